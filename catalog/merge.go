@@ -1,0 +1,137 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"distkeep/catalog/digest"
+)
+
+// A Catalog is the merged result of scanning the repositories of one run.
+type Catalog struct {
+	// Repos are the scans' figures in the order given.
+	Repos []RepoStats
+	// Distfiles may be mirrored. They are sorted by name, and each name
+	// occurs once.
+	Distfiles []*Distfile
+	// Shadowed are contents whose name belongs to an earlier owner: they
+	// are archived by content only. Sorted by name.
+	Shadowed []*Distfile
+	// Restricted must not be mirrored. Sorted by name.
+	Restricted []*Distfile
+	// Conflicts has one entry for each of Shadowed.
+	Conflicts []Conflict
+	// Problems are those of all scans.
+	Problems []Problem
+}
+
+// RepoStats are the figures of one repository.
+type RepoStats struct {
+	Name         string `json:"name"`
+	Kind         Kind   `json:"kind"`
+	Packages     int    `json:"packages"`
+	Distfiles    int    `json:"distfiles"` // distinct names, restricted ones included
+	URIs         int    `json:"uris"`
+	Unreferenced int    `json:"unreferenced"`
+	Problems     int    `json:"problems"`
+}
+
+// A Conflict is one name with two contents.
+type Conflict struct {
+	// Kept has the name; Shadowed is archived by content only.
+	Kept, Shadowed *Distfile
+}
+
+// Complete reports whether every package of every repository was understood:
+// only then may anything be scheduled for deletion.
+func (c *Catalog) Complete() bool { return len(c.Problems) == 0 }
+
+// Collect scans repositories one after the other, each of which uses all
+// processors, and merges the results. Its error is that of the first
+// repository that cannot be scanned at all, or of ctx.
+func Collect(ctx context.Context, repos []Repository) (*Catalog, error) {
+	scans := make([]*Scan, 0, len(repos))
+	for _, r := range repos {
+		s, err := r.Scan(ctx)
+		if err != nil {
+			return nil, err
+		}
+		scans = append(scans, s)
+	}
+	return Merge(scans), nil
+}
+
+// Merge makes one catalog of scans. The first repository, and in it the first
+// package, that wants a name decides which content has it: a later owner with
+// the same content is added to it, one with another content makes a conflict.
+// Digests of equal contents are united, and so are their sources.
+//
+// Two contents of one name of which no digest can be compared are taken for
+// different ones: that costs at most one more link.
+//
+// A name that any package allows to be mirrored is mirrored, by that package's
+// sources.
+func Merge(scans []*Scan) *Catalog {
+	c := new(Catalog)
+	open := make(map[Name][]*Distfile)
+	shut := make(map[Name][]*Distfile)
+	for _, s := range scans {
+		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems)}
+		names := make(map[Name]bool, len(s.Distfiles))
+		for _, d := range s.Distfiles {
+			names[d.Name] = true
+			st.URIs += len(d.Sources)
+			if d.Restrict != "" {
+				join(shut, d)
+			} else {
+				join(open, d)
+			}
+		}
+		st.Distfiles = len(names)
+		c.Repos = append(c.Repos, st)
+		c.Problems = append(c.Problems, s.Problems...)
+	}
+	for name, ds := range open {
+		c.Distfiles = append(c.Distfiles, ds[0])
+		for _, d := range ds[1:] {
+			c.Shadowed = append(c.Shadowed, d)
+			c.Conflicts = append(c.Conflicts, Conflict{ds[0], d})
+		}
+		delete(shut, name)
+	}
+	for _, ds := range shut {
+		c.Restricted = append(c.Restricted, ds...)
+	}
+	byName := func(a, b *Distfile) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortStableFunc(c.Distfiles, byName)
+	slices.SortStableFunc(c.Shadowed, byName)
+	slices.SortStableFunc(c.Restricted, byName)
+	slices.SortStableFunc(c.Conflicts, func(a, b Conflict) int { return byName(a.Shadowed, b.Shadowed) })
+	return c
+}
+
+// join adds d to the contents known under its name.
+func join(m map[Name][]*Distfile, d *Distfile) {
+	have := m[d.Name]
+	for _, h := range have {
+		switch r := h.Same(d); {
+		case r == digest.Different:
+			continue
+		case r == digest.Unknown && len(h.Digests) > 0 && len(d.Digests) > 0:
+			continue // not comparable
+		}
+		h.Digests = h.Digests.Union(d.Digests)
+		if h.Size < 0 {
+			h.Size = d.Size
+		}
+		for _, s := range d.Sources {
+			if !slices.ContainsFunc(h.Sources, func(t Source) bool { return t.URI == s.URI }) {
+				h.Sources = append(h.Sources, s)
+			}
+		}
+		h.Owners = append(h.Owners, d.Owners...)
+		return
+	}
+	m[d.Name] = append(have, d)
+}
