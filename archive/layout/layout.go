@@ -1,0 +1,243 @@
+// Package layout turns the names of distfiles into paths below the published
+// directory of an archive: GLEP 75 (layout.conf and its structures flat,
+// filename-hash and content-hash) and OpenBSD's by_cipher.
+//
+// It only computes paths, always relative and with slashes; [Load] and
+// [ParseConf] are the only functions here that read anything.
+package layout
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+type kind uint8
+
+const (
+	flat kind = iota
+	filenameHash
+	contentHash
+)
+
+// A Layout is one way to make a path of a name. Layouts are comparable with
+// ==; the zero value is the flat layout.
+type Layout struct {
+	kind kind
+	alg  digest.Algorithm
+	// cuts has one byte a directory level: its number of hex digits. A
+	// string keeps Layout comparable.
+	cuts string
+}
+
+// Flat returns the layout in which the path is the name.
+func Flat() Layout { return Layout{} }
+
+// Parse reads one structure as layout.conf has it after "0=": "flat",
+// "filename-hash BLAKE2B 8", "content-hash SHA512 8:8:8".
+//
+// A cutoff is a number of bits of the digest. GLEP 75 wants positive
+// multiples of four, and all of them together cannot use more bits than the
+// digest has. The name of the algorithm is in capitals: portage rejects any
+// other spelling. An algorithm that this program cannot compute is an error,
+// because files of other trees would have no path.
+func Parse(spec string) (Layout, error) {
+	f := strings.Fields(spec)
+	if len(f) == 0 {
+		return Layout{}, fmt.Errorf("layout is empty, want flat, filename-hash or content-hash")
+	}
+	l := Layout{}
+	switch f[0] {
+	case "flat":
+		if len(f) != 1 {
+			return Layout{}, fmt.Errorf("layout %q: flat takes no arguments", spec)
+		}
+		return l, nil
+	case "filename-hash":
+		l.kind = filenameHash
+	case "content-hash":
+		l.kind = contentHash
+	default:
+		return Layout{}, fmt.Errorf("layout %q is not known, want flat, filename-hash or content-hash", spec)
+	}
+	if len(f) != 3 {
+		return Layout{}, fmt.Errorf("layout %q: want an algorithm and its cutoffs, as in %s BLAKE2B 8", spec, f[0])
+	}
+	alg, ok := digest.ParseAlgorithm(f[1])
+	if !ok || !alg.Computable() {
+		return Layout{}, fmt.Errorf("layout %q: algorithm %q cannot be computed, try BLAKE2B or SHA512", spec, f[1])
+	}
+	l.alg = alg
+	cuts, err := parseCuts(f[2], alg)
+	if err != nil {
+		return Layout{}, fmt.Errorf("layout %q: %w", spec, err)
+	}
+	l.cuts = cuts
+	return l, nil
+}
+
+func parseCuts(s string, alg digest.Algorithm) (string, error) {
+	var cuts []byte
+	sum := 0
+	for c := range strings.SplitSeq(s, ":") {
+		bits, err := strconv.ParseUint(c, 10, 16)
+		if err != nil || bits == 0 || bits%4 != 0 {
+			return "", fmt.Errorf("cutoff %q is not a positive multiple of 4 bits", c)
+		}
+		if sum += int(bits); sum > 8*alg.Size() {
+			return "", fmt.Errorf("cutoffs %s need more than the %d bits of %s", s, 8*alg.Size(), alg)
+		}
+		cuts = append(cuts, byte(bits/4))
+	}
+	return string(cuts), nil
+}
+
+// String returns the canonical spelling, which Parse accepts.
+func (l Layout) String() string {
+	if l.kind == flat {
+		return "flat"
+	}
+	var b strings.Builder
+	b.WriteString("filename-hash ")
+	if l.kind == contentHash {
+		b.Reset()
+		b.WriteString("content-hash ")
+	}
+	b.WriteString(l.alg.String())
+	sep := byte(' ')
+	for i := range len(l.cuts) {
+		b.WriteByte(sep)
+		b.WriteString(strconv.Itoa(4 * int(l.cuts[i])))
+		sep = ':'
+	}
+	return b.String()
+}
+
+// IsContentHash reports whether paths depend on the content alone.
+func (l Layout) IsContentHash() bool { return l.kind == contentHash }
+
+// Algorithm returns the digest of the content that Path needs. ok is false for
+// layouts that need none.
+func (l Layout) Algorithm() (a digest.Algorithm, ok bool) {
+	if l.kind != contentHash {
+		return 0, false
+	}
+	return l.alg, true
+}
+
+// Path returns where the content with the digests sums is published under
+// name. ok is false when there is no such path: a content-hash layout lacks
+// its digest in sums, or the name is Reserved in a flat layout.
+//
+// The paths are those of portage: the directories are the leading hex digits
+// of the digest, each level cut off what the level above has used; the last
+// element is the whole name for filename-hash and the whole digest for
+// content-hash. What filename-hash hashes are the bytes of the whole name, DIST_SUBDIR
+// included.
+func (l Layout) Path(name catalog.Name, sums digest.Set) (path string, ok bool) {
+	switch l.kind {
+	case filenameHash:
+		return l.join(l.hashName(name), string(name)), true
+	case contentHash:
+		d := sums.Get(l.alg)
+		if d.IsZero() {
+			return "", false
+		}
+		hex := d.Hex()
+		return l.join(hex, hex), true
+	}
+	if Reserved(name) {
+		return "", false
+	}
+	return string(name), true
+}
+
+func (l Layout) hashName(name catalog.Name) string {
+	h := digest.NewHasher(l.alg)
+	_, _ = h.Write([]byte(name)) // never fails
+	return h.Sum().Get(l.alg).Hex()
+}
+
+// join cuts the directories off hex and puts base below them.
+func (l Layout) join(hex, base string) string {
+	var b strings.Builder
+	b.Grow(len(hex) + len(l.cuts) + len(base))
+	for i := range len(l.cuts) {
+		n := int(l.cuts[i])
+		b.WriteString(hex[:n])
+		b.WriteByte('/')
+		hex = hex[n:]
+	}
+	b.WriteString(base)
+	return b.String()
+}
+
+// NameOf is the inverse of Path: it returns the name whose path this is. ok is
+// false when path is no path of this layout, which includes a file in the
+// wrong directory, and always for content-hash.
+func (l Layout) NameOf(path string) (name catalog.Name, ok bool) {
+	rest := path
+	switch l.kind {
+	case contentHash:
+		return "", false
+	case filenameHash:
+		for i := range len(l.cuts) {
+			n := int(l.cuts[i])
+			if len(rest) <= n || rest[n] != '/' {
+				return "", false
+			}
+			rest = rest[n+1:]
+		}
+	}
+	name, err := catalog.ParsePath(rest)
+	if err != nil {
+		return "", false
+	}
+	if p, ok := l.Path(name, nil); !ok || p != path {
+		return "", false
+	}
+	return name, true
+}
+
+// isBucket reports whether s may be the first directory of a path of l.
+func (l Layout) isBucket(s string) bool {
+	return l.kind != flat && len(s) == int(l.cuts[0]) && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// Reserved reports whether name is one that the archive needs itself beside
+// the distfiles of a flat layout: layout.conf, distinfo, history, by_cipher,
+// lastsync, lastupdate, or anything below such a name. A hashed layout puts a
+// directory in front and may use every name.
+func Reserved(name catalog.Name) bool {
+	first, _, _ := strings.Cut(string(name), "/")
+	switch first {
+	case confName, "distinfo", "history", byCipher, "lastsync", "lastupdate":
+		return true
+	}
+	return false
+}
+
+const byCipher = "by_cipher"
+
+// ByCipher returns the path of a content under its SHA-256 in hex:
+// by_cipher/sha256/ab/<digest>/<base>. base is one component.
+func ByCipher(sha256 digest.Digest, base string) string {
+	hex := sha256.Hex()
+	return byCipher + "/sha256/" + hex[:2] + "/" + hex + "/" + base
+}
+
+// ByCipherBase64 returns the path under which bsd.port.mk looks for a content
+// with REFETCH: the first two characters of the base64 digest, the digest, the
+// base. As in dpb, a "/" of base64 is a directory; several together, or one at
+// the start, are one, as they are to a file system.
+func ByCipherBase64(sha256 digest.Digest, base string) string {
+	b64 := sha256.Base64()
+	p := byCipher + "/sha256/" + b64[:2] + "/" + b64 + "/" + base
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	return p
+}
