@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"distkeep/catalog"
+)
+
+// A Batch collects changes for Commit. The zero value is empty and ready for
+// use.
+type Batch struct {
+	ops []op
+	err error
+}
+
+type op struct {
+	key, value []byte // no value: delete
+}
+
+// Len is the number of changes in b.
+func (b *Batch) Len() int { return len(b.ops) }
+
+func (b *Batch) put(key []byte, v any) {
+	value, err := encode(v)
+	if err != nil {
+		b.err = errors.Join(b.err, fmt.Errorf("record %q: %w", key, err))
+		return
+	}
+	b.ops = append(b.ops, op{key, value})
+}
+
+func (b *Batch) drop(key []byte) { b.ops = append(b.ops, op{key: key}) }
+
+// PutDistfile records a held content.
+func (b *Batch) PutDistfile(d *Distfile) { b.put(contentKey(prefixDistfile, d.Key), d.wire()) }
+
+// DropDistfile forgets a held content.
+func (b *Batch) DropDistfile(k Key) { b.drop(contentKey(prefixDistfile, k)) }
+
+// PutFailure records a failure.
+func (b *Batch) PutFailure(f *Failure) { b.put(failureKey(f.Key()), f) }
+
+// DropFailure forgets a failure.
+func (b *Batch) DropFailure(k FailureKey) { b.drop(failureKey(k)) }
+
+// PutSuccess records an addition or a removal; it replaces the one before.
+func (b *Batch) PutSuccess(s *Success) {
+	b.put(nameKey(prefixSuccess, s.Name), wireSuccess{s.SHA256.Hex(), s.Time.Unix(), s.Bytes, s.Origin, s.Removed})
+}
+
+// PutDeletion schedules a deletion.
+func (b *Batch) PutDeletion(d *Deletion) {
+	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size})
+}
+
+// DropDeletion takes a deletion off the schedule.
+func (b *Batch) DropDeletion(k Key) { b.drop(contentKey(prefixDeletion, k)) }
+
+// PutRecycled records that a content waits in recycle.
+func (b *Batch) PutRecycled(r *Recycled) {
+	w := r.wire()
+	w.Since = r.Since.Unix()
+	b.put(contentKey(prefixRecycled, r.Distfile.Key), w)
+}
+
+// DropRecycled forgets a content in recycle.
+func (b *Batch) DropRecycled(k Key) { b.drop(contentKey(prefixRecycled, k)) }
+
+// PutDropped records a file of distfiles-local.
+func (b *Batch) PutDropped(d *Dropped) {
+	b.put(nameKey(prefixDropped, d.Name), wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Refused})
+}
+
+// DropDropped forgets a file of distfiles-local.
+func (b *Batch) DropDropped(name catalog.Name) { b.drop(nameKey(prefixDropped, name)) }
+
+// PutRun records a run.
+func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summary)) }
+
+// PutMeta records a value that is not about one file.
+func (b *Batch) PutMeta(key, value string) { b.put(nameKey(prefixMeta, catalog.Name(key)), value) }
+
+func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
+
+// perTxn bounds a transaction: badger takes about 12,000 records of ours at
+// the chosen memtable size.
+const perTxn = 4000
+
+// Commit makes the changes of b durable and empties it. Up to 4000 changes are
+// one transaction; larger batches are several, in order, so a crash leaves a
+// prefix of them: every record stands for itself.
+func (l *Ledger) Commit(b *Batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	for len(b.ops) > 0 {
+		n := min(len(b.ops), perTxn)
+		err := l.db.Update(func(txn *badger.Txn) error {
+			for _, o := range b.ops[:n] {
+				var err error
+				if o.value == nil {
+					err = txn.Delete(o.key)
+				} else {
+					err = txn.Set(o.key, o.value)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		b.ops = b.ops[n:]
+	}
+	b.ops = nil
+	return nil
+}

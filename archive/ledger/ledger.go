@@ -1,0 +1,160 @@
+// Package ledger is the durable memory of an archive: which contents it holds
+// under which names, what failed, what is scheduled for deletion, what waits in
+// recycle, and the record of every run.
+//
+// It is a badger database and the only place that knows so. The disk is always
+// ahead of it: a record is written after its bytes are durable.
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrLocked means that another process has the ledger open.
+	ErrLocked = errors.New("ledger is open in another process")
+	// ErrFull means that there is too little room to open the ledger.
+	ErrFull = errors.New("too little free space")
+	// ErrDamaged means that the files of the ledger cannot be used. They
+	// hold nothing that the archive itself does not: set them aside, and
+	// the next run adopts every file anew.
+	ErrDamaged = errors.New("ledger is damaged")
+)
+
+// room is what badger may come to write in one run before anybody looks again:
+// two memtables with their logs, one value log and a compaction.
+const room = 256 << 20
+
+// Options of Open. The zero value is ready for use.
+type Options struct {
+	// Warn is told what badger has to say that somebody should know. Nil
+	// means nobody.
+	Warn func(msg string)
+}
+
+// A Ledger is an open ledger. Its methods may be called from one goroutine at
+// a time.
+type Ledger struct {
+	dir  string
+	db   *badger.DB
+	lock *flock.Flock
+}
+
+// badgerOptions are tuned for a process that lives for minutes and keeps some
+// 10^5 records of a few hundred bytes. badger's defaults would leave one more
+// small table behind each run, keep 2 GiB of sparse files while open, and not
+// survive a power failure.
+func badgerOptions(dir string, o Options) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(true).           // a fraction of a millisecond a transaction; survives power loss
+		WithCompactL0OnClose(true).     // else one tiny table a run, for ever
+		WithMemTableSize(16 << 20).     // one transaction may hold 12,000 records
+		WithNumMemtables(2).            // one being written, one being flushed
+		WithNumLevelZeroTables(2).      //
+		WithNumLevelZeroTablesStall(8). //
+		WithNumCompactors(2).           // fewer is an error
+		WithValueLogFileSize(16 << 20). // an open value log has twice this apparent size
+		WithBlockCacheSize(8 << 20).    // zero panics while compression is on
+		WithMetricsEnabled(false).      // no expvar globals
+		WithLogger(badgerLog{o.Warn})
+}
+
+// Open opens or creates the ledger in dir. Its error wraps ErrLocked, ErrFull
+// or ErrDamaged where that is the cause.
+func Open(dir string, o Options) (*Ledger, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := checkRoom(dir); err != nil {
+		return nil, err
+	}
+	// badger's own lock error cannot be told from others, so ours comes
+	// first and badger's never fires.
+	lock := flock.New(filepath.Clean(dir) + ".lock")
+	if ok, err := lock.TryLock(); err != nil {
+		return nil, fmt.Errorf("lock ledger: %w", err)
+	} else if !ok {
+		return nil, fmt.Errorf("open ledger %s: %w", dir, ErrLocked)
+	}
+	if err := checkSeal(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
+	}
+	db, err := openBadger(badgerOptions(dir, o))
+	if err != nil {
+		lock.Unlock()
+		return nil, fmt.Errorf("open ledger %s: %w: %w", dir, cause(err), err)
+	}
+	l := &Ledger{dir, db, lock}
+	if err := l.checkSchema(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// openBadger turns a panic of badger over its own damaged files into an error.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("badger: %v", r)
+		}
+	}()
+	return badger.Open(o)
+}
+
+// cause is ErrFull for a full disk and ErrDamaged for everything else that the
+// operating system did not refuse.
+func cause(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return ErrFull
+	case errors.Is(err, os.ErrPermission), strings.Contains(err.Error(), "permission denied"):
+		// badger cuts the chain of errors when it opens files.
+		return os.ErrPermission
+	}
+	return ErrDamaged
+}
+
+// checkRoom keeps badger away from a full disk: it writes through mmap, where
+// ENOSPC arrives as SIGBUS and ends the process.
+func checkRoom(dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("open ledger: statfs %s: %w", dir, err)
+	}
+	if free := uint64(st.Bavail) * uint64(st.Bsize); free < room {
+		return fmt.Errorf("open ledger %s: %w: %d MiB free, %d MiB needed", dir, ErrFull, free>>20, room>>20)
+	}
+	return nil
+}
+
+// Close flushes and closes the ledger.
+func (l *Ledger) Close() error {
+	err := l.db.Close()
+	if err == nil {
+		err = writeSeal(l.dir)
+	}
+	return errors.Join(err, l.lock.Unlock())
+}
+
+// badgerLog hands warnings and errors of badger on and drops its chatter.
+type badgerLog struct{ warn func(string) }
+
+func (b badgerLog) say(format string, args []any) {
+	if b.warn != nil {
+		b.warn(strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
+
+func (b badgerLog) Errorf(format string, args ...any)   { b.say(format, args) }
+func (b badgerLog) Warningf(format string, args ...any) { b.say(format, args) }
+func (b badgerLog) Infof(string, ...any)                {}
+func (b badgerLog) Debugf(string, ...any)               {}

@@ -1,0 +1,291 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func content(name, text string) Key {
+	h := digest.NewHasher()
+	h.Write([]byte(text))
+	return Key{catalog.Name(name), h.Sum().Get(digest.SHA256)}
+}
+
+func sample(name, text string) *Distfile {
+	h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
+	h.Write([]byte(text))
+	return &Distfile{
+		Key: content(name, text), Size: int64(len(text)), Digests: h.Sum(), Named: true,
+		Owner: "app-misc/a-1::gentoo", Kind: catalog.Gentoo, Origin: "https://h.example/a",
+		Added: t0, Verified: t0.Add(time.Hour), ModTime: t0.Add(123456789),
+	}
+}
+
+func open(t testing.TB, dir string) *Ledger {
+	t.Helper()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var compare = cmp.AllowUnexported(digest.Digest{})
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	l := open(t, dir)
+	names := []string{"a%2Fb@v1.zip", "x?action=y&z=1.jar", "go_modules/g/@v/v1.zip", "a", "A", strings.Repeat("n", 255)}
+	want := newState()
+	var b Batch
+	for _, n := range names {
+		d := sample(n, "one of "+n)
+		b.PutDistfile(d)
+		want.Distfiles[d.Key] = d
+		re := sample(n, "two of "+n)
+		re.Named = false
+		b.PutDistfile(re)
+		want.Distfiles[re.Key] = re
+		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, URLs: []string{"https://h.example"}}
+		b.PutFailure(f)
+		want.Failures[f.Key()] = f
+		x := &Deletion{d.Key, t0, "o", 7}
+		b.PutDeletion(x)
+		want.Deletions[x.Key] = x
+		y := &Recycled{*re, t0}
+		b.PutRecycled(y)
+		want.Recycled[re.Key] = y
+		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256, t0, "because"}
+		b.PutDropped(p)
+		want.Dropped[p.Name] = p
+		b.PutSuccess(&Success{d.Key, t0, 7, OriginLocal, true})
+	}
+	b.PutMeta("layouts", "flat")
+	want.Meta["layouts"], want.Meta["schema"] = "flat", schema
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len() != 0 {
+		t.Errorf("batch holds %d changes after Commit", b.Len())
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	l = open(t, dir)
+	defer l.Close()
+	got, err := l.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got, compare); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	s, err := l.Success("a")
+	if err != nil || s == nil || s.Bytes != 7 || !s.Removed || s.Origin != OriginLocal {
+		t.Errorf("Success = %+v, %v", s, err)
+	}
+	if s, err := l.Success("nobody"); s != nil || err != nil {
+		t.Errorf("Success of an unknown name = %v, %v", s, err)
+	}
+
+	for k := range want.Distfiles {
+		b.DropDistfile(k)
+		b.DropDeletion(k)
+		b.DropRecycled(k)
+	}
+	for k := range want.Failures {
+		b.DropFailure(k)
+	}
+	for k := range want.Dropped {
+		b.DropDropped(k)
+	}
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	empty := newState()
+	empty.Meta = want.Meta
+	got, err = l.Load()
+	if d := cmp.Diff(empty, got, compare); d != "" || err != nil {
+		t.Errorf("after dropping everything: %v\n%s", err, d)
+	}
+}
+
+func TestRuns(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir()+"/l")
+	defer l.Close()
+	var b Batch
+	for i := range 5 {
+		b.PutRun(&Run{t0.Add(time.Duration(i) * time.Hour), fmt.Appendf(nil, `{"n":%d}`, i)})
+	}
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := l.Runs(2)
+	if err != nil || len(runs) != 2 || !bytes.Equal(runs[0].Summary, []byte(`{"n":4}`)) || !runs[1].Start.Equal(t0.Add(3*time.Hour)) {
+		t.Errorf("Runs(2) = %s, %v", runs, err)
+	}
+}
+
+func TestBatchLargerThanATransaction(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir()+"/l")
+	defer l.Close()
+	var b Batch
+	const n = 3*perTxn + 1
+	for i := range n {
+		b.PutDistfile(sample(fmt.Sprint("f", i), fmt.Sprint(i)))
+	}
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Load()
+	if err != nil || len(s.Distfiles) != n {
+		t.Errorf("%d records, %v; want %d", len(s.Distfiles), err, n)
+	}
+}
+
+func TestSecondOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/l"
+	l := open(t, dir)
+	defer l.Close()
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
+		t.Errorf("second Open: %v, want ErrLocked", err)
+	}
+}
+
+// TestNewerRecord: a record of a later version is an error, not a guess.
+func TestNewerRecord(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir()+"/l")
+	defer l.Close()
+	k := contentKey(prefixDistfile, content("a", "a"))
+	if err := l.Commit(&Batch{ops: []op{{k, []byte("\x02{}")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Load(); !errors.Is(err, errRecord) || !strings.Contains(err.Error(), "d/a/") {
+		t.Errorf("Load = %v, want an error that names the record", err)
+	}
+}
+
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(dir string) error{
+		"garbage manifest": func(dir string) error { return os.WriteFile(dir+"/MANIFEST", []byte("garbage"), 0o644) },
+		"empty manifest":   func(dir string) error { return os.Truncate(dir+"/MANIFEST", 0) },
+		"garbage tables": func(dir string) error {
+			tables, _ := filepath.Glob(dir + "/*.sst")
+			if len(tables) == 0 {
+				return errors.New("no tables to damage")
+			}
+			for _, f := range tables {
+				if err := os.WriteFile(f, bytes.Repeat([]byte("x"), 4096), 0o644); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"lost table": func(dir string) error {
+			tables, _ := filepath.Glob(dir + "/*.sst")
+			return os.Remove(tables[0])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir() + "/l"
+			l := open(t, dir)
+			var b Batch
+			b.PutDistfile(sample("a", "a"))
+			if err := errors.Join(l.Commit(&b), l.Close(), damage(dir)); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(dir, Options{})
+			if err == nil {
+				defer l.Close()
+				_, err = l.Load()
+			}
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("error = %v, want ErrDamaged", err)
+			}
+		})
+	}
+}
+
+const childDir = "DISTKEEP_LEDGER_TEST_DIR"
+
+// TestKill: what Commit returned for is there after SIGKILL.
+func TestKill(t *testing.T) {
+	if dir := os.Getenv(childDir); dir != "" {
+		l := open(t, dir)
+		var b Batch
+		for i := range 1000 {
+			b.PutDistfile(sample(fmt.Sprint("f", i), fmt.Sprint(i)))
+		}
+		if err := l.Commit(&b); err != nil {
+			t.Fatal(err)
+		}
+		p, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Kill()
+		select {}
+	}
+	t.Parallel()
+	dir := t.TempDir() + "/l"
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
+	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("child: %v\n%s", err, out)
+	}
+	l := open(t, dir)
+	defer l.Close()
+	s, err := l.Load()
+	if err != nil || len(s.Distfiles) != 1000 {
+		t.Errorf("%d records, %v; want 1000", len(s.Distfiles), err)
+	}
+}
+
+// BenchmarkLoad measures what a run with nothing to do waits for: 60,000
+// records, open and load. On two cores of a 2026 server: 0.24 s, half of it
+// JSON.
+func BenchmarkLoad(b *testing.B) {
+	dir := b.TempDir() + "/l"
+	l := open(b, dir)
+	var batch Batch
+	for i := range 60000 {
+		batch.PutDistfile(sample(fmt.Sprintf("some-package-name-%07d.tar.xz", i), fmt.Sprint(i)))
+	}
+	if err := errors.Join(l.Commit(&batch), l.Close()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l := open(b, dir)
+		s, err := l.Load()
+		if err != nil || len(s.Distfiles) != 60000 {
+			b.Fatal(len(s.Distfiles), err)
+		}
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

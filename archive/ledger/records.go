@@ -1,0 +1,153 @@
+package ledger
+
+import (
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A Key identifies one content held under one name. The same name may be held
+// with several contents (a re-rolled file), and the same content under several
+// names.
+type Key struct {
+	Name   catalog.Name
+	SHA256 digest.Digest
+}
+
+// A Distfile is one content that the archive holds under one name. Its bytes
+// were durable before the record was written.
+type Distfile struct {
+	Key
+	// Size is the length in bytes.
+	Size int64
+	// Digests are all that were ever computed from the content, SHA256
+	// among them.
+	Digests digest.Set
+	// Named says that the content is published under its name; otherwise it
+	// is reachable below by_cipher only.
+	Named bool
+	// Owner is the package that last wanted it, as package::repository, or
+	// empty.
+	Owner string
+	// Kind is the kind of the owner's repository, or empty.
+	Kind catalog.Kind
+	// Origin says where the bytes came from: a URL without credentials, or
+	// one of the Origin constants.
+	Origin string
+	// Added is when it was committed, Verified when all its bytes were last
+	// read and found right.
+	Added, Verified time.Time
+	// ModTime is the modification time of the stored file. A file with
+	// another one is not what was verified.
+	ModTime time.Time
+}
+
+// Origins that are no URL.
+const (
+	OriginLocal   = "distfiles-local" // a person supplied it
+	OriginAdopted = "adopted"         // it was found in the published tree
+	OriginRecycle = "recycle"         // it was taken back out of recycle
+	OriginLink    = "archive"         // the archive had it under another name
+)
+
+// A Failure says why a wanted content is not in the archive.
+type Failure struct {
+	Name catalog.Name `json:"name"`
+	// Want tells the wanted content apart from others of that name, so that
+	// a re-rolled file starts without the pauses of its predecessor.
+	Want string `json:"want"`
+	// Class is one of the failure classes of package fetch.
+	Class string `json:"class"`
+	// Reason is one line for the person who reads the report.
+	Reason string `json:"reason"`
+	Owner  string `json:"owner"`
+	// First and Last are when it failed first and last without a success
+	// between, Count how many runs tried, and Next is when the next try is
+	// due; zero means every run.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Next  time.Time `json:"next,omitzero"`
+	Count int       `json:"count"`
+	// URLs are the places that were tried, without credentials.
+	URLs []string `json:"urls,omitempty"`
+}
+
+// A Success is the last time a name was added or taken away.
+type Success struct {
+	Key
+	// Time is when, Bytes how many, Origin as in Distfile.
+	Time   time.Time
+	Bytes  int64
+	Origin string
+	// Removed says that it was taken away, not added.
+	Removed bool
+}
+
+// A Deletion is a held content that nobody wants any more.
+type Deletion struct {
+	Key
+	// Since is when it was first found to be unwanted.
+	Since time.Time
+	Owner string
+	Size  int64
+}
+
+// A Recycled content has left the published tree and waits in recycle.
+type Recycled struct {
+	Distfile
+	// Since is when it was moved to recycle.
+	Since time.Time
+}
+
+// A Dropped file was found in distfiles-local.
+type Dropped struct {
+	Name catalog.Name
+	// Size and ModTime identify the state of the file that was examined.
+	Size    int64
+	ModTime time.Time
+	// SHA256 is its content.
+	SHA256 digest.Digest
+	// Since is when it was first seen in that state: its expiry counts from
+	// there.
+	Since time.Time
+	// Refused is why it was not taken, or empty.
+	Refused string
+}
+
+// A Run is the record of one finished run.
+type Run struct {
+	Start time.Time `json:"start"`
+	// Summary is the JSON that the run reported.
+	Summary []byte `json:"summary"`
+}
+
+// State is everything in a ledger, in memory.
+type State struct {
+	Distfiles map[Key]*Distfile
+	Failures  map[FailureKey]*Failure
+	Deletions map[Key]*Deletion
+	Recycled  map[Key]*Recycled
+	Dropped   map[catalog.Name]*Dropped
+	Meta      map[string]string
+}
+
+// A FailureKey identifies a failure.
+type FailureKey struct {
+	Name catalog.Name
+	Want string
+}
+
+// Key returns what identifies f.
+func (f *Failure) Key() FailureKey { return FailureKey{f.Name, f.Want} }
+
+func newState() *State {
+	return &State{
+		Distfiles: make(map[Key]*Distfile),
+		Failures:  make(map[FailureKey]*Failure),
+		Deletions: make(map[Key]*Deletion),
+		Recycled:  make(map[Key]*Recycled),
+		Dropped:   make(map[catalog.Name]*Dropped),
+		Meta:      make(map[string]string),
+	}
+}
