@@ -207,6 +207,21 @@ func (l Layout) isBucket(s string) bool {
 	return l.kind != flat && len(s) == int(l.cuts[0]) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
+// InBuckets reports whether dir, a path relative to the published tree, may be
+// one of the directories that l distributes files over, on any level.
+func (l Layout) InBuckets(dir string) bool {
+	parts := strings.Split(dir, "/")
+	if len(parts) > len(l.cuts) {
+		return false
+	}
+	for i, p := range parts {
+		if len(p) != int(l.cuts[i]) || strings.Trim(p, "0123456789abcdef") != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // Reserved reports whether name is one that the archive needs itself beside
 // the distfiles of a flat layout: layout.conf, distinfo, history, by_cipher,
 // lastsync, lastupdate, or anything below such a name. A hashed layout puts a

@@ -16,14 +16,11 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/gofrs/flock"
-	"golang.org/x/sys/unix"
 )
 
 var (
 	// ErrLocked means that another process has the ledger open.
 	ErrLocked = errors.New("ledger is open in another process")
-	// ErrFull means that there is too little room to open the ledger.
-	ErrFull = errors.New("too little free space")
 	// ErrDamaged means that the files of the ledger cannot be used. They
 	// hold nothing that the archive itself does not: set them aside, and
 	// the next run adopts every file anew.
@@ -39,6 +36,9 @@ type Options struct {
 	// Warn is told what badger has to say that somebody should know. Nil
 	// means nobody.
 	Warn func(msg string)
+	// Room returns an error unless that many bytes are free. Nil means that
+	// nobody looks.
+	Room func(need int64) error
 }
 
 // A Ledger is an open ledger. Its methods may be called from one goroutine at
@@ -68,14 +68,18 @@ func badgerOptions(dir string, o Options) badger.Options {
 		WithLogger(badgerLog{o.Warn})
 }
 
-// Open opens or creates the ledger in dir. Its error wraps ErrLocked, ErrFull
-// or ErrDamaged where that is the cause.
+// Open opens or creates the ledger in dir. Its error wraps ErrLocked or
+// ErrDamaged where that is the cause.
 func Open(dir string, o Options) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	if err := checkRoom(dir); err != nil {
-		return nil, err
+	// badger writes through mmap, where a full disk arrives as SIGBUS and
+	// ends the process: it must never meet one.
+	if o.Room != nil {
+		if err := o.Room(room); err != nil {
+			return nil, fmt.Errorf("open ledger: %w", err)
+		}
 	}
 	// badger's own lock error cannot be told from others, so ours comes
 	// first and badger's never fires.
@@ -110,30 +114,16 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 	return badger.Open(o)
 }
 
-// cause is ErrFull for a full disk and ErrDamaged for everything else that the
-// operating system did not refuse.
+// cause tells what the operating system refused from ErrDamaged.
 func cause(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return ErrFull
+		return syscall.ENOSPC
 	case errors.Is(err, os.ErrPermission), strings.Contains(err.Error(), "permission denied"):
 		// badger cuts the chain of errors when it opens files.
 		return os.ErrPermission
 	}
 	return ErrDamaged
-}
-
-// checkRoom keeps badger away from a full disk: it writes through mmap, where
-// ENOSPC arrives as SIGBUS and ends the process.
-func checkRoom(dir string) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return fmt.Errorf("open ledger: statfs %s: %w", dir, err)
-	}
-	if free := uint64(st.Bavail) * uint64(st.Bsize); free < room {
-		return fmt.Errorf("open ledger %s: %w: %d MiB free, %d MiB needed", dir, ErrFull, free>>20, room>>20)
-	}
-	return nil
 }
 
 // Close flushes and closes the ledger.

@@ -1,0 +1,10 @@
+package store
+
+import "golang.org/x/sys/unix"
+
+// freeBytes is what an unprivileged process may still write.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	return st.F_bavail * int64(st.F_bsize), err
+}

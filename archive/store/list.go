@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+)
+
+// A File is what the file system says about one published path.
+type File struct {
+	Size    int64
+	ModTime time.Time
+	inode   uint64
+}
+
+// SameInode reports whether f and o are links to one inode.
+func (f File) SameInode(o File) bool { return f.inode == o.inode }
+
+func fileOf(fi fs.FileInfo) File {
+	f := File{Size: fi.Size(), ModTime: fi.ModTime()}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		f.inode = uint64(st.Ino)
+	}
+	return f
+}
+
+func links(fi fs.FileInfo) uint64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
+// A Listing knows the regular files of the published tree outside by_cipher by
+// their relative paths. It reads no file's bytes.
+type Listing struct {
+	s     *Store
+	mu    sync.Mutex
+	files map[string]File
+}
+
+// List reads the directories that the layouts use: the top of the published
+// tree, and the hash directories of every layout in confs. Hidden files are
+// left out: they are the operator's.
+func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
+	l := &Listing{s: s, files: make(map[string]File)}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
+	if err := l.read(ctx, g, "", layouts); err != nil {
+		return nil, errors.Join(fmt.Errorf("list archive: %w", err), g.Wait())
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("list archive: %w", err)
+	}
+	return l, nil
+}
+
+// read lists the directory rel, and below it those that a layout may use.
+func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layouts []layout.Layout) error {
+	entries, err := readDir(l.s.Path(rel))
+	if err != nil {
+		return err
+	}
+	const chunk = 2048 // enough work for one goroutine
+	var batch []fs.DirEntry
+	flush := func() {
+		es := batch
+		batch = nil
+		g.Go(func() error { return l.stat(ctx, rel, es) })
+	}
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case e.IsDir():
+			sub := filepath.Join(rel, e.Name())
+			if inHashDir(sub, layouts) {
+				if err := l.read(ctx, g, sub, layouts); err != nil {
+					return err
+				}
+			}
+		case rel == "" && layout.Reserved(catalog.Name(e.Name())):
+		case e.Type().IsRegular():
+			if batch = append(batch, e); len(batch) == chunk {
+				flush()
+			}
+		}
+	}
+	if len(batch) > 0 {
+		flush()
+	}
+	return ctx.Err()
+}
+
+// readDir is os.ReadDir without its sorting.
+func readDir(dir string) ([]fs.DirEntry, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.ReadDir(-1)
+}
+
+func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) error {
+	files := make([]File, len(entries))
+	for i, e := range entries {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			files[i].Size = -1
+			continue
+		} else if err != nil {
+			return err
+		}
+		files[i] = fileOf(fi)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, e := range entries {
+		if files[i].Size >= 0 {
+			l.files[filepath.Join(rel, e.Name())] = files[i]
+		}
+	}
+	return nil
+}
+
+// inHashDir reports whether dir may be a directory of one of the hashed
+// layouts.
+func inHashDir(dir string, layouts []layout.Layout) bool {
+	for _, l := range layouts {
+		if l.InBuckets(dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// Get returns what is at rel. Paths that the listing did not come by, below
+// by_cipher or in the sub-directories of openbsd names, are looked up once and
+// remembered.
+func (l *Listing) Get(rel string) (File, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, ok := l.files[rel]
+	if ok {
+		return f, f.Size >= 0
+	}
+	f.Size = -1
+	if strings.Contains(rel, "/") {
+		if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
+			f = fileOf(fi)
+		}
+		l.files[rel] = f
+	}
+	return f, f.Size >= 0
+}
+
+// Set notes what a commit has put at rel.
+func (l *Listing) Set(rel string, f File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files[rel] = f
+}
+
+// Refresh looks at rel again.
+func (l *Listing) Refresh(rel string) {
+	f := File{Size: -1}
+	if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
+		f = fileOf(fi)
+	}
+	l.Set(rel, f)
+}
+
+// All calls f with every path that is known to hold a regular file, in no
+// order, until f returns false. f must not call methods of l.
+func (l *Listing) All(f func(rel string, file File) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for rel, file := range l.files {
+		if file.Size >= 0 && !f(rel, file) {
+			return
+		}
+	}
+}

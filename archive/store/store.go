@@ -1,0 +1,217 @@
+// Package store keeps the files of an archive: it publishes verified content
+// under every path of the layouts and below by_cipher, all hard links to one
+// inode, moves what is let go to recycle, and makes changes durable.
+//
+// It knows nothing of catalogs or of the ledger. The order in which its
+// callers use it is the commit protocol of package archive.
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// ErrFull means that the file system of the archive has too little room.
+var ErrFull = errors.New("too little free space")
+
+// A Store is the published tree and the directories beside it. Its methods may
+// be called concurrently, except those that publish or remove files, which
+// belong to one goroutine at a time.
+type Store struct {
+	published string
+	state     string
+	work      string // parent of parts, recycle and quarantine: on the file system of published
+	layouts   layout.Conf
+	sync      syncer
+	tmp       int // numbers temporary links
+}
+
+// Open opens the store whose published half is the directory distfiles and
+// whose other half is the directory state, creating both. When they are on two
+// file systems, parts, recycle and quarantine are kept in the directory
+// "<distfiles>.work" beside the published half, so that files can be linked
+// into it; if that is on another file system as well, Open fails.
+func Open(distfiles, state string, layouts layout.Conf) (*Store, error) {
+	s := &Store{published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts}
+	for _, d := range []string{s.published, s.state, s.ReportDir()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("open archive: %w", err)
+		}
+	}
+	dev, err := device(s.published)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	s.work = s.state
+	if other, err := device(s.state); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	} else if other != dev {
+		s.work = s.published + ".work"
+	}
+	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("open archive: %w", err)
+		}
+	}
+	if other, err := device(s.PartsDir()); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	} else if other != dev {
+		return nil, fmt.Errorf("open archive: %s and %s are on different file systems, so that files cannot be hard-linked between them: make %s a directory below the mount point, not the mount point itself", s.PartsDir(), s.published, s.published)
+	}
+	if err := unix.Access(s.published, unix.W_OK); err != nil {
+		return nil, fmt.Errorf("open archive: %w", &fs.PathError{Op: "write", Path: s.published, Err: err})
+	}
+	if s.sync, err = newSyncer(s.published); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	return s, nil
+}
+
+func device(dir string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return 0, &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return uint64(st.Dev), nil
+}
+
+// Close lets go of the store's resources.
+func (s *Store) Close() error { return s.sync.close() }
+
+// Published is the directory that is served.
+func (s *Store) Published() string { return s.published }
+
+// PartsDir holds the .part files of transfers.
+func (s *Store) PartsDir() string { return filepath.Join(s.work, "parts") }
+
+// RecycleDir holds what was let go of.
+func (s *Store) RecycleDir() string { return filepath.Join(s.work, "recycle") }
+
+// QuarantineDir holds wrong bytes for a person to look at.
+func (s *Store) QuarantineDir() string { return filepath.Join(s.work, "quarantine") }
+
+// ReportDir holds what runs export for readers.
+func (s *Store) ReportDir() string { return filepath.Join(s.state, "report") }
+
+// LedgerDir holds the ledger.
+func (s *Store) LedgerDir() string { return filepath.Join(s.state, "ledger") }
+
+// Layouts are those that the store publishes by.
+func (s *Store) Layouts() layout.Conf { return s.layouts }
+
+// Path returns the absolute path of a path relative to the published tree.
+func (s *Store) Path(rel string) string { return filepath.Join(s.published, rel) }
+
+// A Content is one content under one name.
+type Content struct {
+	Name catalog.Name
+	// Digests hold at least SHA256, and what the layouts ask for.
+	Digests digest.Set
+	Size    int64
+	// Named says that it is published under its name; otherwise below
+	// by_cipher only.
+	Named bool
+	// Kind decides whether by_cipher has OpenBSD's spelling as well.
+	Kind catalog.Kind
+}
+
+// SHA256 is the digest that identifies the content.
+func (c *Content) SHA256() digest.Digest { return c.Digests.Get(digest.SHA256) }
+
+// ErrPath means that a content cannot have the path that a layout gives it.
+var ErrPath = errors.New("path is not available")
+
+// Paths returns the paths of c relative to the published tree: by_cipher first,
+// then those of the layouts. Its error wraps ErrPath when the name is one that
+// the archive needs itself, or a layout needs a digest that c lacks.
+func (s *Store) Paths(c *Content) ([]string, error) {
+	paths := CipherPaths(c)
+	if !c.Named {
+		return paths, nil
+	}
+	if err := s.layouts.Check(c.Name); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPath, err)
+	}
+	for _, l := range s.layouts {
+		p, ok := l.Path(c.Name, c.Digests)
+		if !ok {
+			return nil, fmt.Errorf("%w: layout %s needs a digest that is not known", ErrPath, l)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
+// CipherPaths returns the paths of c below by_cipher.
+func CipherPaths(c *Content) []string {
+	paths := []string{layout.ByCipher(c.SHA256(), c.Name.Base())}
+	if c.Kind == catalog.OpenBSD {
+		paths = append(paths, layout.ByCipherBase64(c.SHA256(), c.Name.Base()))
+	}
+	return paths
+}
+
+// Want returns 16 hexadecimal digits that tell the content wanted under name
+// apart from every other content that was or will be wanted under it.
+func Want(name catalog.Name, size int64, sums digest.Set) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", name, size, sums.Strongest()))
+	return hex.EncodeToString(h[:8])
+}
+
+// PartPath returns the path of the .part file of a wanted content. The name
+// holds want, so that the bytes of one content are never continued with those
+// of another.
+func (s *Store) PartPath(name catalog.Name, want string) string {
+	suffix := "." + want + ".part"
+	base := name.Base()
+	if room := 255 - len(suffix); len(base) > room {
+		base = base[:room]
+	}
+	return filepath.Join(s.PartsDir(), base+suffix)
+}
+
+// RecyclePath returns the path of a content in recycle.
+func (s *Store) RecyclePath(c *Content) string {
+	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
+}
+
+// Room returns an error that wraps ErrFull unless need bytes can be written and
+// keep bytes are still free afterwards.
+func (s *Store) Room(need, keep int64) error {
+	free, err := freeBytes(s.published)
+	if err != nil {
+		return &fs.PathError{Op: "statfs", Path: s.published, Err: err}
+	}
+	if free-need < keep {
+		return fmt.Errorf("%s: %w: %d MiB free, %d MiB to write, %d MiB to be kept free (--min-free)",
+			s.published, ErrFull, free>>20, need>>20, keep>>20)
+	}
+	return nil
+}
+
+// Broken reports whether err says that the file system itself fails: it is
+// full, read-only or damaged. Going on with other files is then of no use.
+func Broken(err error) bool {
+	for _, e := range []error{ErrFull, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTemp reports whether a file of PartsDir is a temporary link of a commit.
+func isTemp(name string) bool { return strings.HasPrefix(name, tempPrefix) }
