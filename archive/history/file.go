@@ -1,0 +1,119 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// WriteFileIfChanged makes content the content of the file at path, unless it
+// is that already: then nothing is touched, not even the directory.
+//
+// The file is replaced atomically and durably. Until then its bytes are in
+// temp, a directory on the same file system, so that nothing half-written is
+// seen beside path. The permissions stay; a new file has 0644 less the umask.
+//
+// content is called twice when there is a file that differs, and must write
+// the same both times. When it or anything else fails, the old file stays.
+func WriteFileIfChanged(path, temp string, content func(w io.Writer) error) (changed bool, err error) {
+	same, err := isContent(path, content)
+	if err != nil || same {
+		return false, err
+	}
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(temp), renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+	if err != nil {
+		return false, fmt.Errorf("replace %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	bw := bufio.NewWriter(f)
+	if err := content(bw); err != nil {
+		return false, fmt.Errorf("replace %s: %w", path, err)
+	}
+	if err := bw.Flush(); err != nil {
+		return false, fmt.Errorf("replace %s: %w", path, err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return false, fmt.Errorf("replace %s: %w", path, err)
+	}
+	return true, syncDir(filepath.Dir(path))
+}
+
+func isContent(path string, content func(w io.Writer) error) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	c := &comparer{r: bufio.NewReader(f)}
+	err = content(c)
+	switch {
+	case c.err != nil:
+		return false, fmt.Errorf("read %s: %w", path, c.err)
+	case c.differs:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("replace %s: %w", path, err)
+	}
+	switch _, err := c.r.ReadByte(); {
+	case err == nil:
+		return false, nil
+	case err != io.EOF:
+		return false, fmt.Errorf("read %s: %w", path, err)
+	}
+	return true, nil
+}
+
+var errDiffers = errors.New("content differs")
+
+// A comparer reads along with what is written to it and fails at the first
+// difference, which spares writing the rest.
+type comparer struct {
+	r       *bufio.Reader
+	buf     []byte
+	differs bool
+	err     error // of reading
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	if c.err != nil || c.differs {
+		return 0, errDiffers
+	}
+	if len(c.buf) < len(p) {
+		c.buf = make([]byte, len(p))
+	}
+	b := c.buf[:len(p)]
+	_, err := io.ReadFull(c.r, b)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		c.differs = true
+	case err != nil:
+		c.err = err
+	case !bytes.Equal(b, p):
+		c.differs = true
+	default:
+		return len(p), nil
+	}
+	return 0, errDiffers
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
