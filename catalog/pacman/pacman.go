@@ -9,6 +9,7 @@
 package pacman
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 	var failed error
 	for _, res := range results {
 		if res.err != nil {
-			failed = errors.Join(failed, res.err)
+			failed = cmp.Or(failed, res.err)
 			s.Problems = append(s.Problems, catalog.Problem{Repo: r.o.Name, Msg: res.err.Error()})
 			continue
 		}
@@ -203,7 +204,7 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 		dbs = append(dbs, res.db)
 	}
 	if len(dbs) == 0 {
-		return nil, fmt.Errorf("pacman repository %s: no database can be read: %w", r.o.Name, failed)
+		return nil, fmt.Errorf("pacman repository %s: no database can be read; the first: %w", r.o.Name, failed)
 	}
 	r.dbs = dbs
 	s.Distfiles = r.distfiles(dbs)

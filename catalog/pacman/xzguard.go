@@ -98,7 +98,7 @@ func (g *xzGuard) block() error {
 		return err
 	}
 	if dict > maxDict {
-		return fmt.Errorf("xz dictionary of %d bytes is larger than %d", dict, maxDict)
+		return fmt.Errorf("dictionary of %d bytes is larger than %d", dict, maxDict)
 	}
 	g.pass, g.chunks, g.step = int64(size), 0, (*xzGuard).chunk
 	return nil
@@ -109,7 +109,7 @@ func (g *xzGuard) block() error {
 func dictSize(b []byte) (int64, error) {
 	flags := b[0]
 	if flags&0x03 != 0 {
-		return 0, errors.New("xz filters other than LZMA2 are not supported")
+		return 0, errors.New("filters other than LZMA2 are not supported")
 	}
 	b = b[1:]
 	for _, present := range []byte{0x40, 0x80} { // compressed and uncompressed size
