@@ -140,7 +140,7 @@ func (l Layout) Algorithm() (a digest.Algorithm, ok bool) {
 func (l Layout) Path(name catalog.Name, sums digest.Set) (path string, ok bool) {
 	switch l.kind {
 	case filenameHash:
-		return l.join(l.hashName(name), string(name)), true
+		return l.join(l.alg.Sum([]byte(name)).Hex(), string(name)), true
 	case contentHash:
 		d := sums.Get(l.alg)
 		if d.IsZero() {
@@ -153,12 +153,6 @@ func (l Layout) Path(name catalog.Name, sums digest.Set) (path string, ok bool) 
 		return "", false
 	}
 	return string(name), true
-}
-
-func (l Layout) hashName(name catalog.Name) string {
-	h := digest.NewHasher(l.alg)
-	_, _ = h.Write([]byte(name)) // never fails
-	return h.Sum().Get(l.alg).Hex()
 }
 
 // join cuts the directories off hex and puts base below them.

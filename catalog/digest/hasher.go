@@ -48,6 +48,17 @@ func (a Algorithm) hash() hash.Hash {
 	return nil
 }
 
+// Sum returns the digest of data by a, or the zero Digest when a cannot be
+// computed.
+func (a Algorithm) Sum(data []byte) Digest {
+	h := a.hash()
+	if h == nil {
+		return Digest{}
+	}
+	h.Write(data)
+	return Digest{a, string(h.Sum(nil))}
+}
+
 // A Hasher computes several digests of one stream in one pass. It is an
 // io.Writer whose Write never fails. It must not be used concurrently.
 type Hasher struct {
