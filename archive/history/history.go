@@ -167,13 +167,16 @@ func scan(file string, r io.Reader, limit int, parse func(text string) error) er
 
 // otherKey matches the lines of distinfo that are not read: SIZE, TIMESTAMP and
 // digests by other algorithms.
-var otherKey = regexp.MustCompile(`^([A-Z][A-Z0-9_-]*) ?(\(.*\) )?= `)
+var otherKey = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_-]*) ?(\(.*\) )?= `)
 
 // ignored reports whether a line of distinfo is of no concern. What looks like
 // a SHA256 line, or like nothing known, is of concern.
 func ignored(text string) bool {
 	if text == "" || text[0] == '#' || text[0] == '$' {
 		return true
+	}
+	if strings.HasPrefix(text, "SHA256 (") {
+		return false // spares the common line the regular expression
 	}
 	m := otherKey.FindStringSubmatch(text)
 	return m != nil && m[1] != "SHA256"
@@ -268,10 +271,10 @@ func (l Line) check() error {
 }
 
 func compare(a, b Line) int {
-	return cmp.Or(
-		cmp.Compare(a.Name, b.Name),
-		bytes.Compare(a.SHA256.Raw(), b.SHA256.Raw()),
-	)
+	if c := cmp.Compare(a.Name, b.Name); c != 0 || a.SHA256 == b.SHA256 {
+		return c
+	}
+	return bytes.Compare(a.SHA256.Raw(), b.SHA256.Raw())
 }
 
 // WriteDistinfo writes lines sorted by name, each once. A name with a

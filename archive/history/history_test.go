@@ -51,7 +51,7 @@ func TestParseDistinfo(t *testing.T) {
 		{"base64", "SHA256 (go/a@v1.zip) = " + b64X + "\n", []Line{{"go/a@v1.zip", x, true}}},
 		{
 			"ports", "$OpenBSD$\n# c\n\nMD5 (a) = 1\nRMD160 (a) = 2\nSHA1 (a) = 3\nSHA256 (a) = " + b64X +
-				"\nSIZE (a) = 5\nTIMESTAMP = 6\nSHA3-256 (a) = 7\n", []Line{{"a", x, true}},
+				"\nSIZE (a) = 5\nTIMESTAMP = 6\nSHA3-256 (a) = 7\nBLAKE2s (a) = 8\nSize (a) = 9 bytes\n", []Line{{"a", x, true}},
 		},
 		{"blanks", "SHA256\t(a) = " + hexX + " \r\nSHA256(b) = " + hexX, []Line{{"a", x, false}, {"b", x, false}}},
 		{
