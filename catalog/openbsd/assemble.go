@@ -1,0 +1,316 @@
+package openbsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/catalog"
+)
+
+// A distinfo is one file that ports check their distfiles against.
+type distinfo struct {
+	file     string // for problems
+	entries  []Entry
+	index    map[catalog.Name]int
+	used     []bool // a port mentions the entry
+	problems []catalog.Problem
+	err      error // why it cannot be read
+}
+
+// lookup returns the entry of name, if there is one, and remembers that it is
+// wanted.
+func (i *distinfo) lookup(name catalog.Name) (Entry, bool) {
+	n, ok := i.index[name]
+	if !ok {
+		return Entry{Name: name, Size: -1}, false
+	}
+	i.used[n] = true
+	return i.entries[n], true
+}
+
+func (i *distinfo) unreferenced() (n int) {
+	for _, used := range i.used {
+		if !used {
+			n++
+		}
+	}
+	return n
+}
+
+// content is what a distfile must have in common with another to be the same
+// for a catalog.
+type content struct {
+	name     catalog.Name
+	restrict catalog.Restriction
+	size     int64
+	digests  string
+}
+
+// An assembler joins the ports of a dump with the distinfo files.
+type assembler struct {
+	repo      *Repository
+	dump      *dump
+	infos     map[string]*distinfo // by path below the ports tree
+	contents  map[content]*catalog.Distfile
+	distfiles []*catalog.Distfile
+	problems  *problemList
+}
+
+// checksumPath returns the path below the ports tree of a CHECKSUM_FILE, which
+// is absolute and may contain "dir/../".
+func (r *Repository) checksumPath(file string) (string, error) {
+	clean := path.Clean(file)
+	for _, root := range []string{path.Clean(r.o.Root), r.path} {
+		if rel, ok := strings.CutPrefix(clean, strings.TrimSuffix(root, "/")+"/"); ok && path.IsAbs(file) {
+			return rel, nil
+		}
+	}
+	return "", fmt.Errorf("CHECKSUM_FILE %s is not below %s; give the PORTSDIR that the dump was made with", label([]byte(file)), r.o.Root)
+}
+
+// readDistinfos reads all distinfo files that a port with distfiles names.
+func (a *assembler) readDistinfos(ctx context.Context, root *os.Root) error {
+	a.infos = make(map[string]*distinfo)
+	var g errgroup.Group
+	g.SetLimit(a.repo.o.Workers)
+	for _, p := range a.dump.ports {
+		if !p.files() || p.checksum == "" {
+			continue
+		}
+		rel, err := a.repo.checksumPath(p.checksum)
+		if err != nil || a.infos[rel] != nil {
+			continue // an error is reported with the port
+		}
+		i := &distinfo{file: path.Join(a.repo.path, rel)}
+		a.infos[rel] = i
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				i.read(root, rel)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // has no errors: they are kept with the files
+	return ctx.Err()
+}
+
+func (i *distinfo) read(root *os.Root, rel string) {
+	// First, because opening a pipe would wait for its writer.
+	st, err := root.Stat(rel)
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		i.err = reason(err)
+		return
+	}
+	f, err := root.Open(rel)
+	if err != nil {
+		i.err = reason(err)
+		return
+	}
+	defer f.Close()
+	i.entries, i.problems = ParseDistinfo(i.file, f)
+	i.used = make([]bool, len(i.entries))
+	i.index = make(map[catalog.Name]int, len(i.entries))
+	for n, e := range i.entries {
+		i.index[e.Name] = n
+	}
+}
+
+// files reports whether the port has any distfiles.
+func (p *port) files() bool {
+	for line := range strings.Lines(p.lists) {
+		name, _, _ := strings.Cut(line, "=")
+		if _, sites, ok := listVariable(name); ok && !sites {
+			return true
+		}
+	}
+	return false
+}
+
+// port adds the distfiles of p.
+func (a *assembler) port(p *port) {
+	if !p.files() {
+		return
+	}
+	info := a.info(p)
+	restrict, reason := p.restriction()
+	sites := a.sites(p)
+	owners := make([]catalog.Owner, len(p.pkgs))
+	for i, pkg := range p.pkgs {
+		owners[i] = catalog.Owner{Repo: a.repo.o.Name, Package: pkg}
+	}
+	for _, w := range a.words(p) {
+		name, err := distName(p.subdir, w.local)
+		if err != nil {
+			a.problem(p, a.dump.label, p.line, "word %q: %v", clip(w.local), err)
+			continue
+		}
+		e := Entry{Name: name, Size: -1}
+		if info != nil {
+			e = a.entry(p, info, name)
+		}
+		var key strings.Builder
+		for _, d := range e.Digests {
+			key.WriteByte(byte(d.Alg))
+			key.Write(d.Raw())
+		}
+		c := content{name, restrict, e.Size, key.String()}
+		d := a.contents[c]
+		if d == nil {
+			d = &catalog.Distfile{
+				Name:     name,
+				Size:     e.Size,
+				Digests:  e.Digests,
+				Restrict: restrict,
+				Reason:   reason,
+				Kind:     catalog.OpenBSD,
+			}
+			a.contents[c] = d
+			a.distfiles = append(a.distfiles, d)
+		}
+		addOwners(d, owners)
+		addSources(d, sites[w.suffix].uris(w, name, a.repo.o.BackupSites))
+	}
+}
+
+// addOwners appends those that d does not have yet: a word may occur in two
+// variables of a port.
+func addOwners(d *catalog.Distfile, owners []catalog.Owner) {
+	if n := len(d.Owners) - len(owners); n >= 0 && slices.Equal(d.Owners[n:], owners) {
+		return
+	}
+	d.Owners = append(d.Owners, owners...)
+}
+
+func addSources(d *catalog.Distfile, uris []string) {
+	had := d.Sources
+	for _, u := range uris {
+		if len(d.Sources) >= maxSites {
+			return
+		}
+		if !slices.ContainsFunc(had, func(s catalog.Source) bool { return s.URI == u }) {
+			d.Sources = append(d.Sources, catalog.Source{URI: u})
+		}
+	}
+}
+
+func (a *assembler) problem(p *port, file string, line int, format string, args ...any) {
+	a.problems.add(catalog.Problem{Package: p.pkgs[0], File: file, Line: line, Msg: fmt.Sprintf(format, args...)})
+}
+
+// info returns the distinfo of p, or nil if there is none to be had. What is
+// wrong with it is reported with the first port that needs it.
+func (a *assembler) info(p *port) *distinfo {
+	if p.checksum == "" {
+		a.problem(p, a.dump.label, p.line, "no CHECKSUM_FILE: what the distfiles must be is not known")
+		return nil
+	}
+	rel, err := a.repo.checksumPath(p.checksum)
+	if err != nil {
+		a.problem(p, a.dump.label, p.line, "%v", err)
+		return nil
+	}
+	i := a.infos[rel]
+	if i.err != nil {
+		a.problem(p, i.file, 0, "distinfo cannot be read: %v", i.err)
+		return nil
+	}
+	for _, pr := range i.problems {
+		pr.Package = p.pkgs[0]
+		a.problems.add(pr)
+	}
+	i.problems = nil
+	return i
+}
+
+// entry returns what info says about name, and reports what dpb does not
+// accept.
+func (a *assembler) entry(p *port, info *distinfo, name catalog.Name) Entry {
+	e, ok := info.lookup(name)
+	switch {
+	case !ok:
+		a.problem(p, info.file, 0, "nothing about %s; run make makesum in the port", name)
+	case e.Size < 0:
+		a.problem(p, info.file, e.Line, "%s has no SIZE; run make makesum in the port", name)
+	}
+	if ok && e.sha256().IsZero() {
+		a.problem(p, info.file, e.Line, "%s has no SHA256; run make makesum in the port", name)
+	}
+	return e
+}
+
+// restriction returns why the distfiles of p must not be mirrored. Who has to
+// obtain a file by hand needs that text more than the one about the licence.
+func (p *port) restriction() (catalog.Restriction, string) {
+	switch {
+	case p.manual != "":
+		// The words are strings, which bsd.port.mk prints one a line.
+		var lines []string
+		for s := range strings.SplitSeq(p.manual, `"`) {
+			if s = strings.TrimSpace(s); s != "" {
+				lines = append(lines, s)
+			}
+		}
+		text := strings.Join(lines, " ")
+		if p.missing != "" {
+			text += " (missing: " + strings.Join(strings.Fields(p.missing), " ") + ")"
+		}
+		return catalog.RestrictFetch, text
+	case p.permit != "":
+		return catalog.RestrictPermit, p.permit
+	}
+	return "", ""
+}
+
+// sites returns the site lists of p by suffix.
+func (a *assembler) sites(p *port) map[string]siteList {
+	lists := make(map[string]siteList)
+	for line := range strings.Lines(p.lists) {
+		name, value, _ := strings.Cut(line, "=")
+		suffix, sites, _ := listVariable(name)
+		if !sites {
+			continue
+		}
+		l, more := parseSites(value, p.subdir, a.repo.o.BackupSites)
+		if more {
+			a.problem(p, a.dump.label, p.line, "%s has more than %d sites; the others are not asked", name, maxSites)
+		}
+		lists[suffix] = l
+	}
+	return lists
+}
+
+// words returns the distfiles of p, each once.
+func (a *assembler) words(p *port) []word {
+	var words []word
+	seen := make(map[word]bool)
+	for line := range strings.Lines(p.lists) {
+		name, value, _ := strings.Cut(line, "=")
+		suffix, sites, _ := listVariable(name)
+		if sites {
+			continue
+		}
+		for s := range strings.FieldsSeq(value) {
+			w := parseWord(s, suffix)
+			if seen[w] {
+				continue
+			}
+			if len(words) == maxFiles {
+				a.problem(p, a.dump.label, p.line, "more than %d distfiles; the others are not known", maxFiles)
+				return words
+			}
+			seen[w] = true
+			words = append(words, w)
+		}
+	}
+	return words
+}
