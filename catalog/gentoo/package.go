@@ -1,0 +1,299 @@
+package gentoo
+
+import (
+	"crypto/md5"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"distkeep/catalog"
+)
+
+// maxProblems bounds the problems of one package directory: a Manifest that is
+// broken altogether has one in each line.
+const maxProblems = 32
+
+// A worker reads packages, one at a time.
+type worker struct {
+	t *tree
+	reader
+	m     manifest
+	items []item
+	unit  *unit // at hand
+	known bool  // what all ebuilds of the unit want is known
+}
+
+func newWorker(t *tree) *worker { return &worker{t: t, reader: newReader(t.root)} }
+
+// A fate says what becomes of one file name in the ebuild at hand.
+type fate struct {
+	ebuild  int  // 1 + the index of the ebuild that the fields are of
+	open    bool // some URI may be mirrored
+	exempt  bool // some URI is of an exempt mirror group
+	fetched bool // some URI is not fetch-restricted
+}
+
+// problem records a defect of the unit at hand.
+func (w *worker) problem(pkg, rel string, line int, msg string) {
+	u := w.unit
+	if len(u.problems) == maxProblems {
+		u.hidden++
+		return
+	}
+	u.problems = append(u.problems, catalog.Problem{
+		Repo: w.t.repo.name, Package: pkg, File: filepath.Join(w.t.repo.path, rel), Line: line, Msg: msg,
+	})
+}
+
+// names lists the directory name of d. What is not there, or is no directory,
+// has no names.
+func (w *worker) names(d dir, name string) ([]string, error) {
+	sub := w.dir(d, name)
+	if notThere(sub.err) || notDir(sub.err) {
+		return nil, nil
+	}
+	defer sub.close()
+	return w.list(sub)
+}
+
+// ebuilds scans those of units, which are of one category, that have ebuilds.
+func (w *worker) ebuilds(units []unit) {
+	cat := w.dir(w.t.top, units[0].cat)
+	defer cat.close()
+	cache := w.dir(w.t.cache, units[0].cat)
+	defer cache.close()
+	for i := range units {
+		u := &units[i]
+		w.unit = u
+		pkg := w.dir(cat, u.pn)
+		names, err := w.list(pkg)
+		if err != nil && !notDir(err) {
+			w.problem(u.cp(), pkg.rel, 0, err.Error())
+		}
+		u.manifest = slices.Contains(names, "Manifest")
+		names = slices.DeleteFunc(names, func(s string) bool { return !isEbuild(s, u.pn) })
+		if len(names) > 0 {
+			slices.Sort(names)
+			u.files = names
+			w.scanUnit(pkg, cache)
+		}
+		pkg.close()
+	}
+}
+
+// rest scans those of units, which are of one category, that ebuilds has left.
+func (w *worker) rest(units []unit) {
+	cat := w.dir(w.t.top, units[0].cat)
+	defer cat.close()
+	cache := w.dir(w.t.cache, units[0].cat)
+	defer cache.close()
+	for i := range units {
+		u := &units[i]
+		if !w.t.fromCache && len(u.files) > 0 || len(u.files) == 0 && !u.manifest {
+			continue
+		}
+		w.unit = u
+		pkg := w.dir(cat, u.pn)
+		w.scanUnit(pkg, cache)
+		pkg.close()
+	}
+}
+
+// scanUnit scans the unit at hand.
+func (w *worker) scanUnit(pkg, cache dir) {
+	u := w.unit
+	w.m.reset()
+	w.known = true
+	summed := u.manifest
+	if u.manifest {
+		b, err := w.read(pkg, "Manifest")
+		if err != nil {
+			w.problem(u.cp(), pkg.join("Manifest"), 0, err.Error())
+			summed = false
+		}
+		w.m.parse(b, func(line int, msg string) {
+			w.problem(u.cp(), pkg.join("Manifest"), line, msg)
+		})
+	}
+	for i, file := range u.files {
+		w.scanFile(i+1, file, pkg, cache)
+	}
+	missing := 0
+	for i := range w.m.dists {
+		d := &w.m.dists[i]
+		switch {
+		case !d.wanted && w.known:
+			u.unreferenced++
+		case d.wanted && d.line == 0 && summed:
+			w.problem(d.owner(), pkg.join("Manifest"), 0, fmt.Sprintf("%s has no DIST line: run `pkgdev manifest`", d.name))
+		case d.wanted && d.line == 0:
+			missing++
+		}
+	}
+	if missing > 0 && !u.manifest {
+		w.problem(u.cp(), pkg.join("Manifest"), 0, fmt.Sprintf("no Manifest, so that no checksum is known (files wanted: %d): run `pkgdev manifest`", missing))
+	}
+}
+
+// owner returns the first package that wants d.
+func (d *dist) owner() string {
+	if d.open != nil {
+		return d.open.Owners[0].Package
+	}
+	return d.shut.Owners[0].Package
+}
+
+// scanFile scans the ebuild, or the cache entry, of that name. n counts them.
+func (w *worker) scanFile(n int, file string, pkg, cache dir) {
+	pf := strings.TrimSuffix(file, ".ebuild")
+	cpv := w.unit.cat + "/" + pf
+	var sum []byte
+	if !w.t.fromCache {
+		b, err := w.read(pkg, file)
+		if err != nil {
+			w.problem(cpv, pkg.join(file), 0, err.Error())
+		} else {
+			s := md5.Sum(b)
+			sum = s[:]
+		}
+	}
+	b, err := w.read(cache, pf)
+	if err != nil {
+		w.known = false
+		switch {
+		case notThere(w.t.cache.err):
+			w.unit.uncached++ // one problem for all
+		case notThere(err):
+			w.problem(cpv, cache.join(pf), 0, "no metadata cache entry: "+w.t.egencache())
+		default:
+			w.problem(cpv, cache.join(pf), 0, err.Error())
+		}
+		return
+	}
+	e := parseEntry(b)
+	switch {
+	case len(e.md5) == 0:
+		w.known = false
+		w.problem(cpv, cache.join(pf), 0, "the metadata cache entry has no _md5_: "+w.t.egencache())
+	case sum != nil && !isHex(e.md5, sum):
+		w.problem(cpv, cache.join(pf), 0, "the metadata cache entry is stale: "+w.t.egencache())
+	}
+	w.scanEntry(n, cpv, cache.rel, pf, e)
+}
+
+// isHex reports whether text is the hexadecimal spelling of sum.
+func isHex(text, sum []byte) bool {
+	var raw [md5.Size]byte
+	return len(text) == 2*len(raw) && decodeHex(raw[:], text) && string(raw[:]) == string(sum)
+}
+
+// scanEntry adds the files of one package.
+func (w *worker) scanEntry(n int, cpv, rel, pf string, e entry) {
+	eapi, ok := parseEAPI(e.eapi)
+	if !ok {
+		w.known = false
+		w.problem(cpv, rel+"/"+pf, 0, fmt.Sprintf("EAPI %.40q is not known: a newer version of this program is needed", e.eapi))
+		return
+	}
+	r, err := parseRestrict(e.restrict)
+	if err != nil {
+		w.problem(cpv, rel+"/"+pf, e.restrictLine, "bad RESTRICT: "+err.Error())
+		r.mirror = true // what cannot be understood is not published
+	}
+	w.items, err = parseSrcURI(w.items[:0], e.srcURI, eapi, func(msg string) {
+		w.problem(cpv, rel+"/"+pf, e.srcLine, "bad SRC_URI: "+msg)
+	})
+	if err != nil {
+		w.known = false
+		w.problem(cpv, rel+"/"+pf, e.srcLine, "bad SRC_URI: "+err.Error())
+	}
+	for i := range w.items {
+		it := &w.items[i]
+		if it.dist = w.m.find(it.name); it.dist < 0 {
+			name, err := catalog.ParseName(string(it.name))
+			if err != nil {
+				w.problem(cpv, rel+"/"+pf, e.srcLine, "bad SRC_URI: "+err.Error())
+				continue
+			}
+			it.dist = w.m.add(dist{name: name, size: -1})
+		}
+		w.decide(n, it, r)
+	}
+	var reason string
+	if r.mirror {
+		reason = fmt.Sprintf("RESTRICT=%.200s", e.restrict)
+	}
+	for _, it := range w.items {
+		if it.dist >= 0 {
+			w.place(it, r, cpv, reason)
+		}
+	}
+}
+
+// decide notes what one URI means for the fate of its file.
+func (w *worker) decide(n int, it *item, r restriction) {
+	d := &w.m.dists[it.dist]
+	d.wanted = true
+	f := &d.fate
+	if f.ebuild != n {
+		*f = fate{ebuild: n}
+	}
+	if r.mayMirror(it) {
+		f.open = true
+	}
+	if r.mayFetch(it) {
+		f.fetched = true
+		if group, ok := mirrorGroup(it.uri); ok && w.t.exempt[string(group)] {
+			f.exempt = true
+		}
+	}
+}
+
+// mayMirror reports whether the file may be published when it comes from it.
+func (r restriction) mayMirror(it *item) bool { return !r.mirror || it.lift == liftMirror }
+
+// mayFetch reports whether it may be fetched at all.
+func (r restriction) mayFetch(it *item) bool { return !r.fetch || it.lift != liftNone }
+
+// place adds a URI to its distfile. Those that may not be mirrored are left
+// out if others may; but one URI of an exempt mirror group opens the file, and
+// then emirrordist tries all that may be fetched.
+func (w *worker) place(it item, r restriction, cpv, reason string) {
+	d := &w.m.dists[it.dist]
+	f := d.fate
+	switch {
+	case f.exempt && r.mayFetch(&it), !f.exempt && f.open && r.mayMirror(&it):
+		w.add(&d.open, d, it, cpv)
+	case f.exempt || f.open:
+	default:
+		if w.add(&d.shut, d, it, cpv) {
+			d.shut.Reason = reason
+			d.shut.Restrict = catalog.RestrictFetch
+			if f.fetched {
+				d.shut.Restrict = catalog.RestrictMirror
+			}
+		}
+	}
+}
+
+// add adds a URI and an owner to the distfile at p, which it makes if there is
+// none: then it returns true.
+func (w *worker) add(p **catalog.Distfile, d *dist, it item, cpv string) (isNew bool) {
+	if isNew = *p == nil; isNew {
+		*p = &catalog.Distfile{Name: d.name, Size: d.size, Digests: d.digests, Kind: catalog.Gentoo}
+		w.unit.distfiles = append(w.unit.distfiles, *p)
+	}
+	f := *p
+	if n := len(f.Owners); n == 0 || f.Owners[n-1].Package != cpv {
+		f.Owners = append(f.Owners, catalog.Owner{Repo: w.t.repo.name, Package: cpv})
+	}
+	if !slices.ContainsFunc(f.Sources, func(s catalog.Source) bool { return s.URI == string(it.uri) }) {
+		s := catalog.Source{URI: string(it.uri)}
+		if group, ok := mirrorGroup(it.uri); ok {
+			s.Bases = w.t.mirrors[string(group)]
+		}
+		f.Sources = append(f.Sources, s)
+	}
+	return isNew
+}

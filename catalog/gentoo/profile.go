@@ -1,0 +1,94 @@
+package gentoo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// maxProfile bounds the small files of a repository. The largest real one,
+// a thirdpartymirrors, has 64 KiB.
+const maxProfile = 256 << 10
+
+// A layout is what metadata/layout.conf says.
+type layout struct {
+	name    string
+	masters []string
+	// alone is set by "masters =" without a name: only then is the tree's
+	// own list of categories the whole list.
+	alone bool
+}
+
+// readLayout reads metadata/layout.conf; a tree may do without. Keys that are
+// not needed or not known are ignored.
+func readLayout(root *os.Root) (layout, error) {
+	var l layout
+	b, err := readProfile(root, "metadata/layout.conf")
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			continue
+		}
+		switch strings.TrimSpace(key) {
+		case "repo-name":
+			l.name = strings.TrimSpace(value)
+		case "masters":
+			l.masters = strings.Fields(value)
+			l.alone = len(l.masters) == 0
+		}
+	}
+	return l, err
+}
+
+// readCategories returns the category names of profiles/categories. ok is
+// false when there is no such file.
+func readCategories(root *os.Root) (names []string, ok bool, err error) {
+	b, err := readProfile(root, "profiles/categories")
+	if b == nil || err != nil {
+		return nil, false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		if c := strings.TrimSpace(line); validCategory(c) {
+			names = append(names, c)
+		}
+	}
+	return names, true, nil
+}
+
+// readProfile reads one small file of the tree. The bytes are nil when there
+// is none.
+func readProfile(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, plain(err))
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", name, plain(err))
+	case len(b) > maxProfile:
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxProfile)
+	}
+	return b, nil
+}
+
+// isCategoryShaped reports whether an unlisted directory of the top level may
+// be a category. The other directories of a tree have no hyphen.
+func isCategoryShaped(s string) bool {
+	return validCategory(s) && (s == "virtual" || strings.Contains(s, "-"))
+}
+
+// sortedSet returns the different strings of s in order.
+func sortedSet(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
