@@ -190,7 +190,7 @@ func edit(file string, create bool, change func(d *document, data string) (strin
 
 func replace(file, data string) error {
 	dir := filepath.Dir(file)
-	err := renameio.WriteFile(file, []byte(data), 0o644, renameio.WithTempDir(dir), renameio.WithExistingPermissions())
+	err := renameio.WriteFile(file, []byte(data), 0o644, renameio.WithTempDir(dir))
 	if err != nil {
 		return fmt.Errorf("whitelist: write %s: %w", file, err)
 	}
