@@ -67,8 +67,8 @@ func Collect(ctx context.Context, repos []Repository) (*Catalog, error) {
 // the same content is added to it, one with another content makes a conflict.
 // Digests of equal contents are united, and so are their sources.
 //
-// Two contents of one name of which no digest can be compared are taken for
-// different ones: that costs at most one more link.
+// Two contents of one name of which no digest can be compared, not even by way
+// of a third, are taken for different ones: that costs at most one more link.
 //
 // A name that any package allows to be mirrored is mirrored, by that package's
 // sources.
@@ -114,24 +114,39 @@ func Merge(scans []*Scan) *Catalog {
 // join adds d to the contents known under its name.
 func join(m map[Name][]*Distfile, d *Distfile) {
 	have := m[d.Name]
-	for _, h := range have {
-		switch r := h.Same(d); {
-		case r == digest.Different:
-			continue
-		case r == digest.Unknown && len(h.Digests) > 0 && len(d.Digests) > 0:
-			continue // not comparable
-		}
-		h.Digests = h.Digests.Union(d.Digests)
-		if h.Size < 0 {
-			h.Size = d.Size
-		}
-		for _, s := range d.Sources {
-			if !slices.ContainsFunc(h.Sources, func(t Source) bool { return t.URI == s.URI }) {
-				h.Sources = append(h.Sources, s)
-			}
-		}
-		h.Owners = append(h.Owners, d.Owners...)
+	i := slices.IndexFunc(have, func(h *Distfile) bool {
+		r := h.Same(d)
+		both := len(h.Digests) > 0 && len(d.Digests) > 0
+		return r == digest.Same || r == digest.Weak || r == digest.Unknown && !both
+	})
+	if i < 0 {
+		m[d.Name] = append(have, d)
 		return
 	}
-	m[d.Name] = append(have, d)
+	h := have[i]
+	unite(h, d)
+	// With the digests of d, later contents that could not be compared
+	// before may turn out to be this one.
+	for j := i + 1; j < len(have); j++ {
+		if r := h.Same(have[j]); r == digest.Same || r == digest.Weak {
+			unite(h, have[j])
+			have = slices.Delete(have, j, j+1)
+			j = i
+		}
+	}
+	m[d.Name] = have
+}
+
+// unite adds to h what d says about the same content.
+func unite(h, d *Distfile) {
+	h.Digests = h.Digests.Union(d.Digests)
+	if h.Size < 0 {
+		h.Size = d.Size
+	}
+	for _, s := range d.Sources {
+		if !slices.ContainsFunc(h.Sources, func(t Source) bool { return t.URI == s.URI }) {
+			h.Sources = append(h.Sources, s)
+		}
+	}
+	h.Owners = append(h.Owners, d.Owners...)
 }

@@ -118,6 +118,11 @@ func TestMerge(t *testing.T) {
 			shadowed: []string{"a: SHA512=1 q"},
 		},
 		{
+			name: "comparable by way of a third",
+			in:   []string{"a: SHA256=1 u://1 p", "a: SHA512=1 u://2 q", "a: MD5=1 r", "a: SHA512=2 s", "a: SHA256=1 SHA512=1 t", "a: SHA512=1 MD5=1 v"},
+			open: []string{"a: SHA256=1 SHA512=1 MD5=1 u://1 u://2 p t q v r"}, shadowed: []string{"a: SHA512=2 s"},
+		},
+		{
 			name: "no digests join any",
 			in:   []string{"a: u://1 p", "a: size=5 SHA256=1 q", "a: r", "a: size=5 s"},
 			open: []string{"a: size=5 SHA256=1 u://1 p q r s"},
@@ -255,6 +260,7 @@ func TestProblemError(t *testing.T) {
 // and no owner gets lost, but for restricted ones that are allowed elsewhere.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte("a11a12b00a10"))
+	f.Add([]byte("00017\xc41$71C7")) // equal by way of a third
 	f.Fuzz(func(t *testing.T, in []byte) {
 		scans := []*Scan{{Repo: "one"}, {Repo: "two"}}
 		owners := make(map[string]Name)
