@@ -130,7 +130,7 @@ func (r *reader) read(d dir, name string) ([]byte, error) {
 			if n > maxFile {
 				return nil, fmt.Errorf("larger than %d bytes", maxFile)
 			}
-			r.buf = append(r.buf, make([]byte, n)...)
+			r.buf = append(r.buf, make([]byte, min(n, maxFile+1-n))...)
 		}
 		m, err := unix.Read(fd, r.buf[n:])
 		switch {
