@@ -1,0 +1,419 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A Class says what kind of trouble a failure is. The list is closed: reports,
+// the ledger and the back-off over the runs go by it.
+type Class string
+
+// The classes of failures. Package fetch makes all but the three that need
+// knowledge of the archive or the tree: conflict, local and restricted.
+const (
+	// ClassGone: the server answered, and has no such file.
+	ClassGone Class = "gone"
+	// ClassForbidden: the server refuses to give the file to us.
+	ClassForbidden Class = "forbidden"
+	// ClassThrottled: the server asks us to come back later.
+	ClassThrottled Class = "throttled"
+	// ClassServer: the server is in trouble, or talks nonsense.
+	ClassServer Class = "server"
+	// ClassDNS: the host name does not resolve.
+	ClassDNS Class = "dns"
+	// ClassRefused: no connection to the host comes about.
+	ClassRefused Class = "refused"
+	// ClassTLS: the host cannot prove that it is the host.
+	ClassTLS Class = "tls"
+	// ClassStalled: bytes came too slowly, or no more.
+	ClassStalled Class = "stalled"
+	// ClassTruncated: the transfer broke off.
+	ClassTruncated Class = "truncated"
+	// ClassSize: the file has another size than the tree says.
+	ClassSize Class = "size"
+	// ClassDigest: the bytes are not those that the tree says, or the tree says
+	// nothing that can be verified.
+	ClassDigest Class = "digest"
+	// ClassHTML: a web page came in place of the file.
+	ClassHTML Class = "html"
+	// ClassConflict: another package has the name for another content.
+	ClassConflict Class = "conflict"
+	// ClassLocal: a file of the archive or the drop box is not what it should be.
+	ClassLocal Class = "local"
+	// ClassRestricted: the tree forbids mirroring.
+	ClassRestricted Class = "restricted"
+	// ClassNoURI: the tree names nothing that can be asked.
+	ClassNoURI Class = "no-uri"
+	// ClassBadURI: the tree, or a redirect, names a URI that is malformed.
+	ClassBadURI Class = "bad-uri"
+	// ClassPolicy: the URI leads where we do not go.
+	ClassPolicy Class = "policy"
+	// ClassDisk: our own disk is full or broken.
+	ClassDisk Class = "disk"
+	// ClassInterrupted: the run was ended. No failure of the file, never
+	// recorded as one.
+	ClassInterrupted Class = "interrupted"
+)
+
+type classProperty struct {
+	class     Class
+	permanent bool
+	hint      string
+}
+
+// classes is ordered: of several sources that failed in different ways, the
+// class that stands first speaks for the file. Trouble of a host that is alive
+// comes before what is certain, so that the next run tries again, and what is
+// certain before dead hosts: a mirror that has died years ago must not hide
+// that the file is gone everywhere else.
+var classes = []classProperty{
+	{ClassInterrupted, false, "run distkeep again; what had arrived is kept"},
+	{ClassDisk, false, "free some space, or check the disk and the permissions of the state directory"},
+	{ClassThrottled, false, "the next run tries again; if it stays, lower --host-limit for this host or set --contact"},
+	{ClassServer, false, "the next run tries again; if it stays, tell the host's operator or name another mirror"},
+	{ClassStalled, false, "the next run continues the file; if it stays, raise --stall or lower --min-rate"},
+	{ClassTruncated, false, "the next run continues the file; if it stays, name another mirror"},
+	{ClassConflict, true, "rename the file in one of the two packages"},
+	{ClassDigest, true, "compare the quarantined bytes with the tree: upstream changed the file, or the Manifest is wrong"},
+	{ClassSize, true, "upstream changed the file, or the Manifest is wrong: fetch by hand and compare"},
+	{ClassHTML, true, "open the URL in a browser: the file was moved, or needs a login; fix the URI or use distfiles-local"},
+	{ClassForbidden, true, "open the URL in a browser; set --contact or netrc, or supply the file in distfiles-local"},
+	{ClassGone, true, "fix the URI in the package, or supply the file in distfiles-local"},
+	{ClassTLS, false, "the host's certificate is at fault: tell its operator, or --tls-skip-verify-host if digests suffice"},
+	{ClassRefused, false, "the host is down or does not serve this protocol: if it stays, fix the URI in the package"},
+	{ClassDNS, false, "the host is gone or misspelt: fix the URI in the package"},
+	{ClassLocal, false, "look at the file named; distkeep verify checks all"},
+	{ClassRestricted, true, "supply the file in distfiles-local if it may be published"},
+	{ClassPolicy, true, "fix the URI in the package, or allow it: --allow-scheme, --allow-port, --allow-private"},
+	{ClassBadURI, true, "fix the URI in the package"},
+	{ClassNoURI, true, "add a URI to the package, or supply the file in distfiles-local"},
+}
+
+func (c Class) rank() int {
+	for i := range classes {
+		if classes[i].class == c {
+			return i
+		}
+	}
+	return len(classes)
+}
+
+// Permanent reports whether trying again in the next run is unlikely to help:
+// such failures back off over the runs.
+func (c Class) Permanent() bool {
+	i := c.rank()
+	return i < len(classes) && classes[i].permanent
+}
+
+// Hint is one line that says what an operator can do.
+func (c Class) Hint() string {
+	if i := c.rank(); i < len(classes) {
+		return classes[i].hint
+	}
+	return ""
+}
+
+// transient reports whether the same source may well deliver in this run.
+func (c Class) transient() bool {
+	switch c {
+	case ClassThrottled, ClassServer, ClassStalled, ClassTruncated, ClassDNS, ClassRefused, ClassTLS:
+		return true
+	}
+	return false
+}
+
+// hostwide reports whether the trouble is the host's and not the file's.
+func (c Class) hostwide() bool {
+	return c == ClassDNS || c == ClassRefused || c == ClassTLS
+}
+
+// An Error is why a distfile could not be fetched.
+type Error struct {
+	Class    Class
+	Name     catalog.Name
+	Attempts []Attempt
+	// Err is the failure that decided the class.
+	Err error
+}
+
+// Error returns one line that names the file.
+func (e *Error) Error() string { return "fetch " + string(e.Name) + ": " + e.Reason() }
+
+// Reason returns the same line without the file: class, URL, cause, and how
+// many other attempts failed. It has no tabs or line breaks.
+func (e *Error) Reason() string {
+	s := string(e.Class) + ": "
+	for i := len(e.Attempts) - 1; i >= 0; i-- {
+		if a := e.Attempts[i]; a.Err == e.Err {
+			s += a.URL + ": "
+			break
+		}
+	}
+	s += e.Err.Error()
+	if n := len(e.Attempts); n > 1 {
+		s += fmt.Sprintf(" (%d attempts failed in all)", n)
+	}
+	return oneLine(s)
+}
+
+// Unwrap returns the cause of every attempt.
+func (e *Error) Unwrap() []error {
+	errs := []error{e.Err}
+	for _, a := range e.Attempts {
+		if a.Err != nil && a.Err != e.Err {
+			errs = append(errs, a.Err)
+		}
+	}
+	return errs
+}
+
+// oneLine makes s fit for a log of one record a line and bounds it: parts of it
+// were written by strangers.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > 1000 {
+		s = strings.ToValidUTF8(s[:1000], "") + "…"
+	}
+	return s
+}
+
+// newError makes the error of a request from its attempts.
+func newError(r *Request, attempts []Attempt) *Error {
+	e := &Error{Class: ClassNoURI, Name: r.Name, Attempts: attempts, Err: errNoURI}
+	best := len(classes) + 1
+	for _, a := range attempts {
+		// That other archives have not got it says nothing about upstream.
+		if rank := a.Class.rank(); a.Err != nil && rank <= best && (!a.Fallback || e.Class == ClassNoURI) {
+			best, e.Class, e.Err = rank, a.Class, a.Err
+		}
+	}
+	return e
+}
+
+var (
+	errNoURI      = errors.New("no fetchable uris") // emirrordist's words
+	errNoDigest   = errors.New("the tree has no digest that can be verified")
+	errStalled    = errors.New("transfer stalled")
+	errNoAnswer   = errors.New("no answer in time")
+	errLoop       = &uriError{"too many redirects"}
+	errNoProgress = errors.New("transfer is too slow")
+)
+
+// A statusError is an answer that is not the file.
+type statusError struct {
+	code   int
+	text   string
+	method string // of ftp and rsync: the protocol
+	// after is the server's Retry-After; asked tells that there was one.
+	after time.Duration
+	asked bool
+}
+
+func (e *statusError) Error() string {
+	s := fmt.Sprintf("%s%d %s", e.method, e.code, e.text)
+	if e.asked {
+		s += fmt.Sprintf(", retry after %v", e.after)
+	}
+	return s
+}
+
+// A sizeError is a file of another size.
+type sizeError struct {
+	want, got int64
+	more      bool // at least got
+	kept      string
+}
+
+func (e *sizeError) Error() string {
+	if e.more {
+		return fmt.Sprintf("expected %d bytes, got more", e.want)
+	}
+	return fmt.Sprintf("expected %d bytes, got %d%s", e.want, e.got, keptAs(e.kept))
+}
+
+// A digestError is a file with other bytes.
+type digestError struct {
+	want, got digest.Digest
+	kept      string
+}
+
+func (e *digestError) Error() string {
+	return fmt.Sprintf("expected %s, got %s%s", e.want, e.got.Hex(), keptAs(e.kept))
+}
+
+func keptAs(path string) string {
+	if path == "" {
+		return ""
+	}
+	return ", kept as " + path
+}
+
+// An htmlError is a web page in place of a file.
+type htmlError struct{ err error }
+
+func (e *htmlError) Error() string {
+	return "the server sent a web page with status 200 in place of the file: " + e.err.Error()
+}
+func (e *htmlError) Unwrap() error { return e.err }
+
+// A truncatedError is a transfer that broke off at have bytes.
+type truncatedError struct {
+	have, want int64
+	err        error
+}
+
+func (e *truncatedError) Error() string {
+	if e.want < 0 {
+		return fmt.Sprintf("connection lost after %d bytes: %v", e.have, e.err)
+	}
+	return fmt.Sprintf("connection lost after %d of %d bytes: %v", e.have, e.want, e.err)
+}
+func (e *truncatedError) Unwrap() error { return e.err }
+
+// A rangeError is an answer to a range request that cannot be used: the file is
+// asked for again as a whole.
+type rangeError struct{ msg string }
+
+func (e *rangeError) Error() string { return e.msg }
+
+type policyError struct{ msg string }
+
+func (e *policyError) Error() string { return e.msg }
+
+type uriError struct{ msg string }
+
+func (e *uriError) Error() string { return e.msg }
+
+type diskError struct{ err error }
+
+func (e *diskError) Error() string { return e.err.Error() }
+func (e *diskError) Unwrap() error { return e.err }
+
+// A tlsError is a failed handshake.
+type tlsError struct{ err error }
+
+func (e *tlsError) Error() string { return "tls: " + e.err.Error() }
+func (e *tlsError) Unwrap() error { return e.err }
+
+// A deadError stands for the attempts that a dead host was spared.
+type deadError struct {
+	host string
+	err  error
+}
+
+func (e *deadError) Error() string { return "host is not asked again in this run: " + e.err.Error() }
+func (e *deadError) Unwrap() error { return e.err }
+
+// Classify tells the class of an error of this package, of the network or of
+// the file system. It is the only place where errors become classes; what it
+// does not know is taken for trouble of the server.
+func Classify(err error) Class {
+	var (
+		whole  *Error
+		status *statusError
+		dns    *net.DNSError
+		op     *net.OpError
+	)
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &whole):
+		return whole.Class
+	case is[*diskError](err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+		return ClassDisk
+	case is[*policyError](err):
+		return ClassPolicy
+	case is[*uriError](err):
+		return ClassBadURI
+	case errors.Is(err, errNoURI):
+		return ClassNoURI
+	case is[*digestError](err), errors.Is(err, errNoDigest):
+		if is[*htmlError](err) {
+			return ClassHTML
+		}
+		return ClassDigest
+	case is[*htmlError](err):
+		return ClassHTML
+	case is[*sizeError](err):
+		return ClassSize
+	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
+		return ClassStalled
+	case errors.Is(err, context.Canceled):
+		return ClassInterrupted
+	case is[*truncatedError](err):
+		return ClassTruncated
+	case errors.As(err, &status):
+		return status.class()
+	case errors.As(err, &dns):
+		return ClassDNS
+	case isTLS(err):
+		return ClassTLS
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), errors.Is(err, syscall.ECONNREFUSED):
+		return ClassRefused
+	case errors.Is(err, context.DeadlineExceeded):
+		return ClassInterrupted
+	}
+	return ClassServer
+}
+
+func (e *statusError) class() Class {
+	switch {
+	case e.code == http.StatusNotFound, e.code == http.StatusGone:
+		return ClassGone
+	case e.code == http.StatusTooManyRequests, e.code == http.StatusServiceUnavailable && e.asked:
+		return ClassThrottled
+	case e.code == http.StatusRequestTimeout, e.code == http.StatusTooEarly:
+		return ClassServer
+	case e.code >= 400 && e.code < 500:
+		return ClassForbidden
+	case e.code >= 300 && e.code < 400:
+		return ClassBadURI
+	}
+	return ClassServer
+}
+
+func is[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+func isTLS(err error) bool {
+	var op *net.OpError
+	return is[*tlsError](err) || is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
+		is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[tls.RecordHeaderError](err) ||
+		// crypto/tls marks the alerts of either side so.
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+// hopeless reports whether an error proves that no connection to the host will
+// come about in this run.
+func hopeless(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound || is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err)
+}
+
+// unexpectedEOF makes the end of a stream an error that reads well.
+func unexpectedEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

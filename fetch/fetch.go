@@ -1,0 +1,213 @@
+// Package fetch obtains distfiles from untrusted upstreams: it asks every
+// source that a tree names, politely and in parallel, continues what an earlier
+// run left half done, and hands over only files whose size and digests are
+// those that were wanted.
+//
+// A [Fetcher] has one queue ("lane") for each host, so that neither a slow, a
+// dead nor a throttling host delays another. It never logs: what happens is
+// told through [Events] and in the [Result] of each [Request].
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A Request wants one content.
+type Request struct {
+	Name catalog.Name
+	// Size is the length in bytes, or -1 where it is not known.
+	Size int64
+	// Digests are what the content must have: every one that can be computed
+	// must match, and at least one must be computable.
+	Digests digest.Set
+	// Compute names further digests to compute in the same pass. SHA256 always
+	// is.
+	Compute []digest.Algorithm
+	// Sources are as the tree names them. They are expanded and put into
+	// emirrordist's order here.
+	Sources []catalog.Source
+	// Part is the path of the .part file. Its directory exists, and the name
+	// is unique for the name and the wanted digests: a .part never belongs to
+	// another content.
+	Part string
+}
+
+// A Result is what became of a Request.
+type Result struct {
+	Request *Request
+	// Err is nil, or an error that has an *Error in its chain. When it is nil
+	// the file at Request.Part is complete and verified, but not yet synced,
+	// and belongs to the caller. Otherwise a usable short .part stays for the
+	// next run.
+	Err error
+	// Digests are all that were computed, when Err is nil.
+	Digests digest.Set
+	// Size is the length of the file, when Err is nil.
+	Size int64
+	// URL is where the last bytes came from, Final the same after redirects:
+	// both without credentials, and empty when an earlier .part was complete.
+	URL, Final string
+	// Received counts the bytes that came over the network in this run, those
+	// of failed attempts included; Resumed those taken over from an earlier
+	// run's .part.
+	Received, Resumed int64
+	// Attempts are all tries in order, the successful one included.
+	Attempts []Attempt
+	// Took is the time from the first look at the request to its end.
+	Took time.Duration
+}
+
+// An Attempt is one try at one URL.
+type Attempt struct {
+	// URL is without credentials; Host is the lane.
+	URL, Host string
+	// Fallback tells that another archive was asked.
+	Fallback bool
+	// Class and Err are empty for the attempt that succeeded.
+	Class Class
+	Err   error
+	// Offset is where the transfer began, Received what came.
+	Offset, Received int64
+	Took             time.Duration
+}
+
+// HostStats are the figures of one lane since New.
+type HostStats struct {
+	Host string `json:"host"`
+	// Files were completed from the host.
+	Files int `json:"files"`
+	// Bytes were received, in failed attempts too.
+	Bytes int64 `json:"bytes"`
+	// Requests were sent; a request that a dead host spared is not counted.
+	Requests int `json:"requests"`
+	// Peak is the largest number of transfers at one time, Connections that
+	// of open connections.
+	Peak        int `json:"peak"`
+	Connections int `json:"connections"`
+	// Failures are attempts that failed; Spared are those that were not even
+	// made, because the host was known to be dead.
+	Failures int `json:"failures"`
+	Spared   int `json:"spared"`
+	// Limit is the number of transfers that the host is trusted with now, Max
+	// the most that it may ever be.
+	Limit int `json:"limit"`
+	Max   int `json:"max"`
+	// Spent is the time that failed attempts took in all.
+	Spent time.Duration `json:"spent"`
+	// Dead says why the host is not asked any more; empty when it is.
+	Dead string `json:"dead,omitempty"`
+	// SkipVerify tells that certificates of the host are not verified.
+	SkipVerify bool `json:"skip_verify,omitempty"`
+}
+
+// A Fetcher fetches. It keeps connections and what it has learnt about hosts
+// from one Run to the next.
+type Fetcher struct {
+	o          Options
+	transports map[string]transport
+	http       *httpTransport
+	guard      *guard
+	quarantine *quarantine
+	fallbacks  []*fallback
+	limiter    limiter
+	running    atomic.Bool
+	// claimed are the bytes that the transfers under way still need.
+	claimed atomic.Int64
+
+	mu    sync.Mutex // guards lanes and all that is in them
+	lanes map[string]*lane
+}
+
+// New returns a Fetcher. Its error names the option that cannot be.
+func New(o Options) (*Fetcher, error) {
+	o = o.withDefaults()
+	f := &Fetcher{o: o, lanes: make(map[string]*lane), limiter: newLimiter(o.Rate)}
+	creds, err := loadNetrc(o.Netrc)
+	if err != nil {
+		return nil, err
+	}
+	f.guard = newGuard(&f.o)
+	f.http = newHTTPTransport(&f.o, f.guard, creds, f.countConn)
+	f.transports = map[string]transport{
+		"http":  f.http,
+		"https": f.http,
+		"ftp":   &ftpTransport{o: &f.o, guard: f.guard, creds: creds, count: f.countConn},
+		"rsync": &rsyncTransport{o: &f.o, guard: f.guard, creds: creds},
+		"file":  fileTransport{},
+	}
+	for _, s := range o.Schemes {
+		if f.transports[s] == nil {
+			return nil, fmt.Errorf("scheme %q is not known: use http, https, ftp, rsync or file", s)
+		}
+	}
+	for _, base := range o.Fallbacks {
+		fb, err := f.newFallback(base)
+		if err != nil {
+			return nil, err
+		}
+		f.fallbacks = append(f.fallbacks, fb)
+	}
+	f.quarantine = newQuarantine(o.Quarantine, o.Now)
+	return f, nil
+}
+
+var errRunning = errors.New("fetcher is running already")
+
+// Run fetches reqs and calls done once for each, from several goroutines at
+// once, as soon as each is settled. It returns when all are. When ctx ends, the
+// rest is settled at once with errors that wrap its cause, and Run returns that
+// cause.
+//
+// done may block for a while: that holds transfers back, but no host's slot.
+// Only one Run may be under way.
+func (f *Fetcher) Run(ctx context.Context, reqs []*Request, done func(Result)) error {
+	if !f.running.CompareAndSwap(false, true) {
+		return errRunning
+	}
+	defer f.running.Store(false)
+	newScheduler(ctx, f, done).run(reqs)
+	return context.Cause(ctx)
+}
+
+// Hosts returns the figures of all hosts that were asked, the busiest first.
+func (f *Fetcher) Hosts() []HostStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]HostStats, 0, len(f.lanes))
+	for _, l := range f.lanes {
+		out = append(out, l.snapshot())
+	}
+	slices.SortFunc(out, func(a, b HostStats) int {
+		if a.Bytes != b.Bytes {
+			return int(max(-1, min(1, b.Bytes-a.Bytes)))
+		}
+		return strings.Compare(a.Host, b.Host)
+	})
+	return out
+}
+
+// Close lets go of all idle connections. The Fetcher must not be running.
+func (f *Fetcher) Close() error {
+	f.http.close()
+	return nil
+}
+
+// countConn notes that n connections were opened (1) or closed (-1) to the
+// host of a lane.
+func (f *Fetcher) countConn(host string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.lane(host)
+	l.conns += n
+	l.stats.Connections = max(l.stats.Connections, l.conns)
+}

@@ -1,0 +1,137 @@
+package fetch
+
+import (
+	"net/url"
+	"time"
+
+	"distkeep/catalog/digest"
+)
+
+// A job is a request under way. It is owned by the worker that has taken it,
+// and else guarded by Fetcher.mu.
+type job struct {
+	req     *Request
+	next    *job // in a queue
+	began   time.Time
+	sources []source
+	cur     int // the source to ask next
+	lane    *lane
+	hop     *url.URL // where the current source has redirected us, or nil
+	hops    int
+	part    part
+	res     Result
+	settled bool
+	// widened tells that the fallback archives are among the sources.
+	widened bool
+	// layout is the fallback whose layout.conf the job asks for: nobody waits
+	// for the result of such a job.
+	layout *fallback
+}
+
+// A source is one URL of a job, and how it fared.
+type source struct {
+	text string
+	url  *url.URL // parsed when its turn comes
+	// trusted sources were named by the operator, not by a tree.
+	trusted bool
+	// struck sources are not asked again.
+	struck bool
+	// fails counts transient failures, throttles those that only ask for
+	// patience, continued transfers that broke off but brought a good deal.
+	fails, throttles, continued int
+	// wait is the pause before the next try.
+	wait time.Duration
+	// whole: the server's ranges cannot be used. zeroed: it was asked for the
+	// whole file because a continued one was wrong.
+	whole, zeroed bool
+	// validator is the server's mark of the content that it sent last.
+	validator string
+}
+
+const (
+	// maxHops bounds redirects, as curl and net/http do.
+	maxHops = 10
+	// maxThrottles bounds how often one file accepts to be put off by one
+	// source: more than Retries, for with every answer the lane has slowed down.
+	maxThrottles = 8
+	// maxContinued bounds continuations of one file at one source.
+	maxContinued = 64
+)
+
+// An outcome is how one attempt ended.
+type outcome struct {
+	err   error
+	class Class
+	began time.Time
+	took  time.Duration
+	// received counts the bytes that came, kept those that the .part grew by.
+	received, kept int64
+	offset         int64
+	// redirect sends the job to another host.
+	redirect *url.URL
+	// again asks the same source again at once, from zero.
+	again bool
+	// asked tells that a request was sent.
+	asked bool
+}
+
+// target is the URL to ask now.
+func (j *job) target() *url.URL {
+	if j.hop != nil {
+		return j.hop
+	}
+	return j.sources[j.cur].url
+}
+
+// advance moves on to the source behind the current one.
+func (j *job) advance() {
+	j.hop, j.hops = nil, 0
+	j.cur = (j.cur + 1) % len(j.sources)
+}
+
+// note records an attempt.
+func (j *job) note(f *Fetcher, a Attempt) {
+	j.res.Attempts = append(j.res.Attempts, a)
+	if j.layout != nil {
+		return
+	}
+	f.o.Events.attempt(j.req.Name, a)
+}
+
+// judge decides what an attempt means for the current source.
+func (j *job) judge(o *Options, out *outcome) {
+	src := &j.sources[j.cur]
+	switch {
+	case out.again:
+		j.hop, j.hops = nil, 0
+	case !out.class.transient() || hopeless(out.err):
+		src.struck = true
+		j.advance()
+	case out.kept >= enough(j.req.Size) && src.continued < maxContinued:
+		// It goes on: the same source, and the trouble is forgiven.
+		src.continued++
+		src.wait = o.pause(1)
+		j.hop, j.hops = nil, 0
+	default:
+		n := &src.fails
+		most := o.Retries
+		if out.class == ClassThrottled {
+			n, most = &src.throttles, max(o.Retries, min(maxThrottles, 2*o.Retries))
+		}
+		*n++
+		src.struck = *n > most
+		if !out.class.hostwide() { // else the lane pauses as a whole
+			src.wait = o.pause(src.fails + src.throttles)
+		}
+		j.advance()
+	}
+}
+
+// enough is how many bytes make a broken transfer worth continuing at once: a
+// sixteenth of the file, but at least as much as one read.
+func enough(size int64) int64 { return max(size/16, bufferSize) }
+
+// algorithms are those to compute for r.
+func (r *Request) algorithms() []digest.Algorithm {
+	return append(r.Digests.Algorithms(), r.Compute...)
+}

@@ -1,0 +1,210 @@
+package fetch
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// A lane is the queue of one host, and what is known about the host. Its
+// fields are guarded by Fetcher.mu.
+type lane struct {
+	host   string
+	queue  jobQueue
+	active int // transfers under way
+	conns  int
+
+	// limit is how many transfers the host is trusted with now, ceil how far
+	// limit may grow, max the bound that the operator set.
+	limit, ceil, max int
+	// good counts answers since the last trouble.
+	good int
+	// trouble is when the host was last found in trouble: requests sent before
+	// it tell nothing new.
+	trouble time.Time
+	// failures to connect and throttlings since the last good answer.
+	refusals, throttles int
+
+	until   time.Time // paused
+	dead    error
+	listed  bool // in the scheduler's ready list
+	next    *lane
+	limiter limiter
+	stats   HostStats
+}
+
+// deadAfter is how many failed connections, one at a time and with growing
+// pauses between them, make a host dead for the run.
+const deadAfter = 3
+
+// probation is how many good answers a host must give before it is trusted with
+// one transfer more than it has refused before.
+const probation = 32
+
+// lane returns the lane of a host. f.mu is held.
+func (f *Fetcher) lane(host string) *lane {
+	l := f.lanes[host]
+	if l == nil {
+		n := f.o.hostLimit(host)
+		l = &lane{host: host, limit: n, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
+		f.lanes[host] = l
+	}
+	return l
+}
+
+// hostLimit is the most transfers at one time from the host of a lane.
+func (o *Options) hostLimit(host string) int {
+	n, ok := o.HostLimits[host]
+	if !ok {
+		bare := host
+		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+			bare = host[:i]
+		}
+		if n, ok = o.HostLimits[bare]; !ok {
+			n = o.HostJobs
+		}
+	}
+	return max(1, n)
+}
+
+func (l *lane) snapshot() HostStats {
+	s := l.stats
+	s.Host, s.Limit, s.Max = l.host, l.limit, l.max
+	if l.dead != nil {
+		s.Dead = oneLine(l.dead.Error())
+	}
+	return s
+}
+
+// startable reports whether a job of the lane may start now.
+func (l *lane) startable(now time.Time) bool {
+	return l.queue.head != nil && l.active < l.limit && !now.Before(l.until)
+}
+
+// thrive notes a good answer: the limit grows by one, up to what the host has
+// refused before, and slowly beyond.
+func (l *lane) thrive() {
+	l.refusals, l.throttles = 0, 0
+	l.good++
+	switch {
+	case l.limit < l.ceil:
+		l.limit++
+	case l.ceil < l.max && l.good >= probation:
+		l.good = 0
+		l.ceil++
+		l.limit++
+	}
+}
+
+// halve lowers the limit, once for all requests that were under way together.
+func (l *lane) halve(o *Options, began, now time.Time) bool {
+	if began.Before(l.trouble) {
+		return false
+	}
+	l.trouble = now
+	l.good = 0
+	l.limit = max(1, l.limit/2)
+	return true
+}
+
+// learn draws the conclusions for the host from the end of a transfer. It
+// returns how long the host must be left alone, and whether it is dead.
+func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Duration, dead bool) {
+	switch c := out.class; {
+	case c.hostwide():
+		if out.began.Before(l.trouble) {
+			return 0, hopeless(out.err)
+		}
+		l.trouble = now
+		l.refusals++
+		l.limit = 1
+		return o.pause(l.refusals), l.refusals >= deadAfter || hopeless(out.err)
+	case c == ClassThrottled:
+		before := l.limit
+		fresh := l.halve(o, out.began, now)
+		if fresh {
+			l.throttles++
+			l.ceil = max(1, before-1)
+		}
+		var status *statusError
+		switch {
+		case errors.As(out.err, &status) && status.asked:
+			// A host that twice asks for more than a run can wait means it.
+			return min(status.after, o.MaxRetryAfter), status.after > o.MaxRetryAfter && l.throttles >= 2
+		case fresh && l.throttles > 1:
+			return o.pause(l.throttles - 1), false
+		}
+	case c == ClassServer, c == ClassTruncated:
+		l.halve(o, out.began, now)
+	case c == ClassStalled, c == ClassDisk, c == ClassInterrupted:
+	default:
+		l.thrive()
+	}
+	return 0, false
+}
+
+// pause is the n-th pause in a row, from one: it doubles, and varies by a half
+// so that jobs that failed together do not come back together.
+func (o *Options) pause(n int) time.Duration {
+	d := o.MaxRetryWait
+	if n < 20 {
+		d = min(d, o.RetryWait<<(n-1))
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// A jobQueue is a queue of jobs; the zero value is empty.
+type jobQueue struct{ head, tail *job }
+
+func (q *jobQueue) push(j *job) {
+	j.next = nil
+	if q.head == nil {
+		q.head = j
+	} else {
+		q.tail.next = j
+	}
+	q.tail = j
+}
+
+func (q *jobQueue) pushFront(j *job) {
+	j.next = q.head
+	q.head = j
+	if q.tail == nil || j.next == nil {
+		q.tail = j
+	}
+}
+
+func (q *jobQueue) pop() *job {
+	j := q.head
+	if j != nil {
+		q.head = j.next
+		j.next = nil
+		if q.head == nil {
+			q.tail = nil
+		}
+	}
+	return j
+}
+
+// A laneList is a queue of lanes that each stand in it at most once.
+type laneList struct{ head, tail *lane }
+
+func (q *laneList) push(l *lane) {
+	l.listed, l.next = true, nil
+	if q.head == nil {
+		q.head = l
+	} else {
+		q.tail.next = l
+	}
+	q.tail = l
+}
+
+func (q *laneList) pop() *lane {
+	l := q.head
+	if l != nil {
+		q.head = l.next
+		l.listed, l.next = false, nil
+	}
+	return l
+}

@@ -1,0 +1,226 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+
+	"distkeep/catalog/digest"
+)
+
+// bufferSize is the memory that a transfer takes. Most files of a real tree are
+// smaller, and are verified before they are written at all.
+const bufferSize = 128 << 10
+
+// A part is what is there of a file: have bytes in the file at path, and their
+// digests so far. The file exists when have is not 0.
+type part struct {
+	path string
+	have int64
+	hash *digest.Hasher // nil: to be made
+	algs []digest.Algorithm
+	// mixed tells that the bytes are not all of one transfer: if they are
+	// wrong, it need not be the fault of the last.
+	mixed bool
+}
+
+// A worker makes attempts, one at a time. What it holds is used again.
+type worker struct {
+	f   *Fetcher
+	buf []byte
+	// spare is a hasher for algs that no job holds.
+	spare *digest.Hasher
+	algs  []digest.Algorithm
+}
+
+// hasher gives p a hasher that has seen nothing.
+func (w *worker) hasher(p *part) {
+	if p.hash != nil {
+		p.hash.Reset()
+		return
+	}
+	if w.spare != nil && slices.Equal(w.algs, p.algs) {
+		p.hash, w.spare = w.spare, nil
+		p.hash.Reset()
+		return
+	}
+	p.hash = digest.NewHasher(p.algs...)
+}
+
+// release takes back the hasher of a part that needs it no more.
+func (w *worker) release(p *part) {
+	if p.hash != nil {
+		w.spare, w.algs = p.hash, p.algs
+		p.hash = nil
+	}
+}
+
+// look finds and hashes what an earlier run has left of a job's file. complete
+// tells that it is all there and verified.
+func (w *worker) look(ctx context.Context, j *job) (complete bool, err error) {
+	p, r := &j.part, j.req
+	p.path, p.algs = r.Part, r.algorithms()
+	if !r.Digests.Verifiable() {
+		return false, errNoDigest
+	}
+	f, err := openPart(p.path)
+	if err != nil || f == nil {
+		return false, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return false, &diskError{err}
+	}
+	n := fi.Size()
+	if n == 0 || r.Size >= 0 && n > r.Size {
+		return false, p.remove()
+	}
+	if err := w.rehash(ctx, p, f); err != nil {
+		return false, err
+	}
+	p.mixed = true
+	j.res.Resumed = p.have
+	if r.Size < 0 || p.have == r.Size {
+		sum := p.hash.Sum()
+		if verify(r, sum) == nil {
+			w.settle(j, sum)
+			return true, nil
+		}
+		if r.Size >= 0 {
+			j.res.Resumed = 0
+			w.release(p)
+			return false, p.remove()
+		}
+	}
+	return false, nil
+}
+
+// rehash reads the whole of f.
+func (w *worker) rehash(ctx context.Context, p *part, f *os.File) error {
+	w.hasher(p)
+	p.have = 0
+	for {
+		n, err := f.Read(w.buf)
+		p.hash.Write(w.buf[:n])
+		p.have += int64(n)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return &diskError{err}
+		case ctx.Err() != nil:
+			return interrupted(ctx)
+		}
+	}
+}
+
+// settle fills in the result of a file that is complete and verified.
+func (w *worker) settle(j *job, sum digest.Set) {
+	j.res.Digests, j.res.Size = sum, j.part.have
+	w.release(&j.part)
+}
+
+// verify compares the digests of a complete file with those wanted.
+func verify(r *Request, sum digest.Set) error {
+	switch r.Digests.Compare(sum) {
+	case digest.Same, digest.Weak:
+		return nil
+	}
+	want, got := r.Digests.Mismatch(sum)
+	return &digestError{want: want, got: got}
+}
+
+// openPart opens what is at path, or returns nil if there is nothing of use. A
+// file with several links belongs to an interrupted commit: the archive has the
+// bytes under the other name, and they must not change. That link, and whatever
+// is no regular file, is removed.
+func openPart(path string) (*os.File, error) {
+	// Without O_NONBLOCK a FIFO would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO):
+		return nil, removePart(path)
+	case err != nil:
+		return nil, &diskError{err}
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, &diskError{err}
+	}
+	if !fi.Mode().IsRegular() || links(fi) > 1 {
+		f.Close()
+		return nil, removePart(path)
+	}
+	return f, nil
+}
+
+func links(fi fs.FileInfo) uint64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
+func removePart(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &diskError{err}
+	}
+	return nil
+}
+
+// remove starts the part afresh.
+func (p *part) remove() error {
+	p.have, p.mixed = 0, false
+	if p.hash != nil {
+		p.hash.Reset()
+	}
+	return removePart(p.path)
+}
+
+// open opens the part for writing behind its have bytes, and drops what is
+// beyond them: nothing vouches for it.
+func (p *part) open() (*os.File, error) {
+	const flags = os.O_WRONLY | syscall.O_NOFOLLOW
+	if p.have == 0 {
+		// Whatever is there is not ours, or is to be started afresh.
+		f, err := os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			if err := removePart(p.path); err != nil {
+				return nil, err
+			}
+			f, err = os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, 0o644)
+		}
+		if err != nil {
+			return nil, &diskError{err}
+		}
+		return f, nil
+	}
+	f, err := os.OpenFile(p.path, flags, 0)
+	if err != nil {
+		return nil, &diskError{err}
+	}
+	fi, err := f.Stat()
+	switch {
+	case err != nil:
+	case !fi.Mode().IsRegular() || links(fi) > 1 || fi.Size() < p.have:
+		err = &fs.PathError{Op: "continue", Path: p.path, Err: errors.New("the file was changed by somebody else")}
+	case fi.Size() > p.have:
+		err = f.Truncate(p.have)
+	}
+	if err == nil {
+		_, err = f.Seek(p.have, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, &diskError{err}
+	}
+	return f, nil
+}

@@ -1,0 +1,183 @@
+package fetch
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A guard keeps untrusted URIs from leading anywhere but to public upstreams.
+// It judges URLs before they are used, on every redirect, and addresses at the
+// moment of the connection, so that no name can resolve to one address for the
+// check and to another for the transfer.
+type guard struct {
+	o *Options
+	// trusted are the host:port of proxies and fallback archives: the operator
+	// named them, so their own addresses are exempt.
+	trusted sync.Map
+}
+
+func newGuard(o *Options) *guard { return &guard{o: o} }
+
+// check returns a *policyError for a URL that must not be used.
+func (g *guard) check(u *url.URL) error {
+	if !slices.Contains(g.o.Schemes, u.Scheme) {
+		return &policyError{"scheme " + strconv.Quote(u.Scheme) + " is not allowed"}
+	}
+	if u.Scheme == "file" {
+		if u.Host != "" && u.Host != "localhost" {
+			return &policyError{"file URI names a host"}
+		}
+		return nil
+	}
+	if p := port(u); !slices.Contains(usualPorts, p) {
+		n, err := strconv.Atoi(p)
+		if err != nil || !slices.Contains(g.o.Ports, n) {
+			return &policyError{"port " + p + " is not allowed"}
+		}
+	}
+	return g.checkHost(u.Hostname())
+}
+
+// checkHost judges a host before it is resolved. Behind a proxy this is all
+// that can be judged.
+func (g *guard) checkHost(host string) error {
+	if g.o.AllowPrivate {
+		return nil
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return &policyError{"host " + host + " is this machine"}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return g.checkAddr(a)
+	}
+	// Resolvers read 127.1, 0x7f000001 and 2130706433 as addresses; a name
+	// of the DNS never ends in a number (URL standard, "ends in a number").
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if _, err := strconv.ParseUint(last, 0, 64); err == nil || strings.Trim(last, "0123456789") == "" {
+		return &policyError{"host " + strconv.Quote(host) + " is an obscure spelling of an address"}
+	}
+	return nil
+}
+
+// reserved are the networks that no public upstream is in (the IANA special
+// purpose address registries), beside those that net/netip knows by itself.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network
+	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
+	netip.MustParsePrefix("100::/64"),        // discard
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("fec0::/10"),       // site-local, deprecated
+}
+
+var (
+	nat64 = netip.MustParsePrefix("64:ff9b::/96")
+	sixto = netip.MustParsePrefix("2002::/16")
+)
+
+// checkAddr returns a *policyError for an address that must not be used.
+func (g *guard) checkAddr(a netip.Addr) error {
+	if slices.ContainsFunc(g.o.AllowNets, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) }) {
+		return nil
+	}
+	return checkAddr(a)
+}
+
+// checkAddr returns a *policyError for an address that is not public.
+func checkAddr(a netip.Addr) error {
+	if a.Zone() != "" {
+		return &policyError{"address " + a.String() + " has a zone"}
+	}
+	a = a.Unmap()
+	b := a.As16()
+	switch { // addresses that carry an IPv4 address inside
+	case nat64.Contains(a):
+		return checkAddr(netip.AddrFrom4([4]byte(b[12:16])))
+	case sixto.Contains(a):
+		return checkAddr(netip.AddrFrom4([4]byte(b[2:6])))
+	}
+	if !a.IsGlobalUnicast() || a.IsPrivate() || slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		return &policyError{"address " + a.String() + " is not public; --allow-private allows it"}
+	}
+	return nil
+}
+
+// dial connects to addr, or fails with a *policyError in the chain. When a name
+// has several addresses, those that are not public are passed over.
+func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: g.o.ConnectTimeout, Resolver: g.o.Resolver}
+	if _, exempt := g.trusted.Load(addr); !exempt && !g.o.AllowPrivate {
+		d.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return &policyError{"address " + address + " cannot be judged"}
+			}
+			return g.checkAddr(ap.Addr())
+		}
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
+// lookup returns an address of the host of u that may be connected to.
+func (g *guard) lookup(ctx context.Context, u *url.URL) (netip.Addr, error) {
+	r := g.o.Resolver
+	if r == nil {
+		r = net.DefaultResolver
+	}
+	addrs, err := r.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	_, exempt := g.trusted.Load(net.JoinHostPort(u.Hostname(), port(u)))
+	for _, a := range addrs {
+		if g.o.AllowPrivate || exempt {
+			return a.Unmap(), nil
+		}
+		if err = g.checkAddr(a); err == nil {
+			return a.Unmap(), nil
+		}
+	}
+	return netip.Addr{}, err
+}
+
+// proxy is the Proxy function of the HTTP transport: it remembers which
+// addresses are those of proxies.
+func (g *guard) proxy(r *http.Request) (*url.URL, error) {
+	if g.o.Proxy == nil {
+		return nil, nil
+	}
+	u, err := g.o.Proxy(r)
+	if err != nil || u == nil {
+		return u, err
+	}
+	p := u.Port()
+	if p == "" {
+		switch u.Scheme {
+		case "https":
+			p = "443"
+		case "socks5", "socks5h":
+			p = "1080"
+		default:
+			p = "80"
+		}
+	}
+	g.trusted.Store(net.JoinHostPort(u.Hostname(), p), true)
+	return u, nil
+}
+
+// trust exempts the host of u.
+func (g *guard) trust(u *url.URL) { g.trusted.Store(net.JoinHostPort(u.Hostname(), port(u)), true) }

@@ -1,0 +1,191 @@
+package fetch
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A Quarantine is a directory for wrong bytes: each content under its own
+// SHA-256, with a record of where it came from beside it (".json").
+type Quarantine struct {
+	// Dir exists, on the file system of the .part files. Empty keeps nothing.
+	Dir string
+	// MaxFiles and MaxBytes bound what is kept; the oldest go first. Zero means
+	// 1000 files and 1 GiB.
+	MaxFiles int
+	MaxBytes int64
+}
+
+// A Quarantined is the record of wrong bytes. Nothing in it is a credential.
+type Quarantined struct {
+	Time   time.Time         `json:"time"`
+	Name   catalog.Name      `json:"name"`
+	URL    string            `json:"url"`
+	Final  string            `json:"final,omitempty"`
+	Status int               `json:"status,omitempty"`
+	Header map[string]string `json:"header,omitempty"`
+	Why    string            `json:"why"`
+	Size   int64             `json:"size"`
+	// WantSize is -1 where the tree does not say.
+	WantSize int64 `json:"want_size"`
+	// Want and Got are hexadecimal, by algorithm.
+	Want map[string]string `json:"want"`
+	Got  map[string]string `json:"got"`
+}
+
+// keptHeaders are those that help to understand an answer and hold no secret.
+var keptHeaders = []string{
+	"Content-Type", "Content-Length", "Content-Range", "Content-Encoding", "Content-Disposition",
+	"ETag", "Last-Modified", "Date", "Server", "Via", "Age", "X-Cache",
+}
+
+type quarantine struct {
+	o    Quarantine
+	now  func() time.Time
+	mu   sync.Mutex
+	read bool
+	// kept are the contents there, the oldest first.
+	kept []keptFile
+	size int64
+}
+
+type keptFile struct {
+	sum  string
+	size int64
+	when time.Time
+}
+
+func newQuarantine(o Quarantine, now func() time.Time) *quarantine {
+	or(&o.MaxFiles, 1000)
+	or(&o.MaxBytes, 1<<30)
+	return &quarantine{o: o, now: now}
+}
+
+// keep puts the wrong bytes of a transfer into quarantine; fill of them are in
+// the buffer. It is help for a person, and failing at it is no failure.
+func (t *transfer) keep(why error, fill int) {
+	q, p, r := t.w.f.quarantine, &t.j.part, t.j.req
+	size := p.have + int64(fill)
+	if q.o.Dir == "" || size == 0 || size > q.o.MaxBytes {
+		return
+	}
+	var sizeErr *sizeError
+	var digestErr *digestError
+	switch {
+	case errors.As(why, &digestErr):
+	case errors.As(why, &sizeErr) && !sizeErr.more:
+	default:
+		return
+	}
+	if fill > 0 && t.write(fill) != nil {
+		return
+	}
+	got := p.hash.Sum()
+	rec := Quarantined{
+		Time: q.now().UTC(), Name: r.Name, URL: t.j.res.URL, Final: t.j.res.Final,
+		Why: oneLine(why.Error()), Size: size, WantSize: r.Size, Want: hexes(r.Digests), Got: hexes(got),
+	}
+	if b := t.body; b != nil {
+		rec.Status = b.status
+		rec.Header = make(map[string]string)
+		for _, k := range keptHeaders {
+			if v := b.header.Get(k); v != "" {
+				rec.Header[k] = oneLine(v)
+			}
+		}
+	}
+	path, err := q.take(p.path, got.Get(digest.SHA256).Hex(), rec)
+	switch {
+	case err != nil:
+	case digestErr != nil:
+		digestErr.kept = path
+	default:
+		sizeErr.kept = path
+	}
+}
+
+func hexes(s digest.Set) map[string]string {
+	m := make(map[string]string, len(s))
+	for _, d := range s {
+		m[d.Alg.String()] = d.Hex()
+	}
+	return m
+}
+
+// take moves the file at path into quarantine and makes room for it.
+func (q *quarantine) take(path, sum string, rec Quarantined) (string, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.load(); err != nil {
+		return "", err
+	}
+	kept := filepath.Join(q.o.Dir, sum)
+	data, err := json.MarshalIndent(rec, "", "\t")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(path, kept); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(kept+".json", append(data, '\n'), 0o644); err != nil {
+		return "", errors.Join(err, os.Remove(kept))
+	}
+	q.forget(func(k keptFile) bool { return k.sum == sum })
+	q.kept = append(q.kept, keptFile{sum, rec.Size, rec.Time})
+	q.size += rec.Size
+	for len(q.kept) > q.o.MaxFiles || q.size > q.o.MaxBytes {
+		old := q.kept[0]
+		os.Remove(filepath.Join(q.o.Dir, old.sum))
+		os.Remove(filepath.Join(q.o.Dir, old.sum+".json"))
+		q.forget(func(k keptFile) bool { return k.sum == old.sum })
+	}
+	return kept, nil
+}
+
+func (q *quarantine) forget(match func(keptFile) bool) {
+	q.kept = slices.DeleteFunc(q.kept, func(k keptFile) bool {
+		if match(k) {
+			q.size -= k.size
+			return true
+		}
+		return false
+	})
+}
+
+// load finds, the first time, what earlier runs have kept.
+func (q *quarantine) load() error {
+	if q.read {
+		return nil
+	}
+	entries, err := os.ReadDir(q.o.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(e.Name()) == 64 && strings.Trim(e.Name(), "0123456789abcdef") == "" && fi.Mode().IsRegular() {
+			q.kept = append(q.kept, keptFile{e.Name(), fi.Size(), fi.ModTime()})
+			q.size += fi.Size()
+		}
+	}
+	slices.SortFunc(q.kept, func(a, b keptFile) int { return cmp.Or(a.when.Compare(b.when), cmp.Compare(a.sum, b.sum)) })
+	q.read = true
+	return nil
+}

@@ -1,0 +1,482 @@
+package fetch
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"net/url"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A scheduler carries out one Run. Jobs wait in the queues of lanes or, during
+// pauses, in a heap of timers; workers take what may start now, from one lane
+// after the other. Nothing that waits for a host holds a worker or a slot.
+type scheduler struct {
+	f    *Fetcher
+	ctx  context.Context
+	done func(Result)
+
+	// What follows is guarded by f.mu.
+	cond     *sync.Cond
+	ready    laneList
+	local    *lane    // jobs whose .part is to be looked at
+	finished jobQueue // jobs whose result is to be handed over
+	open     int      // jobs that are not settled and handed over
+	sleepers sleepers
+	timer    *time.Timer
+	halted   error // nothing new is started
+}
+
+func newScheduler(ctx context.Context, f *Fetcher, done func(Result)) *scheduler {
+	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
+	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), local: &lane{limit: n, ceil: n, max: n}}
+}
+
+func (s *scheduler) run(reqs []*Request) {
+	jobs := make([]job, len(reqs))
+	s.f.mu.Lock()
+	s.open = len(jobs)
+	for i := range jobs {
+		jobs[i].req = reqs[i]
+		s.local.queue.push(&jobs[i])
+	}
+	s.touch(s.local)
+	s.f.mu.Unlock()
+
+	stop := context.AfterFunc(s.ctx, func() {
+		s.f.mu.Lock()
+		defer s.f.mu.Unlock()
+		s.halt(interrupted(s.ctx))
+	})
+	var wg sync.WaitGroup
+	for range min(s.f.o.Jobs, len(jobs)) {
+		wg.Go(s.work)
+	}
+	wg.Wait()
+	stop()
+	s.f.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.f.mu.Unlock()
+}
+
+func (s *scheduler) work() {
+	w := &worker{f: s.f, buf: make([]byte, bufferSize)}
+	for {
+		j := s.take()
+		switch {
+		case j == nil:
+			return
+		case j.settled:
+			s.done(j.res)
+			s.handedOver()
+		case j.lane == nil:
+			s.look(w, j)
+		default:
+			s.try(w, j)
+		}
+	}
+}
+
+// take waits for a job that can go on now, and returns nil when all are done.
+func (s *scheduler) take() *job {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	for {
+		if j := s.finished.pop(); j != nil {
+			return j
+		}
+		if s.open == 0 {
+			return nil
+		}
+		for l := s.ready.pop(); l != nil; l = s.ready.pop() {
+			if !l.startable(time.Now()) {
+				continue
+			}
+			j := l.queue.pop()
+			l.active++
+			l.stats.Peak = max(l.stats.Peak, l.active)
+			if l.startable(time.Now()) {
+				s.ready.push(l)
+			}
+			return j
+		}
+		s.cond.Wait()
+	}
+}
+
+func (s *scheduler) handedOver() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	if s.open--; s.open == 0 {
+		s.cond.Broadcast()
+	}
+}
+
+// look prepares a job, without a host's slot: what is left of an earlier run is
+// read and hashed. It may turn out to be all that is wanted.
+func (s *scheduler) look(w *worker, j *job) {
+	j.began = time.Now()
+	j.res.Request = j.req
+	complete, err := w.look(s.ctx, j)
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	s.local.active--
+	s.touch(s.local)
+	switch {
+	case complete:
+		s.settle(j, nil)
+	case err != nil:
+		s.fail(j, err)
+	default:
+		for _, u := range s.f.o.order(j.req) {
+			j.sources = append(j.sources, source{text: u})
+		}
+		s.route(j)
+	}
+}
+
+// try makes one attempt.
+func (s *scheduler) try(w *worker, j *job) {
+	l := j.lane
+	u := j.target()
+	out := w.attempt(s.ctx, j, u, l)
+	a := Attempt{
+		URL: redact(u), Host: l.host, Fallback: j.sources[j.cur].trusted,
+		Class: out.class, Err: out.err, Offset: out.offset, Received: out.received, Took: out.took,
+	}
+	if j.hop != nil {
+		a.URL = redactFinal(u)
+	}
+	if out.redirect == nil {
+		j.note(s.f, a)
+	}
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	j.res.Received += out.received
+	l.active--
+	l.count(&out)
+	if out.err == nil || out.redirect != nil {
+		l.thrive()
+	} else {
+		s.learn(l, &out)
+	}
+	s.touch(l)
+	switch {
+	case out.redirect != nil:
+		s.follow(j, out.redirect)
+	case out.err == nil:
+		s.settle(j, nil)
+	default:
+		if out.class == ClassDisk {
+			s.halt(out.err)
+		}
+		if s.ctx.Err() != nil {
+			s.halt(interrupted(s.ctx))
+		}
+		j.judge(&s.f.o, &out)
+		s.route(j)
+	}
+}
+
+func (l *lane) count(out *outcome) {
+	l.stats.Bytes += out.received
+	if out.asked {
+		l.stats.Requests++
+	}
+	switch {
+	case out.redirect != nil:
+	case out.err == nil:
+		l.stats.Files++
+	default:
+		l.stats.Failures++
+		l.stats.Spent += out.took
+	}
+}
+
+// learn applies what an attempt says about its host.
+func (s *scheduler) learn(l *lane, out *outcome) {
+	pause, dead := l.learn(&s.f.o, out, time.Now())
+	switch {
+	case l.dead != nil:
+	case dead:
+		l.dead = out.err
+		if s.f.o.Events.HostBusy != nil {
+			s.f.o.Events.HostBusy(l.host, time.Time{}, out.err)
+		}
+		s.rerouteAll(l)
+	case pause > 0:
+		until := time.Now().Add(pause)
+		if !until.After(l.until) {
+			return
+		}
+		l.until = until
+		s.wake(sleeper{when: until, lane: l})
+		if s.f.o.Events.HostBusy != nil {
+			s.f.o.Events.HostBusy(l.host, s.f.o.Now().Add(pause), out.err)
+		}
+		s.rerouteAll(l)
+	}
+}
+
+// rerouteAll sends every job that waits for l where it may fare better.
+func (s *scheduler) rerouteAll(l *lane) {
+	q := l.queue
+	l.queue = jobQueue{}
+	for j := q.pop(); j != nil; j = q.pop() {
+		s.route(j)
+	}
+}
+
+// follow sends a redirected job to the lane of the other host, to its front:
+// what has begun is finished first.
+func (s *scheduler) follow(j *job, to *url.URL) {
+	src := &j.sources[j.cur]
+	j.hops++
+	err := s.f.guard.check(to)
+	if j.hops > maxHops {
+		err = errLoop
+	}
+	l := s.f.lane(laneKey(to))
+	if err == nil && l.dead != nil {
+		l.stats.Spared++
+		err = &deadError{l.host, l.dead}
+	}
+	if err != nil {
+		j.note(s.f, Attempt{URL: redact(src.url), Host: l.host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
+		src.struck = true
+		j.advance()
+		s.route(j)
+		return
+	}
+	if s.halted != nil {
+		s.fail(j, s.halted)
+		return
+	}
+	j.hop, j.lane = to, l
+	l.queue.pushFront(j)
+	s.touch(l)
+}
+
+// route puts a job where it can go on: into the lane of a source, to sleep
+// before that, or to its end.
+func (s *scheduler) route(j *job) {
+	if s.halted != nil {
+		s.fail(j, s.halted)
+		return
+	}
+	if j.hop != nil {
+		// Its redirect has led to a host that is busy or dead: begin again at
+		// the source, which may know a better one by then.
+		j.hop, j.hops = nil, 0
+	}
+	for {
+		l := s.pick(j)
+		if l == nil {
+			more, parked := s.widen(j)
+			if !more && !parked {
+				s.fail(j, nil)
+			}
+			if !more {
+				return
+			}
+			continue
+		}
+		j.lane = l
+		src := &j.sources[j.cur]
+		if src.wait > 0 {
+			s.wake(sleeper{when: time.Now().Add(src.wait), job: j})
+			src.wait = 0
+			return
+		}
+		l.queue.push(j)
+		s.touch(l)
+		return
+	}
+}
+
+// pick chooses the next source of a job: the first from the current one on that
+// can be asked now, or else the current one. It strikes those that cannot be
+// asked at all, and returns nil when no source is left.
+func (s *scheduler) pick(j *job) *lane {
+	var second *lane
+	at := -1
+	for i := range j.sources {
+		n := (j.cur + i) % len(j.sources)
+		src := &j.sources[n]
+		if src.struck {
+			continue
+		}
+		l := s.laneOf(j, src)
+		if l == nil {
+			continue
+		}
+		if src.wait == 0 && !time.Now().Before(l.until) {
+			j.cur = n
+			return l
+		}
+		if second == nil {
+			second, at = l, n
+		}
+	}
+	if second != nil {
+		j.cur = at
+	}
+	return second
+}
+
+// laneOf returns the lane of a source, or strikes the source and returns nil.
+func (s *scheduler) laneOf(j *job, src *source) *lane {
+	var err error
+	if src.url == nil {
+		if src.url, err = parseURL(src.text); err == nil && !src.trusted {
+			err = s.f.guard.check(src.url)
+		}
+	}
+	var l *lane
+	if err == nil {
+		if l = s.f.lane(laneKey(src.url)); l.dead == nil {
+			return l
+		}
+		l.stats.Spared++
+		err = &deadError{l.host, l.dead}
+	}
+	src.struck = true
+	a := Attempt{URL: redactText(src.text), Class: Classify(err), Err: err, Fallback: src.trusted}
+	if l != nil {
+		a.Host = l.host
+	}
+	j.note(s.f, a)
+	return nil
+}
+
+// fail settles a job that no source can satisfy, or, with a cause, one that is
+// not tried any further.
+func (s *scheduler) fail(j *job, cause error) {
+	attempts := j.res.Attempts
+	e := newError(j.req, attempts)
+	if c := Classify(cause); cause != nil && (c == ClassInterrupted || c == ClassDisk || len(attempts) == 0) {
+		e.Class, e.Err = c, cause
+	}
+	s.settle(j, e)
+}
+
+// settle hands a job to a worker that reports its result.
+func (s *scheduler) settle(j *job, err error) {
+	if j.layout != nil {
+		s.learnt(j.layout)
+		return
+	}
+	j.res.Err = err
+	j.res.Took = time.Since(j.began)
+	if j.began.IsZero() {
+		j.res.Took = 0
+	}
+	j.res.Request = j.req
+	j.settled = true
+	j.part.hash = nil
+	s.finished.push(j)
+	s.cond.Signal()
+}
+
+// touch lists a lane that has become startable and wakes a worker for it.
+func (s *scheduler) touch(l *lane) {
+	if !l.listed && l.startable(time.Now()) {
+		s.ready.push(l)
+	}
+	if l.listed {
+		s.cond.Signal()
+	}
+}
+
+// halt settles all jobs that are not with a worker.
+func (s *scheduler) halt(cause error) {
+	if s.halted != nil {
+		return
+	}
+	s.halted = cause
+	lanes := []*lane{s.local}
+	for _, l := range s.f.lanes {
+		lanes = append(lanes, l)
+	}
+	for _, l := range lanes {
+		for j := l.queue.pop(); j != nil; j = l.queue.pop() {
+			s.fail(j, cause)
+		}
+	}
+	for _, z := range s.sleepers {
+		if z.job != nil {
+			s.fail(z.job, cause)
+		}
+	}
+	s.sleepers = nil
+	s.cond.Broadcast()
+}
+
+// A sleeper is a job or a lane that goes on at a time.
+type sleeper struct {
+	when time.Time
+	job  *job
+	lane *lane
+}
+
+type sleepers []sleeper
+
+func (q sleepers) Len() int           { return len(q) }
+func (q sleepers) Less(i, k int) bool { return q[i].when.Before(q[k].when) }
+func (q sleepers) Swap(i, k int)      { q[i], q[k] = q[k], q[i] }
+func (q *sleepers) Push(x any)        { *q = append(*q, x.(sleeper)) }
+func (q *sleepers) Pop() any {
+	n := len(*q) - 1
+	z := (*q)[n]
+	*q = (*q)[:n]
+	return z
+}
+
+// wake sees to it that z goes on at its time.
+func (s *scheduler) wake(z sleeper) {
+	heap.Push(&s.sleepers, z)
+	if s.sleepers[0] == z {
+		s.arm()
+	}
+}
+
+// arm sets the timer for the first sleeper.
+func (s *scheduler) arm() {
+	d := time.Until(s.sleepers[0].when)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(d, s.tick)
+		return
+	}
+	s.timer.Reset(d)
+}
+
+func (s *scheduler) tick() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	now := time.Now()
+	for len(s.sleepers) > 0 && !s.sleepers[0].when.After(now) {
+		switch z := heap.Pop(&s.sleepers).(sleeper); {
+		case z.job != nil:
+			s.route(z.job)
+		default:
+			s.touch(z.lane)
+		}
+	}
+	if len(s.sleepers) > 0 {
+		s.arm()
+	}
+}
+
+// An interruptError is the end of the context.
+type interruptError struct{ err, cause error }
+
+func (e *interruptError) Error() string   { return "interrupted: " + e.cause.Error() }
+func (e *interruptError) Unwrap() []error { return []error{e.err, e.cause} }
+
+func interrupted(ctx context.Context) error {
+	return &interruptError{ctx.Err(), context.Cause(ctx)}
+}

@@ -1,0 +1,401 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"time"
+)
+
+// A transfer is one attempt at work: it moves the bytes of a body into the
+// .part file of a job.
+type transfer struct {
+	w    *worker
+	j    *job
+	lane *lane
+	ctx  context.Context
+	dog  *watchdog
+	out  *outcome
+	file *os.File // opened when the first bytes are written
+	// head are the first bytes of a file that is transferred from zero.
+	head []byte
+	body *body
+	// lastLook and lastBytes are for MinRate, held is the time that our own
+	// rate limit has taken since.
+	lastLook  time.Time
+	lastBytes int64
+	held      time.Duration
+	claim     int64 // of Fetcher.claimed
+	room      int64 // bytes, of a file of unknown size, that there is room for
+}
+
+// attempt asks u for what is missing of the job's file. Its outcome is without
+// error when the file is complete and verified, or when it has a redirect.
+func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out outcome) {
+	t := &transfer{w: w, j: j, lane: l, out: &out}
+	out.began = time.Now()
+	if ctx.Err() != nil {
+		out.err = interrupted(ctx)
+	} else {
+		out.err = t.run(ctx, u)
+	}
+	if j.part.have == 0 {
+		w.release(&j.part) // thousands of jobs may wait for another try
+	}
+	out.took = time.Since(out.began)
+	out.class = Classify(out.err)
+	return out
+}
+
+func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
+	o, p := &t.w.f.o, &t.j.part
+	src := &t.j.sources[t.j.cur]
+	if err := t.claimRoom(); err != nil {
+		return err
+	}
+	defer t.unclaim(0)
+	from := resume{size: t.j.req.Size, path: p.path, grown: t.grown}
+	if p.have > 0 && !src.whole {
+		from.offset, from.validator = p.have, src.validator
+	}
+	// Connection, handshake and request are each bounded by themselves; this
+	// bounds them together, waiting for a free connection included.
+	t.ctx, t.dog = watch(ctx, 2*o.ConnectTimeout+o.HeaderTimeout, errNoAnswer)
+	defer t.dog.stop()
+	defer func() {
+		if err == nil {
+			return
+		}
+		// Whatever a read or write says after the end of a context, the
+		// reason is that of the context.
+		if ctx.Err() != nil {
+			err = interrupted(ctx)
+		} else if t.ctx.Err() != nil && Classify(err) != ClassDisk {
+			err = context.Cause(t.ctx)
+		}
+	}()
+	t.out.asked = true
+	b, err := t.w.f.transports[u.Scheme].open(t.ctx, u, from)
+	var (
+		moved    *redirectError
+		complete *completeError
+		unusable *rangeError
+	)
+	switch {
+	case errors.As(err, &moved):
+		t.out.redirect = moved.to
+		return nil
+	case errors.As(err, &complete):
+		return t.finish(0)
+	case errors.As(err, &unusable):
+		// Without its .part the job cannot come here twice.
+		src.whole = true
+		if from.offset > 0 {
+			t.out.again = true
+		}
+		return err
+	case err != nil:
+		return err
+	}
+	t.body = b
+	t.dog.allow(o.Stall, errStalled)
+	if fb := t.j.layout; fb != nil {
+		err = t.readLayout(fb)
+	} else {
+		err = t.receive(src)
+	}
+	return errors.Join(err, t.close(err))
+}
+
+// close ends the transfer's use of connection and file. err is the error of the
+// transfer, which makes that of the connection uninteresting.
+func (t *transfer) close(err error) error {
+	t.body.Close()
+	if t.file != nil {
+		if cerr := t.file.Close(); cerr != nil && err == nil {
+			return &diskError{cerr}
+		}
+	}
+	return nil
+}
+
+// receive moves the body. The order of checks is that of certainty: a size that
+// cannot be right ends the transfer before anything is given up for it.
+func (t *transfer) receive(src *source) error {
+	b, p, r := t.body, &t.j.part, t.j.req
+	f := t.w.f
+	if r.Size >= 0 && b.size >= 0 && b.size != r.Size {
+		return t.page(&sizeError{want: r.Size, got: b.size})
+	}
+	src.validator = b.validator
+	t.j.res.URL, t.j.res.Final = redact(src.url), redact(src.url)
+	if b.final != nil && b.final != src.url {
+		t.j.res.Final = redactFinal(b.final)
+	}
+	switch {
+	case b.written:
+		return t.adopt()
+	case b.offset == 0:
+		if p.have > 0 { // the server would not continue
+			if err := p.remove(); err != nil {
+				return err
+			}
+		}
+		t.w.hasher(p)
+	case b.offset != p.have:
+		return fmt.Errorf("transfer begins at byte %d in place of %d", b.offset, p.have)
+	default:
+		p.mixed = true
+	}
+	t.out.offset = b.offset
+	size := max(r.Size, b.size)
+	f.o.Events.start(r.Name, t.j.res.URL, b.offset, size)
+	limit := r.Size
+	if limit < 0 {
+		limit = f.o.MaxSize
+	}
+	t.lastLook = time.Now()
+	fill := 0
+	for {
+		n, err := b.Read(t.w.buf[fill:])
+		if n > 0 {
+			t.out.received += int64(n)
+			fill += n
+			if t.head == nil && p.have == 0 {
+				t.head = bytes.Clone(t.w.buf[:min(fill, 64)])
+			}
+			if p.have+int64(fill) > limit {
+				return t.wrong(&sizeError{want: limit, got: p.have + int64(fill), more: true}, 0)
+			}
+			if perr := t.pace(n); perr != nil {
+				return errors.Join(perr, t.flush(fill))
+			}
+		}
+		switch {
+		case err == nil:
+			if fill == len(t.w.buf) {
+				if err := t.flush(fill); err != nil {
+					return err
+				}
+				fill = 0
+			}
+			continue
+		case p.have+int64(fill) == limit && r.Size >= 0:
+			return t.finish(fill) // all there, however the connection ended
+		case err != io.EOF:
+			return t.broken(fill, err)
+		case r.Size >= 0 && (!b.clean || b.size >= 0), r.Size < 0 && b.size > p.have+int64(fill):
+			return t.broken(fill, io.ErrUnexpectedEOF)
+		case r.Size >= 0:
+			p.hash.Write(t.w.buf[:fill])
+			return t.wrong(&sizeError{want: r.Size, got: p.have + int64(fill)}, fill)
+		}
+		return t.finish(fill)
+	}
+}
+
+// pace notes that n bytes have come, keeps to the rates, and cuts a transfer
+// that is too slow.
+func (t *transfer) pace(n int) error {
+	f := t.w.f
+	f.o.Events.bytes(t.j.req.Name, n)
+	t.dog.feed()
+	now := time.Now()
+	if f.limiter.l != nil || t.lane.limiter.l != nil {
+		if err := errors.Join(f.limiter.wait(t.ctx, n), t.lane.limiter.wait(t.ctx, n)); err != nil {
+			return err
+		}
+		t.dog.feed() // our own patience is not the server's fault
+		after := time.Now()
+		t.held += after.Sub(now)
+		now = after
+	}
+	t.lastBytes += int64(n)
+	took := now.Sub(t.lastLook) - t.held
+	if took < f.o.RateWindow || f.o.MinRate < 0 {
+		return nil
+	}
+	if rate := float64(t.lastBytes) / took.Seconds(); rate < float64(f.o.MinRate) {
+		return fmt.Errorf("%w: %.0f bytes a second, %d are asked for", errNoProgress, rate, f.o.MinRate)
+	}
+	t.lastLook, t.lastBytes, t.held = now, 0, 0
+	return nil
+}
+
+// flush hashes and writes the first n bytes of the buffer.
+func (t *transfer) flush(n int) error {
+	if n == 0 {
+		return nil
+	}
+	t.j.part.hash.Write(t.w.buf[:n])
+	return t.write(n)
+}
+
+// write writes the first n bytes of the buffer, which are hashed already.
+func (t *transfer) write(n int) error {
+	p := &t.j.part
+	if t.j.req.Size < 0 {
+		if err := t.moreRoom(int64(n)); err != nil {
+			return err
+		}
+	}
+	if t.file == nil {
+		f, err := p.open()
+		if err != nil {
+			return err
+		}
+		t.file = f
+	}
+	if _, err := t.file.Write(t.w.buf[:n]); err != nil {
+		return &diskError{err}
+	}
+	p.have += int64(n)
+	t.out.kept += int64(n)
+	t.unclaim(t.claim - int64(n))
+	return nil
+}
+
+// broken keeps what has come of a transfer that ended too early.
+func (t *transfer) broken(fill int, err error) error {
+	if ferr := t.flush(fill); ferr != nil {
+		return ferr
+	}
+	if t.ctx.Err() != nil {
+		return context.Cause(t.ctx)
+	}
+	return &truncatedError{have: t.j.part.have, want: t.j.req.Size, err: unexpectedEOF(err)}
+}
+
+// finish verifies the file when the first fill bytes of the buffer complete it.
+// A file that fits into the buffer is written only if it is right.
+func (t *transfer) finish(fill int) error {
+	p, r := &t.j.part, t.j.req
+	if p.have == 0 {
+		t.w.hasher(p)
+	}
+	p.hash.Write(t.w.buf[:fill])
+	sum := p.hash.Sum()
+	if err := verify(r, sum); err != nil {
+		return t.wrong(err, fill)
+	}
+	if fill > 0 || p.have == 0 {
+		if err := t.write(fill); err != nil {
+			return err
+		}
+	}
+	t.w.settle(t.j, sum)
+	return nil
+}
+
+// wrong deals with bytes that are not those wanted; fill of them are in the
+// buffer and not yet in the .part. If they came in several transfers, the same
+// source is asked once more for the whole; otherwise they go to quarantine.
+func (t *transfer) wrong(err error, fill int) error {
+	p, src := &t.j.part, &t.j.sources[t.j.cur]
+	if p.mixed && !src.zeroed {
+		src.zeroed = true
+		t.out.again = true
+		return errors.Join(err, p.remove())
+	}
+	t.keep(err, fill)
+	return errors.Join(t.page(err), p.remove())
+}
+
+// page makes err an *htmlError if what came is a web page. A page is what many
+// servers send, with status 200, for a file that they have not or no more.
+func (t *transfer) page(err error) error {
+	if looksLikePage(t.head) || t.head == nil && t.body != nil && t.body.html {
+		return &htmlError{err}
+	}
+	return err
+}
+
+// looksLikePage sniffs for HTML, as the WHATWG's MIME sniffing standard does for
+// the two tags that all error pages begin with.
+func looksLikePage(head []byte) bool {
+	head = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\f"))
+	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
+}
+
+// claimRoom asks whether what is missing may be written.
+func (t *transfer) claimRoom() error {
+	r, f := t.j.req, t.w.f
+	if r.Size >= 0 {
+		t.claim = r.Size - t.j.part.have
+	}
+	need := f.claimed.Add(t.claim)
+	if f.o.Room == nil {
+		return nil
+	}
+	if err := f.o.Room(r.Part, need); err != nil {
+		t.unclaim(0)
+		return &diskError{err}
+	}
+	return nil
+}
+
+// unclaim lowers the transfer's claim to left bytes.
+func (t *transfer) unclaim(left int64) {
+	left = max(0, left)
+	t.w.f.claimed.Add(left - t.claim)
+	t.claim = left
+}
+
+// roomStep is how often a file of unknown size asks for room.
+const roomStep = 16 << 20
+
+func (t *transfer) moreRoom(n int64) error {
+	f := t.w.f
+	if t.room -= n; t.room >= 0 || f.o.Room == nil {
+		return nil
+	}
+	t.room = roomStep
+	if err := f.o.Room(t.j.req.Part, f.claimed.Load()+roomStep); err != nil {
+		return &diskError{err}
+	}
+	return nil
+}
+
+// grown is told by a transport whose program writes the .part that n bytes
+// more are there.
+func (t *transfer) grown(n int64) error {
+	t.out.received += n
+	if err := t.pace(int(min(n, bufferSize))); err != nil {
+		return err
+	}
+	if t.j.req.Size < 0 {
+		return t.moreRoom(n)
+	}
+	return nil
+}
+
+// adopt verifies a .part that a program has written.
+func (t *transfer) adopt() error {
+	p, r := &t.j.part, t.j.req
+	before := p.have
+	f, err := openPart(p.path)
+	if err != nil {
+		return err
+	}
+	if f == nil {
+		return &truncatedError{have: 0, want: r.Size, err: io.ErrUnexpectedEOF}
+	}
+	defer f.Close()
+	if err := t.w.rehash(t.ctx, p, f); err != nil {
+		return err
+	}
+	t.out.kept = max(0, p.have-before)
+	if r.Size >= 0 && p.have != r.Size {
+		return t.wrong(&sizeError{want: r.Size, got: p.have}, 0)
+	}
+	sum := p.hash.Sum()
+	if err := verify(r, sum); err != nil {
+		return t.wrong(err, 0)
+	}
+	t.w.settle(t.j, sum)
+	return nil
+}

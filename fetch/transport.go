@@ -1,0 +1,64 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// A transport opens one URL that the guard has let pass. Implementations are
+// safe for concurrent use and hold nothing open once the body is closed.
+type transport interface {
+	// open starts a transfer at from.offset, or at 0 if the server cannot
+	// continue: body.offset says which. The context is that of the whole
+	// transfer; when it ends, reads from the body fail.
+	//
+	// Errors are those that Classify knows. A *rangeError asks for another try
+	// from 0, a *redirectError for one at another host, and a *completeError
+	// says that there is nothing beyond from.offset.
+	open(ctx context.Context, u *url.URL, from resume) (*body, error)
+}
+
+// resume says what is there already.
+type resume struct {
+	// offset is the length of what is there.
+	offset int64
+	// size is that of the whole file, or -1.
+	size int64
+	// validator is the server's own mark of the content that the bytes are of,
+	// or empty. A server that has other content by now starts at 0.
+	validator string
+	// path is the .part file, for a transport that has a program write it.
+	path string
+	// grown is called by such a transport as the file grows.
+	grown func(n int64) error
+}
+
+// A body is a transfer under way.
+type body struct {
+	io.ReadCloser
+	// offset is that of the first byte, size that of the whole file, or -1.
+	offset, size int64
+	// clean tells that an end without error is the end of the file. Otherwise
+	// it may as well be a lost connection.
+	clean bool
+	// written tells that all bytes are in the .part file already.
+	written bool
+	// final is the URL after redirects, header what the server said.
+	final     *url.URL
+	status    int
+	header    http.Header
+	validator string
+	html      bool
+}
+
+// A redirectError sends a request to another host.
+type redirectError struct{ to *url.URL }
+
+func (e *redirectError) Error() string { return "redirected to " + redactFinal(e.to) }
+
+// A completeError says that the server has no byte beyond offset.
+type completeError struct{ offset int64 }
+
+func (e *completeError) Error() string { return "nothing beyond what is there" }
