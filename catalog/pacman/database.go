@@ -90,13 +90,11 @@ func parseDatabase(file string, r io.Reader, lim limits) (*Database, []catalog.P
 	if err := s.read(tar.NewReader(unpacked)); err != nil {
 		return nil, nil, packedError(c, err)
 	}
-	// What follows the archive still holds the compressor's checksums, and
-	// the digest is to be that of the whole file.
+	// What follows the archive holds the compressor's checksums. All of the
+	// decompressors read up to the end of the file, so that the digest is that
+	// of the whole file.
 	if _, err := io.Copy(io.Discard, unpacked); err != nil {
 		return nil, nil, packedError(c, err)
-	}
-	if _, err := io.Copy(io.Discard, br); err != nil {
-		return nil, nil, err
 	}
 	// archive/tar is content with an archive that just ends after a member.
 	if unpacked.zeros < 512 {

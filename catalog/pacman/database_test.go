@@ -197,6 +197,15 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
+	t.Run("signature", func(t *testing.T) {
+		t.Parallel()
+		for n, want := range map[int]string{maxSignature / 3 * 4: "", maxSignature/3*4 + 8: "bad %PGPSIG%: signature is longer than 65536 bytes"} {
+			_, err := parseDesc(desc("p0") + "\n%PGPSIG%\n" + strings.Repeat("A", n))
+			if got := fmt.Sprint(err); err == nil && want != "" || err != nil && got != want {
+				t.Errorf("%d characters: %v", n, err)
+			}
+		}
+	})
 	t.Run("desc", func(t *testing.T) {
 		t.Parallel()
 		lim := good

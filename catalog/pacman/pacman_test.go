@@ -1,6 +1,7 @@
 package pacman
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -185,6 +186,10 @@ func TestScanCancelled(t *testing.T) {
 	cancel()
 	if _, err := r.Scan(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want context.Canceled", err)
+	}
+	f := ctxReader{ctx, bytes.NewReader(smallDatabase(t, 1))}
+	if _, _, err := ParseDatabase("x.db", f); !errors.Is(err, context.Canceled) {
+		t.Errorf("error in the middle = %v, want context.Canceled", err)
 	}
 	if r.Databases() != nil {
 		t.Error("databases of a scan that failed")

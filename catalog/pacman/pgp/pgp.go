@@ -179,11 +179,8 @@ func (k *Keyring) candidates(sig []byte) ([]candidate, error) {
 	packets := io.Reader(bytes.NewReader(sig))
 	if isArmored(sig) {
 		block, err := armor.Decode(packets)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, fmt.Errorf("%w: armor: %w", ErrBadSignature, err)
-		case block.Type != openpgp.SignatureType:
-			return nil, fmt.Errorf("%w: it is a %s", ErrBadSignature, block.Type)
 		}
 		packets = block.Body
 	}

@@ -153,7 +153,8 @@ func TestVerify(t *testing.T) {
 	good := sign(t, alice.PrivateKey)
 	longAgo := func(s *packet.Signature) { s.CreationTime = born.AddDate(0, 0, 1) }
 	many := bytes.Repeat(good, maxSignatures+1)
-	tooLong := make([]byte, maxSignature+1)
+	// A packet of a private kind, which is ignored, of 64 KiB.
+	tooLong := join([]byte{0xfc, 0xff, 0, 1, 0, 0}, make([]byte, 1<<16), good)
 	altered := bytes.Clone(good)
 	altered[len(altered)-1] ^= 1
 
