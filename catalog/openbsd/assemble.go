@@ -53,13 +53,19 @@ type content struct {
 	digests  string
 }
 
+// A sourced distfile is one whose backup sites are not among its Sources yet.
+type sourced struct {
+	*catalog.Distfile
+	backups []catalog.Source
+}
+
 // An assembler joins the ports of a dump with the distinfo files.
 type assembler struct {
 	repo      *Repository
 	dump      *dump
 	infos     map[string]*distinfo // by path below the ports tree
-	contents  map[content]*catalog.Distfile
-	distfiles []*catalog.Distfile
+	contents  map[content]*sourced
+	distfiles []*sourced
 	problems  *problemList
 }
 
@@ -75,13 +81,14 @@ func (r *Repository) checksumPath(file string) (string, error) {
 	return "", fmt.Errorf("CHECKSUM_FILE %s is not below %s; give the PORTSDIR that the dump was made with", label([]byte(file)), r.o.Root)
 }
 
-// readDistinfos reads all distinfo files that a port with distfiles names.
+// readDistinfos reads all distinfo files that the ports name. One that is not
+// there matters only to a port that has distfiles.
 func (a *assembler) readDistinfos(ctx context.Context, root *os.Root) error {
 	a.infos = make(map[string]*distinfo)
 	var g errgroup.Group
 	g.SetLimit(a.repo.o.Workers)
 	for _, p := range a.dump.ports {
-		if !p.files() || p.checksum == "" {
+		if p.checksum == "" {
 			continue
 		}
 		rel, err := a.repo.checksumPath(p.checksum)
@@ -166,24 +173,26 @@ func (a *assembler) port(p *port) {
 		c := content{name, restrict, e.Size, key.String()}
 		d := a.contents[c]
 		if d == nil {
-			d = &catalog.Distfile{
+			d = &sourced{Distfile: &catalog.Distfile{
 				Name:     name,
 				Size:     e.Size,
 				Digests:  e.Digests,
 				Restrict: restrict,
 				Reason:   reason,
 				Kind:     catalog.OpenBSD,
-			}
+			}}
 			a.contents[c] = d
 			a.distfiles = append(a.distfiles, d)
 		}
-		addOwners(d, owners)
-		addSources(d, sites[w.suffix].uris(w, name, a.repo.o.BackupSites))
+		addOwners(d.Distfile, owners)
+		first, last := sites[w.suffix].uris(w, name, a.repo.o.BackupSites)
+		d.Sources = addSources(d.Sources, first)
+		d.backups = addSources(d.backups, last)
 	}
 }
 
-// addOwners appends those that d does not have yet: a word may occur in two
-// variables of a port.
+// addOwners appends owners unless they are the last that were added: a port may
+// name a file twice, and have it from two lists of sites.
 func addOwners(d *catalog.Distfile, owners []catalog.Owner) {
 	if n := len(d.Owners) - len(owners); n >= 0 && slices.Equal(d.Owners[n:], owners) {
 		return
@@ -191,16 +200,27 @@ func addOwners(d *catalog.Distfile, owners []catalog.Owner) {
 	d.Owners = append(d.Owners, owners...)
 }
 
-func addSources(d *catalog.Distfile, uris []string) {
-	had := d.Sources
+// addSources appends those that sources does not have yet, up to the limit.
+func addSources(sources []catalog.Source, uris []string) []catalog.Source {
 	for _, u := range uris {
-		if len(d.Sources) >= maxSites {
-			return
+		if len(sources) >= maxSites {
+			break
 		}
-		if !slices.ContainsFunc(had, func(s catalog.Source) bool { return s.URI == u }) {
-			d.Sources = append(d.Sources, catalog.Source{URI: u})
+		if !slices.ContainsFunc(sources, func(s catalog.Source) bool { return s.URI == u }) {
+			sources = append(sources, catalog.Source{URI: u})
 		}
 	}
+	return sources
+}
+
+// result returns the distfiles in the order of the dump.
+func (a *assembler) result() []*catalog.Distfile {
+	ds := make([]*catalog.Distfile, len(a.distfiles))
+	for i, d := range a.distfiles {
+		d.Sources = append(d.Sources, d.backups...)
+		ds[i] = d.Distfile
+	}
+	return ds
 }
 
 func (a *assembler) problem(p *port, file string, line int, format string, args ...any) {
@@ -289,10 +309,9 @@ func (a *assembler) sites(p *port) map[string]siteList {
 	return lists
 }
 
-// words returns the distfiles of p, each once.
+// words returns the distfiles of p.
 func (a *assembler) words(p *port) []word {
 	var words []word
-	seen := make(map[word]bool)
 	for line := range strings.Lines(p.lists) {
 		name, value, _ := strings.Cut(line, "=")
 		suffix, sites, _ := listVariable(name)
@@ -300,16 +319,11 @@ func (a *assembler) words(p *port) []word {
 			continue
 		}
 		for s := range strings.FieldsSeq(value) {
-			w := parseWord(s, suffix)
-			if seen[w] {
-				continue
-			}
 			if len(words) == maxFiles {
 				a.problem(p, a.dump.label, p.line, "more than %d distfiles; the others are not known", maxFiles)
 				return words
 			}
-			seen[w] = true
-			words = append(words, w)
+			words = append(words, parseWord(s, suffix))
 		}
 	}
 	return words

@@ -7,11 +7,12 @@ import (
 	"distkeep/catalog"
 )
 
-// Limits of one port. The largest ports of the trees at hand have 270 distfiles
-// and 30 sites.
+// Limits of one port. At most 72 files are in one distinfo of the trees at
+// hand, and 21 sites in one list. Together the limits bound the URIs that one line of a dump may
+// turn into.
 const (
 	maxFiles = 16384
-	maxSites = 256
+	maxSites = 64
 )
 
 // A word is one element of DISTFILES, PATCHFILES or SUPDISTFILES.
@@ -156,26 +157,21 @@ func backupBase(site, subdir string, backups []string) (base string, ok bool) {
 	return rest + "/", strings.HasSuffix(path, "/distfiles")
 }
 
-// uris returns where w, archived under name, can be had: its sites, then the
-// backup sites of its list, then those that are asked for everything.
-func (l siteList) uris(w word, name catalog.Name, backups []string) []string {
-	uris := make([]string, 0, len(l.sites)+len(l.backups)+len(backups))
+// uris returns where w, archived under name, can be had: from the sites, and,
+// after all sites of all ports, from the backup sites, which are those of the
+// list and those that are asked for everything.
+func (l siteList) uris(w word, name catalog.Name, everywhere []string) (sites, backups []string) {
 	for _, s := range l.sites {
-		uris = append(uris, s+w.remote)
-	}
-	if len(l.backups)+len(backups) == 0 {
-		return uris
+		sites = append(sites, s+w.remote)
 	}
 	local := escape(string(name))
 	for _, s := range l.backups {
-		uris = append(uris, s+local)
+		backups = append(backups, s+local)
 	}
-	for _, s := range backups {
-		if !slices.Contains(l.backups, s) {
-			uris = append(uris, s+local)
-		}
+	for _, s := range everywhere {
+		backups = append(backups, s+local)
 	}
-	return uris
+	return sites, backups
 }
 
 // escape makes the path of a URI of a name: on a backup site a "%" of the name

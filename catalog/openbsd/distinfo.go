@@ -11,9 +11,8 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// Limits of one distinfo file. The largest known has 13 kB in 270 lines and no
-// line above 150 bytes; a port of a big Rust or Go program has some thousand
-// lines.
+// Limits of one distinfo file. The largest of the trees at hand has 13 kB in 144
+// lines, none above 141 bytes; a big Rust or Go program wants some thousand files.
 const (
 	maxDistinfo     = 16 << 20
 	maxDistinfoLine = 4 << 10
@@ -36,8 +35,8 @@ type Entry struct {
 }
 
 // ParseDistinfo reads a distinfo file: lines "SIZE (path) = n" and
-// "ALGORITHM (path) = digest" with the digest in base64 or, as files from
-// before 2008 have it, in hexadecimal. Entries are in the order of their first
+// "ALGORITHM (path) = digest" with the digest in base64 or, as older files
+// have it, in hexadecimal. Entries are in the order of their first
 // lines. An entry may lack its size or its SHA256: whether that matters depends
 // on who wants it.
 //

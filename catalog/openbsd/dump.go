@@ -14,8 +14,7 @@ import (
 	"distkeep/catalog"
 )
 
-// Limits of a dump. That of the whole OpenBSD tree has 20 MB and no line above
-// 20 kB.
+// Limits of a dump. That of eight categories has 1.6 MB and no line above 2 kB.
 const (
 	maxDump     = 1 << 30
 	maxDumpLine = 1 << 20
@@ -143,8 +142,7 @@ func (d *dump) line(num int, line []byte) {
 	d.set(num, name, value)
 }
 
-// failure takes the two messages that mean a port could not be listed. They
-// are on the standard error of make.
+// failure takes the two messages that mean a port could not be listed.
 func (d *dump) failure(num int, line []byte) bool {
 	if text, ok := bytes.CutPrefix(line, []byte("===>")); ok {
 		text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " \t"), []byte("Exiting "))

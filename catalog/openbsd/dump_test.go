@@ -3,13 +3,16 @@ package openbsd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -96,29 +99,32 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
-// TestManyFiles checks the limits of one port.
+// TestManyFiles checks the limits of one port, and of one file of many ports.
 func TestManyFiles(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	b.WriteString("x/a.CHECKSUM_FILE=/usr/ports/x/a/distinfo\nx/a.DISTFILES=")
+	b.WriteString("x/a.DISTFILES=")
 	for i := range maxFiles + 1 {
-		fmt.Fprintf(&b, " f%d:0", i)
+		fmt.Fprintf(&b, " f%d", i)
 	}
-	b.WriteString("\nx/a.MASTER_SITES=")
-	for i := range maxSites + 1 {
-		fmt.Fprintf(&b, " https://h%d.example/", i)
+	for _, port := range []string{"x/b", "x/c"} {
+		fmt.Fprintf(&b, "\n%s.DISTFILES=f0\n%[1]s.MASTER_SITES=", port)
+		for i := range maxSites + 1 {
+			fmt.Fprintf(&b, " https://%s%d.example/", port, i)
+		}
 	}
-	b.WriteString("\nx/b.DISTFILES=f0:0\nx/b.CHECKSUM_FILE=/usr/ports/x/a/distinfo\n")
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "x/a/distinfo"), nil)
-	s, err := scan(t, dir, Options{Dump: "-", Stdin: strings.NewReader(b.String())})
+	b.WriteString("\n")
+	s, err := scan(t, t.TempDir(), Options{Dump: "-", Stdin: strings.NewReader(b.String())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Distfiles) != maxFiles {
 		t.Errorf("%d distfiles, want %d", len(s.Distfiles), maxFiles)
 	}
-	for _, want := range []string{"more than 16384 distfiles", "MASTER_SITES has more than 256 sites"} {
+	if d := s.Distfiles[0]; len(d.Owners) != 3 || len(d.Sources) != maxSites {
+		t.Errorf("%d owners and %d sources, want 3 and %d", len(d.Owners), len(d.Sources), maxSites)
+	}
+	for _, want := range []string{"more than 16384 distfiles", "MASTER_SITES has more than 64 sites"} {
 		if !slices.ContainsFunc(s.Problems, func(p catalog.Problem) bool { return strings.Contains(p.Msg, want) }) {
 			t.Errorf("no problem %q", want)
 		}
@@ -231,26 +237,45 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestCommandCancelled ends the command and its children: the scan returns
-// although a child holds the output open.
+// TestCommandCancelled ends the command and its children, who would run on for
+// an hour and hold the output open.
 func TestCommandCancelled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	ready := filepath.Join(dir, "ready")
-	if err := syscall.Mkfifo(ready, 0o600); err != nil {
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(dir, Options{Command: []string{"/bin/sh", "-c", "sleep 3600 & echo > ready; wait"}})
+	r, err := Open(dir, Options{Command: []string{"/bin/sh", "-c", "exec 3> pipe; sleep 3600 & echo >&3; wait"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	dead := make(chan error, 1)
 	go func() {
-		_, _ = os.ReadFile(ready) // returns once the child runs
-		cancel()
+		dead <- func() error {
+			f, err := os.Open(pipe)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			if _, err := f.Read(make([]byte, 1)); err != nil {
+				return err
+			}
+			cancel()
+			// Not before the last process that has the pipe is gone.
+			if err := f.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, f)
+			return err
+		}()
 	}()
-	if _, err := r.Scan(ctx); ctx.Err() == nil || !strings.Contains(fmt.Sprint(err), "context canceled") {
+	if _, err := r.Scan(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want that of the context", err)
+	}
+	if err := <-dead; err != nil {
+		t.Errorf("a child of the command lives on: %v", err)
 	}
 }
 

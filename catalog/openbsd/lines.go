@@ -22,7 +22,7 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 }
 
 // next returns the next line without its newline, valid until the next call.
-// Of a line longer than the limit it returns the beginning and skips the rest.
+// Of a line longer than the limit it returns nothing.
 // At the end of the stream the error is io.EOF.
 func (l *lineReader) next() ([]byte, error) {
 	l.num++
@@ -47,7 +47,7 @@ func (l *lineReader) next() ([]byte, error) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	if len(line) > l.limit {
 		l.long = true
-		line = line[:l.limit]
+		line = nil
 	}
 	return line, nil
 }

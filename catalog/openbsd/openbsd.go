@@ -129,9 +129,8 @@ func (r *Repository) Kind() catalog.Kind { return catalog.OpenBSD }
 // scan must neither schedule deletions nor change the history.
 func (r *Repository) Partial() bool { return r.o.Partial }
 
-// Scan reads the dump and the distinfo files that it names. A dump from a
-// reader or a command cannot be told from an empty tree unless it names at
-// least one port: without one the error says so.
+// Scan reads the dump and the distinfo files that it names. A dump without a
+// single port is an error, not an empty tree.
 //
 // Each distfile occurs once a content and restriction, with all the FULLPKGPATHs
 // that want it as owners. Unreferenced counts the entries of the distinfo files
@@ -149,7 +148,7 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 	a := assembler{
 		repo:     r,
 		dump:     d,
-		contents: make(map[content]*catalog.Distfile),
+		contents: make(map[content]*sourced),
 		problems: &d.problems,
 	}
 	if err := a.readDistinfos(ctx, root); err != nil {
@@ -162,7 +161,7 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 		Repo:      r.o.Name,
 		Kind:      catalog.OpenBSD,
 		Packages:  len(d.byPkg),
-		Distfiles: a.distfiles,
+		Distfiles: a.result(),
 		Problems:  d.problems.list,
 	}
 	for _, i := range a.infos {
