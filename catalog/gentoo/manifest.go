@@ -33,7 +33,6 @@ type manifest struct {
 }
 
 func (m *manifest) reset() {
-	clear(m.dists)
 	m.dists = m.dists[:0]
 	// Clearing a map costs what its largest content did.
 	if len(m.byName) > 512 || m.byName == nil {

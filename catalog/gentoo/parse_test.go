@@ -133,8 +133,8 @@ func TestParseEAPI(t *testing.T) {
 // FuzzSrcURI checks that items are words of the value, never structure, and
 // that a value made of the items gives the same items.
 func FuzzSrcURI(f *testing.F) {
-	f.Add([]byte("https://e.org/a x? ( https://e.org/b -> c !y? ( mirror://gnu/d ) )"), 8)
-	f.Add([]byte("mirror+https://e.org/a fetch+https://e.org/b"), 8)
+	f.Add([]byte("https://e.example/a x? ( https://e.example/b -> c !y? ( mirror://gnu/d ) )"), 8)
+	f.Add([]byte("mirror+https://e.example/a fetch+https://e.example/b"), 8)
 	f.Add([]byte("a -> b ) ( || x?"), 2)
 	f.Fuzz(func(t *testing.T, in []byte, eapi int) {
 		items, err := parseSrcURI(nil, in, eapi, func(string) {})
@@ -180,7 +180,7 @@ func FuzzSrcURI(f *testing.F) {
 
 func TestSrcURIBounded(t *testing.T) {
 	t.Parallel()
-	v := []byte(strings.Repeat("https://e.org/a ", maxURIs+1))
+	v := []byte(strings.Repeat("https://e.example/a ", maxURIs+1))
 	items, err := parseSrcURI(nil, v, 8, func(string) {})
 	if err == nil || len(items) != maxURIs {
 		t.Errorf("%d items, error %v", len(items), err)
@@ -216,7 +216,7 @@ func FuzzRestrict(f *testing.F) {
 
 // FuzzMirrors checks the strict parser against its own spelling.
 func FuzzMirrors(f *testing.F) {
-	f.Add("gnu\thttps://ftp.gnu.org/gnu/ https://ftpmirror.gnu.org/ # comment\n# another\n\nkernel https://kernel.org\n")
+	f.Add("gnu\thttps://a.example/gnu/ https://b.example/ # comment\n# another\n\nkernel https://kernel.example\n")
 	f.Add("a https://x\na https://y\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		groups, err := ParseMirrorOverrides("in", strings.NewReader(in))
@@ -246,7 +246,7 @@ func TestParseMirrorOverrides(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"a https://1\n\nb # https://2\n":  `f:3: mirror group "b" has no URL; to try none of its mirrors, skip the group`,
-		"a https://1 example.org":         `f:1: mirror group "a": "example.org" is not a URL`,
+		"a https://1 www.example":         `f:1: mirror group "a": "www.example" is not a URL`,
 		"a ://x":                          `f:1: mirror group "a": "://x" is not a URL`,
 		strings.Repeat("#", maxProfile+1): fmt.Sprintf("f: larger than %d bytes", maxProfile),
 	} {
