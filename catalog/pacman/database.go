@@ -34,12 +34,11 @@ type Database struct {
 	Packages []Package
 }
 
-// Bounds of a database. Those of all of Arch Linux stay at least three times
-// below them.
+// Bounds of a database.
 const (
 	maxPacked   = 128 << 20 // libalpm downloads no more than that
-	maxUnpacked = 2 << 30   // a .files database grows about twelvefold
-	maxEntries  = 500_000   // members of the archive
+	maxUnpacked = 2 << 30   // 16 times maxPacked; real databases grow 7 to 14 times
+	maxEntries  = 500_000   // members; a package has two or three, Arch Linux some 15,000 packages
 	maxDesc     = 1 << 20   // libalpm reads lines of at most 512 KiB
 )
 

@@ -61,17 +61,14 @@ type descError struct {
 
 func (e *descError) Error() string { return e.msg }
 
-// descValues holds the lines of the keys that matter. It says of each key that
-// libalpm reads whether it takes one line or all up to the next blank one:
-// what one reader takes for a key must not be a value to the other.
+// descValues holds the values of the keys that matter, and their lines.
 type descValues struct {
 	one  map[string]string
 	line map[string]int
 }
 
 // maxSignature bounds a decoded PGPSIG. pacman downloads at most 16 KiB of a
-// signature; larger keys to come are given
-// some room.
+// signature; keys of the future may need more.
 const maxSignature = 64 << 10
 
 // parseDesc reads the text of one desc as libalpm does (sync_db_read in
@@ -112,6 +109,9 @@ func parseDesc(text string) (Package, error) {
 	return p, nil
 }
 
+// readDesc finds the values. It knows every key that libalpm knows, and whether
+// that takes one line or all up to a blank one: what pacman takes for a value
+// must not be a key here.
 func readDesc(text string) (descValues, error) {
 	v := descValues{make(map[string]string), make(map[string]int)}
 	n := 0

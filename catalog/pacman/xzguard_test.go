@@ -93,3 +93,37 @@ func TestXZGuardStopsLargeDictionaries(t *testing.T) {
 		})
 	}
 }
+
+// TestXZGuardChunks has every kind of chunk in one block. The guard does not
+// look into them, so that their contents can be anything.
+func TestXZGuardChunks(t *testing.T) {
+	t.Parallel()
+	one := xzStream(t, xz.WriterConfig{}, []byte("x"))
+	block := join(
+		one[12:24],                    // block header
+		[]byte{1, 0, 1}, []byte("ab"), // stored, new dictionary
+		[]byte{2, 0, 0}, []byte("c"), // stored
+		[]byte{0xc0, 0, 9, 0, 1, 0x5d}, []byte("de"), // new properties
+		[]byte{0xe1, 0, 9, 0, 0, 0x5d}, []byte("f"), // new dictionary
+		[]byte{0x80, 0, 9, 0, 2}, []byte("ghi"),
+		[]byte{0xa0, 0, 9, 0, 0}, []byte("j"),
+		[]byte{0},
+	)
+	for len(block)%4 != 0 {
+		block = append(block, 0)
+	}
+	file := join(one[:12], block, make([]byte, 8),
+		[]byte{0, 1, 0x83, 0x01, 0x84, 0x01, 0, 0}, make([]byte, 4+12), // index and footer
+		one)
+	got, err := io.ReadAll(&xzGuard{r: bufio.NewReader(bytes.NewReader(file))})
+	if err != nil || !bytes.Equal(got, file) {
+		t.Errorf("%d of %d bytes passed, %v", len(got), len(file), err)
+	}
+	bad := bytes.Clone(file)
+	bad[24] = 3 // no such chunk
+	if _, err := io.ReadAll(&xzGuard{r: bufio.NewReader(bytes.NewReader(bad))}); err != errXZ {
+		t.Errorf("error = %v, want %v", err, errXZ)
+	}
+}
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }

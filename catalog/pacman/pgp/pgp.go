@@ -41,7 +41,7 @@ var (
 )
 
 const (
-	maxKeyring   = 64 << 20 // archlinux.gpg has 2 MiB
+	maxKeyring   = 64 << 20 // keyrings of distributions have a few MiB
 	maxSignature = 64 << 10 // pacman downloads at most 16 KiB
 
 	maxSignatures = 8 // each costs a pass of hashing
