@@ -79,16 +79,18 @@ func (o *Options) shuffle(name, uri string, n int) []int {
 // refuse more than 8000 (RFC 9110, section 4.1).
 const maxURL = 8000
 
+var errLongURL = &uriError{"URI is longer than 8000 bytes"}
+
 // parseURL makes a URL of the text of a tree. What is in it stays as it is:
 // %2F stays %2F, and // stays //. Only bytes that cannot be in a URL (RFC 3986,
 // section 2) are escaped, a percent sign that begins no escape among them. The
 // fragment is cut off.
 func parseURL(s string) (*url.URL, error) {
 	if len(s) > maxURL {
-		return nil, &uriError{"URI is longer than 8000 bytes"}
+		return nil, errLongURL
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok || scheme == "" {
+	if !ok || scheme == "" || strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {
 		return nil, &uriError{"URI has no scheme"}
 	}
 	rest, _, _ = strings.Cut(rest, "#")
@@ -105,6 +107,9 @@ func parseURL(s string) (*url.URL, error) {
 	text := scheme + "://" + rest[:end] + escape(path)
 	if asked {
 		text += "?" + escape(query)
+	}
+	if len(text) > maxURL {
+		return nil, errLongURL
 	}
 	u, err := url.Parse(text)
 	if err != nil {
