@@ -14,8 +14,9 @@ type Item struct {
 	Content
 	// Part is the verified file in PartsDir. Release removes it.
 	Part string
-	// Have, when set, is a durable file of the archive with that content: a
-	// published path or one in recycle. Part is then not looked at.
+	// Have, when set, is a file of the archive that is known to hold the
+	// content and to be durable: a published path or one in recycle. Its
+	// inode is linked, and Part is not looked at.
 	Have string
 
 	// ModTime is that of the stored file, set by Commit.
@@ -34,8 +35,7 @@ const tempPrefix = "link."
 
 // Commit publishes items and makes them durable: first the bytes of all, then
 // their links, so that no reader ever sees, even after a power failure, a file
-// that is not whole. A path that holds another content is replaced by rename.
-// When the archive has the content already, its inode is used again.
+// that is not whole. A path that holds another inode is replaced by rename.
 //
 // What is wrong with a single item is in its Err, and the others are published.
 // The error of Commit itself means that nothing may be recorded: the file
@@ -43,9 +43,6 @@ const tempPrefix = "link."
 func (s *Store) Commit(items []*Item) error {
 	var fresh []string
 	for _, it := range items {
-		if it.Have == "" {
-			it.Have = s.existing(&it.Content)
-		}
 		if it.Have == "" {
 			fresh = append(fresh, it.Part)
 		}
@@ -64,22 +61,6 @@ func (s *Store) Commit(items []*Item) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
-}
-
-// existing returns a path below by_cipher that holds the content already. Such
-// files were durable before they were linked there.
-func (s *Store) existing(c *Content) string {
-	dir := s.Path(filepath.Dir(CipherPaths(c)[0]))
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return ""
-	}
-	for _, e := range entries {
-		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && fi.Size() == c.Size {
-			return filepath.Join(dir, e.Name())
-		}
-	}
-	return ""
 }
 
 func (s *Store) syncData(parts []string) error {
@@ -234,25 +215,30 @@ func (s *Store) Release(items []*Item) error {
 // partAge is how long an abandoned .part is kept for a transfer to continue.
 const partAge = 14 * 24 * time.Hour
 
-// SweepParts removes what no later transfer can use: temporary links and parts
-// of commits that a crash interrupted (their bytes have another link), and
-// parts that nobody has continued for 14 days. It must not run beside
-// transfers.
-func (s *Store) SweepParts(now time.Time) error {
+// SweepParts removes temporary links of interrupted commits, and parts that
+// nobody has continued for 14 days. It returns the paths of the parts with more
+// than one link: a crash came between their publication and its record, so
+// they are whole, and their bytes must not be written to. It must not run
+// beside transfers.
+func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
 	entries, err := os.ReadDir(s.PartsDir())
 	if err != nil {
-		return fmt.Errorf("sweep parts: %w", err)
+		return nil, fmt.Errorf("sweep parts: %w", err)
 	}
 	for _, e := range entries {
 		fi, err := e.Info()
 		if err != nil || fi.IsDir() {
 			continue
 		}
-		if isTemp(e.Name()) || links(fi) > 1 || now.Sub(fi.ModTime()) > partAge {
-			if err := os.Remove(filepath.Join(s.PartsDir(), e.Name())); err != nil {
-				return fmt.Errorf("sweep parts: %w", err)
+		path := filepath.Join(s.PartsDir(), e.Name())
+		switch {
+		case isTemp(e.Name()), now.Sub(fi.ModTime()) > partAge:
+			if err := os.Remove(path); err != nil {
+				return nil, fmt.Errorf("sweep parts: %w", err)
 			}
+		case links(fi) > 1:
+			whole = append(whole, path)
 		}
 	}
-	return nil
+	return whole, nil
 }

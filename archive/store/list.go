@@ -23,19 +23,9 @@ import (
 type File struct {
 	Size    int64
 	ModTime time.Time
-	inode   uint64
 }
 
-// SameInode reports whether f and o are links to one inode.
-func (f File) SameInode(o File) bool { return f.inode == o.inode }
-
-func fileOf(fi fs.FileInfo) File {
-	f := File{Size: fi.Size(), ModTime: fi.ModTime()}
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		f.inode = uint64(st.Ino)
-	}
-	return f
-}
+func fileOf(fi fs.FileInfo) File { return File{Size: fi.Size(), ModTime: fi.ModTime()} }
 
 func links(fi fs.FileInfo) uint64 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
@@ -170,15 +160,15 @@ func (l *Listing) Get(rel string) (File, bool) {
 	return f, f.Size >= 0
 }
 
-// Set notes what a commit has put at rel.
+// Set notes what a commit has put at rel; a negative size that nothing is there.
 func (l *Listing) Set(rel string, f File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.files[rel] = f
 }
 
-// Refresh looks at rel again.
-func (l *Listing) Refresh(rel string) {
+// Look looks at rel again.
+func (l *Listing) Look(rel string) {
 	f := File{Size: -1}
 	if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
 		f = fileOf(fi)

@@ -141,3 +141,19 @@ func (s *Store) Purge(c *Content) error {
 	}
 	return nil
 }
+
+// Quarantine moves what stands at the by_cipher paths of c out of the published
+// tree, because it is not what those paths promise.
+func (s *Store) Quarantine(c *Content) error {
+	for i, rel := range CipherPaths(c) {
+		to := filepath.Join(s.QuarantineDir(), fmt.Sprintf("changed.%s.%d", c.SHA256().Hex(), i))
+		err := os.Rename(s.Path(rel), to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("quarantine %s: %w", c.Name, err)
+		}
+		s.prune(filepath.Dir(s.Path(rel)))
+	}
+	return nil
+}

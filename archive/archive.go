@@ -1,0 +1,190 @@
+// Package archive runs an archive of distfiles: it plans what a run has to do,
+// mirrors what packages want, takes over what is on disk already, lets go of
+// what nobody has wanted for long enough, and reports.
+//
+// The commit protocol is the same everywhere: bytes are verified while they
+// arrive in a .part file, made durable, linked to their published paths, made
+// durable there, and only then recorded in the ledger. A record therefore
+// always has its bytes. What a crash leaves unrecorded is found by the next run
+// in the published tree or among the parts and recorded then, without another
+// transfer.
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+)
+
+// Options say where an archive is and how it is used. Distfiles and State are
+// needed; everything else has a usable zero value.
+type Options struct {
+	// Distfiles is the directory that is published, State the one that holds
+	// the ledger and everything else.
+	Distfiles, State string
+	// Now is the clock. Nil means time.Now. A run reads it once at its start;
+	// everything it decides or records has that time.
+	Now func() time.Time
+	// What describes the holder of the lock to others: "distkeep mirror".
+	What string
+	// Events are told what happens. Nil fields are ignored.
+	Events Events
+}
+
+// Events are called as a run proceeds, from several goroutines at once. They
+// must return quickly. Nil fields are ignored.
+type Events struct {
+	// Warn is told what an operator should know, one line each.
+	Warn func(msg string)
+	// Phase is told what begins: "scan", "read", "fetch", "expire".
+	Phase func(name string, files int, bytes int64)
+	// Added is told of every content that was recorded, and where it came
+	// from; Removed of every content that left the published tree.
+	Added   func(owner string, name string, size int64, origin string)
+	Removed func(owner string, name string)
+	// Failed is told of every failure of this run; known says that the last
+	// run had it too.
+	Failed func(f *ledger.Failure, known bool)
+	// Received is told of bytes that came over the network.
+	Received func(n int)
+}
+
+func (e *Events) warn(format string, args ...any) {
+	if e.Warn != nil {
+		e.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (e *Events) phase(name string, files int, bytes int64) {
+	if e.Phase != nil {
+		e.Phase(name, files, bytes)
+	}
+}
+
+func (e *Events) added(d *ledger.Distfile, origin string) {
+	if e.Added != nil {
+		e.Added(OwnerPackage(d.Owner), string(d.Name), d.Size, origin)
+	}
+}
+
+func (e *Events) removed(owner string, name string) {
+	if e.Removed != nil {
+		e.Removed(OwnerPackage(owner), name)
+	}
+}
+
+func (e *Events) failed(f *ledger.Failure, known bool) {
+	if e.Failed != nil {
+		e.Failed(f, known)
+	}
+}
+
+// OwnerPackage cuts the repository off an owner, as emirrordist's logs want it,
+// and is "unknown" for none.
+func OwnerPackage(owner string) string {
+	if p, _, ok := strings.Cut(owner, "::"); ok {
+		return p
+	}
+	if owner == "" {
+		return "unknown"
+	}
+	return owner
+}
+
+// Errors that decide the exit status of a program.
+var (
+	// ErrLocked is store.ErrLocked: another run holds the archive.
+	ErrLocked = store.ErrLocked
+	// ErrBroken means that the file system or the ledger of the archive is
+	// full or damaged.
+	ErrBroken = errors.New("archive is damaged or full")
+	// ErrConfig means that the archive cannot be used as it was asked to be.
+	ErrConfig = errors.New("archive cannot be used like this")
+)
+
+// An Archive is an archive that this process may change: it holds the lock.
+type Archive struct {
+	o      Options
+	now    time.Time
+	store  *store.Store
+	ledger *ledger.Ledger
+	unlock func() error
+}
+
+// Open takes the lock of the archive that Init made and opens it. Its error
+// wraps ErrLocked, ErrBroken, ErrConfig or ErrNoArchive where that is the
+// cause.
+func Open(o Options) (a *Archive, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a = &Archive{o: o, now: o.Now().UTC().Truncate(time.Second)}
+	if err := Check(o.Distfiles, o.State); err != nil {
+		return nil, mark(ErrConfig, err)
+	}
+	if a.unlock, err = store.Lock(o.State, o.What, a.now); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+			a = nil
+		}
+	}()
+	layouts, err := layout.Load(o.Distfiles)
+	if err != nil {
+		return a, mark(ErrConfig, err)
+	}
+	if a.store, err = store.Open(o.Distfiles, o.State, layouts); err != nil {
+		return a, mark(classOf(err), err)
+	}
+	a.ledger, err = ledger.Open(a.store.LedgerDir(), ledger.Options{
+		Warn: func(msg string) { o.Events.warn("ledger: %s", msg) },
+		Room: func(need int64) error { return a.store.Room(need, 0) },
+	})
+	if errors.Is(err, ledger.ErrDamaged) {
+		return a, mark(ErrBroken, fmt.Errorf("%w; the files of the archive are not affected: move %s away, and the next run takes every file over anew", err, a.store.LedgerDir()))
+	} else if err != nil {
+		return a, mark(classOf(err), err)
+	}
+	return a, nil
+}
+
+// mark makes err wrap one of the errors above without changing its text.
+func mark(as, err error) error { return &marked{err, as} }
+
+type marked struct{ err, as error }
+
+func (m *marked) Error() string   { return m.err.Error() }
+func (m *marked) Unwrap() []error { return []error{m.err, m.as} }
+
+func classOf(err error) error {
+	if store.Broken(err) {
+		return ErrBroken
+	}
+	return ErrConfig
+}
+
+// Close closes the archive and lets go of the lock.
+func (a *Archive) Close() error {
+	var errs []error
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	errs = append(errs, a.unlock())
+	return errors.Join(errs...)
+}
+
+// Dirs returns the published and the state directory of an archive at dir.
+func Dirs(dir string) (distfiles, state string) {
+	return filepath.Join(dir, "distfiles"), filepath.Join(dir, "state")
+}

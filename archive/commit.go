@@ -1,0 +1,344 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/fetch"
+)
+
+// An addition is one record to be made, and what has to be true on disk before.
+type addition struct {
+	entry ledger.Distfile
+	part  string           // the verified file, or
+	have  string           // a file of the archive to link
+	want  *want            // nil when no package wants it
+	back  *ledger.Recycled // it leaves recycle
+	drop  *ledger.Dropped  // it came from the drop box
+	total *Count           // where it is counted, if at all
+	count *int             // or there
+	err   error            // why it could not be published
+}
+
+// A batch bounds what one synchronisation makes durable and one transaction
+// records: what a crash costs, and how long a file waits to be published.
+const (
+	batchFiles = 512
+	batchBytes = 256 << 20
+	batchAge   = time.Second
+)
+
+// add publishes and records additions, in that order.
+func (m *mirror) add(adds []*addition) error {
+	items := make([]*store.Item, len(adds))
+	for i, a := range adds {
+		if a.have == "" {
+			a.have = m.holding(&a.entry)
+		}
+		items[i] = &store.Item{Content: content(&a.entry), Part: a.part, Have: a.have}
+	}
+	if err := m.store.Commit(items); err != nil {
+		return mark(ErrBroken, err)
+	}
+	var b ledger.Batch
+	var former []*ledger.Distfile
+	for i, a := range adds {
+		if a.err = items[i].Err; a.err != nil {
+			m.unpublishable(a)
+			continue
+		}
+		a.entry.ModTime = items[i].ModTime.UTC()
+		former = append(former, m.record(&b, a)...)
+	}
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	for i, a := range adds {
+		if a.err == nil {
+			m.recorded(a, items[i])
+		}
+	}
+	for _, d := range former {
+		m.dropFormerPaths(d)
+	}
+	if err := m.store.Release(items); err != nil {
+		m.warn("%v", err)
+	}
+	return m.leaveRecycle(adds)
+}
+
+// holding returns a path of the archive that holds the content already.
+func (m *mirror) holding(d *ledger.Distfile) string {
+	p := &planner{view: m.view}
+	for _, o := range m.view.index.withSum(d.SHA256) {
+		if path, _ := p.sound(o); path != "" {
+			return path
+		}
+	}
+	return ""
+}
+
+// unpublishable turns a name that cannot be published into a failure.
+func (m *mirror) unpublishable(a *addition) {
+	w := a.want
+	if w == nil {
+		m.warn("%s: %v", a.entry.Name, a.err)
+		return
+	}
+	m.failing[w.failureKey()] = &failing{w.failureKey(), w.owner(), fetch.ClassLocal, a.err.Error()}
+}
+
+// record puts into b what the ledger has to know about a. It returns the
+// record that loses the name to it.
+func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile) {
+	d := &a.entry
+	m.changed = true
+	b.PutDistfile(d)
+	if old := m.view.index.named(d.Name); d.Named && old != nil && old.Key != d.Key {
+		without := *old
+		without.Named = false
+		b.PutDistfile(&without)
+		former = append(former, old)
+	}
+	if m.view.index.Deletions[d.Key] != nil && a.want != nil {
+		b.DropDeletion(d.Key)
+	}
+	if a.want != nil && m.view.index.Failures[a.want.failureKey()] != nil {
+		b.DropFailure(a.want.failureKey())
+	}
+	if a.back != nil {
+		b.DropRecycled(a.back.Key)
+	}
+	if a.drop != nil {
+		b.PutDropped(a.drop)
+	}
+	if a.total != nil {
+		b.PutSuccess(&ledger.Success{Key: d.Key, Time: m.now, Bytes: d.Size, Origin: d.Origin})
+	}
+	return former
+}
+
+// recorded makes the memory follow the ledger.
+func (m *mirror) recorded(a *addition, it *store.Item) {
+	x := m.view.index
+	d := &a.entry
+	if old := x.named(d.Name); d.Named && old != nil && old.Key != d.Key {
+		without := *old
+		without.Named = false
+		x.put(&without)
+	}
+	x.put(d)
+	if a.want != nil {
+		delete(x.Deletions, d.Key)
+		delete(x.Failures, a.want.failureKey())
+		delete(m.failing, a.want.failureKey())
+	}
+	if a.drop != nil {
+		x.Dropped[a.drop.Name] = a.drop
+	}
+	if paths, err := m.store.Paths(&it.Content); err == nil {
+		for _, rel := range paths {
+			m.view.disk.Set(rel, store.File{Size: d.Size, ModTime: d.ModTime})
+		}
+	}
+	if a.count != nil {
+		*a.count++
+	}
+	if a.total != nil {
+		a.total.add(d.Size)
+		m.Archive.o.Events.added(d, d.Origin)
+	}
+}
+
+// dropFormerPaths removes the paths that d had by its content alone while it
+// held the name, unless another name of the same content still has them.
+func (m *mirror) dropFormerPaths(d *ledger.Distfile) {
+	c := content(d)
+	keep := m.keeper(d)
+	for _, l := range m.store.Layouts() {
+		rel := layoutPath(d, l)
+		if !l.IsContentHash() || rel == "" || keep(rel) {
+			continue
+		}
+		if err := m.store.Unlink(rel, store.CipherPaths(&c)[0]); err != nil {
+			m.warn("%v", err)
+			continue
+		}
+		m.view.disk.Set(rel, store.File{Size: -1})
+	}
+}
+
+// keeper returns a function that reports whether a path of d is needed by
+// another record.
+func (m *mirror) keeper(d *ledger.Distfile) func(rel string) bool {
+	needed := make(map[string]bool)
+	for _, o := range m.view.index.withSum(d.SHA256) {
+		if o.Key == d.Key {
+			continue
+		}
+		c := content(o)
+		paths, err := m.store.Paths(&c)
+		if err != nil {
+			paths = store.CipherPaths(&c)
+		}
+		for _, p := range paths {
+			needed[p] = true
+		}
+	}
+	return func(rel string) bool { return needed[rel] }
+}
+
+// leaveRecycle removes from recycle what was restored.
+func (m *mirror) leaveRecycle(adds []*addition) error {
+	for _, a := range adds {
+		if a.back == nil || a.err != nil {
+			continue
+		}
+		m.view.index.dropRecycled(a.back.Key)
+		c := content(&a.back.Distfile)
+		if err := m.purge(&c); err != nil {
+			return brokenIf(err)
+		}
+	}
+	return nil
+}
+
+// purge removes a content from recycle unless another record needs that file.
+func (m *mirror) purge(c *store.Content) error {
+	for k, r := range m.view.index.Recycled {
+		o := content(&r.Distfile)
+		if k.SHA256 == c.SHA256() && m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
+			return nil
+		}
+	}
+	return m.store.Purge(c)
+}
+
+// A committer collects what the transfers deliver and commits it in batches,
+// from one goroutine, while the transfers go on.
+type committer struct {
+	m    *mirror
+	in   chan []*addition
+	done chan struct{}
+	stop context.CancelCauseFunc
+
+	mu       sync.Mutex
+	received int64
+	err      error
+}
+
+// newCommitter starts a committer. When it fails, it calls stop.
+func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
+	c := &committer{m: m, in: make(chan []*addition, batchFiles), done: make(chan struct{}), stop: stop}
+	go c.run()
+	return c
+}
+
+// settled takes the result of one transfer.
+func (c *committer) settled(wants []*want, r fetch.Result) {
+	c.mu.Lock()
+	c.received += r.Received
+	if fe := (*fetch.Error)(nil); r.Err != nil && errors.As(r.Err, &fe) && fe.Class != fetch.ClassInterrupted {
+		for _, w := range wants {
+			c.m.tried[w.failureKey()] = fe
+		}
+		if fe.Class == fetch.ClassDisk {
+			c.fail(mark(ErrBroken, fe))
+		}
+	}
+	c.mu.Unlock()
+	if r.Err != nil {
+		return
+	}
+	m := c.m
+	var adds []*addition
+	for _, w := range wants {
+		origin := r.URL
+		if origin == "" {
+			origin = ledger.OriginAdopted
+		}
+		adds = append(adds, &addition{
+			want: w, part: r.Request.Part, total: &m.sum.Fetched,
+			entry: ledger.Distfile{
+				Key: keyOf(w, r), Size: r.Size, Digests: r.Digests, Named: w.named,
+				Owner: w.owner(), Kind: w.Kind, Origin: origin, Added: m.now, Verified: m.now,
+			},
+		})
+	}
+	c.in <- adds
+}
+
+// fail notes the error that ends the run. c.mu is held.
+func (c *committer) fail(err error) {
+	if c.err == nil {
+		c.err = err
+		c.stop(err)
+	}
+}
+
+// run commits batches until in is closed. After an error it only drains: the
+// parts stay for the next run.
+func (c *committer) run() {
+	defer close(c.done)
+	var batch []*addition
+	var bytes int64
+	timer := time.NewTimer(batchAge)
+	timer.Stop()
+	flush := func() {
+		timer.Stop()
+		if len(batch) == 0 {
+			return
+		}
+		c.mu.Lock()
+		failed := c.err != nil && !errors.Is(c.err, context.Canceled)
+		c.mu.Unlock()
+		if !failed {
+			if err := c.m.add(batch); err != nil {
+				c.mu.Lock()
+				c.fail(err)
+				c.mu.Unlock()
+			}
+		}
+		batch, bytes = nil, 0
+	}
+	for {
+		select {
+		case adds, ok := <-c.in:
+			if !ok {
+				flush()
+				return
+			}
+			if len(batch) == 0 {
+				timer.Reset(batchAge)
+			}
+			for _, a := range adds {
+				bytes += a.entry.Size
+			}
+			if batch = append(batch, adds...); len(batch) >= batchFiles || bytes >= batchBytes {
+				flush()
+			}
+		case <-timer.C:
+			flush()
+		}
+	}
+}
+
+// close commits the rest and returns the error that ended the run, if any. The
+// transfers have ended.
+func (c *committer) close() error {
+	close(c.in)
+	<-c.done
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.m.sum.Received += c.received
+	return c.err
+}
+
+func keyOf(w *want, r fetch.Result) ledger.Key {
+	c := store.Content{Digests: r.Digests}
+	return ledger.Key{Name: w.Name, SHA256: c.SHA256()}
+}

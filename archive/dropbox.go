@@ -1,0 +1,191 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/catalog"
+	"distkeep/fetch"
+)
+
+// A dropFile is a file in distfiles-local.
+type dropFile struct {
+	name    catalog.Name
+	path    string
+	size    int64
+	modTime time.Time
+}
+
+// seen returns the record of f if it was examined in its present state.
+func (f *dropFile) seen(x *index) *ledger.Dropped {
+	r := x.Dropped[f.name]
+	if r == nil || r.Size != f.size || !r.ModTime.Equal(f.modTime) {
+		return nil
+	}
+	return r
+}
+
+// settle is how long a file must have been left alone before it is taken for
+// complete when nothing tells its size: people copy into the drop box slowly.
+const settle = time.Minute
+
+// listDrops reads the drop box. Sub-directories are those of openbsd names.
+// Hidden files are left alone.
+func listDrops(dir string, warn func(format string, args ...any)) (map[catalog.Name]*dropFile, error) {
+	drops := make(map[catalog.Name]*dropFile)
+	if dir == "" {
+		return drops, nil
+	}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == dir:
+			return nil
+		case strings.HasPrefix(e.Name(), "."):
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case e.IsDir():
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name, err := catalog.ParsePath(filepath.ToSlash(rel))
+		if err != nil {
+			warn("distfiles-local: %s: %v", dir, err)
+			return nil
+		}
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if !fi.Mode().IsRegular() {
+			warn("distfiles-local: %s: not a regular file: it is ignored", path)
+			return nil
+		}
+		drops[name] = &dropFile{name, path, fi.Size(), fi.ModTime().UTC()}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("distfiles-local: %w", err)
+	}
+	return drops, nil
+}
+
+// readDrop plans to read a drop-box file that may be the wanted content. It
+// reports whether it did: until the file is read nothing else is tried for w.
+func (b *planner) readDrop(f *dropFile, w *want) bool {
+	if r := f.seen(b.index); r != nil && r.Want == w.key && r.Refused != "" {
+		return false
+	}
+	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
+}
+
+// dropped plans what is to be done with the files of the drop box beyond those
+// that missing distfiles ask for: each is examined once in each state and for
+// each wanted content, and a refusal is a failure for as long as the file is
+// there.
+func (b *planner) dropped() {
+	if len(b.drops) == 0 {
+		return
+	}
+	wants := make(map[catalog.Name]*want, len(b.drops))
+	for _, d := range b.catalog.Restricted {
+		if b.drops[d.Name] != nil {
+			wants[d.Name] = newWant(d, true)
+		}
+	}
+	for _, d := range b.catalog.Distfiles {
+		if b.drops[d.Name] != nil {
+			wants[d.Name] = newWant(d, true)
+		}
+	}
+	for _, f := range sortedDrops(b.drops) {
+		w := wants[f.name]
+		key := ""
+		if w != nil && w.Digests.Verifiable() {
+			key = w.key
+		}
+		switch r := f.seen(b.index); {
+		case r != nil && r.Want == key && r.Refused != "":
+			b.failDrop(f, w, r.Refused)
+		case r != nil && r.Want == key && b.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
+			// taken already
+		case key != "":
+			b.readDrop(f, w)
+		default:
+			if age := b.now.Sub(f.modTime); age >= 0 && age < settle {
+				continue
+			}
+			if err := b.store.Layouts().Check(f.name); err != nil {
+				b.failDrop(f, nil, err.Error())
+				continue
+			}
+			b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size})
+		}
+	}
+}
+
+func (b *planner) failDrop(f *dropFile, w *want, reason string) {
+	if w == nil {
+		w = &want{Distfile: &catalog.Distfile{Name: f.name}, key: noWant}
+	}
+	b.fail(w.keyOf("local"), w, fetch.ClassLocal, reason)
+}
+
+// noWant stands for the content of a name that nobody wants.
+const noWant = "0000000000000000"
+
+// expireDrops removes from the drop box what has been in the archive for the
+// expiry. The bytes are durable there: they have a record. A file that changed
+// since it was examined stays.
+func (m *mirror) expireDrops() error {
+	for _, f := range sortedDrops(m.view.drops) {
+		r := f.seen(m.view.index)
+		if r == nil || r.Refused != "" || m.view.now.Sub(r.Since) < m.o.LocalExpiry {
+			continue
+		}
+		d := m.view.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}]
+		if d == nil {
+			continue
+		}
+		if path, _ := (&planner{view: m.view}).sound(d); path == "" {
+			continue
+		}
+		fi, err := os.Lstat(f.path)
+		if err != nil || fi.Size() != f.size || !fi.ModTime().Equal(f.modTime) {
+			continue
+		}
+		if err := os.Remove(f.path); err != nil {
+			m.warn("distfiles-local: %v", err)
+			continue
+		}
+		m.sum.LocalExpired.add(f.size)
+		delete(m.view.drops, f.name)
+	}
+	return m.forgetDrops()
+}
+
+// forgetDrops drops the records of files that are no longer in the drop box.
+func (m *mirror) forgetDrops() error {
+	var b ledger.Batch
+	for name := range m.view.index.Dropped {
+		if m.view.drops[name] == nil {
+			b.DropDropped(name)
+			delete(m.view.index.Dropped, name)
+		}
+	}
+	return m.commit(&b)
+}

@@ -1,0 +1,350 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+)
+
+// An expiry is what a run may let go of. It is made from the catalog and the
+// ledger alone.
+type expiry struct {
+	schedule   []*ledger.Distfile // newly unwanted
+	unschedule []ledger.Key       // wanted again, or gone
+	due        []*ledger.Distfile // scheduled for long enough
+	purge      []*ledger.Recycled // in recycle for long enough
+	guard      string             // why schedule, due and purge must wait
+}
+
+// planExpiry decides what is let go of.
+func (m *mirror) planExpiry() (*expiry, error) {
+	e := new(expiry)
+	x := m.view.index
+	kept := m.keptRecords()
+	for k, s := range x.Deletions {
+		if d := x.Distfiles[k]; d == nil || kept[d] {
+			e.unschedule = append(e.unschedule, s.Key)
+		}
+	}
+	slices.SortFunc(e.unschedule, keyLess)
+	if !m.o.Delete {
+		return e, nil
+	}
+	var due Count
+	for k, d := range x.Distfiles {
+		if kept[d] {
+			continue
+		}
+		switch s := x.Deletions[k]; {
+		case s == nil && m.o.DeletionDelay > 0:
+			e.schedule = append(e.schedule, d)
+		case s == nil || elapsed(m.now, s.Since, m.o.DeletionDelay):
+			e.due = append(e.due, d)
+			due.add(d.Size)
+		}
+	}
+	for _, r := range x.Recycled {
+		if elapsed(m.now, r.Since, m.o.RecycleDelay) {
+			e.purge = append(e.purge, r)
+		}
+	}
+	byKey := func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) }
+	slices.SortFunc(e.schedule, byKey)
+	slices.SortFunc(e.due, byKey)
+	slices.SortFunc(e.purge, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
+	guard, err := m.guard(due)
+	e.guard = guard
+	return e, err
+}
+
+// elapsed reports whether delay has passed since then. A time in the future
+// means that the clock was changed: then nothing has passed.
+func elapsed(now, then time.Time, delay time.Duration) bool {
+	return !then.After(now) && now.Sub(then) >= delay
+}
+
+// keptRecords are the records that somebody wants: a package, the whitelist, or
+// the drop box. A content that still holds the published name of a wanted one
+// is kept as well: it goes when its successor has come.
+func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
+	x := m.view.index
+	kept := m.wantedRecords()
+	for _, w := range m.view.catalog.Distfiles {
+		for _, d := range x.byName[w.Name] {
+			if d.Named || !w.Digests.Verifiable() {
+				kept[d] = true
+			}
+		}
+	}
+	for _, d := range x.Distfiles {
+		if kept[d] {
+			continue
+		}
+		if m.whitelisted(d.Name) || m.view.drops[d.Name] != nil {
+			kept[d] = true
+		}
+	}
+	return kept
+}
+
+// wantedRecords are the records that are what a package wants.
+func (m *mirror) wantedRecords() map[*ledger.Distfile]bool {
+	x := m.view.index
+	wanted := make(map[*ledger.Distfile]bool, len(x.Distfiles))
+	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
+		for _, w := range ws {
+			for _, d := range x.byName[w.Name] {
+				if satisfies(d, w) {
+					wanted[d] = true
+				}
+			}
+		}
+	}
+	return wanted
+}
+
+func (m *mirror) whitelisted(name catalog.Name) bool {
+	if m.o.Whitelist == nil {
+		return false
+	}
+	_, ok := m.o.Whitelist.Has(name)
+	return ok
+}
+
+// guard returns why nothing may be let go of in this run, or "".
+func (m *mirror) guard(due Count) (string, error) {
+	if !m.view.catalog.Complete() {
+		return "", nil // said by Complete; expire looks at it
+	}
+	last, err := m.lastRepos()
+	if err != nil {
+		return "", err
+	}
+	for _, l := range last {
+		if slices.Contains(m.o.Retired, l.Name) {
+			continue
+		}
+		i := slices.IndexFunc(m.sum.Repositories, func(r catalog.RepoStats) bool { return r.Name == l.Name })
+		if i < 0 {
+			return fmt.Sprintf("repository %s, which the last complete run had, is missing: name it with --repo, or say --retire-repo %s if it is gone for good", l.Name, l.Name), nil
+		}
+		if r := m.sum.Repositories[i]; shrunk(l, r) {
+			return fmt.Sprintf("repository %s has %d distfiles and had %d in the last complete run: if that is right, say --retire-repo %s once", l.Name, r.Distfiles, l.Distfiles, l.Name), nil
+		}
+	}
+	total := m.total()
+	if f := share(int64(due.Files), int64(total.Files)); f > m.o.MaxDelete {
+		return fmt.Sprintf("%d of %d files are due for deletion, %.1f %%: if that is right, run once with a larger --max-delete", due.Files, total.Files, 100*f), nil
+	}
+	if f := share(due.Bytes, total.Bytes); f > m.o.MaxDelete {
+		return fmt.Sprintf("%d of %d bytes are due for deletion, %.1f %%: if that is right, run once with a larger --max-delete", due.Bytes, total.Bytes, 100*f), nil
+	}
+	return "", nil
+}
+
+func (m *mirror) total() (c Count) {
+	for _, d := range m.view.index.Distfiles {
+		c.add(d.Size)
+	}
+	return c
+}
+
+func share(part, whole int64) float64 {
+	if part == 0 || whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// lastRepos are the repositories of the last complete run.
+func (m *mirror) lastRepos() (repos []catalog.RepoStats, err error) {
+	text := m.view.index.Meta[metaRepos]
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &repos); err != nil {
+		return nil, mark(ErrBroken, fmt.Errorf("ledger: repositories: %w", err))
+	}
+	return repos, nil
+}
+
+// expire carries out planExpiry.
+func (m *mirror) expire() error {
+	e, err := m.planExpiry()
+	if err != nil {
+		return err
+	}
+	var b ledger.Batch
+	for _, k := range e.unschedule {
+		m.sum.Unscheduled.add(m.view.index.Deletions[k].Size)
+		b.DropDeletion(k)
+		delete(m.view.index.Deletions, k)
+	}
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	if m.sum.Guard = e.guard; e.guard != "" || !m.view.catalog.Complete() {
+		return nil
+	}
+	for _, d := range e.schedule {
+		s := &ledger.Deletion{Key: d.Key, Since: m.now, Owner: d.Owner, Size: d.Size}
+		b.PutDeletion(s)
+		m.view.index.Deletions[d.Key] = s
+		m.sum.Scheduled.add(d.Size)
+	}
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(e.due, batchFiles) {
+		if err := m.recycle(chunk); err != nil {
+			return err
+		}
+	}
+	if err := m.purgeAll(e.purge); err != nil {
+		return err
+	}
+	return m.rememberRepos()
+}
+
+// recycle moves contents out of the published tree: first a durable link in
+// recycle, then the record, then the published links go.
+func (m *mirror) recycle(ds []*ledger.Distfile) error {
+	cs := make([]*store.Content, len(ds))
+	for i, d := range ds {
+		c := content(d)
+		cs[i] = &c
+	}
+	missing, err := m.store.Recycle(cs)
+	if err != nil {
+		return brokenIf(err)
+	}
+	m.changed = true
+	var b ledger.Batch
+	var moved []*ledger.Recycled
+	for i, d := range ds {
+		b.DropDistfile(d.Key)
+		b.DropDeletion(d.Key)
+		b.PutSuccess(&ledger.Success{Key: d.Key, Time: m.now, Bytes: d.Size, Origin: d.Origin, Removed: true})
+		if !slices.Contains(missing, cs[i]) {
+			r := &ledger.Recycled{Distfile: *d, Since: m.now, Pending: true}
+			b.PutRecycled(r)
+			moved = append(moved, r)
+		}
+	}
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	for _, d := range ds {
+		m.view.index.drop(d.Key)
+		delete(m.view.index.Deletions, d.Key)
+		m.sum.Deleted.add(d.Size)
+		m.Archive.o.Events.removed(d.Owner, string(d.Name))
+	}
+	for _, r := range moved {
+		m.view.index.recycle(r)
+	}
+	return m.unpublish(moved)
+}
+
+// unpublish removes the published links of contents that are in recycle and
+// notes that it is done.
+func (m *mirror) unpublish(rs []*ledger.Recycled) error {
+	var b ledger.Batch
+	for _, r := range rs {
+		c := content(&r.Distfile)
+		if err := m.store.Unpublish(&c, m.keeper(&r.Distfile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return brokenIf(err)
+		}
+		r.Pending = false
+		b.PutRecycled(r)
+		if paths, err := m.store.Paths(&c); err == nil {
+			for _, rel := range paths {
+				m.view.disk.Look(rel)
+			}
+		}
+	}
+	return m.commit(&b)
+}
+
+// purgeAll removes contents from recycle for good: the record first, so that no
+// record promises bytes that are gone.
+func (m *mirror) purgeAll(rs []*ledger.Recycled) error {
+	var b ledger.Batch
+	for _, r := range rs {
+		b.DropRecycled(r.Key)
+		m.view.index.dropRecycled(r.Key)
+		m.sum.Purged.add(r.Size)
+	}
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	for _, r := range rs {
+		c := content(&r.Distfile)
+		if err := m.purge(&c); err != nil {
+			return brokenIf(err)
+		}
+	}
+	return nil
+}
+
+// rememberRepos notes the repositories of this complete run. One that is
+// missing or has shrunk stays as it was until it is retired: a run that deletes
+// nothing must not make the next forget.
+func (m *mirror) rememberRepos() error {
+	last, err := m.lastRepos()
+	if err != nil {
+		return err
+	}
+	repos := slices.Clone(m.sum.Repositories)
+	for _, l := range last {
+		if slices.Contains(m.o.Retired, l.Name) {
+			continue
+		}
+		if i := slices.IndexFunc(repos, func(r catalog.RepoStats) bool { return r.Name == l.Name }); i < 0 {
+			repos = append(repos, l)
+		} else if shrunk(l, repos[i]) {
+			repos[i] = l
+		}
+	}
+	text, err := json.Marshal(repos)
+	if err != nil {
+		return err
+	}
+	if string(text) == m.view.index.Meta[metaRepos] {
+		return nil
+	}
+	m.view.index.Meta[metaRepos] = string(text)
+	var b ledger.Batch
+	b.PutMeta(metaRepos, string(text))
+	return m.commit(&b)
+}
+
+// shrunk reports whether a tree lost more than half of its files since last:
+// its packagers did not do that.
+func shrunk(last, now catalog.RepoStats) bool { return now.Distfiles*2 < last.Distfiles }
+
+func removePart(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// oneLine makes s fit for logs of one record a line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}

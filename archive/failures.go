@@ -1,0 +1,133 @@
+package archive
+
+import (
+	"slices"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/fetch"
+)
+
+// Permanent failures are tried again after an hour, and after twice as long
+// each time, up to a day.
+const (
+	firstPause = time.Hour
+	maxPause   = 24 * time.Hour
+	// pauseSlack is taken off a pause: an hourly job does not start on the
+	// second, and must not miss its turn by one.
+	pauseSlack = 5 * time.Minute
+)
+
+// nextTry returns when a failure that has been tried count times is due again;
+// zero means in every run.
+func nextTry(class fetch.Class, count int, now time.Time) time.Time {
+	if !class.Permanent() {
+		return time.Time{}
+	}
+	pause := maxPause
+	if n := count - 1; n < 5 { // 2^5 hours are more than a day
+		pause = min(firstPause<<n, maxPause)
+	}
+	return now.Add(pause - pauseSlack)
+}
+
+// recordFailures brings the ledger's failures up to date. Unless whole, the run
+// did not get to everything, and failures of other contents stay as they were.
+func (m *mirror) recordFailures(whole bool) error {
+	x := m.view.index
+	var b ledger.Batch
+	current := make(map[ledger.FailureKey]bool)
+	m.sum.Failures = make(map[fetch.Class]FailureCount)
+	note := func(f *ledger.Failure, known bool) {
+		current[f.Key()] = true
+		c := m.sum.Failures[fetch.Class(f.Class)]
+		if known {
+			c.Known++
+		} else {
+			c.New++
+		}
+		m.sum.Failures[fetch.Class(f.Class)] = c
+		m.Archive.o.Events.failed(f, known)
+	}
+	owners := m.owners()
+	for _, key := range sortedFailureKeys(m.tried) {
+		fe := m.tried[key]
+		old := x.Failures[key]
+		f := &ledger.Failure{
+			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(),
+			Owner: owners[key], First: m.now, Last: m.now, Count: 1, URLs: attempted(fe),
+		}
+		if old != nil {
+			f.First, f.Count = old.First, old.Count+1
+		}
+		f.Next = nextTry(fe.Class, f.Count, m.now)
+		b.PutFailure(f)
+		x.Failures[key] = f
+		note(f, old != nil)
+	}
+	for _, key := range sortedFailureKeys(m.failing) {
+		p := m.failing[key]
+		old := x.Failures[key]
+		f := &ledger.Failure{
+			Name: key.Name, Want: key.Want, Class: string(p.class), Reason: oneLine(p.reason),
+			Owner: p.owner, First: m.now, Last: m.now, Count: 1,
+		}
+		if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {
+			f = old // nothing was tried and nothing is new: nothing to write
+		} else {
+			if old != nil {
+				f.First = old.First
+			}
+			b.PutFailure(f)
+			x.Failures[key] = f
+		}
+		note(f, old != nil)
+	}
+	for key, f := range x.Failures {
+		switch {
+		case current[key]:
+		case m.waited[key] || !whole || !m.view.catalog.Complete():
+			note(f, true)
+		default:
+			b.DropFailure(key)
+			delete(x.Failures, key)
+		}
+	}
+	return m.commit(&b)
+}
+
+// owners finds the packages behind failures of transfers.
+func (m *mirror) owners() map[ledger.FailureKey]string {
+	owners := make(map[ledger.FailureKey]string, len(m.tried))
+	if len(m.tried) == 0 {
+		return owners
+	}
+	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed) {
+		w := newWant(d, true)
+		if m.tried[w.failureKey()] != nil {
+			owners[w.failureKey()] = w.owner()
+		}
+	}
+	return owners
+}
+
+// attempted are the URLs that were tried, each once.
+func attempted(fe *fetch.Error) (urls []string) {
+	for _, a := range fe.Attempts {
+		if !slices.Contains(urls, a.URL) {
+			urls = append(urls, a.URL)
+		}
+	}
+	return urls
+}
+
+func sortedFailureKeys[V any](ms map[ledger.FailureKey]V) []ledger.FailureKey {
+	keys := make([]ledger.FailureKey, 0, len(ms))
+	for k := range ms {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b ledger.FailureKey) int {
+		return keyLess(ledger.Key{Name: a.Name}, ledger.Key{Name: b.Name})
+	})
+	return keys
+}

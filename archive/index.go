@@ -1,0 +1,155 @@
+package archive
+
+import (
+	"slices"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// An index is the state of the ledger in memory, found by name and by content.
+// It follows every change that is committed. One goroutine uses it at a time.
+type index struct {
+	*ledger.State
+	byName map[catalog.Name][]*ledger.Distfile
+	// bySum is made when first asked for: a run with nothing to do never is.
+	bySum map[digest.Digest][]*ledger.Distfile
+	// recycledBySum is made when first asked for.
+	recycledBySum map[digest.Digest]*ledger.Recycled
+}
+
+func newIndex(s *ledger.State) *index {
+	x := &index{State: s, byName: make(map[catalog.Name][]*ledger.Distfile, len(s.Distfiles))}
+	for _, d := range s.Distfiles {
+		x.byName[d.Name] = append(x.byName[d.Name], d)
+	}
+	return x
+}
+
+// put adds or replaces a record.
+func (x *index) put(d *ledger.Distfile) {
+	x.drop(d.Key)
+	x.Distfiles[d.Key] = d
+	x.byName[d.Name] = append(x.byName[d.Name], d)
+	if x.bySum != nil {
+		x.addSums(d)
+	}
+}
+
+// drop removes a record.
+func (x *index) drop(k ledger.Key) {
+	d, ok := x.Distfiles[k]
+	if !ok {
+		return
+	}
+	delete(x.Distfiles, k)
+	is := func(o *ledger.Distfile) bool { return o == d }
+	if rest := slices.DeleteFunc(x.byName[k.Name], is); len(rest) > 0 {
+		x.byName[k.Name] = rest
+	} else {
+		delete(x.byName, k.Name)
+	}
+	if x.bySum != nil {
+		for _, s := range d.Digests {
+			if rest := slices.DeleteFunc(x.bySum[s], is); len(rest) > 0 {
+				x.bySum[s] = rest
+			} else {
+				delete(x.bySum, s)
+			}
+		}
+	}
+}
+
+func (x *index) addSums(d *ledger.Distfile) {
+	for _, s := range d.Digests {
+		if s.Alg.Strong() {
+			x.bySum[s] = append(x.bySum[s], d)
+		}
+	}
+}
+
+// withSum returns the records whose content has the digest.
+func (x *index) withSum(s digest.Digest) []*ledger.Distfile {
+	if x.bySum == nil {
+		x.bySum = make(map[digest.Digest][]*ledger.Distfile, len(x.Distfiles))
+		for _, d := range x.Distfiles {
+			x.addSums(d)
+		}
+	}
+	return x.bySum[s]
+}
+
+// recycledFor returns a content in recycle that is the wanted one, or nil.
+func (x *index) recycledFor(w *catalog.Distfile) *ledger.Recycled {
+	if x.recycledBySum == nil {
+		x.recycledBySum = make(map[digest.Digest]*ledger.Recycled)
+		for _, r := range x.Recycled {
+			for _, s := range r.Digests {
+				if s.Alg.Strong() {
+					x.recycledBySum[s] = r
+				}
+			}
+		}
+	}
+	for _, s := range w.Digests {
+		if r := x.recycledBySum[s]; r != nil && satisfies(&r.Distfile, w) {
+			return r
+		}
+	}
+	return nil
+}
+
+// recycle adds, dropRecycled removes a record of recycle.
+func (x *index) recycle(r *ledger.Recycled) {
+	x.Recycled[r.Key] = r
+	x.recycledBySum = nil
+}
+
+func (x *index) dropRecycled(k ledger.Key) {
+	delete(x.Recycled, k)
+	x.recycledBySum = nil
+}
+
+// named returns the record that holds the published name, or nil.
+func (x *index) named(name catalog.Name) *ledger.Distfile {
+	for _, d := range x.byName[name] {
+		if d.Named {
+			return d
+		}
+	}
+	return nil
+}
+
+// relation tells what is known about whether the content of d is the wanted
+// one.
+func relation(d *ledger.Distfile, w *catalog.Distfile) digest.Relation {
+	if w.Size >= 0 && w.Size != d.Size {
+		return digest.Different
+	}
+	return d.Digests.Compare(w.Digests)
+}
+
+// satisfies reports whether the content of d is the wanted one, as far as the
+// tree allows to tell: where it publishes nothing but MD5 or SHA1, those do.
+func satisfies(d *ledger.Distfile, w *catalog.Distfile) bool {
+	r := relation(d, w)
+	return r == digest.Same || r == digest.Weak && !slices.ContainsFunc(w.Digests, func(d digest.Digest) bool {
+		return d.Alg.Strong() && d.Alg.Computable()
+	})
+}
+
+func content(d *ledger.Distfile) store.Content {
+	return store.Content{Name: d.Name, Digests: d.Digests, Size: d.Size, Named: d.Named, Kind: d.Kind}
+}
+
+// layoutPath returns the path of d in one layout, or "".
+func layoutPath(d *ledger.Distfile, l layout.Layout) string {
+	p, ok := l.Path(d.Name, d.Digests)
+	if !ok {
+		return ""
+	}
+	return p
+}

@@ -1,0 +1,63 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"distkeep/archive/history"
+	"distkeep/archive/layout"
+	"distkeep/archive/store"
+)
+
+// ErrNoArchive means that there is no archive where one was expected.
+var ErrNoArchive = errors.New("no archive here")
+
+// Check returns an error that wraps ErrNoArchive unless both halves of an
+// archive are there.
+func Check(distfiles, state string) error {
+	for _, d := range []string{state, distfiles} {
+		if fi, err := os.Stat(d); err != nil || !fi.IsDir() {
+			return fmt.Errorf("%s: %w", d, ErrNoArchive)
+		}
+	}
+	return nil
+}
+
+// Init makes an archive, or leaves one that exists as it is. When conf is not
+// empty, it becomes the layout.conf. Its error wraps ErrLocked, ErrConfig or
+// ErrBroken where that is the cause.
+func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) {
+	unlock, err := store.Lock(state, "distkeep init", now)
+	if err != nil {
+		return mark(classOf(err), err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	var text []byte
+	if len(conf) > 0 {
+		text = conf.Format()
+		// What Format writes can be read, unless a layout stands there twice.
+		if conf, err = layout.ParseConf("layout.conf", bytes.NewReader(text)); err != nil {
+			return mark(ErrConfig, err)
+		}
+	} else if conf, err = layout.Load(distfiles); err != nil {
+		return mark(ErrConfig, err)
+	}
+	s, err := store.Open(distfiles, state, conf)
+	if err != nil {
+		return mark(classOf(err), err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if len(text) == 0 {
+		return nil
+	}
+	_, err = history.WriteFileIfChanged(filepath.Join(distfiles, "layout.conf"), s.PartsDir(), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	return err
+}

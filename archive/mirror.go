@@ -1,0 +1,492 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/fetch"
+	"distkeep/whitelist"
+)
+
+// MirrorOptions say what Mirror works from and what it may do.
+type MirrorOptions struct {
+	// Repositories are scanned in this order: the first that wants a name
+	// decides its content.
+	Repositories []catalog.Repository
+	// Whitelist names what to keep although no package wants it. Nil keeps
+	// nothing.
+	Whitelist *whitelist.List
+	// Local is the directory distfiles-local; empty means that there is none.
+	Local string
+	// LocalExpiry is how long a file stays in Local once it is in the archive.
+	LocalExpiry time.Duration
+	// Fetch configures the transfers. Events, Room, Now and Quarantine are set
+	// by Mirror.
+	Fetch fetch.Options
+	// MinFree is how many bytes must stay free.
+	MinFree int64
+
+	// Delete allows to schedule what nobody wants, to delete what has been
+	// scheduled for DeletionDelay, and to remove it from recycle after
+	// RecycleDelay. Without it nothing is.
+	Delete        bool
+	DeletionDelay time.Duration
+	RecycleDelay  time.Duration
+	// MaxDelete is the part of all files, and of all bytes, that may be
+	// deleted in one run: 0.1 is a tenth.
+	MaxDelete float64
+	// Retired names repositories that are gone on purpose.
+	Retired []string
+}
+
+// A mirror is one run of Mirror.
+type mirror struct {
+	*Archive
+	o       MirrorOptions
+	view    *view
+	sum     *Summary
+	failing map[ledger.FailureKey]*failing
+	// tried are the failures of transfers of this run.
+	tried map[ledger.FailureKey]*fetch.Error
+	// waited are those not tried because their time has not come.
+	waited map[ledger.FailureKey]bool
+	// changed: the content of the archive is not what it was.
+	changed bool
+	marked  bool // metaDirty is in the ledger
+}
+
+// Mirror makes the archive hold what the packages of the repositories want,
+// and lets go of what nobody wants, as far as o allows.
+//
+// Single distfiles that cannot be had are failures in the Summary, not errors.
+// The error wraps ErrConfig when nothing could be done because of what was
+// asked for, ErrBroken when the archive is full or damaged, and the cause of
+// ctx when that ended the run; in the latter two cases the Summary says how far
+// the run came, and what it did is kept.
+func (a *Archive) Mirror(ctx context.Context, o MirrorOptions) (*Summary, error) {
+	m := a.newMirror(o)
+	if err := m.prepare(ctx); err != nil {
+		return nil, err
+	}
+	err := m.mend()
+	if err == nil {
+		err = m.run(ctx)
+	}
+	if ferr := m.finish(ctx, err); err == nil {
+		err = ferr
+	}
+	return m.sum, err
+}
+
+func (a *Archive) newMirror(o MirrorOptions) *mirror {
+	return &mirror{
+		Archive: a, o: o,
+		sum:     &Summary{Command: "mirror", Start: a.now, Deleting: o.Delete},
+		failing: make(map[ledger.FailureKey]*failing),
+		tried:   make(map[ledger.FailureKey]*fetch.Error),
+		waited:  make(map[ledger.FailureKey]bool),
+	}
+}
+
+// prepare reads everything that the run decides by.
+func (m *mirror) prepare(ctx context.Context) error {
+	m.Archive.o.Events.phase("scan", len(m.o.Repositories), 0)
+	cat, err := catalog.Collect(ctx, m.o.Repositories)
+	if err != nil {
+		return mark(ErrConfig, err)
+	}
+	m.sum.scanned(cat)
+	v, err := m.look(ctx, cat, m.o.Local)
+	if err != nil {
+		return err
+	}
+	m.view = v
+	return nil
+}
+
+func (s *Summary) scanned(cat *catalog.Catalog) {
+	s.Repositories = cat.Repos
+	s.Complete = cat.Complete()
+	s.Conflicts = len(cat.Conflicts)
+	s.Restricted = len(cat.Restricted)
+	for _, p := range cat.Problems {
+		s.Problems = append(s.Problems, p.Error())
+	}
+}
+
+// look reads the ledger, the published tree and the drop box.
+func (a *Archive) look(ctx context.Context, cat *catalog.Catalog, local string) (*view, error) {
+	state, err := a.ledger.Load()
+	if err != nil {
+		return nil, mark(ErrBroken, err)
+	}
+	v := &view{
+		now: a.now, catalog: cat, index: newIndex(state), store: a.store,
+		whole: make(map[string]bool), read: make(map[string]bool),
+	}
+	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {
+		return nil, mark(ErrBroken, err)
+	}
+	if v.disk, err = a.store.List(ctx, slices.Concat([]layout.Layout(a.store.Layouts()), v.former)...); err != nil {
+		return nil, brokenIf(err)
+	}
+	if v.drops, err = listDrops(local, a.o.Events.warn); err != nil {
+		return nil, mark(ErrConfig, err)
+	}
+	return v, nil
+}
+
+// mend ends what a crash interrupted.
+func (m *mirror) mend() error {
+	var pending []*ledger.Recycled
+	for k, r := range m.view.index.Recycled {
+		if r.Pending && m.view.index.Distfiles[k] == nil {
+			pending = append(pending, r)
+		}
+	}
+	if err := m.unpublish(pending); err != nil {
+		return err
+	}
+	whole, err := m.store.SweepParts(m.now)
+	if err != nil {
+		return brokenIf(err)
+	}
+	for _, p := range whole {
+		m.view.whole[p] = true
+	}
+	return nil
+}
+
+// brokenIf marks err as ErrBroken when it says that the file system fails.
+func brokenIf(err error) error {
+	if err != nil && store.Broken(err) && !errors.Is(err, ErrBroken) {
+		return mark(ErrBroken, err)
+	}
+	return err
+}
+
+// run does the work. Its error ends the run early.
+func (m *mirror) run(ctx context.Context) error {
+	p, err := m.settle(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.link(p); err != nil {
+		return err
+	}
+	if err := m.transfer(ctx, p); err != nil {
+		return err
+	}
+	if err := m.unlinkFormer(p); err != nil {
+		return err
+	}
+	if err := m.expireDrops(); err != nil {
+		return err
+	}
+	return m.expire()
+}
+
+// settle reads the files that have to be read until the plan has no more of
+// them, and returns that plan.
+func (m *mirror) settle(ctx context.Context) (*plan, error) {
+	for {
+		p := makePlan(m.view)
+		if len(p.readings) > 0 {
+			if err := m.readAll(ctx, p.readings); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(p.lost) > 0 {
+			if err := m.dropLost(p.lost); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
+		for _, f := range p.failing {
+			m.failing[f.key] = f
+		}
+		for _, w := range p.waiting {
+			m.waited[w.failureKey()] = true
+		}
+		return p, nil
+	}
+}
+
+// dropLost forgets records whose bytes are gone. What stands at their by_cipher
+// paths is not what those paths promise and goes to quarantine.
+func (m *mirror) dropLost(lost []*ledger.Distfile) error {
+	var b ledger.Batch
+	for _, d := range lost {
+		if m.view.index.Distfiles[d.Key] == nil {
+			continue // wanted twice
+		}
+		m.changed = true
+		m.warn("%s: the file with SHA256 %s is gone or was changed: it is fetched again", d.Name, d.SHA256.Hex())
+		c := content(d)
+		if err := m.store.Quarantine(&c); err != nil {
+			return brokenIf(err)
+		}
+		b.DropDistfile(d.Key)
+		m.view.index.drop(d.Key)
+		m.sum.Lost.add(d.Size)
+	}
+	return m.commit(&b)
+}
+
+// link makes the links that need no transfer.
+func (m *mirror) link(p *plan) error {
+	var adds []*addition
+	planner := &planner{view: m.view}
+	for _, d := range p.relink {
+		path, _ := planner.sound(d)
+		adds = append(adds, &addition{entry: *d, have: path, count: &m.sum.Relinked})
+	}
+	for _, l := range p.links {
+		adds = append(adds, m.linked(planner, l))
+	}
+	for chunk := range slices.Chunk(adds, batchFiles) {
+		if err := m.add(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linked makes an addition of a linking.
+func (m *mirror) linked(p *planner, l *linking) *addition {
+	a := &addition{want: l.want}
+	if l.back != nil {
+		a.entry, a.back = l.back.Distfile, l.back
+		c := content(&a.entry)
+		a.have, a.total = m.store.RecyclePath(&c), &m.sum.Restored
+		a.entry.Origin, a.entry.Added = ledger.OriginRecycle, m.now
+	} else {
+		a.entry = *l.from
+		a.have, _ = p.sound(l.from)
+		a.total = &m.sum.Linked
+		if l.from.Name != l.want.Name {
+			a.entry.Origin, a.entry.Added = ledger.OriginLink, m.now
+		}
+	}
+	a.entry.Name, a.entry.Named = l.want.Name, l.want.named
+	a.entry.Owner, a.entry.Kind = l.want.owner(), l.want.Kind
+	return a
+}
+
+// transfer fetches what is missing and commits it as it comes.
+func (m *mirror) transfer(ctx context.Context, p *plan) error {
+	if len(p.fetches) == 0 {
+		return nil
+	}
+	o := m.o.Fetch
+	o.Now = m.Archive.o.Now
+	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
+	o.Quarantine.Dir = m.store.QuarantineDir()
+	if r := m.Archive.o.Events.Received; r != nil {
+		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
+	}
+	f, err := fetch.New(o)
+	if err != nil {
+		return mark(ErrConfig, err)
+	}
+	var bytes int64
+	reqs := make([]*fetch.Request, len(p.fetches))
+	wants := make(map[*fetch.Request][]*want, len(p.fetches))
+	for i, t := range p.fetches {
+		w := t.wants[0]
+		reqs[i] = &fetch.Request{
+			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs,
+			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key),
+		}
+		wants[reqs[i]] = t.wants
+		bytes += max(w.Size, 0)
+	}
+	m.Archive.o.Events.phase("fetch", len(reqs), bytes)
+
+	// A failing archive ends the transfers; what has arrived stays in parts.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c := newCommitter(m, stop)
+	rerr := f.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
+	cerr := c.close()
+	m.sum.Hosts = f.Hosts()
+	if err := f.Close(); cerr == nil && rerr == nil {
+		rerr = err
+	}
+	if cerr != nil {
+		return cerr
+	}
+	return brokenIf(rerr)
+}
+
+// sources are those of all names of a content, each URI once.
+func (t *fetching) sources() []catalog.Source {
+	ss := t.wants[0].Sources
+	for _, w := range t.wants[1:] {
+		ss = slices.Clip(ss)
+		for _, s := range w.Sources {
+			if !slices.ContainsFunc(ss, func(o catalog.Source) bool { return o.URI == s.URI }) {
+				ss = append(ss, s)
+			}
+		}
+	}
+	return ss
+}
+
+const (
+	// metaLayouts is the key of the layouts that all files have links for.
+	metaLayouts = "layouts"
+	// metaRepos is the key of the repositories of the last complete run.
+	metaRepos = "repositories"
+)
+
+// formerLayouts returns the layouts in the ledger's list that are not in conf.
+func formerLayouts(list string, conf layout.Conf) ([]layout.Layout, error) {
+	if list == "" {
+		return nil, nil
+	}
+	var specs []string
+	if err := json.Unmarshal([]byte(list), &specs); err != nil {
+		return nil, fmt.Errorf("ledger: layouts: %w", err)
+	}
+	var former []layout.Layout
+	for _, s := range specs {
+		l, err := layout.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: layouts: %w", err)
+		}
+		if !slices.Contains(conf, l) {
+			former = append(former, l)
+		}
+	}
+	return former, nil
+}
+
+// unlinkFormer removes the links of layouts that are no longer in use, and
+// notes which layouts are complete now.
+func (m *mirror) unlinkFormer(p *plan) error {
+	planner := &planner{view: m.view}
+	for _, s := range p.stale {
+		if d := m.view.index.Distfiles[s.of.Key]; d == nil || !d.Named || !planner.linked(d) {
+			continue
+		}
+		if err := m.store.Unlink(s.rel, layoutPath(s.of, m.store.Layouts()[0])); err != nil {
+			return brokenIf(err)
+		}
+		m.view.disk.Set(s.rel, store.File{Size: -1})
+		m.changed = true
+	}
+	specs := make([]string, len(m.store.Layouts()))
+	for i, l := range m.store.Layouts() {
+		specs[i] = l.String()
+	}
+	list, err := json.Marshal(specs)
+	if err != nil {
+		return err
+	}
+	if string(list) == m.view.index.Meta[metaLayouts] {
+		return nil
+	}
+	m.view.index.Meta[metaLayouts] = string(list)
+	m.changed = true
+	var b ledger.Batch
+	b.PutMeta(metaLayouts, string(list))
+	return m.commit(&b)
+}
+
+// commit writes to the ledger.
+func (m *mirror) commit(b *ledger.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	if m.changed && !m.marked {
+		b.PutMeta(metaDirty, "yes")
+		m.view.index.Meta[metaDirty] = "yes"
+		m.marked = true
+	}
+	// badger cannot meet a full disk and live.
+	if err := m.store.Room(ledgerRoom, 0); err != nil {
+		return mark(ErrBroken, err)
+	}
+	if err := m.ledger.Commit(b); err != nil {
+		return mark(ErrBroken, err)
+	}
+	return nil
+}
+
+// ledgerRoom is what must be free before a transaction: badger may flush both
+// memtables and compact on its account.
+const ledgerRoom = 64 << 20
+
+func (m *mirror) warn(format string, args ...any) { m.Archive.o.Events.warn(format, args...) }
+
+// finish records what became of the run and exports what readers read. err is
+// what ended the run early, or nil.
+func (m *mirror) finish(ctx context.Context, err error) error {
+	s := m.sum
+	switch {
+	case errors.Is(err, ErrBroken):
+		s.Broken = err.Error()
+	case ctx.Err() != nil:
+		s.Interrupted = true
+	}
+	if errors.Is(err, ErrBroken) && m.store.Room(ledgerRoom, 0) != nil {
+		return nil // nothing can be written; what is recorded is true
+	}
+	var errs []error
+	errs = append(errs, m.recordFailures(err == nil))
+	s.totals(m.view.index)
+	if err == nil {
+		errs = append(errs, m.publish())
+	}
+	s.Took = m.Archive.o.Now().Sub(s.Start)
+	errs = append(errs, m.recordRun())
+	return brokenIf(errors.Join(errs...))
+}
+
+func (s *Summary) totals(x *index) {
+	s.Archive, s.Pending, s.Recycle = Count{}, Count{}, Count{}
+	for _, d := range x.Distfiles {
+		s.Archive.add(d.Size)
+	}
+	for _, d := range x.Deletions {
+		s.Pending.add(d.Size)
+	}
+	for _, r := range x.Recycled {
+		s.Recycle.add(r.Size)
+	}
+}
+
+// recordRun writes the run record.
+func (m *mirror) recordRun() error {
+	text, err := json.Marshal(m.sum)
+	if err != nil {
+		return err
+	}
+	var b ledger.Batch
+	b.PutRun(&ledger.Run{Start: m.sum.Start, Summary: text})
+	if err := m.commit(&b); err != nil {
+		return err
+	}
+	return m.export()
+}
+
+func sortedDrops(drops map[catalog.Name]*dropFile) []*dropFile {
+	return slices.SortedFunc(maps.Values(drops), func(a, b *dropFile) int { return cmp.Compare(a.name, b.name) })
+}
+
+func keyLess(a, b ledger.Key) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256.Hex(), b.SHA256.Hex()))
+}

@@ -1,0 +1,453 @@
+package archive
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/fetch"
+)
+
+// A Count is a number of files and their bytes.
+type Count struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+func (c *Count) add(size int64) {
+	c.Files++
+	c.Bytes += max(size, 0)
+}
+
+// A want is one content that a package wants.
+type want struct {
+	*catalog.Distfile
+	// named: it has the published name; otherwise an earlier owner has, and
+	// this content is kept by digest only.
+	named bool
+	key   string // store.Want
+}
+
+// keyOf is the key of a failure that may stand beside that of the transfer.
+func (w *want) keyOf(kind string) ledger.FailureKey {
+	return ledger.FailureKey{Name: w.Name, Want: (kind + w.key)[:len(w.key)]}
+}
+
+func (w *want) failureKey() ledger.FailureKey { return ledger.FailureKey{Name: w.Name, Want: w.key} }
+
+func (w *want) owner() string {
+	if len(w.Owners) == 0 {
+		return ""
+	}
+	return w.Owners[0].String()
+}
+
+// A reading is a file on disk whose digests have to be known.
+type reading struct {
+	path string // absolute
+	name catalog.Name
+	size int64
+	// rel is the path in the published tree, or empty for a .part or a file
+	// of the drop box.
+	rel string
+	// part is set for a whole .part that an interrupted commit left.
+	part bool
+	// drop is set for a file of the drop box.
+	drop *dropFile
+	// want is the content it may be, or nil.
+	want *want
+	algs []digest.Algorithm
+}
+
+// A linking makes a content that the archive has available under one more name.
+type linking struct {
+	want *want
+	from *ledger.Distfile // a held content, or
+	back *ledger.Recycled // one in recycle
+}
+
+// A fetching is one transfer, for one or more names of the same content.
+type fetching struct {
+	wants []*want
+	algs  []digest.Algorithm
+}
+
+// A failing is a wanted content that cannot be had, and why.
+type failing struct {
+	key    ledger.FailureKey
+	owner  string
+	class  fetch.Class
+	reason string
+}
+
+// A plan is what a run has to do to bring the archive to what the catalog
+// wants, as far as it can be told from what is known now: readings come first,
+// and a new plan after them.
+type plan struct {
+	wanted, held Count
+	readings     []*reading
+	relink       []*ledger.Distfile // held, but not under every path
+	lost         []*ledger.Distfile // recorded, but the file is gone or was changed
+	links        []*linking
+	fetches      []*fetching
+	failing      []*failing
+	waiting      []*want // failed before; the next try is not due
+	stale        []stale
+}
+
+// A stale link is at a path of a layout that is no longer in use.
+type stale struct {
+	rel string
+	of  *ledger.Distfile
+}
+
+// A view is everything that a plan depends on.
+type view struct {
+	now     time.Time
+	catalog *catalog.Catalog
+	index   *index
+	store   *store.Store
+	disk    *store.Listing
+	drops   map[catalog.Name]*dropFile
+	whole   map[string]bool // parts that interrupted commits left
+	former  []layout.Layout // layouts of the last run that are no longer in use
+	// read remembers which files were read in vain for which want, so that
+	// planning comes to an end.
+	read map[string]bool
+}
+
+// makePlan changes nothing.
+func makePlan(v *view) *plan {
+	p := new(plan)
+	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching)}
+	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
+	for _, c := range v.catalog.Conflicts {
+		conflicts[c.Shadowed] = c.Kept
+	}
+	for _, d := range v.catalog.Distfiles {
+		b.want(newWant(d, true))
+	}
+	for _, d := range v.catalog.Shadowed {
+		w := newWant(d, false)
+		b.want(w)
+		b.fail(w.keyOf("conflict"), w, fetch.ClassConflict, conflictReason(conflicts[d], d))
+	}
+	b.dropped()
+	b.foreign()
+	b.formerLayouts()
+	return p
+}
+
+func newWant(d *catalog.Distfile, named bool) *want {
+	return &want{Distfile: d, named: named, key: store.Want(d.Name, d.Size, d.Digests)}
+}
+
+type planner struct {
+	*view
+	*plan
+	// transfers joins the names of one content that is to be fetched.
+	transfers map[string]*fetching
+}
+
+// want decides what has to be done for one wanted content.
+func (b *planner) want(w *want) {
+	b.wanted.add(w.Size)
+	for _, d := range b.index.byName[w.Name] {
+		switch {
+		case satisfies(d, w.Distfile):
+			if b.have(d, w) {
+				return
+			}
+		case len(w.Digests) == 0:
+			b.held.add(d.Size) // nothing to hold against it: the name is kept
+			return
+		case relation(d, w.Distfile) == digest.Unknown && w.Digests.Verifiable():
+			// Verified by digests that this tree does not publish.
+			if path, rel := b.sound(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: w.Name, size: d.Size, want: w}) {
+				return
+			}
+		}
+	}
+	if !w.Digests.Verifiable() {
+		b.fail(w.failureKey(), w, fetch.ClassDigest, unverifiableReason(w))
+		return
+	}
+	if w.named {
+		if err := b.store.Layouts().Check(w.Name); err != nil {
+			b.fail(w.failureKey(), w, fetch.ClassPolicy, err.Error())
+			return
+		}
+	}
+	if b.onDisk(w) || b.elsewhere(w) {
+		return
+	}
+	if f := b.drops[w.Name]; f != nil && b.readDrop(f, w) {
+		return
+	}
+	if f := b.index.Failures[w.failureKey()]; f != nil && f.Next.After(b.now) && f.Last.Before(b.now) {
+		b.waiting = append(b.waiting, w)
+		return
+	}
+	b.fetch(w)
+}
+
+// have reports whether the held content d serves w without a transfer. When
+// its file is gone or was changed, it is lost and have is false.
+func (b *planner) have(d *ledger.Distfile, w *want) bool {
+	path, rel := b.sound(d)
+	if path == "" {
+		if path, rel := b.changed(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w}) {
+			return true
+		}
+		b.lost = append(b.lost, d)
+		return false
+	}
+	if w.named && !d.Named {
+		b.links = append(b.links, &linking{want: w, from: d})
+		return true
+	}
+	for _, a := range b.store.Layouts().Algorithms() {
+		if d.Digests.Get(a).IsZero() {
+			return b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w})
+		}
+	}
+	b.held.add(d.Size)
+	if w.named && !b.linked(d) {
+		b.relink = append(b.relink, d)
+	}
+	return true
+}
+
+// intact reports whether the path rel holds the file that was verified.
+func (b *planner) intact(d *ledger.Distfile, rel string) bool {
+	f, ok := b.disk.Get(rel)
+	return ok && f.Size == d.Size && f.ModTime.Equal(d.ModTime)
+}
+
+// sound returns a path at which the verified file of d still is.
+func (b *planner) sound(d *ledger.Distfile) (path, rel string) {
+	if d.Named {
+		for _, l := range b.store.Layouts() {
+			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+				return b.store.Path(rel), rel
+			}
+		}
+		for _, l := range b.former {
+			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+				return b.store.Path(rel), rel
+			}
+		}
+	}
+	c := content(d)
+	if rel := store.CipherPaths(&c)[0]; b.intact(d, rel) {
+		return b.store.Path(rel), rel
+	}
+	return "", ""
+}
+
+// changed returns a path of d whose file has the right size but another time:
+// it may have been restored from a backup, and only reading it can tell.
+func (b *planner) changed(d *ledger.Distfile) (path, rel string) {
+	c := content(d)
+	rels := store.CipherPaths(&c)
+	if d.Named {
+		for _, l := range b.store.Layouts() {
+			rels = append(rels, layoutPath(d, l))
+		}
+	}
+	for _, rel := range rels {
+		if f, ok := b.disk.Get(rel); rel != "" && ok && f.Size == d.Size {
+			return b.store.Path(rel), rel
+		}
+	}
+	return "", ""
+}
+
+// linked reports whether d is at its path in every layout.
+func (b *planner) linked(d *ledger.Distfile) bool {
+	for _, l := range b.store.Layouts() {
+		if rel := layoutPath(d, l); rel == "" || !b.intact(d, rel) {
+			return false
+		}
+	}
+	return true
+}
+
+// readOnce plans to read a file unless that was done before for the same want.
+func (b *planner) readOnce(r *reading) bool {
+	key := r.path
+	if r.want != nil {
+		key += "\x00" + r.want.key
+	}
+	if b.read[key] {
+		return false
+	}
+	b.read[key] = true
+	r.algs = b.algorithms(r.want)
+	b.readings = append(b.readings, r)
+	return true
+}
+
+// algorithms are those to compute when content is read for w: what the tree
+// publishes, and what the layouts need.
+func (b *planner) algorithms(w *want) []digest.Algorithm {
+	as := b.store.Layouts().Algorithms()
+	if w != nil {
+		as = append(as, w.Digests.Algorithms()...)
+		// The other contents of this name, so that they can be told apart.
+		for _, d := range b.index.byName[w.Name] {
+			as = append(as, d.Digests.Algorithms()...)
+		}
+	}
+	return as
+}
+
+// onDisk looks for a file that may be the wanted content where the archive
+// would have it: under its name, or as the part of an interrupted commit.
+func (b *planner) onDisk(w *want) bool {
+	part := b.store.PartPath(w.Name, w.key)
+	if b.whole[part] && b.readOnce(&reading{path: part, part: true, name: w.Name, size: w.Size, want: w}) {
+		return true
+	}
+	if !w.named {
+		return false
+	}
+	for _, l := range b.store.Layouts() {
+		rel, ok := l.Path(w.Name, w.Digests)
+		if !ok {
+			continue
+		}
+		f, ok := b.disk.Get(rel)
+		if !ok || w.Size >= 0 && f.Size != w.Size {
+			continue
+		}
+		if d := b.index.named(w.Name); d != nil && b.intact(d, rel) {
+			continue // known, and another content
+		}
+		if b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: w.Name, size: f.Size, want: w}) {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere looks for the wanted content under another name and in recycle.
+func (b *planner) elsewhere(w *want) bool {
+	for _, s := range w.Digests {
+		if !s.Alg.Strong() {
+			continue
+		}
+		for _, d := range b.index.withSum(s) {
+			if d.Name == w.Name || !satisfies(d, w.Distfile) {
+				continue
+			}
+			if path, _ := b.sound(d); path != "" {
+				b.links = append(b.links, &linking{want: w, from: d})
+				return true
+			}
+		}
+	}
+	if r := b.index.recycledFor(w.Distfile); r != nil {
+		b.links = append(b.links, &linking{want: w, back: r})
+		return true
+	}
+	return false
+}
+
+func (b *planner) fetch(w *want) {
+	sum := w.Digests.Strongest()
+	if sum.Alg.Strong() {
+		if f := b.transfers[sum.String()]; f != nil && f.wants[0].Size == w.Size {
+			f.wants = append(f.wants, w)
+			f.algs = append(f.algs, w.Digests.Algorithms()...)
+			return
+		}
+	}
+	f := &fetching{wants: []*want{w}, algs: b.algorithms(w)}
+	b.transfers[sum.String()] = f
+	b.fetches = append(b.fetches, f)
+}
+
+func (b *planner) fail(key ledger.FailureKey, w *want, class fetch.Class, reason string) {
+	b.failing = append(b.failing, &failing{key, w.owner(), class, reason})
+}
+
+// foreign plans to read the files in the published tree that the ledger does
+// not know: they were there before the archive, or a crash came between their
+// publication and their record.
+func (b *planner) foreign() {
+	var rels []string
+	sizes := make(map[string]int64)
+	b.disk.All(func(rel string, f store.File) bool {
+		rels = append(rels, rel)
+		sizes[rel] = f.Size
+		return true
+	})
+	slices.Sort(rels)
+	for _, rel := range rels {
+		name, ok := b.nameOf(rel)
+		if !ok || b.index.named(name) != nil {
+			continue
+		}
+		b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: name, size: sizes[rel]})
+	}
+}
+
+// nameOf returns the name of a published path. Files in directories that are
+// no hash directories are nobody's but the operator's, unless their name is
+// wanted.
+func (b *planner) nameOf(rel string) (catalog.Name, bool) {
+	for _, l := range b.store.Layouts() {
+		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// formerLayouts plans to remove the links of layouts that layout.conf no longer
+// names.
+func (b *planner) formerLayouts() {
+	for _, l := range b.former {
+		for _, d := range b.index.Distfiles {
+			if !d.Named {
+				continue
+			}
+			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+				b.stale = append(b.stale, stale{rel, d})
+			}
+		}
+	}
+}
+
+func conflictReason(kept, shadowed *catalog.Distfile) string {
+	return "name is taken: " + describe(kept) + " has it; " + describe(shadowed) + " is kept below by_cipher only"
+}
+
+func describe(d *catalog.Distfile) string {
+	s := "nobody"
+	if len(d.Owners) > 0 {
+		s = d.Owners[0].String()
+	}
+	sum := d.Digests.Strongest()
+	if sum.IsZero() {
+		return s + " (no digest)"
+	}
+	return s + " (" + sum.String() + ")"
+}
+
+func unverifiableReason(w *want) string {
+	if len(w.Digests) == 0 {
+		return "the tree has no digest for it: update the Manifest"
+	}
+	names := make([]string, len(w.Digests))
+	for i, d := range w.Digests {
+		names[i] = d.Alg.String()
+	}
+	return "the tree has only digests that cannot be computed here: " + strings.Join(names, " ")
+}

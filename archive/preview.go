@@ -1,0 +1,90 @@
+package archive
+
+import (
+	"context"
+)
+
+// An Action is something that a run would do.
+type Action struct {
+	// Do is read, link, relink, restore, fetch, fail, wait, schedule, take
+	// back, delete or purge.
+	Do     string `json:"do"`
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// DryRun plans a run and changes nothing. Where the archive has files that have
+// to be read first, what follows from them is not known yet: then Mirror may do
+// less than DryRun says.
+func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Action, error) {
+	m := a.newMirror(o)
+	if err := m.prepare(ctx); err != nil {
+		return nil, nil, err
+	}
+	p := makePlan(m.view)
+	e, err := m.planExpiry()
+	if err != nil {
+		return nil, nil, err
+	}
+	m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
+	m.sum.Guard = e.guard
+	return m.sum, append(p.actions(), m.expiryActions(e)...), nil
+}
+
+func (p *plan) actions() (as []Action) {
+	do := func(what, name string, size int64, detail string) {
+		as = append(as, Action{what, name, size, detail})
+	}
+	for _, r := range p.readings {
+		do("read", string(r.name), r.size, r.path)
+	}
+	for _, d := range p.relink {
+		do("relink", string(d.Name), d.Size, "")
+	}
+	for _, l := range p.links {
+		if l.back != nil {
+			do("restore", string(l.want.Name), l.back.Size, "")
+		} else {
+			do("link", string(l.want.Name), l.from.Size, string(l.from.Name))
+		}
+	}
+	for _, f := range p.fetches {
+		for i, w := range f.wants {
+			detail := ""
+			if ss := f.sources(); i > 0 {
+				detail = "with " + string(f.wants[0].Name)
+			} else if len(ss) > 0 {
+				detail = ss[0].URI
+			}
+			do("fetch", string(w.Name), w.Size, detail)
+		}
+	}
+	for _, f := range p.failing {
+		do("fail", string(f.key.Name), 0, string(f.class)+": "+f.reason)
+	}
+	for _, w := range p.waiting {
+		do("wait", string(w.Name), w.Size, "")
+	}
+	return as
+}
+
+// expiryActions are empty when a guard holds: Mirror would do none of them.
+func (m *mirror) expiryActions(e *expiry) (as []Action) {
+	for _, k := range e.unschedule {
+		as = append(as, Action{"take back", string(k.Name), m.view.index.Deletions[k].Size, ""})
+	}
+	if e.guard != "" || !m.view.catalog.Complete() {
+		return as
+	}
+	for _, d := range e.schedule {
+		as = append(as, Action{"schedule", string(d.Name), d.Size, d.SHA256.Hex()})
+	}
+	for _, d := range e.due {
+		as = append(as, Action{"delete", string(d.Name), d.Size, d.SHA256.Hex()})
+	}
+	for _, r := range e.purge {
+		as = append(as, Action{"purge", string(r.Name), r.Size, r.SHA256.Hex()})
+	}
+	return as
+}

@@ -1,0 +1,191 @@
+package archive
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"distkeep/archive/history"
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/fetch"
+)
+
+// metaDirty is the key of a mark that the archive was changed since distinfo
+// was written.
+const metaDirty = "dirty"
+
+// publish brings the lists beside the distfiles up to date.
+func (m *mirror) publish() error {
+	x := m.view.index
+	dirty := x.Meta[metaDirty] != ""
+	distinfo := m.store.Path("distinfo")
+	if m.view.catalog.Complete() {
+		if _, err := m.writeHistory(dirty); err != nil {
+			return err
+		}
+	}
+	if dirty || !exists(distinfo) {
+		if _, err := history.WriteFileIfChanged(distinfo, m.store.PartsDir(), func(w io.Writer) error {
+			return history.WriteDistinfo(w, m.distinfo())
+		}); err != nil {
+			return err
+		}
+	}
+	if m.changed || !exists(m.store.Path("lastupdate")) {
+		if err := m.stamp("lastupdate"); err != nil {
+			return err
+		}
+	}
+	if err := m.stamp("lastsync"); err != nil {
+		return err
+	}
+	if !dirty {
+		return nil
+	}
+	delete(x.Meta, metaDirty)
+	var b ledger.Batch
+	b.DropMeta(metaDirty)
+	return m.commit(&b)
+}
+
+// stamp writes the time of the run as Unix seconds, as Arch mirrors have it.
+func (m *mirror) stamp(file string) error {
+	_, err := history.WriteFileIfChanged(m.store.Path(file), m.store.PartsDir(), func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, m.now.Unix())
+		return err
+	})
+	return err
+}
+
+// distinfo lists what is published, by the paths of the first layout, so that
+// sha256sum -c can be run in the published tree.
+func (a *mirror) distinfo() []history.Line {
+	first := a.store.Layouts()[0]
+	lines := make([]history.Line, 0, len(a.view.index.Distfiles))
+	for _, d := range a.view.index.Distfiles {
+		if p := layoutPath(d, first); d.Named && p != "" {
+			lines = append(lines, line(d, catalog.Name(p)))
+		}
+	}
+	return lines
+}
+
+func line(d *ledger.Distfile, name catalog.Name) history.Line {
+	return history.Line{Name: name, SHA256: d.SHA256, Base64: d.Kind == catalog.OpenBSD}
+}
+
+// writeHistory notes what no package wants any more, and returns all lines. The
+// catalog is complete.
+func (m *mirror) writeHistory(readDistinfo bool) ([]history.Record, error) {
+	path := m.store.Path("history")
+	old, err := history.LoadHistory(path)
+	if err != nil {
+		return nil, mark(ErrConfig, err)
+	}
+	wanted := m.wantedRecords()
+	var known []history.Line
+	for _, d := range m.view.index.Distfiles {
+		if !wanted[d] {
+			known = append(known, line(d, d.Name))
+		}
+	}
+	if readDistinfo {
+		lines, err := history.LoadDistinfo(m.store.Path("distinfo"))
+		if err != nil {
+			return nil, mark(ErrConfig, err)
+		}
+		known = append(known, lines...)
+	}
+	if len(old) == 0 && len(known) == 0 {
+		return nil, nil
+	}
+	records := history.Update(old, known, m.wants(), m.now)
+	_, err = history.WriteFileIfChanged(path, m.store.PartsDir(), func(w io.Writer) error {
+		return history.WriteHistory(w, records)
+	})
+	return records, err
+}
+
+// wants returns a function that reports whether the catalog wants a content
+// under a name. What it cannot tell for want of a common digest it takes for
+// wanted when the name is, or when the archive has found the content to be the
+// wanted one.
+func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
+	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.view.catalog.Distfiles))
+	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed, m.view.catalog.Restricted) {
+		byName[d.Name] = append(byName[d.Name], d)
+	}
+	return func(name catalog.Name, sum digest.Digest) bool {
+		for _, w := range byName[name] {
+			if s := w.Digests.Get(digest.SHA256); !s.IsZero() {
+				if s == sum {
+					return true
+				}
+				continue
+			}
+			d := m.view.index.Distfiles[ledger.Key{Name: name, SHA256: sum}]
+			if d == nil || satisfies(d, w) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// export writes what readers read.
+func (m *mirror) export() error {
+	x := m.view.index
+	var fs []report.Failure
+	for _, f := range x.Failures {
+		fs = append(fs, report.Failure{
+			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: fetch.Class(f.Class).Hint(), Owner: f.Owner,
+			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
+		})
+	}
+	slices.SortFunc(fs, func(a, b report.Failure) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Reason, b.Reason))
+	})
+	dir := m.store.ReportDir()
+	if err := report.WriteFailures(dir, fs); err != nil {
+		return err
+	}
+	if err := report.WriteDeletions(dir, m.deletions(x)); err != nil {
+		return err
+	}
+	return report.WriteStatus(dir, m.sum)
+}
+
+// deletions lists what is on its way out, the next to go first.
+func (m *mirror) deletions(x *index) []report.Deletion {
+	var ds []report.Deletion
+	add := func(d *ledger.Distfile, state string, since time.Time, delay time.Duration) {
+		ds = append(ds, report.Deletion{
+			Name: string(d.Name), SHA256: d.SHA256.Hex(), Size: d.Size, Owner: d.Owner,
+			State: state, Since: since, Due: since.Add(delay),
+		})
+	}
+	for k, s := range x.Deletions {
+		if d := x.Distfiles[k]; d != nil {
+			add(d, report.Scheduled, s.Since, m.o.DeletionDelay)
+		}
+	}
+	for r := range maps.Values(x.Recycled) {
+		add(&r.Distfile, report.Recycled, r.Since, m.o.RecycleDelay)
+	}
+	slices.SortFunc(ds, func(a, b report.Deletion) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
+	})
+	return ds
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

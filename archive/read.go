@@ -1,0 +1,178 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// readAll reads files that are on disk already, several at once, and records
+// what they turn out to be.
+func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
+	var bytes int64
+	for _, r := range rs {
+		bytes += max(r.size, 0)
+	}
+	m.Archive.o.Events.phase("read", len(rs), bytes)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c := newCommitter(m, stop)
+	g := new(errgroup.Group)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	var drops dropRecords
+	for _, r := range rs {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			a, err := m.readOne(ctx, r, &drops)
+			if a != nil {
+				c.in <- []*addition{a}
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	if cerr := c.close(); cerr != nil {
+		return cerr
+	}
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return brokenIf(err)
+	}
+	return m.commit(&drops.batch)
+}
+
+// dropRecords are the records of drop-box files that added nothing.
+type dropRecords struct {
+	mu    sync.Mutex
+	batch ledger.Batch
+}
+
+// readOne reads one file. It returns what is to be added, or nil. Its error
+// ends the run; a file that cannot be read is a warning.
+func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
+	if r.drop != nil {
+		return m.readDrop(ctx, r, drops)
+	}
+	sums, fi, err := store.Hash(ctx, r.path, r.algs...)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil && store.Broken(err):
+		return nil, err
+	case err != nil:
+		m.warn("%v", err)
+		return nil, nil
+	}
+	return m.readAddition(r, sums, fi), nil
+}
+
+// readAddition makes the addition of a file that was read in place.
+func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
+	x := m.view.index
+	d := ledger.Distfile{
+		Key: ledger.Key{Name: r.name, SHA256: sums.Get(digest.SHA256)}, Size: fi.Size(), Digests: sums, Named: true,
+		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
+	}
+	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
+	a := &addition{have: r.path, total: &m.sum.Adopted}
+	if old := x.Distfiles[d.Key]; old != nil {
+		// Known content: it was read again, or for more digests.
+		d = *old
+		d.Digests, d.Verified = old.Digests.Union(sums), m.now
+		a.total = nil
+	}
+	if fits {
+		a.want = r.want
+		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
+	} else if r.part {
+		return nil // not what it was kept for: the transfer starts afresh
+	}
+	if r.part {
+		a.part, a.have = r.path, ""
+	}
+	a.entry = d
+	return a
+}
+
+func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
+	return satisfies(&ledger.Distfile{Size: size, Digests: sums}, w)
+}
+
+// readDrop examines a file of the drop box: it is taken in when it is what is
+// wanted, or when nobody wants anything else by that name.
+func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
+	rec := &ledger.Dropped{Name: r.name, Size: r.drop.size, ModTime: r.drop.modTime, Since: m.now}
+	key := noWant
+	if r.want != nil {
+		rec.Want, key = r.want.key, r.want.key
+	}
+	part := m.store.PartPath(r.name, "local."+key)
+	if err := m.store.Room(r.size, m.o.MinFree); err != nil {
+		return nil, err
+	}
+	sums, fi, err := store.Import(ctx, r.path, part, r.algs...)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil && store.Broken(err):
+		return nil, err
+	case err != nil:
+		m.warn("distfiles-local: %v", err)
+		return nil, nil
+	}
+	rec.SHA256, rec.Size, rec.ModTime = sums.Get(digest.SHA256), fi.Size(), fi.ModTime().UTC()
+	if r.want != nil && !fits(r.want.Distfile, fi.Size(), sums) {
+		rec.Refused = refusal(r.path, r.want.Distfile, fi.Size(), sums)
+		drops.mu.Lock()
+		defer drops.mu.Unlock()
+		drops.batch.PutDropped(rec)
+		m.view.index.Dropped[r.name] = rec
+		return nil, removePart(part)
+	}
+	a := &addition{want: r.want, part: part, drop: rec, total: &m.sum.Local}
+	a.entry = ledger.Distfile{
+		Key: ledger.Key{Name: r.name, SHA256: rec.SHA256}, Size: rec.Size, Digests: sums, Named: true,
+		Origin: ledger.OriginLocal, Added: m.now, Verified: m.now,
+	}
+	if r.want != nil {
+		a.entry.Owner, a.entry.Kind = r.want.owner(), r.want.Kind
+	}
+	if m.view.index.Distfiles[a.entry.Key] != nil {
+		a.total = nil // the archive had it
+	}
+	return a, nil
+}
+
+// refusal says how a drop-box file contradicts the catalog.
+func refusal(path string, w *catalog.Distfile, size int64, sums digest.Set) string {
+	if w.Size >= 0 && size != w.Size {
+		return fmt.Sprintf("%s is refused: it has %d bytes, %s wants %d", path, size, firstOwner(w), w.Size)
+	}
+	wanted, got := w.Digests.Mismatch(sums)
+	return fmt.Sprintf("%s is refused: it has %s, %s wants %s", path, got, firstOwner(w), wanted.Hex())
+}
+
+func firstOwner(w *catalog.Distfile) string {
+	if len(w.Owners) == 0 {
+		return "the catalog"
+	}
+	return w.Owners[0].String()
+}

@@ -1,0 +1,154 @@
+// Package report is how others look at an archive: the files that each run
+// exports for readers, which therefore never need the ledger or the lock, and
+// the logs that other programs parse.
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// The files of the report directory.
+const (
+	failuresFile  = "failures.jsonl"
+	deletionsFile = "deletions.jsonl"
+	statusFile    = "status.json"
+)
+
+// A Failure is a wanted content that the archive does not have.
+type Failure struct {
+	Name   string    `json:"name"`
+	Class  string    `json:"class"`
+	Reason string    `json:"reason"`
+	Hint   string    `json:"hint,omitempty"`
+	Owner  string    `json:"owner"`
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`
+	Next   time.Time `json:"next,omitzero"`
+	Count  int       `json:"count"`
+	URLs   []string  `json:"urls,omitempty"`
+}
+
+// The states of a Deletion.
+const (
+	Scheduled = "scheduled" // published until Due
+	Recycled  = "recycled"  // in recycle until Due
+)
+
+// A Deletion is a content on its way out.
+type Deletion struct {
+	Name   string    `json:"name"`
+	SHA256 string    `json:"sha256"`
+	Size   int64     `json:"size"`
+	Owner  string    `json:"owner"`
+	State  string    `json:"state"`
+	Since  time.Time `json:"since"`
+	// Due is when it leaves its state at the earliest.
+	Due time.Time `json:"due"`
+}
+
+// ErrNoRun means that no run has exported anything yet.
+var ErrNoRun = errors.New("no run has finished yet")
+
+// WriteFailures exports failures to the report directory dir.
+func WriteFailures(dir string, fs []Failure) error { return writeLines(dir, failuresFile, fs) }
+
+// WriteDeletions exports deletions.
+func WriteDeletions(dir string, ds []Deletion) error { return writeLines(dir, deletionsFile, ds) }
+
+// WriteStatus exports the summary of a run as indented JSON.
+func WriteStatus(dir string, summary any) error {
+	text, err := json.MarshalIndent(summary, "", "  ")
+	if err != nil {
+		return err
+	}
+	return write(dir, statusFile, append(text, '\n'))
+}
+
+// LoadFailures reads what WriteFailures wrote.
+func LoadFailures(dir string) ([]Failure, error) { return loadLines[Failure](dir, failuresFile) }
+
+// LoadDeletions reads what WriteDeletions wrote.
+func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](dir, deletionsFile) }
+
+// LoadStatus reads what WriteStatus wrote into summary.
+func LoadStatus(dir string, summary any) error {
+	path := filepath.Join(dir, statusFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", dir, ErrNoRun)
+	} else if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, summary); err != nil {
+		return fmt.Errorf("%s: %w; the next run writes it anew", path, err)
+	}
+	return nil
+}
+
+func writeLines[T any](dir, file string, records []T) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	for _, r := range records {
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	}
+	return write(dir, file, b.Bytes())
+}
+
+// write replaces a file unless it has that content already.
+func write(dir, file string, text []byte) error {
+	path := filepath.Join(dir, file)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	if err := renameio.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// maxLine bounds a line of an export: a failure with all its URLs.
+const maxLine = 1 << 20
+
+func loadLines[T any](dir, file string) ([]T, error) {
+	path := filepath.Join(dir, file)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parseLines[T](path, f)
+}
+
+func parseLines[T any](path string, r io.Reader) ([]T, error) {
+	var out []T
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, maxLine)
+	n := 1
+	for ; sc.Scan(); n++ {
+		var v T
+		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w; the next run writes it anew", path, n, err)
+		}
+		out = append(out, v)
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("%s:%d: %w; the next run writes it anew", path, n, err)
+	}
+	return out, nil
+}

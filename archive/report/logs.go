@@ -1,0 +1,96 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/renameio/v2"
+)
+
+// A Log is a file that lines are appended to, in one of the formats of
+// emirrordist. Its methods may be called concurrently.
+type Log struct {
+	mu  sync.Mutex
+	f   *os.File
+	err error
+}
+
+// OpenLog opens the log at path for appending, creating it.
+func OpenLog(path string) (*Log, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &Log{f: f}, nil
+}
+
+// Added writes a line of the success log: OWNER, FILE and "added N bytes".
+func (l *Log) Added(owner, file string, size int64) {
+	l.line(owner, file, fmt.Sprintf("added %d bytes", size))
+}
+
+// Removed writes a line of the success log: OWNER, FILE and "removed".
+func (l *Log) Removed(owner, file string) { l.line(owner, file, "removed") }
+
+// Failed writes a line of the failure log: OWNER, FILE and REASON.
+func (l *Log) Failed(owner, file, reason string) { l.line(owner, file, reason) }
+
+// line writes one line in one piece, so that lines of several writers do not
+// mix.
+func (l *Log) line(fields ...string) {
+	for i, f := range fields {
+		fields[i] = strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, f)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		_, l.err = l.f.WriteString(strings.Join(fields, "\t") + "\n")
+	}
+}
+
+// Close closes the log and returns the first error of writing to it.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.err, l.f.Close())
+}
+
+// WriteDeletionLog replaces the scheduled-deletion log at path: for each day,
+// in UTC, on which something goes, a line "YYYY-MM-DD" and below it a line
+// "<TAB>FILE<TAB>OWNER" for each file, both sorted.
+func WriteDeletionLog(path string, ds []Deletion) error {
+	type entry struct{ day, file, owner string }
+	var es []entry
+	for _, d := range ds {
+		if d.State == Scheduled {
+			owner, _, _ := strings.Cut(d.Owner, "::")
+			es = append(es, entry{d.Due.UTC().Format("2006-01-02"), d.Name, cmp.Or(owner, "unknown")})
+		}
+	}
+	slices.SortFunc(es, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.file, b.file))
+	})
+	var b bytes.Buffer
+	for i, e := range es {
+		if i == 0 || e.day != es[i-1].day {
+			fmt.Fprintln(&b, e.day)
+		}
+		fmt.Fprintf(&b, "\t%s\t%s\n", e.file, e.owner)
+	}
+	if err := renameio.WriteFile(filepath.Clean(path), b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("scheduled-deletion log: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package archive
+
+import (
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/fetch"
+)
+
+// A Summary says what a run did. Its JSON form is stable: fields are added, not
+// changed.
+type Summary struct {
+	Command string        `json:"command"`
+	Start   time.Time     `json:"start"`
+	Took    time.Duration `json:"took_ns"`
+
+	Repositories []catalog.RepoStats `json:"repositories"`
+	// Complete is false when a part of a tree could not be understood; see
+	// Problems. Nothing is let go of then.
+	Complete  bool     `json:"complete"`
+	Problems  []string `json:"problems,omitempty"`
+	Conflicts int      `json:"conflicts"`
+	// Restricted are the names that must not be mirrored.
+	Restricted int `json:"restricted"`
+
+	// Wanted is everything that packages want, Held what needed nothing.
+	Wanted Count `json:"wanted"`
+	Held   Count `json:"held"`
+	// Fetched, Local, Restored, Linked and Adopted were added: over the
+	// network, from distfiles-local, from recycle, from another name, and
+	// from files that were in the published tree already.
+	Fetched  Count `json:"fetched"`
+	Local    Count `json:"local"`
+	Restored Count `json:"restored"`
+	Linked   Count `json:"linked"`
+	Adopted  Count `json:"adopted"`
+	// Relinked are links made for a new layout or in place of missing ones.
+	Relinked int `json:"relinked"`
+	// Lost are records whose file was gone or changed.
+	Lost Count `json:"lost"`
+	// Received counts bytes over the network, failed attempts included.
+	Received int64 `json:"received"`
+
+	// Failures by class, new in this run and known before it.
+	Failures map[fetch.Class]FailureCount `json:"failures,omitempty"`
+	// Waiting are those of the known whose next try is not due.
+	Waiting int `json:"waiting"`
+
+	// Deleting says whether the run was allowed to delete. Scheduled and
+	// Unscheduled changed their state, Deleted went to recycle, Purged left
+	// it, Due would go next.
+	Deleting     bool  `json:"deleting"`
+	Scheduled    Count `json:"scheduled"`
+	Unscheduled  Count `json:"unscheduled"`
+	Deleted      Count `json:"deleted"`
+	Purged       Count `json:"purged"`
+	LocalExpired Count `json:"local_expired"`
+	// Guard is why nothing was scheduled or deleted although it was allowed.
+	Guard string `json:"guard,omitempty"`
+
+	// Archive is what the archive holds after the run, Pending what of it is
+	// scheduled for deletion, Recycle what waits in recycle.
+	Archive Count `json:"archive"`
+	Pending Count `json:"pending"`
+	Recycle Count `json:"recycle"`
+
+	// Interrupted says that the run was ended early, Broken why it could not
+	// go on.
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Broken      string `json:"broken,omitempty"`
+
+	Hosts []fetch.HostStats `json:"hosts,omitempty"`
+}
+
+// FailureCount are the failures of one class.
+type FailureCount struct {
+	New   int `json:"new"`
+	Known int `json:"known"`
+}
+
+// NewFailures is the number of failures that the last run did not have.
+func (s *Summary) NewFailures() int {
+	n := 0
+	for _, c := range s.Failures {
+		n += c.New
+	}
+	return n
+}
+
+// AllFailures is the number of failures, known ones included.
+func (s *Summary) AllFailures() int {
+	n := 0
+	for _, c := range s.Failures {
+		n += c.New + c.Known
+	}
+	return n
+}
+
+// Added is everything that was added to the archive.
+func (s *Summary) Added() Count {
+	var c Count
+	for _, a := range []Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
+		c.Files += a.Files
+		c.Bytes += a.Bytes
+	}
+	return c
+}

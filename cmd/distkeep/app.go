@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"distkeep/archive"
+)
+
+// The rules of the terminal are:
+//
+//   - results go to standard output, everything else to standard error;
+//   - with --json, standard output is JSON and nothing else;
+//   - messages begin with "distkeep: " and have neither a capital at the start
+//     nor a full stop at the end;
+//   - a progress line and aligned tables only on a terminal, tabs otherwise.
+
+// An env is what a command knows of the world around it.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+}
+
+// newApp lists the commands.
+func newApp(e *env) *cli.App {
+	commands := []*cli.Command{
+		initCommand(e),
+		mirrorCommand(e),
+		historyCommand(e),
+		statusCommand(e),
+		failuresCommand(e),
+		deletionsCommand(e),
+		whitelistCommand(e),
+	}
+	app := &cli.App{
+		Name:                      "distkeep",
+		Usage:                     "archive the upstream sources of package trees",
+		UsageText:                 "distkeep COMMAND [OPTIONS] [ARGUMENTS]",
+		Description:               "distkeep COMMAND --help explains a command.",
+		Version:                   version(),
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // a URL may contain a comma
+		Reader:                    e.stdin,
+		Writer:                    e.stdout,
+		ErrWriter:                 e.stderr,
+		Commands:                  commands,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run decides
+		OnUsageError:              onUsageError,
+		CommandNotFound:           nil,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("unknown command %q: see distkeep --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	for _, c := range commands {
+		prepare(c)
+	}
+	return app
+}
+
+// prepare gives a command, and those below it, what all commands have.
+func prepare(c *cli.Command) {
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+	c.HideHelpCommand = true
+	c.OnUsageError = onUsageError
+	if len(c.Subcommands) > 0 {
+		c.Action = func(ctx *cli.Context) error {
+			if ctx.NArg() > 0 {
+				return usagef("%s: unknown command %q: see distkeep %s --help", c.Name, ctx.Args().First(), c.Name)
+			}
+			return usagef("%s: say what to do: see distkeep %s --help", c.Name, c.Name)
+		}
+		return
+	}
+	for _, f := range c.Flags {
+		addEnv(f)
+	}
+	c.Flags = append(c.Flags, configFlag())
+	slices.SortStableFunc(c.Flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
+	c.Before = func(ctx *cli.Context) error {
+		for _, a := range ctx.Args().Slice() {
+			// The flag library takes flags behind arguments for arguments.
+			if strings.HasPrefix(a, "-") && !slices.Contains(os.Args, "--") {
+				return usagef("%s: put the option %s before the arguments, or -- before names that begin with -", ctx.Command.Name, a)
+			}
+		}
+		if c.ArgsUsage == "" && ctx.NArg() > 0 {
+			return usagef("%s takes no arguments, got %q", ctx.Command.Name, ctx.Args().First())
+		}
+		return applyConfig(ctx)
+	}
+}
+
+func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+
+// addEnv lets every flag be set by DISTKEEP_NAME as well.
+func addEnv(f cli.Flag) {
+	name := []string{"DISTKEEP_" + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))}
+	switch f := f.(type) {
+	case *cli.StringFlag:
+		f.EnvVars = name
+	case *cli.BoolFlag:
+		f.EnvVars = name
+	case *cli.IntFlag:
+		f.EnvVars = name
+	case *cli.StringSliceFlag:
+		f.EnvVars = name
+	case *cli.IntSliceFlag:
+		f.EnvVars = name
+	case *cli.GenericFlag:
+		f.EnvVars = name
+	default:
+		panic(fmt.Sprintf("flag %s has a type that addEnv does not know", name))
+	}
+}
+
+// place is where an archive is.
+type place struct {
+	archive, distfiles, state string
+}
+
+func (p *place) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "archive", Usage: "the archive is in `DIR`: distfiles/ and state/ in it", Destination: &p.archive},
+		&cli.StringFlag{Name: "distfiles", Usage: "the published half is `DIR`", Destination: &p.distfiles},
+		&cli.StringFlag{Name: "state", Usage: "the ledger and everything else is in `DIR`", Destination: &p.state},
+	}
+}
+
+// resolve fills in what follows from --archive.
+func (p *place) resolve() error {
+	if p.archive != "" {
+		d, s := archive.Dirs(p.archive)
+		if p.distfiles == "" {
+			p.distfiles = d
+		}
+		if p.state == "" {
+			p.state = s
+		}
+	}
+	if p.distfiles == "" || p.state == "" {
+		return usagef("say where the archive is: --archive DIR, or --distfiles DIR and --state DIR")
+	}
+	return nil
+}
+
+func jsonFlag(dest *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON, a record a line", Destination: dest}
+}
+
+// printError prints the one line that says what went wrong, and a hint.
+func (e *env) printError(err error) {
+	fmt.Fprintf(e.stderr, "distkeep: %v\n", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintf(e.stderr, "distkeep: hint: %s\n", h)
+	}
+}
+
+// logger returns the logger of a command: lines for people by default, JSON
+// lines with --log-json.
+func (e *env) logger(verbose, asJSON bool) zerolog.Logger {
+	level := zerolog.WarnLevel
+	if verbose {
+		level = zerolog.InfoLevel
+	}
+	if asJSON {
+		return zerolog.New(zerolog.SyncWriter(e.stderr)).Level(level).Hook(zerolog.HookFunc(
+			func(ev *zerolog.Event, _ zerolog.Level, _ string) { ev.Time("time", e.now()) }))
+	}
+	return zerolog.New(zerolog.SyncWriter(zerolog.ConsoleWriter{
+		Out: e.stderr, NoColor: true,
+		PartsOrder:  []string{zerolog.LevelFieldName, zerolog.MessageFieldName},
+		FormatLevel: func(l any) string { return fmt.Sprintf("distkeep: %v:", l) },
+	})).Level(level)
+}
+
+// terminal returns the width of standard error if it is a terminal, else 0.
+func (e *env) terminal() int { return width(e.stderr) }
+
+func width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || n <= 0 {
+		return 80
+	}
+	return n
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"distkeep/archive"
+	"distkeep/archive/layout"
+)
+
+const initHelp = `Make the directories of a new archive, and its layout.conf when --layout is given.
+Other commands refuse to work where there is no archive, so that a disk that is
+not mounted is not taken for an empty one. A directory that emirrordist or dpb
+has filled may be given as --distfiles: nothing in it is changed, and the first
+run takes over what it finds there. On an archive that exists already, init
+changes nothing, except that it writes a layout.conf when --layout is given.
+
+A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
+75). With several, files have a path in each; the first is preferred.
+`
+
+func initCommand(e *env) *cli.Command {
+	var p place
+	layouts := cli.NewStringSlice()
+	return &cli.Command{
+		Name:        "init",
+		Usage:       "make a new archive",
+		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]",
+		Description: initHelp,
+		Flags: append(p.flags(),
+			&cli.StringSliceFlag{Name: "layout", Usage: "publish by `LAYOUT`; repeatable", Destination: layouts}),
+		Action: func(*cli.Context) error {
+			if err := p.resolve(); err != nil {
+				return err
+			}
+			var conf layout.Conf
+			for _, s := range layouts.Value() {
+				l, err := layout.Parse(s)
+				if err != nil {
+					return usagef("--layout: %w", err)
+				}
+				conf = append(conf, l)
+			}
+			if err := archive.Init(p.distfiles, p.state, conf, e.now()); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(e.stdout, "archive\t%s\t%s\n", p.distfiles, p.state)
+			return err
+		},
+	}
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/urfave/cli/v2"
+
+	"distkeep/archive"
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/whitelist"
+)
+
+const mirrorHelp = `Scan the repositories, fetch what the archive lacks, verify every byte, publish
+it under its name and its SHA-256, and, with --delete, let go of what no package
+has wanted for the deletion delay. It is made to be run from cron or a timer:
+a run with nothing to do reads no file and changes none.
+
+`
+
+// mirrorFlags are the options of mirror.
+type mirrorFlags struct {
+	place
+	*repoFlags
+	*fetchFlags
+	whitelists                          *cli.StringSlice
+	local                               string
+	localExpiry                         durationValue
+	minFree                             sizeValue
+	delete                              bool
+	deletionDelay, recycleDelay         durationValue
+	maxDelete                           percentValue
+	retired                             *cli.StringSlice
+	successLog, failureLog, deletionLog string
+	failOn                              choiceValue
+	dryRun, json, verbose, logJSON      bool
+}
+
+func mirrorCommand(e *env) *cli.Command {
+	o := &mirrorFlags{
+		repoFlags: newRepoFlags(), fetchFlags: newFetchFlags(),
+		whitelists: cli.NewStringSlice(), retired: cli.NewStringSlice(),
+		localExpiry: durationValue(7 * 24 * time.Hour), minFree: 1 << 30,
+		deletionDelay: durationValue(14 * 24 * time.Hour), recycleDelay: durationValue(60 * 24 * time.Hour),
+		maxDelete: 0.1, failOn: choiceValue{"new", []string{"any", "new", "never"}},
+	}
+	flags := append(o.place.flags(), o.repoFlags.flags()...)
+	flags = append(flags, o.fetchFlags.flags()...)
+	flags = append(flags,
+		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
+		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
+		&cli.GenericFlag{Name: "local-expiry", Usage: "remove a file from the drop box when it has been in the archive for `DURATION`", Value: &o.localExpiry},
+		&cli.GenericFlag{Name: "min-free", Usage: "start no transfer that would leave less than `SIZE` free", Value: &o.minFree},
+		&cli.BoolFlag{Name: "delete", Usage: "let go of what no package wants; without it nothing is even scheduled", Destination: &o.delete},
+		&cli.GenericFlag{Name: "deletion-delay", Usage: "delete what nobody has wanted for `DURATION`", Value: &o.deletionDelay},
+		&cli.GenericFlag{Name: "recycle-delay", Usage: "keep deleted files in recycle for `DURATION`", Value: &o.recycleDelay},
+		&cli.GenericFlag{Name: "max-delete", Usage: "delete nothing when more than `PERCENT` of all files or bytes would go in this run", Value: &o.maxDelete},
+		&cli.StringSliceFlag{Name: "retire-repo", Usage: "the repository `NAME` is gone, or has become small, on purpose; repeatable", Destination: o.retired},
+		&cli.StringFlag{Name: "success-log", Usage: "append what was added and removed to `FILE`, as emirrordist does", Destination: &o.successLog},
+		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
+		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
+		&cli.GenericFlag{Name: "fail-on", Usage: "exit with status 1 on `WHICH` failures: any, new or never", Value: &o.failOn},
+		&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
+		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
+		&cli.BoolFlag{Name: "log-json", Usage: "write messages as JSON lines", Destination: &o.logJSON},
+		jsonFlag(&o.json),
+	)
+	return &cli.Command{
+		Name:        "mirror",
+		Usage:       "bring the archive up to date: the hourly job",
+		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
+		Description: mirrorHelp + exitHelp,
+		Flags:       flags,
+		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o) },
+	}
+}
+
+// options makes the options of the run.
+func (o *mirrorFlags) options() (m archive.MirrorOptions, err error) {
+	if m.Fetch, err = o.fetchFlags.options(); err != nil {
+		return m, err
+	}
+	if m.Repositories, err = o.repoFlags.open(); err != nil {
+		return m, err
+	}
+	if m.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {
+		return m, err
+	}
+	if o.local != "" {
+		if m.Local, err = filepath.Abs(o.local); err != nil {
+			return m, err
+		}
+	}
+	m.LocalExpiry = time.Duration(o.localExpiry)
+	m.MinFree = int64(o.minFree)
+	m.Delete = o.delete
+	m.DeletionDelay, m.RecycleDelay = time.Duration(o.deletionDelay), time.Duration(o.recycleDelay)
+	m.MaxDelete, m.Retired = float64(o.maxDelete), o.retired.Value()
+	return m, nil
+}
+
+// runMirror is the hourly job.
+func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
+	if err := o.place.resolve(); err != nil {
+		return err
+	}
+	m, err := o.options()
+	if err != nil {
+		return err
+	}
+	logs, err := o.openLogs()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logs.close()) }()
+	p := newProgress(e)
+	defer p.stop()
+	log := e.logger(o.verbose, o.logJSON)
+	a, err := archive.Open(archive.Options{
+		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
+		Events: events(log, logs, p),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if o.dryRun {
+		return o.preview(ctx, e, a, m)
+	}
+	s, err := a.Mirror(ctx, m)
+	p.stop()
+	if s == nil {
+		return err
+	}
+	if perr := o.print(e, s); perr != nil {
+		return perr
+	}
+	if err != nil {
+		return err
+	}
+	if o.deletionLog != "" {
+		ds, err := report.LoadDeletions(filepath.Join(o.state, "report"))
+		if err != nil {
+			return err
+		}
+		if err := report.WriteDeletionLog(o.deletionLog, ds); err != nil {
+			return err
+		}
+	}
+	return outcome(s, o.failOn.value)
+}
+
+// preview prints what a run would do.
+func (o *mirrorFlags) preview(ctx context.Context, e *env, a *archive.Archive, m archive.MirrorOptions) error {
+	s, actions, err := a.DryRun(ctx, m)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		enc := json.NewEncoder(e.stdout)
+		for _, x := range actions {
+			if err := enc.Encode(x); err != nil {
+				return err
+			}
+		}
+		return outcome(s, "never")
+	}
+	for _, x := range actions {
+		fmt.Fprintf(e.stdout, "%s\t%s\t%d\t%s\n", x.Do, x.Name, x.Size, x.Detail)
+	}
+	return outcome(s, "never")
+}
+
+func (o *mirrorFlags) print(e *env, s *archive.Summary) error {
+	if o.json {
+		return json.NewEncoder(e.stdout).Encode(s)
+	}
+	return printSummary(e.stdout, s)
+}
+
+// outcome is the exit status of a run that came to its end.
+func outcome(s *archive.Summary, failOn string) error {
+	switch {
+	case s.Broken != "":
+		return status(exitBroken)
+	case !s.Complete:
+		return status(exitIncomplete)
+	case s.Guard != "":
+		return status(exitGuard)
+	case failOn == "any" && s.AllFailures() > 0, failOn == "new" && s.NewFailures() > 0:
+		return status(exitNew)
+	}
+	return nil
+}
+
+// runLogs are the logs in emirrordist's formats; those not asked for are nil.
+type runLogs struct{ success, failure *report.Log }
+
+func (o *mirrorFlags) openLogs() (l runLogs, err error) {
+	if o.successLog != "" {
+		if l.success, err = report.OpenLog(o.successLog); err != nil {
+			return l, usagef("--success-log: %w", err)
+		}
+	}
+	if o.failureLog != "" {
+		if l.failure, err = report.OpenLog(o.failureLog); err != nil {
+			return l, errors.Join(usagef("--failure-log: %w", err), l.close())
+		}
+	}
+	return l, nil
+}
+
+func (l runLogs) close() error {
+	var errs []error
+	for _, x := range []*report.Log{l.success, l.failure} {
+		if x != nil {
+			errs = append(errs, x.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// events connects a run with the log, the log files and the progress line.
+func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
+	return archive.Events{
+		Warn: func(msg string) { p.above(func() { log.Warn().Msg(msg) }) },
+		Phase: func(name string, files int, size int64) {
+			p.phase(name, files, size)
+			p.above(func() { log.Info().Int("files", files).Int64("bytes", size).Msg(name) })
+		},
+		Added: func(owner, name string, size int64, origin string) {
+			p.file()
+			if logs.success != nil {
+				logs.success.Added(owner, name, size)
+			}
+			p.above(func() { log.Info().Str("file", name).Int64("bytes", size).Str("from", origin).Msg("added") })
+		},
+		Removed: func(owner, name string) {
+			if logs.success != nil {
+				logs.success.Removed(owner, name)
+			}
+			p.above(func() { log.Info().Str("file", name).Msg("removed") })
+		},
+		Failed: func(f *ledger.Failure, known bool) {
+			if logs.failure != nil {
+				logs.failure.Failed(archive.OwnerPackage(f.Owner), string(f.Name), f.Reason)
+			}
+			p.above(func() {
+				log.Info().Str("file", string(f.Name)).Bool("known", known).Str("reason", f.Reason).Msg("failed")
+			})
+		},
+		Received: p.received,
+	}
+}
+
+// loadWhitelists loads the archive's own whitelist, if there is one, and those
+// of --whitelist-from.
+func loadWhitelists(state string, paths []string) (*whitelist.List, error) {
+	if own := ownWhitelist(state); exists(own) {
+		paths = append([]string{own}, paths...)
+	}
+	l, err := whitelist.Load(paths...)
+	if err != nil {
+		return nil, usagef("whitelist: %w", err)
+	}
+	return l, nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"distkeep/archive"
+	"distkeep/archive/report"
+)
+
+// The exit statuses. Help texts are made of the same table.
+const (
+	exitOK         = 0
+	exitNew        = 1
+	exitUsage      = 2
+	exitGuard      = 3
+	exitIncomplete = 4
+	exitBroken     = 5
+	exitLocked     = 75
+)
+
+const exitHelp = `EXIT STATUS:
+   0    all is well, or only failures that were known before
+   1    new failures in this run (--fail-on)
+   2    wrong usage or configuration
+   3    a deletion guard stopped the deletions
+   4    the scan was not complete; nothing was scheduled or deleted
+   5    the archive itself is damaged or its disk is full
+   75   another run holds the lock
+   130  interrupted by SIGINT, 143 by SIGTERM; partial work is kept`
+
+// A status is an outcome that was reported already: it decides the exit status
+// and prints nothing.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+func isQuiet(err error) bool {
+	var s status
+	return errors.As(err, &s) || errors.Is(err, context.Canceled)
+}
+
+// usageError marks wrong usage.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitStatus is the only mapping from errors to statuses.
+func exitStatus(ctx context.Context, err error) int {
+	var s status
+	var sig *signalError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(context.Cause(ctx), &sig):
+		return 128 + int(sig.sig)
+	case errors.As(err, &s):
+		return int(s)
+	case errors.Is(err, archive.ErrLocked):
+		return exitLocked
+	case errors.Is(err, archive.ErrBroken):
+		return exitBroken
+	}
+	// Everything else is for the operator to put right: usage, configuration,
+	// a missing tree, no run yet.
+	return exitUsage
+}
+
+// A signalError is the cause of a context that a signal ended.
+type signalError struct{ sig syscall.Signal }
+
+func (e *signalError) Error() string { return "interrupted by " + e.sig.String() }
+
+// Is makes the cause look like any other cancellation to libraries.
+func (e *signalError) Is(target error) bool { return target == context.Canceled }
+
+// signals returns a context that the first SIGINT or SIGTERM ends. A second one
+// ends the process at once.
+func (e *env) signals() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-ch:
+			signal.Stop(ch) // the next one has its usual effect
+			fmt.Fprintln(e.stderr, "distkeep: interrupted: finishing what is under way; again to stop at once")
+			cancel(&signalError{s.(syscall.Signal)})
+		case <-done:
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(done); cancel(nil) }
+}
+
+// hint returns advice for the person at the keyboard, or "".
+func hint(err error) string {
+	var h hinted
+	switch {
+	case errors.As(err, &h):
+		return h.hint
+	case errors.Is(err, archive.ErrNoArchive):
+		return "if it should be there, is its disk mounted? a new archive is made by: distkeep init --archive DIR"
+	case errors.Is(err, report.ErrNoRun):
+		return "run distkeep mirror first"
+	}
+	return ""
+}
+
+// A hinted error carries advice.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"distkeep/fetch"
+)
+
+// fetchFlags configure the transfers.
+type fetchFlags struct {
+	jobs, hostJobs      int
+	hostLimits          *cli.StringSlice
+	stall               durationValue
+	minRate             sizeValue
+	rate, hostRate      sizeValue
+	tries               int
+	prefer              choiceValue
+	contact, netrc      string
+	schemes, skipVerify *cli.StringSlice
+	ports               *cli.IntSlice
+	allowPrivate        bool
+	fallbacks           *cli.StringSlice
+}
+
+func newFetchFlags() *fetchFlags {
+	return &fetchFlags{
+		hostLimits: cli.NewStringSlice(), schemes: cli.NewStringSlice(), skipVerify: cli.NewStringSlice(),
+		ports: cli.NewIntSlice(), fallbacks: cli.NewStringSlice(),
+		stall: durationValue(time.Minute), minRate: 256,
+		prefer: choiceValue{"mirrors", []string{"mirrors", "primary"}},
+	}
+}
+
+func (o *fetchFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "jobs", Usage: "at most `N` transfers at the same time", Value: 16, Destination: &o.jobs},
+		&cli.IntFlag{Name: "host-jobs", Usage: "at most `N` transfers from one host", Value: 4, Destination: &o.hostJobs},
+		&cli.StringSliceFlag{Name: "host-limit", Usage: "at most N transfers from HOST: `HOST=N`; repeatable", Destination: o.hostLimits},
+		&cli.GenericFlag{Name: "stall", Usage: "cut a transfer that delivers no byte for `DURATION`", Value: &o.stall},
+		&cli.GenericFlag{Name: "min-rate", Usage: "cut a transfer that is slower than `SIZE` a second", Value: &o.minRate},
+		&cli.GenericFlag{Name: "rate", Usage: "at most `SIZE` a second in all; 0 is no limit", Value: &o.rate},
+		&cli.GenericFlag{Name: "host-rate", Usage: "at most `SIZE` a second from one host; 0 is no limit", Value: &o.hostRate},
+		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file", Value: 10, Destination: &o.tries},
+		&cli.GenericFlag{Name: "prefer", Usage: "ask `WHICH` first: mirrors or primary (the plain URIs)", Value: &o.prefer},
+		&cli.StringFlag{Name: "contact", Usage: "put `URL-OR-MAIL` into the User-Agent: some hosts refuse anonymous clients", Destination: &o.contact},
+		&cli.StringFlag{Name: "netrc", Usage: "read passwords for hosts from `FILE`", Destination: &o.netrc},
+		&cli.StringSliceFlag{Name: "allow-scheme", Usage: "allow URIs of `SCHEME` beside http, https, ftp and rsync: file; repeatable", Destination: o.schemes},
+		&cli.IntSliceFlag{Name: "allow-port", Usage: "allow `PORT` beside 80, 443, 21 and 873; repeatable", Destination: o.ports},
+		&cli.BoolFlag{Name: "allow-private", Usage: "allow URIs that lead to loopback, link-local and private addresses", Destination: &o.allowPrivate},
+		&cli.StringSliceFlag{Name: "tls-skip-verify-host", Usage: "do not verify the certificate of `HOST`: digests decide; repeatable", Destination: o.skipVerify},
+		&cli.StringSliceFlag{Name: "fallback", Usage: "when all URIs failed, ask the archive at `URL`: by its layout.conf and by_cipher; repeatable", Destination: o.fallbacks},
+	}
+}
+
+func (o *fetchFlags) options() (fetch.Options, error) {
+	f := fetch.Options{
+		Jobs: o.jobs, HostJobs: o.hostJobs, HostLimits: make(map[string]int),
+		Stall: time.Duration(o.stall), MinRate: int64(o.minRate), Rate: int64(o.rate), HostRate: int64(o.hostRate),
+		Tries: o.tries, PreferPrimary: o.prefer.value == "primary",
+		UserAgent: "distkeep/" + version(), Contact: o.contact, Netrc: o.netrc,
+		Schemes: append([]string{"http", "https", "ftp", "rsync"}, o.schemes.Value()...),
+		Ports:   o.ports.Value(), AllowPrivate: o.allowPrivate, TLSSkipVerifyHosts: o.skipVerify.Value(),
+		Fallbacks: o.fallbacks.Value(), Proxy: http.ProxyFromEnvironment,
+	}
+	if o.jobs < 1 || o.hostJobs < 1 || o.tries < 1 {
+		return f, usagef("--jobs, --host-jobs and --tries must be at least 1")
+	}
+	if f.Stall == 0 {
+		f.Stall = -1
+	}
+	if f.MinRate == 0 {
+		f.MinRate = -1
+	}
+	for _, s := range o.hostLimits.Value() {
+		host, n, ok := strings.Cut(s, "=")
+		limit, err := strconv.Atoi(n)
+		if !ok || err != nil || limit < 1 || host == "" {
+			return f, usagef("--host-limit %q: write HOST=N", s)
+		}
+		f.HostLimits[host] = limit
+	}
+	return f, nil
+}

@@ -1,0 +1,25 @@
+// Command distkeep archives the upstream sources of package trees.
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, time.Now))
+}
+
+// run is the whole program: tests call it with a clock of their own.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, now func() time.Time) int {
+	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, now: now}
+	ctx, stop := e.signals()
+	defer stop()
+	err := newApp(e).RunContext(ctx, args)
+	status := exitStatus(ctx, err)
+	if err != nil && !isQuiet(err) {
+		e.printError(err)
+	}
+	return status
+}
