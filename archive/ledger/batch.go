@@ -64,7 +64,7 @@ func (b *Batch) DropDeletion(k Key) { b.drop(contentKey(prefixDeletion, k)) }
 // PutRecycled records that a content waits in recycle.
 func (b *Batch) PutRecycled(r *Recycled) {
 	w := r.wire()
-	w.Since = r.Since.Unix()
+	w.Since, w.Pending = r.Since.Unix(), r.Pending
 	b.put(contentKey(prefixRecycled, r.Distfile.Key), w)
 }
 
@@ -73,7 +73,7 @@ func (b *Batch) DropRecycled(k Key) { b.drop(contentKey(prefixRecycled, k)) }
 
 // PutDropped records a file of distfiles-local.
 func (b *Batch) PutDropped(d *Dropped) {
-	b.put(nameKey(prefixDropped, d.Name), wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Refused})
+	b.put(nameKey(prefixDropped, d.Name), wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused})
 }
 
 // DropDropped forgets a file of distfiles-local.
@@ -84,6 +84,9 @@ func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summar
 
 // PutMeta records a value that is not about one file.
 func (b *Batch) PutMeta(key, value string) { b.put(nameKey(prefixMeta, catalog.Name(key)), value) }
+
+// DropMeta forgets such a value.
+func (b *Batch) DropMeta(key string) { b.drop(nameKey(prefixMeta, catalog.Name(key))) }
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 

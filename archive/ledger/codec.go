@@ -74,6 +74,7 @@ type wireDistfile struct {
 	Verified int64  `json:"v"`
 	ModTime  int64  `json:"m"`
 	Since    int64  `json:"s,omitempty"` // Recycled only
+	Pending  bool   `json:"p,omitempty"` // Recycled only
 }
 
 type wireSuccess struct {
@@ -95,6 +96,7 @@ type wireDropped struct {
 	ModTime int64  `json:"m"`
 	SHA256  string `json:"h"`
 	Since   int64  `json:"s"`
+	Want    string `json:"w,omitempty"`
 	Refused string `json:"r,omitempty"`
 }
 

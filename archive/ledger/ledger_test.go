@@ -67,10 +67,10 @@ func TestRoundTrip(t *testing.T) {
 		x := &Deletion{d.Key, t0, "o", 7}
 		b.PutDeletion(x)
 		want.Deletions[x.Key] = x
-		y := &Recycled{*re, t0}
+		y := &Recycled{*re, t0, true}
 		b.PutRecycled(y)
 		want.Recycled[re.Key] = y
-		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256, t0, "because"}
+		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256, t0, "0123456789abcdef", "because"}
 		b.PutDropped(p)
 		want.Dropped[p.Name] = p
 		b.PutSuccess(&Success{d.Key, t0, 7, OriginLocal, true})

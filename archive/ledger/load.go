@@ -174,7 +174,7 @@ func (s *State) addRecycled(k, v []byte) error {
 	if err != nil {
 		return err
 	}
-	s.Recycled[key] = &Recycled{d, secs(w.Since)}
+	s.Recycled[key] = &Recycled{d, secs(w.Since), w.Pending}
 	return nil
 }
 
@@ -188,7 +188,7 @@ func (s *State) addDropped(k, v []byte) error {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	name := catalog.Name(k[2:])
-	s.Dropped[name] = &Dropped{name, w.Size, nanos(w.ModTime), sum, secs(w.Since), w.Refused}
+	s.Dropped[name] = &Dropped{name, w.Size, nanos(w.ModTime), sum, secs(w.Since), w.Want, w.Refused}
 	return nil
 }
 

@@ -98,6 +98,8 @@ type Recycled struct {
 	Distfile
 	// Since is when it was moved to recycle.
 	Since time.Time
+	// Pending says that its published links are not known to be gone yet.
+	Pending bool
 }
 
 // A Dropped file was found in distfiles-local.
@@ -111,6 +113,9 @@ type Dropped struct {
 	// Since is when it was first seen in that state: its expiry counts from
 	// there.
 	Since time.Time
+	// Want is the wanted content it was compared with, as Failure.Want, or
+	// empty when no package wanted the name.
+	Want string
 	// Refused is why it was not taken, or empty.
 	Refused string
 }
