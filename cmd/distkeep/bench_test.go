@@ -113,29 +113,55 @@ func timed(b *testing.B, label string, status int, bin string, args ...string) {
 	b.ReportMetric(float64(ru.Maxrss)/1024, label+"-MiB")
 }
 
+func benchPackages(tb testing.TB) int {
+	s := os.Getenv("DISTKEEP_BENCH_PACKAGES")
+	if s == "" {
+		return 20000
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// mirror is the command line of the hourly job.
+func (w *world) mirror(dir string) []string {
+	port := w.srv.URL[strings.LastIndexByte(w.srv.URL, ':')+1:]
+	return []string{"mirror", "--archive", dir, "--repo", "gentoo:" + w.tree, "--allow-private", "--allow-port", port, "--host-jobs", "16"}
+}
+
+// BenchmarkNothingToDo runs the hourly job in this process, so that -cpuprofile
+// and -memprofile tell where the time goes.
+func BenchmarkNothingToDo(b *testing.B) {
+	w := newWorld(b, benchPackages(b))
+	dir := filepath.Join(b.TempDir(), "archive")
+	program := func(args ...string) {
+		var out, errs strings.Builder
+		if status := run(append([]string{"distkeep"}, args...), strings.NewReader(""), &out, &errs, time.Now); status != 0 {
+			b.Fatalf("%v: status %d\n%s%s", args, status, out.String(), errs.String())
+		}
+	}
+	program("init", "--archive", dir)
+	program(w.mirror(dir)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		program(w.mirror(dir)...)
+	}
+}
+
 // BenchmarkProgram measures whole runs of the program as a child process, with
 // wall time and peak memory: the first mirror from a loopback server, a pass
 // with nothing to do, and the scan alone. DISTKEEP_BENCH_PACKAGES sets the size
 // of the tree, 20000 packages with 60000 distfiles and 30000 ebuilds if unset.
 func BenchmarkProgram(b *testing.B) {
-	packages := 20000
-	if s := os.Getenv("DISTKEEP_BENCH_PACKAGES"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			b.Fatal(err)
-		}
-		packages = n
-	}
-	w := newWorld(b, packages)
+	w := newWorld(b, benchPackages(b))
 	bin := buildProgram(b)
-	port := w.srv.URL[strings.LastIndexByte(w.srv.URL, ':')+1:]
 	for b.Loop() {
 		dir := filepath.Join(b.TempDir(), "archive")
 		timed(b, "init", 0, bin, "init", "--archive", dir)
-		mirror := []string{"mirror", "--archive", dir, "--repo", "gentoo:" + w.tree, "--allow-private", "--allow-port", port, "--host-jobs", "16"}
-		timed(b, "first", 0, bin, mirror...)
-		timed(b, "noop", 0, bin, mirror...)
-		timed(b, "noop", 0, bin, mirror...)
+		timed(b, "first", 0, bin, w.mirror(dir)...)
+		timed(b, "noop", 0, bin, w.mirror(dir)...)
 		timed(b, "scan", 0, bin, "history", "--archive", dir, "--repo", "gentoo:"+w.tree)
 	}
 }
