@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -15,8 +16,8 @@ type Item struct {
 	// Part is the verified file in PartsDir. Release removes it.
 	Part string
 	// Have, when set, is a file of the archive that is known to hold the
-	// content and to be durable: a published path or one in recycle. Its
-	// inode is linked, and Part is not looked at.
+	// content: a published path or one in recycle. Its inode is linked, and
+	// Part is not looked at.
 	Have string
 
 	// ModTime is that of the stored file, set by Commit.
@@ -25,88 +26,125 @@ type Item struct {
 	Err error
 }
 
-// syncEach is the number of new files up to which each is synchronised by
-// itself. Above it the whole file system is, once for the data and once for
-// the links: on a server's ext4 an fsync costs 310 µs a file, a syncfs for a
-// thousand files 20 µs each; but a syncfs also waits for what others write.
-const syncEach = 16
+// source is the file whose inode is published.
+func (it *Item) source() string {
+	if it.Have != "" {
+		return it.Have
+	}
+	return it.Part
+}
 
-const tempPrefix = "link."
+// syncEach is the number of files up to which each is synchronised by itself,
+// and syncEachDir that of directories. Above it the whole file system is, once
+// for the data and once for the links: it costs as much as a few files do, but
+// also waits for what others write. BenchmarkCommit has the numbers.
+const (
+	syncEach    = 16
+	syncEachDir = 32
+)
 
 // Commit publishes items and makes them durable: first the bytes of all, then
 // their links, so that no reader ever sees, even after a power failure, a file
 // that is not whole. A path that holds another inode is replaced by rename.
+// Whatever a run that was killed has linked before is made durable, too.
 //
 // What is wrong with a single item is in its Err, and the others are published.
 // The error of Commit itself means that nothing may be recorded: the file
-// system is full or failing.
+// system is full or failing. Parts whose bytes may not have reached the disk
+// are then removed, because the kernel reports that once and afterwards takes
+// what it has in memory for good.
 func (s *Store) Commit(items []*Item) error {
-	var fresh []string
-	for _, it := range items {
-		if it.Have == "" {
-			fresh = append(fresh, it.Part)
-		}
-	}
-	if err := s.syncData(fresh); err != nil {
+	if err := s.syncData(items); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	Failpoint("commit.data-synced")
 	dirs := make(dirSet)
 	for _, it := range items {
+		if it.Err != nil {
+			continue
+		}
 		it.Err = s.publish(it, dirs)
 		if it.Err != nil && Broken(it.Err) {
 			return fmt.Errorf("commit %s: %w", it.Name, it.Err)
 		}
 	}
+	Failpoint("commit.linked")
 	if err := s.syncDirs(dirs); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	Failpoint("commit.dirs-synced")
 	return nil
 }
 
-func (s *Store) syncData(parts []string) error {
-	each := len(parts) <= syncEach || !s.sync.all()
-	for _, p := range parts {
-		f, err := os.Open(p)
-		if err != nil {
+// syncData makes the bytes of items durable.
+func (s *Store) syncData(items []*Item) error {
+	bySource := make(map[string][]*Item, len(items))
+	var sources []string
+	for _, it := range items {
+		it.Err = nil
+		src := it.source()
+		if bySource[src] == nil {
+			sources = append(sources, src)
+		}
+		bySource[src] = append(bySource[src], it)
+	}
+	each := len(sources) <= syncEach || !s.sync.whole
+	for _, src := range sources {
+		its := bySource[src]
+		err := prepare(src, its[0].Have == "", each)
+		if lost := (*unsyncedError)(nil); errors.As(err, &lost) || err != nil && Broken(err) {
 			return err
 		}
-		err = f.Chmod(0o444) // published files are never written to again
-		if each {
-			err = errors.Join(err, f.Sync())
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
+		for _, it := range its {
+			it.Err = err
 		}
 	}
 	if each {
 		return nil
 	}
-	return s.sync.filesystem()
-}
-
-// dirSet collects directories whose entries have changed.
-type dirSet map[string]struct{}
-
-func (s *Store) syncDirs(dirs dirSet) error {
-	if len(dirs) > 2*syncEach && s.sync.all() {
-		return s.sync.filesystem()
-	}
-	for d := range dirs {
-		if err := syncDir(d); err != nil {
-			return err
+	if err := s.sync.filesystem(); err != nil {
+		for _, it := range items {
+			if it.Have == "" {
+				err = errors.Join(err, removeFile(it.Part))
+			}
 		}
+		return err
 	}
 	return nil
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // emptied and removed since
-	} else if err != nil {
+// An unsyncedError means that the bytes of a file may not be on the disk.
+type unsyncedError struct{ error }
+
+func (e *unsyncedError) Unwrap() error { return e.error }
+
+// prepare makes the file src fit for publication.
+func prepare(src string, part, sync bool) error {
+	if !part && !sync {
+		return nil
+	}
+	f, err := openRegular(src)
+	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	defer f.Close()
+	if part {
+		// Published files are never written to again.
+		if err := f.Chmod(0o444); err != nil {
+			return err
+		}
+	}
+	if !sync {
+		return nil
+	}
+	err = syncFile(f)
+	if err != nil && part {
+		err = errors.Join(err, removeFile(src))
+	}
+	if err != nil {
+		return &unsyncedError{err}
+	}
+	return nil
 }
 
 // publish links one item to all its paths.
@@ -115,10 +153,31 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 	if err != nil {
 		return err
 	}
-	src := it.Have
-	if src == "" {
-		src = it.Part
+	err = s.linkAll(it, it.source(), paths, dirs)
+	if !errors.Is(err, syscall.EMLINK) {
+		return err
 	}
+	// The inode has as many links as the file system allows, 65,000 on ext4.
+	// All paths of the item go to another one.
+	sum := it.SHA256()
+	if spare := s.spare[sum]; spare != "" {
+		err = s.linkAll(it, spare, paths, dirs)
+		if !errors.Is(err, syscall.EMLINK) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	spare, err := s.duplicate(it.source(), sum)
+	if err != nil {
+		return err
+	}
+	if err = s.linkAll(it, spare, paths, dirs); err == nil {
+		s.spare[sum] = s.Path(paths[0])
+	}
+	return errors.Join(err, removeFile(spare))
+}
+
+// linkAll makes paths links to src.
+func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error {
 	fi, err := os.Lstat(src)
 	if err != nil {
 		return err
@@ -126,12 +185,13 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 	if !fi.Mode().IsRegular() || fi.Size() != it.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", src, it.Size)
 	}
-	it.ModTime = fi.ModTime()
 	for _, rel := range paths {
 		if err := s.link(src, fi, rel, dirs); err != nil {
 			return err
 		}
+		Failpoint("commit.path-linked")
 	}
+	it.ModTime = fi.ModTime()
 	return nil
 }
 
@@ -139,19 +199,27 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 // with another inode is replaced in one step.
 func (s *Store) link(src string, fi fs.FileInfo, rel string, dirs dirSet) error {
 	dst := s.Path(rel)
-	err := os.Link(src, dst)
+	err := linkFile(src, dst)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = s.mkdir(filepath.Dir(dst), dirs); err == nil {
-			err = os.Link(src, dst)
+			err = linkFile(src, dst)
 		}
 	}
 	switch {
-	case err == nil:
-		dirs[filepath.Dir(dst)] = struct{}{}
-		return nil
-	case !errors.Is(err, fs.ErrExist):
+	case errors.Is(err, fs.ErrExist):
+		err = s.replace(src, fi, dst)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
+	}
+	if err != nil {
 		return err
 	}
+	dirs.add(dst, s.published)
+	return nil
+}
+
+// replace puts a link to src at dst, where something is already.
+func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 	old, err := os.Lstat(dst)
 	if err != nil {
 		return err
@@ -162,30 +230,31 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, dirs dirSet) error 
 	if old.IsDir() {
 		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
 	}
-	s.tmp++
-	tmp := filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.tmp))
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	tmp := s.temp()
+	if err := removeFile(tmp); err != nil {
 		return err
 	}
-	if err := os.Link(src, tmp); err != nil {
+	if err := linkFile(src, tmp); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, dst); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	Failpoint("commit.replacing")
+	if err := renameFile(tmp, dst); err != nil {
+		return errors.Join(err, removeFile(tmp))
 	}
-	dirs[filepath.Dir(dst)] = struct{}{}
 	return nil
 }
 
-// mkdir makes dir and its missing parents and notes which directories changed.
+// mkdir makes the directory dir of the published tree with its missing parents
+// and notes which directories changed.
 func (s *Store) mkdir(dir string, dirs dirSet) error {
-	err := os.Mkdir(dir, 0o755)
+	err := makeDir(dir)
 	switch {
 	case err == nil:
-		dirs[filepath.Dir(dir)] = struct{}{}
+		dirs.add(dir, s.published)
+		Failpoint("commit.directory-made")
 		return nil
 	case errors.Is(err, fs.ErrExist):
-		if fi, serr := os.Stat(dir); serr == nil && !fi.IsDir() {
+		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
 			return fmt.Errorf("%w: %s is not a directory", ErrPath, dir)
 		}
 		return nil
@@ -196,49 +265,4 @@ func (s *Store) mkdir(dir string, dirs dirSet) error {
 		return s.mkdir(dir, dirs)
 	}
 	return err
-}
-
-// Release removes the parts of items that were published and recorded.
-func (s *Store) Release(items []*Item) error {
-	var errs []error
-	for _, it := range items {
-		if it.Part == "" || it.Err != nil {
-			continue
-		}
-		if err := os.Remove(it.Part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// partAge is how long an abandoned .part is kept for a transfer to continue.
-const partAge = 14 * 24 * time.Hour
-
-// SweepParts removes temporary links of interrupted commits, and parts that
-// nobody has continued for 14 days. It returns the paths of the parts with more
-// than one link: a crash came between their publication and its record, so
-// they are whole, and their bytes must not be written to. It must not run
-// beside transfers.
-func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
-	entries, err := os.ReadDir(s.PartsDir())
-	if err != nil {
-		return nil, fmt.Errorf("sweep parts: %w", err)
-	}
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil || fi.IsDir() {
-			continue
-		}
-		path := filepath.Join(s.PartsDir(), e.Name())
-		switch {
-		case isTemp(e.Name()), now.Sub(fi.ModTime()) > partAge:
-			if err := os.Remove(path); err != nil {
-				return nil, fmt.Errorf("sweep parts: %w", err)
-			}
-		case links(fi) > 1:
-			whole = append(whole, path)
-		}
-	}
-	return whole, nil
 }

@@ -9,8 +9,6 @@ import (
 	"os"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"distkeep/catalog/digest"
 )
 
@@ -23,24 +21,89 @@ func Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Se
 // Import copies the file at src, which may be on any file system and change at
 // any time, to the new file part and computes the digests of what was copied.
 // It is not a hard link because whoever owns src could write to it later. On an
-// error no part is left.
+// error no part is left. The error is Broken only if the archive is: a bad disk
+// below src is its owner's.
 func Import(ctx context.Context, src, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(part); err != nil {
 		return nil, nil, err
 	}
 	dst, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, nil, err
 	}
-	sums, fi, err := read(ctx, src, dst, algs)
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return nil, nil, errors.Join(err, os.Remove(part))
+	w := &noted{w: dst}
+	sums, fi, err := read(ctx, src, w, algs)
+	if err != nil && w.err == nil && Broken(err) {
+		err = errors.New(err.Error()) // on purpose not wrapped
 	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return nil, nil, errors.Join(err, removeFile(part))
+	}
+	Trace("write-part", part)
+	Failpoint("import.written")
 	return sums, fi, nil
 }
 
-func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+// A noted writer remembers its error, so that it can be told from a reader's.
+type noted struct {
+	w   io.Writer
+	err error
+}
+
+func (n *noted) Write(p []byte) (int, error) {
+	k, err := n.w.Write(p)
+	if err != nil {
+		n.err = err
+	}
+	return k, err
+}
+
+// duplicate makes a durable file in PartsDir with the content of src, which has
+// the SHA-256 sum.
+func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error) {
+	path = s.temp()
+	if err := removeFile(path); err != nil {
+		return "", err
+	}
+	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if err != nil {
+		return "", err
+	}
+	sums, _, err := read(context.Background(), src, dst, nil)
+	if err == nil && sums.Get(digest.SHA256) != sum {
+		err = fmt.Errorf("%s: content has SHA256 %s instead of %s", src, sums.Get(digest.SHA256).Hex(), sum.Hex())
+	}
+	if err == nil {
+		Trace("write-part", path)
+		err = errors.Join(dst.Chmod(0o444), syncFile(dst))
+	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return "", errors.Join(err, removeFile(path))
+	}
+	return path, nil
+}
+
+// openRegular opens a file for reading unless it is something else, such as a
+// FIFO that would keep us waiting.
+func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	} else if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,16 +112,13 @@ func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algo
 	if err != nil {
 		return nil, nil, err
 	}
-	if !before.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: not a regular file", path)
-	}
 	h := digest.NewHasher(algs...)
 	var w io.Writer = h
 	if copyTo != nil {
 		w = io.MultiWriter(copyTo, h)
 	}
 	buf := make([]byte, 128<<10)
-	for {
+	for h.Size() <= before.Size() { // a file that grows without end ends here
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
@@ -82,8 +142,4 @@ func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algo
 		return nil, nil, fmt.Errorf("%s: changed while it was read", path)
 	}
 	return h.Sum(), after, nil
-}
-
-func isNotEmpty(err error) bool {
-	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)
 }

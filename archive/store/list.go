@@ -43,7 +43,7 @@ type Listing struct {
 }
 
 // List reads the directories that the layouts use: the top of the published
-// tree, and the hash directories of every layout in confs. Hidden files are
+// tree, and the hash directories of every one of layouts. Hidden files are
 // left out: they are the operator's.
 func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
 	l := &Listing{s: s, files: make(map[string]File)}
@@ -61,7 +61,9 @@ func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, e
 // read lists the directory rel, and below it those that a layout may use.
 func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layouts []layout.Layout) error {
 	entries, err := readDir(l.s.Path(rel))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) && rel != "" {
+		return nil // removed since its parent was read
+	} else if err != nil {
 		return err
 	}
 	const chunk = 2048 // enough work for one goroutine
@@ -140,9 +142,9 @@ func inHashDir(dir string, layouts []layout.Layout) bool {
 	return false
 }
 
-// Get returns what is at rel. Paths that the listing did not come by, below
-// by_cipher or in the sub-directories of openbsd names, are looked up once and
-// remembered.
+// Get returns what is at rel. Paths that the listing did not come by, which are
+// those below by_cipher, in the sub-directories of openbsd names, and of hidden
+// files, are looked up once and remembered.
 func (l *Listing) Get(rel string) (File, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,7 +153,7 @@ func (l *Listing) Get(rel string) (File, bool) {
 		return f, f.Size >= 0
 	}
 	f.Size = -1
-	if strings.Contains(rel, "/") {
+	if strings.Contains(rel, "/") || strings.HasPrefix(rel, ".") {
 		if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
 			f = fileOf(fi)
 		}

@@ -22,8 +22,12 @@ const maxHolder = 512
 // the directory, and returns the function that lets it go. what says what the
 // holder does, for the message that a second run prints. The lock file stays:
 // removing it would let two runs lock two files of one name.
+//
+// It is flock(2): it holds between processes of one host on any local file
+// system, and between hosts over NFS when Linux passes it on (not with the
+// mount options nolock or local_lock). A lock ends with its process.
 func Lock(state, what string, now time.Time) (unlock func() error, err error) {
-	if err := os.MkdirAll(state, 0o755); err != nil {
+	if err := makeDirs(filepath.Clean(state)); err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := filepath.Join(state, "lock")
@@ -43,9 +47,11 @@ func Lock(state, what string, now time.Time) (unlock func() error, err error) {
 	if err != nil {
 		host = "unknown host"
 	}
+	// On a full disk nobody can be told who holds the lock, but it is held.
 	text := fmt.Sprintf("%s, pid %d on %s, since %s\n", what, os.Getpid(), host, now.UTC().Format(time.RFC3339))
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), l.Unlock())
+	werr := os.WriteFile(path, []byte(text), 0o644)
+	if werr != nil && !Broken(werr) {
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", werr), l.Unlock())
 	}
 	return func() error {
 		return errors.Join(os.Truncate(path, 0), l.Unlock())

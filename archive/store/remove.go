@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Recycle makes the contents safe in recycle: afterwards each has a durable
@@ -25,51 +28,78 @@ func (s *Store) Recycle(cs []*Content) (missing []*Content, err error) {
 	if err := s.syncDirs(dirs); err != nil {
 		return nil, fmt.Errorf("recycle: %w", err)
 	}
+	Failpoint("recycle.synced")
 	return missing, nil
 }
 
 func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
-	paths, err := s.Paths(c)
-	if errors.Is(err, ErrPath) {
-		paths = CipherPaths(c)
-	} else if err != nil {
+	paths, err := s.available(c)
+	if err != nil {
 		return false, err
 	}
-	dst := s.RecyclePath(c)
 	for _, rel := range paths {
 		src := s.Path(rel)
 		fi, err := os.Lstat(src)
 		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size {
 			continue
 		}
-		if err := os.Mkdir(filepath.Dir(dst), 0o755); err == nil {
-			dirs[s.RecycleDir()] = struct{}{}
-		} else if !errors.Is(err, fs.ErrExist) {
-			return false, err
+		err = s.linkRecycled(src, fi, c, dirs)
+		if errors.Is(err, syscall.EMLINK) {
+			// Another inode for this name, published and recycled, so
+			// that Unpublish knows it again.
+			it := &Item{Content: *c, Have: src}
+			if err = s.publish(it, dirs); err == nil {
+				if fi, err = os.Lstat(src); err == nil {
+					err = s.linkRecycled(src, fi, c, dirs)
+				}
+			}
 		}
-		if err := os.Link(src, dst); err != nil && !errors.Is(err, fs.ErrExist) {
-			return false, err
-		}
-		dirs[filepath.Dir(dst)] = struct{}{}
-		return true, nil
+		return err == nil, err
 	}
 	return false, nil
+}
+
+// linkRecycled links src to its place in recycle. What is there already is the
+// same content, but has to be the inode that Unpublish is to remove.
+func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *Content, dirs dirSet) error {
+	dst := s.RecyclePath(c)
+	if err := makeDir(filepath.Dir(dst)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	err := linkFile(src, dst)
+	if errors.Is(err, fs.ErrExist) {
+		err = s.replace(src, fi, dst)
+	}
+	if err != nil {
+		return err
+	}
+	dirs.add(dst, s.work)
+	Failpoint("recycle.linked")
+	return nil
+}
+
+// available returns the paths of c, or those below by_cipher alone when its
+// name has none.
+func (s *Store) available(c *Content) ([]string, error) {
+	paths, err := s.Paths(c)
+	if errors.Is(err, ErrPath) {
+		return CipherPaths(c), nil
+	}
+	return paths, err
 }
 
 // Unpublish removes the published paths of c, except those for which keep is
 // true because another content or name still needs them. Only links to the
 // inode that is in recycle are removed: a file that somebody put in its place
 // stays. Directories of by_cipher and of hashed layouts that become empty go
-// with it.
+// with it. SyncRemoved makes it durable.
 func (s *Store) Unpublish(c *Content, keep func(rel string) bool) error {
 	safe, err := os.Lstat(s.RecyclePath(c))
 	if err != nil {
 		return fmt.Errorf("unpublish %s: %w", c.Name, err)
 	}
-	paths, err := s.Paths(c)
-	if errors.Is(err, ErrPath) {
-		paths = CipherPaths(c)
-	} else if err != nil {
+	paths, err := s.available(c)
+	if err != nil {
 		return fmt.Errorf("unpublish %s: %w", c.Name, err)
 	}
 	// Names first: by_cipher is what a later run finds the content by if
@@ -89,7 +119,7 @@ func (s *Store) Unpublish(c *Content, keep func(rel string) bool) error {
 func (s *Store) unlink(rel string, same fs.FileInfo) error {
 	path := s.Path(rel)
 	fi, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	} else if err != nil {
 		return err
@@ -97,31 +127,36 @@ func (s *Store) unlink(rel string, same fs.FileInfo) error {
 	if !os.SameFile(fi, same) {
 		return nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := removeFile(path); err != nil {
 		return err
 	}
+	Failpoint("unpublish.removed")
 	s.prune(filepath.Dir(path))
 	return nil
 }
 
-// prune removes dir and its parents up to the published tree as long as they
-// are empty.
+// prune removes dir, from which something was removed, and its parents up to
+// the published tree as long as they are empty.
 func (s *Store) prune(dir string) {
-	for dir != s.published && os.Remove(dir) == nil {
+	for dir != s.published && removeDir(dir) == nil {
+		delete(s.removed, dir)
+		Failpoint("unpublish.pruned")
 		dir = filepath.Dir(dir)
 	}
+	s.removed[dir] = struct{}{}
 }
 
 // Unlink removes one published path, such as one of a layout that is no longer
 // in use, provided that other, a path of the same published tree, is another
-// link to the same inode.
+// link to the same inode. SyncRemoved makes it durable.
 func (s *Store) Unlink(rel, other string) error {
 	same, err := os.Lstat(s.Path(other))
 	if err != nil {
 		return fmt.Errorf("unlink %s: %w", rel, err)
 	}
-	if rel == other {
-		return fmt.Errorf("unlink %s: it is the only link", rel)
+	// One link is one path, however it is spelled.
+	if rel == other || links(same) < 2 {
+		return fmt.Errorf("unlink %s: %s is its only link", rel, other)
 	}
 	if err := s.unlink(rel, same); err != nil {
 		return fmt.Errorf("unlink %s: %w", rel, err)
@@ -129,31 +164,76 @@ func (s *Store) Unlink(rel, other string) error {
 	return nil
 }
 
-// Purge removes a content from recycle for good.
+// Purge removes a content from recycle for good. SyncRemoved makes it durable.
 func (s *Store) Purge(c *Content) error {
 	path := s.RecyclePath(c)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(path); err != nil {
 		return fmt.Errorf("purge %s: %w", c.Name, err)
 	}
-	// The directory is shared by all names of the content.
-	if err := os.Remove(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotEmpty(err) {
+	Failpoint("purge.removed")
+	dir := filepath.Dir(path)
+	switch err := removeDir(dir); {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		delete(s.removed, dir)
+		s.removed[s.RecycleDir()] = struct{}{}
+	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
+		// The directory is shared by all names of the content.
+		s.removed[dir] = struct{}{}
+	default:
 		return fmt.Errorf("purge %s: %w", c.Name, err)
 	}
 	return nil
 }
 
 // Quarantine moves what stands at the by_cipher paths of c out of the published
-// tree, because it is not what those paths promise.
+// tree, because it is not what those paths promise. A content that was there
+// before it under the same digest is replaced. SyncRemoved makes it durable.
 func (s *Store) Quarantine(c *Content) error {
 	for i, rel := range CipherPaths(c) {
 		to := filepath.Join(s.QuarantineDir(), fmt.Sprintf("changed.%s.%d", c.SHA256().Hex(), i))
-		err := os.Rename(s.Path(rel), to)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
+		if err := s.quarantine(s.Path(rel), to); err != nil {
 			return fmt.Errorf("quarantine %s: %w", c.Name, err)
 		}
-		s.prune(filepath.Dir(s.Path(rel)))
 	}
+	return nil
+}
+
+func (s *Store) quarantine(path, to string) error {
+	fi, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if fi.IsDir() {
+		return fmt.Errorf("%w: %s is a directory", ErrPath, path)
+	}
+	move := func() error { return renameFile(path, to) }
+	if old, err := os.Lstat(to); err == nil && os.SameFile(old, fi) {
+		// rename(2) does nothing when both are links to one inode.
+		move = func() error { return removeFile(path) }
+	}
+	if err := move(); err != nil {
+		return err
+	}
+	Failpoint("quarantine.moved")
+	s.prune(filepath.Dir(path))
+	return nil
+}
+
+// SyncRemoved makes durable what Unpublish, Unlink, Purge and Quarantine have
+// removed since its last call. Whoever records that something is gone calls it
+// before: after a power failure the file would be back, known to nobody.
+func (s *Store) SyncRemoved() error {
+	for dir := range s.removed {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			delete(s.removed, dir) // somebody else has removed it as well
+		}
+	}
+	if err := s.syncDirs(s.removed); err != nil {
+		return fmt.Errorf("sync removals: %w", err)
+	}
+	clear(s.removed)
+	Failpoint("removed.synced")
 	return nil
 }

@@ -7,14 +7,11 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +33,10 @@ type Store struct {
 	work      string // parent of parts, recycle and quarantine: on the file system of published
 	layouts   layout.Conf
 	sync      syncer
-	tmp       int // numbers temporary links
+	temps     int // numbers temporary links
+
+	removed dirSet                   // directories that SyncRemoved has to look after
+	spare   map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
 }
 
 // Open opens the store whose published half is the directory distfiles and
@@ -45,47 +45,48 @@ type Store struct {
 // "<distfiles>.work" beside the published half, so that files can be linked
 // into it; if that is on another file system as well, Open fails.
 func Open(distfiles, state string, layouts layout.Conf) (*Store, error) {
-	s := &Store{published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts}
-	for _, d := range []string{s.published, s.state, s.ReportDir()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("open archive: %w", err)
-		}
+	s := &Store{
+		published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts,
+		removed: make(dirSet), spare: make(map[digest.Digest]string),
 	}
-	dev, err := device(s.published)
-	if err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
-	}
-	s.work = s.state
-	if other, err := device(s.state); err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
-	} else if other != dev {
-		s.work = s.published + ".work"
-	}
-	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("open archive: %w", err)
-		}
-	}
-	if other, err := device(s.PartsDir()); err != nil {
-		return nil, fmt.Errorf("open archive: %w", err)
-	} else if other != dev {
-		return nil, fmt.Errorf("open archive: %s and %s are on different file systems, so that files cannot be hard-linked between them: make %s a directory below the mount point, not the mount point itself", s.PartsDir(), s.published, s.published)
-	}
-	if err := unix.Access(s.published, unix.W_OK); err != nil {
-		return nil, fmt.Errorf("open archive: %w", &fs.PathError{Op: "write", Path: s.published, Err: err})
-	}
-	if s.sync, err = newSyncer(s.published); err != nil {
+	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
 	return s, nil
 }
 
-func device(dir string) (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return 0, &fs.PathError{Op: "stat", Path: dir, Err: err}
+func (s *Store) open() error {
+	for _, d := range []string{s.published, s.state, s.ReportDir()} {
+		if err := makeDirs(d); err != nil {
+			return err
+		}
 	}
-	return uint64(st.Dev), nil
+	here, err := mountOf(s.published)
+	if err != nil {
+		return err
+	}
+	other, err := mountOf(s.state)
+	if err != nil {
+		return err
+	}
+	if s.work = s.state; other != here {
+		s.work = s.published + ".work"
+	}
+	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
+		if err := makeDirs(d); err != nil {
+			return err
+		}
+		if other, err := mountOf(d); err != nil {
+			return err
+		} else if other != here {
+			return fmt.Errorf("%s and %s are on different file systems, so that files cannot be hard-linked between them: make %s a directory below the mount point, not the mount point itself", d, s.published, s.published)
+		}
+	}
+	if err := unix.Access(s.published, unix.W_OK); err != nil {
+		return &fs.PathError{Op: "write", Path: s.published, Err: err}
+	}
+	s.sync, err = newSyncer(s.published)
+	return err
 }
 
 // Close lets go of the store's resources.
@@ -164,25 +165,6 @@ func CipherPaths(c *Content) []string {
 	return paths
 }
 
-// Want returns 16 hexadecimal digits that tell the content wanted under name
-// apart from every other content that was or will be wanted under it.
-func Want(name catalog.Name, size int64, sums digest.Set) string {
-	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", name, size, sums.Strongest()))
-	return hex.EncodeToString(h[:8])
-}
-
-// PartPath returns the path of the .part file of a wanted content. The name
-// holds want, so that the bytes of one content are never continued with those
-// of another.
-func (s *Store) PartPath(name catalog.Name, want string) string {
-	suffix := "." + want + ".part"
-	base := name.Base()
-	if room := 255 - len(suffix); len(base) > room {
-		base = base[:room]
-	}
-	return filepath.Join(s.PartsDir(), base+suffix)
-}
-
 // RecyclePath returns the path of a content in recycle.
 func (s *Store) RecyclePath(c *Content) string {
 	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
@@ -205,13 +187,7 @@ func (s *Store) Room(need, keep int64) error {
 // Broken reports whether err says that the file system itself fails: it is
 // full, read-only or damaged. Going on with other files is then of no use.
 func Broken(err error) bool {
-	for _, e := range []error{ErrFull, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	is := func(e error) bool { return errors.Is(err, e) }
+	return is(ErrFull) || is(syscall.ENOSPC) || is(syscall.EDQUOT) || is(syscall.EROFS) ||
+		is(syscall.EIO) || is(syscall.ESTALE) || slices.ContainsFunc(damaged, is)
 }
-
-// isTemp reports whether a file of PartsDir is a temporary link of a commit.
-func isTemp(name string) bool { return strings.HasPrefix(name, tempPrefix) }

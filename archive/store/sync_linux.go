@@ -1,30 +1,99 @@
 package store
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // A syncer makes the whole file system of the published tree durable.
-type syncer struct{ dir *os.File }
+type syncer struct {
+	// whole says that filesystem does what it promises here. Otherwise every
+	// file and directory has to be synchronised by itself.
+	whole bool
+	dir   *os.File
+}
+
+// syncable are the file systems whose syncfs is known to write data and
+// metadata to the disk and to report errors. Others, FUSE among them, may tell
+// nobody behind them; overlayfs keeps the errors of its upper layer to itself.
+var syncable = []int64{
+	unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC,
+	unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC,
+	0xca451a4e, // bcachefs
+	0x2fc12fc1, // ZFS
+}
 
 func newSyncer(dir string) (syncer, error) {
 	f, err := os.Open(dir)
-	return syncer{f}, err
+	if err != nil {
+		return syncer{}, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		f.Close()
+		return syncer{}, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return syncer{syncfsReports() && slices.Contains(syncable, int64(st.Type)), f}, nil
 }
 
-// all reports whether filesystem works on this system.
-func (syncer) all() bool { return true }
+// syncfsReports reports whether syncfs returns the errors of writing, as it
+// does since Linux 5.8.
+func syncfsReports() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); n != 2 {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
+}
 
 // filesystem returns when everything written to the file system before the
-// call is durable. Since Linux 5.8 it reports write errors as fsync does.
+// call is durable. An error of writing since newSyncer, whosever data it was,
+// is returned once.
 func (s syncer) filesystem() error {
+	Trace("syncfs-begin")
 	if err := unix.Syncfs(int(s.dir.Fd())); err != nil {
 		return &fs.PathError{Op: "syncfs", Path: s.dir.Name(), Err: err}
 	}
+	Trace("syncfs")
 	return nil
 }
 
 func (s syncer) close() error { return s.dir.Close() }
+
+// damaged are the errors of a file system that has found itself inconsistent.
+var damaged = []error{syscall.EUCLEAN, syscall.EBADMSG}
+
+// A mount is where files can be hard-linked to each other.
+type mount struct{ dev, id uint64 }
+
+// mountOf returns the mount that dir is on. A bind mount of the same file
+// system is another one: link(2) does not cross it.
+func mountOf(dir string) (mount, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return mount{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	m := mount{dev: uint64(st.Dev)}
+	var stx unix.Statx_t
+	// Kernels before 5.8 do not know the mount; the device has to do.
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &stx); err == nil && stx.Mask&unix.STATX_MNT_ID != 0 {
+		m.id = stx.Mnt_id
+	}
+	return m, nil
+}
+
+// freeBytes is what an unprivileged process may still write.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	return int64(st.Bavail) * int64(st.Frsize), err
+}
