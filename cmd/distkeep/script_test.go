@@ -2,12 +2,15 @@ package main
 
 import (
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,7 @@ func testClock() func() time.Time {
 
 // TestScript runs the program as its users do. Each script has a directory www
 // that $WWW serves and that counts what is asked for (see requests), and the
-// commands pkg, requests and at.
+// commands pkg, requests, exits, at, age and samefile.
 func TestScript(t *testing.T) {
 	t.Parallel()
 	dir := "../../testdata/script"
@@ -58,6 +61,7 @@ func TestScript(t *testing.T) {
 			"at":       cmdAt,
 			"samefile": cmdSameFile,
 			"age":      cmdAge,
+			"exits":    cmdExits,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
@@ -87,6 +91,25 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("DISTKEEP_ALLOW_PRIVATE", "true")
 	e.Setenv("DISTKEEP_ALLOW_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
 	return nil
+}
+
+// exits STATUS PROGRAM [ARGS...] runs a program as exec does and checks its exit
+// status.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM [ARGS...]")
+	}
+	status := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit := (*exec.ExitError)(nil)
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		status = exit.ExitCode()
+	}
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("exit status is %d, want %s", status, args[0])
+	}
 }
 
 // at TIME sets the clock of the program.
