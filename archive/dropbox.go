@@ -87,7 +87,7 @@ func listDrops(dir string, warn func(format string, args ...any)) (map[catalog.N
 // readDrop plans to read a drop-box file that may be the wanted content. It
 // reports whether it did: until the file is read nothing else is tried for w.
 func (b *planner) readDrop(f *dropFile, w *want) bool {
-	if r := f.seen(b.index); r != nil && r.Want == w.key && r.Refused != "" {
+	if r := f.seen(b.index); r != nil && r.Want == w.key() && r.Refused != "" {
 		return false
 	}
 	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
@@ -116,7 +116,7 @@ func (b *planner) dropped() {
 		w := wants[f.name]
 		key := ""
 		if w != nil && w.Digests.Verifiable() {
-			key = w.key
+			key = w.key()
 		}
 		switch r := f.seen(b.index); {
 		case r != nil && r.Want == key && r.Refused != "":
@@ -140,7 +140,7 @@ func (b *planner) dropped() {
 
 func (b *planner) failDrop(f *dropFile, w *want, reason string) {
 	if w == nil {
-		w = &want{Distfile: &catalog.Distfile{Name: f.name}, key: noWant}
+		w = &want{Distfile: &catalog.Distfile{Name: f.name}, id: noWant}
 	}
 	b.fail(w.keyOf("local"), w, fetch.ClassLocal, reason)
 }

@@ -308,7 +308,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 		w := t.wants[0]
 		reqs[i] = &fetch.Request{
 			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs,
-			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key),
+			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
 		bytes += max(w.Size, 0)

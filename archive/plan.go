@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -30,15 +31,24 @@ type want struct {
 	// named: it has the published name; otherwise an earlier owner has, and
 	// this content is kept by digest only.
 	named bool
-	key   string // store.Want
+	id    string // see key
+}
+
+// key is store.Want of the content, computed when first asked for: most wants
+// of most runs are never asked. One goroutine uses a want until it was.
+func (w *want) key() string {
+	if w.id == "" {
+		w.id = store.Want(w.Name, w.Size, w.Digests)
+	}
+	return w.id
 }
 
 // keyOf is the key of a failure that may stand beside that of the transfer.
 func (w *want) keyOf(kind string) ledger.FailureKey {
-	return ledger.FailureKey{Name: w.Name, Want: (kind + w.key)[:len(w.key)]}
+	return ledger.FailureKey{Name: w.Name, Want: (kind + w.key())[:len(w.key())]}
 }
 
-func (w *want) failureKey() ledger.FailureKey { return ledger.FailureKey{Name: w.Name, Want: w.key} }
+func (w *want) failureKey() ledger.FailureKey { return ledger.FailureKey{Name: w.Name, Want: w.key()} }
 
 func (w *want) owner() string {
 	if len(w.Owners) == 0 {
@@ -144,7 +154,7 @@ func makePlan(v *view) *plan {
 }
 
 func newWant(d *catalog.Distfile, named bool) *want {
-	return &want{Distfile: d, named: named, key: store.Want(d.Name, d.Size, d.Digests)}
+	return &want{Distfile: d, named: named}
 }
 
 type planner struct {
@@ -282,7 +292,7 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 func (b *planner) readOnce(r *reading) bool {
 	key := r.path
 	if r.want != nil {
-		key += "\x00" + r.want.key
+		key += "\x00" + r.want.key()
 	}
 	if b.read[key] {
 		return false
@@ -310,9 +320,11 @@ func (b *planner) algorithms(w *want) []digest.Algorithm {
 // onDisk looks for a file that may be the wanted content where the archive
 // would have it: under its name, or as the part of an interrupted commit.
 func (b *planner) onDisk(w *want) bool {
-	part := b.store.PartPath(w.Name, w.key)
-	if b.whole[part] && b.readOnce(&reading{path: part, part: true, name: w.Name, size: w.Size, want: w}) {
-		return true
+	if len(b.whole) > 0 {
+		part := b.store.PartPath(w.Name, w.key())
+		if b.whole[part] && b.readOnce(&reading{path: part, part: true, name: w.Name, size: w.Size, want: w}) {
+			return true
+		}
 	}
 	if !w.named {
 		return false
@@ -352,11 +364,18 @@ func (b *planner) elsewhere(w *want) bool {
 			}
 		}
 	}
-	if r := b.index.recycledFor(w.Distfile); r != nil {
+	if r := b.index.recycledFor(w.Distfile); r != nil && b.restorable(r) {
 		b.links = append(b.links, &linking{want: w, back: r})
 		return true
 	}
 	return false
+}
+
+// restorable reports whether recycle still has the verified file of r.
+func (v *view) restorable(r *ledger.Recycled) bool {
+	c := content(&r.Distfile)
+	fi, err := os.Lstat(v.store.RecyclePath(&c))
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == r.Size && fi.ModTime().Equal(r.ModTime)
 }
 
 func (b *planner) fetch(w *want) {

@@ -120,7 +120,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	rec := &ledger.Dropped{Name: r.name, Size: r.drop.size, ModTime: r.drop.modTime, Since: m.now}
 	key := noWant
 	if r.want != nil {
-		rec.Want, key = r.want.key, r.want.key
+		rec.Want, key = r.want.key(), r.want.key()
 	}
 	part := m.store.PartPath(r.name, "local."+key)
 	if err := m.store.Room(r.size, m.o.MinFree); err != nil {
@@ -153,7 +153,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 		Origin: ledger.OriginLocal, Added: m.now, Verified: m.now,
 	}
 	if r.want != nil {
-		a.entry.Owner, a.entry.Kind = r.want.owner(), r.want.Kind
+		a.entry.Named, a.entry.Owner, a.entry.Kind = r.want.named, r.want.owner(), r.want.Kind
 	}
 	if m.view.index.Distfiles[a.entry.Key] != nil {
 		a.total = nil // the archive had it

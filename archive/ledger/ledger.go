@@ -44,9 +44,10 @@ type Options struct {
 // A Ledger is an open ledger. Its methods may be called from one goroutine at
 // a time.
 type Ledger struct {
-	dir  string
-	db   *badger.DB
-	lock *flock.Flock
+	dir    string
+	sealed map[string]string
+	db     *badger.DB
+	lock   *flock.Flock
 }
 
 // badgerOptions are tuned for a process that lives for minutes and keeps some
@@ -89,7 +90,8 @@ func Open(dir string, o Options) (*Ledger, error) {
 	} else if !ok {
 		return nil, fmt.Errorf("open ledger %s: %w", dir, ErrLocked)
 	}
-	if err := checkSeal(dir); err != nil {
+	sealed, err := checkSeal(dir)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
 	}
 	db, err := openBadger(badgerOptions(dir, o))
@@ -97,7 +99,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		lock.Unlock()
 		return nil, fmt.Errorf("open ledger %s: %w: %w", dir, cause(err), err)
 	}
-	l := &Ledger{dir, db, lock}
+	l := &Ledger{dir, sealed, db, lock}
 	if err := l.checkSchema(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -130,7 +132,7 @@ func cause(err error) error {
 func (l *Ledger) Close() error {
 	err := l.db.Close()
 	if err == nil {
-		err = writeSeal(l.dir)
+		err = writeSeal(l.dir, l.sealed)
 	}
 	return errors.Join(err, l.lock.Unlock())
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,63 +25,77 @@ const sealName = "SEAL"
 // maxSeal bounds the reading of the list: some 100 bytes a table.
 const maxSeal = 1 << 20
 
-func writeSeal(dir string) error {
+//
+// known has the sums of the tables that were there when the ledger was opened.
+func writeSeal(dir string, known map[string]string) error {
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	for _, t := range tables {
-		sum, err := sumFile(t)
-		if err != nil {
-			return err
+		name := filepath.Base(t)
+		sum := known[name]
+		if sum == "" {
+			if sum, err = sumFile(t); err != nil {
+				return err
+			}
 		}
-		fmt.Fprintf(&b, "%s %s\n", sum, filepath.Base(t))
+		fmt.Fprintf(&b, "%s %s\n", sum, name)
 	}
 	return renameio.WriteFile(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
 
 // checkSeal returns an error that wraps ErrDamaged when a table is not what it
-// was when the ledger was last closed. A table that is gone is badger's to
-// judge: after a crash it may have been merged into another.
-func checkSeal(dir string) error {
+// was when the ledger was last closed, and the sums of those that are. A table
+// that is gone is badger's to judge: after a crash it may have been merged into
+// another.
+func checkSeal(dir string) (map[string]string, error) {
 	path := filepath.Join(dir, sealName)
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // new, or never closed
+		return nil, nil // new, or never closed
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	if st.Size() > maxSeal {
-		return fmt.Errorf("%s: %w: file too large", path, ErrDamaged)
+		return nil, fmt.Errorf("%s: %w: file too large", path, ErrDamaged)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	known := make(map[string]string)
 	sc := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; sc.Scan(); n++ {
 		want, name, ok := strings.Cut(sc.Text(), " ")
 		if !ok || name != filepath.Base(name) || len(want) != 2*sha256.Size {
-			return fmt.Errorf("%s:%d: %w: unreadable line", path, n, ErrDamaged)
+			return nil, fmt.Errorf("%s:%d: %w: unreadable line", path, n, ErrDamaged)
 		}
 		table := filepath.Join(dir, name)
 		got, err := sumFile(table)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			return err
+			return nil, err
 		case got != want:
-			return fmt.Errorf("%s: %w: content changed since the ledger was closed", table, ErrDamaged)
+			return nil, fmt.Errorf("%s: %w: content changed since the ledger was closed", table, ErrDamaged)
+		default:
+			known[name] = want
 		}
 	}
-	return sc.Err()
+	return known, sc.Err()
 }
 
 func sumFile(path string) (string, error) {
-	b, err := os.ReadFile(path) // at most a few MiB: badger's tables are bounded
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(b)), nil
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
