@@ -39,6 +39,10 @@ func (m *mirror) add(adds []*addition) error {
 		if a.have == "" {
 			a.have = m.holding(&a.entry)
 		}
+		if a.back == nil {
+			// Whatever brought it back: it is not in recycle any more.
+			a.back = m.view.index.Recycled[a.entry.Key]
+		}
 		items[i] = &store.Item{Content: content(&a.entry), Part: a.part, Have: a.have}
 	}
 	if err := m.store.Commit(items); err != nil {

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"slices"
 
 	"distkeep/archive/layout"
@@ -82,7 +83,8 @@ func (x *index) withSum(s digest.Digest) []*ledger.Distfile {
 	return x.bySum[s]
 }
 
-// recycledFor returns a content in recycle that is the wanted one, or nil.
+// recycledFor returns a content in recycle that is the wanted one, or nil: that
+// of the same name if there is one.
 func (x *index) recycledFor(w *catalog.Distfile) *ledger.Recycled {
 	if x.recycledBySum == nil {
 		x.recycledBySum = make(map[digest.Digest]*ledger.Recycled)
@@ -96,7 +98,7 @@ func (x *index) recycledFor(w *catalog.Distfile) *ledger.Recycled {
 	}
 	for _, s := range w.Digests {
 		if r := x.recycledBySum[s]; r != nil && satisfies(&r.Distfile, w) {
-			return r
+			return cmp.Or(x.Recycled[ledger.Key{Name: w.Name, SHA256: r.SHA256}], r)
 		}
 	}
 	return nil
