@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"distkeep/catalog/digest"
+)
+
+func TestHash(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "hello")
+	sums, fi, err := Hash(t.Context(), path, digest.BLAKE2B)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := content("f", "hello")
+	for _, a := range []digest.Algorithm{digest.SHA256, digest.BLAKE2B} {
+		if sums.Get(a) != c.Digests.Get(a) {
+			t.Errorf("%s = %s, want %s", a, sums.Get(a).Hex(), c.Digests.Get(a).Hex())
+		}
+	}
+	if fi.Size() != 5 {
+		t.Errorf("size = %d, want 5", fi.Size())
+	}
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	src := filepath.Join(t.TempDir(), "src")
+	data := strings.Repeat("0123456789", 30_000)
+	write(t, src, data)
+	part := filepath.Join(s.PartsDir(), "x.part")
+	write(t, part, "something older")
+	older, err := os.Open(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer older.Close()
+	sums, fi, err := Import(t.Context(), src, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := content("src", data)
+	if sums.Get(digest.SHA256) != c.SHA256() || fi.Size() != c.Size {
+		t.Errorf("imported %d bytes with %v", fi.Size(), sums)
+	}
+	if got, _ := os.ReadFile(part); string(got) != data {
+		t.Error("the copy differs")
+	}
+	if inode(t, part) == inode(t, src) {
+		t.Error("the copy is a link: whoever owns the source could change it")
+	}
+	if b, _ := io.ReadAll(older); string(b) != "something older" {
+		t.Error("an older part, which may have other links, was written to")
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	dir := t.TempDir()
+	file, link, fifo, sock := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo"), filepath.Join(dir, "sock")
+	write(t, file, "secret")
+	if err := errors.Join(os.Symlink(file, link), syscall.Mkfifo(fifo, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	part := filepath.Join(s.PartsDir(), "x.part")
+	for _, src := range []string{link, fifo, sock, dir, "/dev/null", filepath.Join(dir, "missing")} {
+		_, _, err := Import(t.Context(), src, part)
+		if err == nil || !strings.Contains(err.Error(), src) {
+			t.Errorf("%s: error = %v, want one that names it", src, err)
+		}
+		if errors.Is(err, fs.ErrNotExist) != (filepath.Base(src) == "missing") {
+			t.Errorf("%s: error = %v", src, err)
+		}
+		if exists(part) {
+			t.Errorf("%s: a part is left", src)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	cancel(stopped)
+	if _, _, err := Import(ctx, file, part); !errors.Is(err, stopped) || exists(part) {
+		t.Errorf("cancelled: error = %v, part is left: %v", err, exists(part))
+	}
+}
+
+// A writerFunc is called with every block that is read.
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestReadOfChangingFile(t *testing.T) {
+	t.Parallel()
+	const size = 300 << 10
+	for name, change := range map[string]func(f *os.File) error{
+		"grows": func(f *os.File) error {
+			_, err := f.WriteAt(make([]byte, 100<<10), size)
+			return err
+		},
+		"shrinks": func(f *os.File) error { return f.Truncate(size / 2) },
+		"is overwritten": func(f *os.File) error {
+			_, err := f.WriteAt([]byte("x"), 0)
+			return errors.Join(err, os.Chtimes(f.Name(), time.Time{}, time.Unix(1, 0)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "f")
+			write(t, path, strings.Repeat("x", size))
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			blocks := 0
+			_, _, err = read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
+				if blocks++; blocks == 1 {
+					return len(p), change(f)
+				}
+				return len(p), nil
+			}), nil)
+			if err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+				t.Errorf("error = %v, want that it changed", err)
+			}
+		})
+	}
+}
+
+// TestReadEnds: a file that grows faster than it is read must not keep us.
+func TestReadEnds(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "x")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	blocks := 0
+	_, _, err = read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
+		if blocks++; blocks > 100 {
+			return 0, errors.New("read on and on")
+		}
+		_, err := f.Write(make([]byte, 256<<10))
+		return len(p), err
+	}), nil)
+	if err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("error = %v, want that it changed", err)
+	}
+}
+
+// TestImportBlames: a bad disk below the source is not the archive's.
+func TestImportBlames(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	// Reading one's own memory at address 0 is EIO.
+	if _, err := os.ReadFile("/proc/self/mem"); !errors.Is(err, syscall.EIO) {
+		t.Skip("needs a file that cannot be read")
+	}
+	_, _, err := Import(t.Context(), "/proc/self/mem", filepath.Join(s.PartsDir(), "x.part"))
+	if err == nil || Broken(err) {
+		t.Errorf("error = %v, want one that is not Broken", err)
+	}
+	if _, _, err := Hash(t.Context(), "/proc/self/mem"); !Broken(err) {
+		t.Errorf("Hash: error = %v, want one that is Broken", err)
+	}
+}

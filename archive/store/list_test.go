@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+)
+
+func listed(l *Listing) []string {
+	names := make(map[string]bool)
+	l.All(func(rel string, _ File) bool {
+		names[rel] = true
+		return true
+	})
+	return slices.Sorted(maps.Keys(names))
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	s := open(t, "flat", "filename-hash BLAKE2B 8", "content-hash SHA512 8:8")
+	a := publish(t, s, "a", "data")
+	for _, f := range []string{"layout.conf", "lastsync", "distinfo", "history", ".hidden", "zz/not a bucket", "ab/.hidden", "ab/cd/ef/too deep"} {
+		write(t, s.Path(f), f)
+	}
+	write(t, s.Path("sub/x"), "openbsd")
+	if err := os.Symlink("a", s.Path("symlink")); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.List(t.Context(), s.Layouts()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Sorted(slices.Values(paths(t, s, a)[1:]))
+	if got := listed(l); !slices.Equal(got, want) {
+		t.Errorf("listed %q, want %q", got, want)
+	}
+	fi, err := os.Stat(s.Path("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// by_cipher, sub-directories and hidden names are looked up.
+	for _, rel := range append(want, CipherPaths(a)[0]) {
+		if f, ok := l.Get(rel); !ok || f.Size != 4 || !f.ModTime.Equal(fi.ModTime()) {
+			t.Errorf("Get(%q) = %v, %v", rel, f, ok)
+		}
+	}
+	for rel, want := range map[string]bool{"sub/x": true, ".hidden": true, "sub": false, "symlink": false, "missing": false, "sub/missing": false} {
+		if _, ok := l.Get(rel); ok != want {
+			t.Errorf("Get(%q) = %v, want %v", rel, ok, want)
+		}
+	}
+	// Misses and hits are remembered until Set says otherwise.
+	write(t, s.Path("sub/missing"), "")
+	if _, ok := l.Get("sub/missing"); ok {
+		t.Error("the listing has changed by itself")
+	}
+	l.Set("sub/missing", File{Size: 7})
+	l.Set("a", File{Size: -1})
+	if f, ok := l.Get("sub/missing"); !ok || f.Size != 7 {
+		t.Errorf("after Set: %v, %v", f, ok)
+	}
+	if _, ok := l.Get("a"); ok || slices.Contains(listed(l), "a") {
+		t.Error("a is listed after Set said that it is gone")
+	}
+	calls := 0
+	l.All(func(string, File) bool { calls++; return false })
+	if calls != 1 {
+		t.Errorf("All went on after false: %d calls", calls)
+	}
+}
+
+// TestListMany crosses the size of the pieces that are looked at in parallel.
+func TestListMany(t *testing.T) {
+	t.Parallel()
+	s := open(t, "flat", "filename-hash BLAKE2B 4")
+	want := make(map[string]int64)
+	for i := range 5000 {
+		name := fmt.Sprintf("f%04d", i)
+		if i%2 == 0 {
+			l := s.Layouts()[1]
+			name, _ = l.Path(catalog.Name(name), nil)
+		}
+		write(t, s.Path(name), name[:i%3])
+		want[name] = int64(i % 3)
+	}
+	l, err := s.List(t.Context(), s.Layouts()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int64)
+	l.All(func(rel string, f File) bool { got[rel] = f.Size; return true })
+	if !maps.Equal(got, want) {
+		t.Errorf("listed %d files, want %d", len(got), len(want))
+	}
+}
+
+func TestListFails(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	write(t, s.Path("a"), "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.List(ctx, layout.Flat()); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := os.RemoveAll(s.Published()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.List(t.Context(), layout.Flat()); err == nil {
+		t.Error("a published tree that is gone is taken for an empty one")
+	}
+	if err := os.MkdirAll(filepath.Join(s.Published()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"distkeep/catalog"
+)
+
+// mountAt mounts something for the time of the test.
+func mountAt(t *testing.T, source, dir, kind string, flags uintptr, options string) {
+	t.Helper()
+	if err := syscall.Mount(source, dir, kind, flags, options); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestOpenBindMount: two mounts of one file system have one device, and
+// link(2) does not cross them all the same.
+func TestOpenBindMount(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	if err := os.MkdirAll(filepath.Join(state, "parts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mountAt(t, state, state, "", syscall.MS_BIND, "")
+	s := openAt(t, dir, conf(t))
+	if got, want := s.PartsDir(), filepath.Join(dir, "distfiles.work", "parts"); got != want {
+		t.Errorf("parts are in %s, want %s", got, want)
+	}
+	publish(t, s, "a", "data")
+
+	work := filepath.Join(dir, "distfiles.work", "parts")
+	mountAt(t, work, work, "", syscall.MS_BIND, "")
+	_, err := Open(filepath.Join(dir, "distfiles"), state, conf(t))
+	if err == nil || !strings.Contains(err.Error(), work) || !strings.Contains(err.Error(), "different file systems") {
+		t.Errorf("parts as a mount of their own: %v", err)
+	}
+}
+
+// TestDiskFull lets the file system run full at every step in turn: tmpfs
+// counts names.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mountAt(t, "tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=400")
+	filler := filepath.Join(dir, "filler")
+	if err := os.Mkdir(filler, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// full takes all names but free.
+	full := func(free int) {
+		var made []string
+		for i := 0; ; i++ {
+			path := filepath.Join(filler, fmt.Sprint(i))
+			f, err := os.Create(path)
+			if errors.Is(err, syscall.ENOSPC) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			made = append(made, path)
+		}
+		if len(made) < free {
+			t.Fatalf("only %d names were free", len(made))
+		}
+		for _, path := range made[len(made)-free:] {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stops := 0
+	for free := 0; ; free++ {
+		s := openAt(t, filepath.Join(dir, fmt.Sprint("archive", free%2)), conf(t, "flat", "filename-hash BLAKE2B 8"))
+		publish(t, s, "c", "former")
+		var items []*Item
+		whole := make(map[string]bool)
+		for _, name := range []catalog.Name{"a", "b/x", "c"} {
+			items = append(items, part(t, s, name, "content of "+string(name)))
+			whole["content of "+string(name)] = true
+		}
+		whole["former"] = true
+		full(free)
+		err := s.Commit(items)
+		if err != nil && (!Broken(err) || !errors.Is(err, syscall.ENOSPC)) {
+			t.Fatalf("%d names left: error = %v, want ENOSPC and Broken", free, err)
+		}
+		for line := range strings.SplitSeq(tree(t, s.Published()), "\n") {
+			if _, data, _ := strings.Cut(line, "="); !whole[data] {
+				t.Errorf("%d names left: visible is %q", free, line)
+			}
+		}
+		if e := os.RemoveAll(filler); e != nil {
+			t.Fatal(e)
+		}
+		if e := os.Mkdir(filler, 0o755); e != nil {
+			t.Fatal(e)
+		}
+		if _, e := s.SweepParts(items[0].ModTime); e != nil {
+			t.Fatal(e)
+		}
+		commit(t, s, items...)
+		for _, it := range items {
+			for _, rel := range paths(t, s, &it.Content) {
+				if inode(t, s.Path(rel)) != inode(t, it.Part) {
+					t.Errorf("%d names left: afterwards %s is not right", free, rel)
+				}
+			}
+		}
+		if e := os.RemoveAll(filepath.Dir(s.Published())); e != nil {
+			t.Fatal(e)
+		}
+		if err == nil {
+			break
+		}
+		stops++
+	}
+	if stops < 15 {
+		t.Errorf("the disk was full at %d steps, want at least 15", stops)
+	}
+
+	s := openAt(t, dir, conf(t))
+	src, part := filepath.Join(t.TempDir(), "big"), filepath.Join(s.PartsDir(), "big.part")
+	write(t, src, strings.Repeat("x", 2<<20))
+	if _, _, err := Import(t.Context(), src, part); !Broken(err) || exists(part) {
+		t.Errorf("import: error = %v, want one that is Broken; part is left: %v", err, exists(part))
+	}
+	if err := s.Room(2<<20, 0); !errors.Is(err, ErrFull) {
+		t.Errorf("room: %v", err)
+	}
+}
+
+// TestReadOnly: a file system that has turned itself read-only is damaged.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mountAt(t, "tmpfs", dir, "tmpfs", 0, "size=1m")
+	s := openAt(t, dir, conf(t))
+	c := publish(t, s, "a", "data")
+	it := part(t, s, "b", "data of b")
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Skip(err)
+	}
+	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t))
+	_, rerr := s.Recycle([]*Content{c})
+	for what, err := range map[string]error{
+		"open": err, "recycle": rerr, "commit": s.Commit([]*Item{it}),
+		"release": s.Release([]*Item{{Part: it.Part}}), "quarantine": s.Quarantine(c),
+	} {
+		if !errors.Is(err, syscall.EROFS) || !Broken(err) {
+			t.Errorf("%s: error = %v, want EROFS and Broken", what, err)
+		}
+	}
+}
