@@ -111,7 +111,8 @@ var (
 // An Archive is an archive that this process may change: it holds the lock.
 type Archive struct {
 	o      Options
-	now    time.Time
+	began  time.Time
+	now    time.Time // began in whole seconds, UTC: what is decided and recorded
 	store  *store.Store
 	ledger *ledger.Ledger
 	unlock func() error
@@ -124,7 +125,8 @@ func Open(o Options) (a *Archive, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a = &Archive{o: o, now: o.Now().UTC().Truncate(time.Second)}
+	a = &Archive{o: o, began: o.Now()}
+	a.now = a.began.UTC().Truncate(time.Second)
 	if err := Check(o.Distfiles, o.State); err != nil {
 		return nil, mark(ErrConfig, err)
 	}

@@ -451,7 +451,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	if err == nil {
 		errs = append(errs, m.publish())
 	}
-	s.Took = m.Archive.o.Now().Sub(s.Start)
+	s.Took = m.Archive.o.Now().Sub(m.began)
 	errs = append(errs, m.recordRun())
 	return brokenIf(errors.Join(errs...))
 }

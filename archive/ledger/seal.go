@@ -25,7 +25,6 @@ const sealName = "SEAL"
 // maxSeal bounds the reading of the list: some 100 bytes a table.
 const maxSeal = 1 << 20
 
-//
 // known has the sums of the tables that were there when the ledger was opened.
 func writeSeal(dir string, known map[string]string) error {
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))

@@ -1,0 +1,57 @@
+# make demo runs the main job on real bytes; make test runs the tests. Both need
+# only Go and a module proxy.
+
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# The race detector needs a C compiler; go knows whether there is one.
+RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+PREFIX ?= /usr/local
+FUZZTIME ?= 30s
+
+.PHONY: all demo test race lint fuzz bench cover ci install clean
+
+all: bin/distkeep
+
+# The go command knows best what is up to date.
+.PHONY: bin/distkeep
+bin/distkeep:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -tags urfave_cli_no_docs,urfave_cli_no_suggest -o $@ ./cmd/distkeep
+
+demo: bin/distkeep
+	xargs $(GO) mod download <testdata/demo/modules
+	$(GO) build -o bin/upstream ./testdata/demo/upstream
+	bin/upstream "$$($(GO) env GOMODCACHE)/cache/download" testdata/demo/demo.sh
+
+test:
+	$(GO) test $(RACE) ./...
+
+# Twice and in another order: what depends on luck shows.
+race:
+	$(GO) test $(RACE) -count=2 -shuffle=on ./...
+
+lint:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+# Every fuzz target of every package for FUZZTIME; their seeds run in make test.
+fuzz:
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover:
+	$(GO) test -coverprofile=cover.out -coverpkg=./... ./...
+	$(GO) tool cover -func=cover.out | tail -n 1
+
+ci: lint test demo
+
+install: bin/distkeep
+	install -D -m 755 bin/distkeep $(DESTDIR)$(PREFIX)/bin/distkeep
+
+clean:
+	rm -rf bin demo cover.out
