@@ -3,7 +3,9 @@ package fetch
 import (
 	"errors"
 	"math/rand/v2"
+	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +17,9 @@ type lane struct {
 	active int // transfers under way
 	conns  int
 
+	// proven tells that the host has answered: until then it gets one transfer,
+	// so that a dead host is found out once.
+	proven atomic.Bool
 	// limit is how many transfers the host is trusted with now, ceil how far
 	// limit may grow, max the bound that the operator set.
 	limit, ceil, max int
@@ -34,8 +39,9 @@ type lane struct {
 	stats   HostStats
 }
 
-// deadAfter is how many failed connections, one at a time and with growing
-// pauses between them, make a host dead for the run.
+// deadAfter is how many refused connections, one at a time and with growing
+// pauses between them, make a host dead for the run. One that is not answered
+// at all counts twice: it was tried for ConnectTimeout already.
 const deadAfter = 3
 
 // probation is how many good answers a host must give before it is trusted with
@@ -47,7 +53,7 @@ func (f *Fetcher) lane(host string) *lane {
 	l := f.lanes[host]
 	if l == nil {
 		n := f.o.hostLimit(host)
-		l = &lane{host: host, limit: n, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
+		l = &lane{host: host, limit: 1, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
 		f.lanes[host] = l
 	}
 	return l
@@ -85,6 +91,7 @@ func (l *lane) startable(now time.Time) bool {
 // thrive notes a good answer: the limit grows by one, up to what the host has
 // refused before, and slowly beyond.
 func (l *lane) thrive() {
+	l.prove()
 	l.refusals, l.throttles = 0, 0
 	l.good++
 	switch {
@@ -94,6 +101,13 @@ func (l *lane) thrive() {
 		l.good = 0
 		l.ceil++
 		l.limit++
+	}
+}
+
+// prove notes that the host has answered.
+func (l *lane) prove() {
+	if !l.proven.Swap(true) {
+		l.limit = l.ceil
 	}
 }
 
@@ -118,6 +132,10 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		}
 		l.trouble = now
 		l.refusals++
+		var network net.Error
+		if errors.As(out.err, &network) && network.Timeout() {
+			l.refusals++
+		}
 		l.limit = 1
 		return o.pause(l.refusals), l.refusals >= deadAfter || hopeless(out.err)
 	case c == ClassThrottled:

@@ -32,6 +32,8 @@ type part struct {
 type worker struct {
 	f   *Fetcher
 	buf []byte
+	// answered is told of lanes whose host has answered.
+	answered func(*lane)
 	// spare is a hasher for algs that no job holds.
 	spare *digest.Hasher
 	algs  []digest.Algorithm

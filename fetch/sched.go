@@ -64,7 +64,7 @@ func (s *scheduler) run(reqs []*Request) {
 }
 
 func (s *scheduler) work() {
-	w := &worker{f: s.f, buf: make([]byte, bufferSize)}
+	w := &worker{f: s.f, buf: make([]byte, bufferSize), answered: s.prove}
 	for {
 		j := s.take()
 		switch {
@@ -106,6 +106,18 @@ func (s *scheduler) take() *job {
 		}
 		s.cond.Wait()
 	}
+}
+
+// prove notes that the host of a lane has answered a request, whose transfer may
+// take long yet.
+func (s *scheduler) prove(l *lane) {
+	if l.proven.Load() {
+		return
+	}
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	l.prove()
+	s.touch(l)
 }
 
 func (s *scheduler) handedOver() {

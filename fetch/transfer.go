@@ -102,6 +102,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	t.body = b
+	t.w.answered(t.lane)
 	t.dog.allow(o.Stall, errStalled)
 	if fb := t.j.layout; fb != nil {
 		err = t.readLayout(fb)
@@ -363,6 +364,7 @@ func (t *transfer) moreRoom(n int64) error {
 // grown is told by a transport whose program writes the .part that n bytes
 // more are there.
 func (t *transfer) grown(n int64) error {
+	t.w.answered(t.lane)
 	t.out.received += n
 	if err := t.pace(int(min(n, bufferSize))); err != nil {
 		return err

@@ -75,6 +75,13 @@ func drop(q *request, hard bool) {
 	c.Close()
 }
 
+// wrongRange sends the whole file, and says so, for any range.
+func (q *request) wrongRange() {
+	q.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 0, len(q.data)-1, len(q.data)))
+	q.WriteHeader(http.StatusPartialContent)
+	q.Write(q.data)
+}
+
 // flipped is the file with all bits of one byte changed.
 func flipped(q *request) []byte {
 	b := slices.Clone(q.data)
@@ -190,12 +197,25 @@ var faults = map[string]Fault{
 			q.serveFrom(q.tag("1"), len(q.data)/2)
 			drop(q, false)
 		case q.rangeStart() > 0:
-			q.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 0, len(q.data)-1, len(q.data)))
-			q.WriteHeader(http.StatusPartialContent)
-			q.Write(q.data)
+			q.wrongRange()
 		default:
 			q.ok()
 		}
+	}},
+	"plain": {serve: func(q *request) { body(q, q.data) }}, // ignores Range
+	"416-always": {serve: func(q *request) {
+		if q.rangeStart() > 0 {
+			q.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return
+		}
+		q.ok()
+	}},
+	"bad-range-always": {serve: func(q *request) {
+		if q.rangeStart() > 0 {
+			q.wrongRange()
+			return
+		}
+		q.ok()
 	}},
 	"etag": {serve: func(q *request) {
 		if q.attempt == 1 { // other bytes under another tag, and then the file

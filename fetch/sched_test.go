@@ -1,0 +1,520 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A world is a transport without a network: time passes only in pauses, so that
+// tests in a synctest bubble take none.
+type world struct {
+	mu     sync.Mutex
+	active map[string]int
+	peak   map[string]int
+	asked  map[string]int
+	total  int
+	most   int
+	// answer is what a host does with the n-th request for a URL, from 1; nil
+	// serves the file.
+	answer func(host string, n, active int) (took time.Duration, err error)
+}
+
+var _ transport = (*world)(nil)
+
+const worldFile = "the file"
+
+func (w *world) open(ctx context.Context, u *url.URL, _ resume) (*body, error) {
+	w.mu.Lock()
+	w.asked[u.String()]++
+	w.active[u.Host]++
+	w.total++
+	w.peak[u.Host] = max(w.peak[u.Host], w.active[u.Host])
+	w.most = max(w.most, w.total)
+	n, active := w.asked[u.String()], w.active[u.Host]
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.active[u.Host]--
+		w.total--
+		w.mu.Unlock()
+	}()
+	took, err := w.answer(u.Host, n, active)
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &body{ReadCloser: io.NopCloser(bytes.NewReader([]byte(worldFile))), size: int64(len(worldFile)), final: u, clean: true}, nil
+}
+
+// newWorld returns a fetcher for a world.
+func newWorld(t *testing.T, o Options, answer func(host string, n, active int) (time.Duration, error)) (*Fetcher, *world) {
+	t.Helper()
+	f, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{active: make(map[string]int), peak: make(map[string]int), asked: make(map[string]int), answer: answer}
+	f.transports["http"] = w
+	return f, w
+}
+
+// files are n requests for files of the hosts, each of which has all.
+func files(t *testing.T, prefix string, n int, hosts ...string) []*Request {
+	h := digest.NewHasher()
+	h.Write([]byte(worldFile))
+	dir := t.TempDir()
+	var reqs []*Request
+	for i := range n {
+		name := fmt.Sprintf("%s-%d", prefix, i)
+		r := &Request{Name: catalog.Name(name), Size: int64(len(worldFile)), Digests: h.Sum(), Part: filepath.Join(dir, name)}
+		for _, host := range hosts {
+			r.Sources = append(r.Sources, catalog.Source{URI: "http://" + host + "/" + name})
+		}
+		reqs = append(reqs, r)
+	}
+	return reqs
+}
+
+// outcomes runs and counts the classes of results, and notes when each name was
+// settled.
+func outcomes(t *testing.T, ctx context.Context, f *Fetcher, reqs []*Request) (count map[Class]int, when map[catalog.Name]time.Duration, results []Result) {
+	t.Helper()
+	var mu sync.Mutex
+	count, when = make(map[Class]int), make(map[catalog.Name]time.Duration)
+	began := time.Now()
+	f.Run(ctx, reqs, func(r Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		count[Classify(r.Err)]++
+		when[r.Request.Name] = time.Since(began)
+		results = append(results, r)
+	})
+	if len(results) != len(reqs) || len(when) != len(reqs) {
+		t.Errorf("%d results for %d requests", len(results), len(reqs))
+	}
+	return count, when, results
+}
+
+func hostStats(t *testing.T, f *Fetcher, host string) HostStats {
+	t.Helper()
+	for _, h := range f.Hosts() {
+		if h.Host == host {
+			return h
+		}
+	}
+	t.Fatalf("no figures of %s", host)
+	return HostStats{}
+}
+
+var refused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+
+// TestLanesKeepTheirLimits fetches from hosts with different limits.
+func TestLanesKeepTheirLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{Jobs: 8, HostLimits: map[string]int{"one.example": 1, "two.example": 2}},
+			func(string, int, int) (time.Duration, error) { return time.Second, nil })
+		reqs := append(files(t, "a", 20, "one.example"), files(t, "b", 20, "two.example")...)
+		reqs = append(reqs, files(t, "c", 40, "four.example")...)
+		count, when, _ := outcomes(t, t.Context(), f, reqs)
+		if count[""] != 80 {
+			t.Errorf("%v", count)
+		}
+		if w.peak["one.example"] != 1 || w.peak["two.example"] != 2 || w.peak["four.example"] != 4 || w.most > 8 {
+			t.Errorf("peaks %v, %d in all", w.peak, w.most)
+		}
+		if d := when["a-19"]; d != 20*time.Second {
+			t.Errorf("20 files one at a time took %v", d)
+		}
+		if s := hostStats(t, f, "four.example"); s.Files != 40 || s.Requests != 40 || s.Bytes != 40*int64(len(worldFile)) || s.Peak != 4 || s.Limit != 4 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestNoHostDelaysAnother has a slow host with many files, and a quick one.
+func TestNoHostDelaysAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := newWorld(t, Options{Jobs: 8}, func(host string, _, _ int) (time.Duration, error) {
+			if host == "slow.example" {
+				return 50 * time.Second, nil
+			}
+			return 10 * time.Millisecond, nil
+		})
+		reqs := append(files(t, "slow", 100, "slow.example"), files(t, "quick", 100, "quick.example")...)
+		_, when, _ := outcomes(t, t.Context(), f, reqs)
+		for i := range 100 {
+			if d := when[catalog.Name(fmt.Sprintf("quick-%d", i))]; d > time.Second {
+				t.Fatalf("quick-%d took %v", i, d)
+			}
+		}
+	})
+}
+
+// TestPausesHoldNoSlot fetches with one job from a host in trouble and others.
+func TestPausesHoldNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{Jobs: 1, RetryWait: time.Minute, MaxRetryWait: 10 * time.Minute}, func(host string, n, _ int) (time.Duration, error) {
+			if host == "ill.example" && n <= 3 {
+				return 0, &statusError{code: 500}
+			}
+			return time.Millisecond, nil
+		})
+		reqs := append(files(t, "ill", 1, "ill.example"), files(t, "well", 50, "well.example")...)
+		count, when, _ := outcomes(t, t.Context(), f, reqs)
+		if count[""] != 51 || when["well-49"] > time.Second {
+			t.Errorf("%v, the others took %v", count, when["well-49"])
+		}
+		// The pauses are 1, 2 and 4 minutes, each less up to a half.
+		if d := when["ill-0"]; d < 210*time.Second || d > 421*time.Second {
+			t.Errorf("three retries took %v", d)
+		}
+		if n := w.asked["http://ill.example/ill-0"]; n != 4 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// TestRetriesEnd counts what is asked of a host that never recovers.
+func TestRetriesEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for retries, want := range map[int]int{0: 4, 5: 6, -1: 1} {
+			f, w := newWorld(t, Options{Retries: retries}, func(string, int, int) (time.Duration, error) { return 0, &statusError{code: 503} })
+			count, _, _ := outcomes(t, t.Context(), f, files(t, "x", 1, "h.example"))
+			if n := w.asked["http://h.example/x-0"]; n != want || count[ClassServer] != 1 {
+				t.Errorf("Retries %d: asked %d times, want %d (%v)", retries, n, want, count)
+			}
+		}
+	})
+}
+
+// TestRetryAfterHoldsTheLane: one 429 with Retry-After stops all files of the
+// host, and no other host.
+func TestRetryAfterHoldsTheLane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{HostJobs: 1}, func(host string, n, _ int) (time.Duration, error) {
+			if host == "busy.example" && n == 1 {
+				return 0, &statusError{code: 429, asked: true, after: 90 * time.Second}
+			}
+			return time.Second, nil
+		})
+		var busy []time.Time
+		f.o.Events.HostBusy = func(host string, until time.Time, why error) {
+			if host != "busy.example" || Classify(why) != ClassThrottled {
+				t.Errorf("busy: %s, %v", host, why)
+			}
+			busy = append(busy, until)
+		}
+		began := time.Now()
+		reqs := append(files(t, "b", 1, "busy.example"), files(t, "o", 5, "other.example")...)
+		count, when, _ := outcomes(t, t.Context(), f, reqs)
+		if count[""] != 6 || when["b-0"] < 91*time.Second || when["o-4"] != 5*time.Second {
+			t.Errorf("%v %v", count, when)
+		}
+		if len(busy) != 1 || busy[0].Sub(began) != 90*time.Second || w.asked["http://busy.example/b-0"] != 2 {
+			t.Errorf("busy until %v, asked %d times", busy, w.asked["http://busy.example/b-0"])
+		}
+	})
+}
+
+// TestRetryAfterTooLong: a host that twice asks for an hour is left alone for
+// the run, at the cost of two requests and not of one a file.
+func TestRetryAfterTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{}, func(host string, _, _ int) (time.Duration, error) {
+			if host == "busy.example" {
+				return 0, &statusError{code: 429, asked: true, after: time.Hour}
+			}
+			return 0, nil
+		})
+		reqs := append(files(t, "b", 50, "busy.example"), files(t, "both", 50, "busy.example", "mirror.example")...)
+		count, when, _ := outcomes(t, t.Context(), f, reqs)
+		if count[ClassThrottled] != 50 || count[""] != 50 {
+			t.Errorf("%v", count)
+		}
+		sent := 0
+		for u, n := range w.asked {
+			if parsed(t, u).Host == "busy.example" {
+				sent += n
+			}
+		}
+		s := hostStats(t, f, "busy.example")
+		if sent != 2 || s.Requests != 2 || s.Spared < 45 || s.Dead == "" {
+			t.Errorf("%d requests, %+v", sent, s)
+		}
+		for name, d := range when {
+			if d > 3*time.Minute {
+				t.Errorf("%s took %v", name, d)
+			}
+		}
+	})
+}
+
+// TestDeadHost is found out once, whatever it is that is wrong with it.
+func TestDeadHost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		err   error
+		class Class
+		asked int
+	}{
+		{"refused", refused, ClassRefused, 3},
+		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsNotFound: true}}, ClassDNS, 1},
+		{"name server down", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsTemporary: true}}, ClassDNS, 3},
+		{"no answer", &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, ClassRefused, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := newWorld(t, Options{}, func(host string, _, _ int) (time.Duration, error) {
+					if host == "dead.example" {
+						return time.Millisecond, c.err
+					}
+					return time.Second, nil
+				})
+				reqs := append(files(t, "d", 100, "dead.example"), files(t, "both", 100, "dead.example", "mirror.example")...)
+				count, when, results := outcomes(t, t.Context(), f, reqs)
+				if count[c.class] != 100 || count[""] != 100 {
+					t.Errorf("%v", count)
+				}
+				s := hostStats(t, f, "dead.example")
+				if s.Requests != c.asked || s.Dead == "" || s.Spared < 95 {
+					t.Errorf("%+v, want %d requests", s, c.asked)
+				}
+				if d := when["d-99"]; d > 5*time.Second {
+					t.Errorf("finding out took %v", d)
+				}
+				for _, r := range results {
+					var e *Error
+					if r.Err != nil && (!errors.As(r.Err, &e) || !errors.Is(r.Err, errors.Unwrap(c.err))) {
+						t.Fatalf("%v does not tell the cause", r.Err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestHostRecovers: a host that refuses once is not dead.
+func TestHostRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		f, _ := newWorld(t, Options{Jobs: 1}, func(string, int, int) (time.Duration, error) {
+			if calls++; calls <= 2 || calls > 20 && calls <= 22 {
+				return 0, refused
+			}
+			return time.Millisecond, nil
+		})
+		count, _, _ := outcomes(t, t.Context(), f, files(t, "x", 50, "h.example"))
+		if s := hostStats(t, f, "h.example"); count[""] != 50 || s.Dead != "" || s.Failures != 4 || s.Limit != 4 {
+			t.Errorf("%v, %+v", count, s)
+		}
+	})
+}
+
+// TestAdaptiveLimit: a host that allows two transfers and throttles beyond soon
+// gets two, and not one much longer.
+func TestAdaptiveLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := newWorld(t, Options{HostJobs: 8}, func(_ string, _, active int) (time.Duration, error) {
+			if active > 2 {
+				return 0, &statusError{code: 429}
+			}
+			return time.Second, nil
+		})
+		count, when, _ := outcomes(t, t.Context(), f, files(t, "x", 200, "h.example"))
+		var last time.Duration
+		for _, d := range when {
+			last = max(last, d)
+		}
+		s := hostStats(t, f, "h.example")
+		if count[""] != 200 || last > 150*time.Second || s.Failures > 30 {
+			t.Errorf("%v in %v, %+v", count, last, s)
+		}
+	})
+}
+
+// TestTransientMovesOn: while another source is at hand, trouble costs no pause;
+// afterwards the first is asked again.
+func TestTransientMovesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{}, func(host string, n, _ int) (time.Duration, error) {
+			switch {
+			case host == "ill.example" && n == 1:
+				return 0, &statusError{code: 500}
+			case host == "gone.example":
+				return 0, &statusError{code: 404}
+			}
+			return 0, nil
+		})
+		r := files(t, "x", 1, "ill.example", "gone.example")
+		r = append(r, files(t, "y", 1, "ill.example", "well.example")...)
+		count, when, _ := outcomes(t, t.Context(), f, r)
+		if count[""] != 2 || when["x-0"] < time.Second/2 || when["y-0"] != 0 {
+			t.Errorf("%v %v", count, when)
+		}
+		if w.asked["http://gone.example/x-0"] != 1 {
+			t.Error("what is gone was asked for again")
+		}
+	})
+}
+
+// TestCancel settles everything at once: transfers, pauses and queues.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("told to stop")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		f, _ := newWorld(t, Options{}, func(host string, _, _ int) (time.Duration, error) {
+			if host == "ill.example" {
+				return 0, &statusError{code: 500}
+			}
+			return time.Hour, nil
+		})
+		time.AfterFunc(200*time.Millisecond, func() { cancel(cause) })
+		reqs := append(files(t, "slow", 1000, "slow.example"), files(t, "ill", 10, "ill.example")...)
+		count, when, results := outcomes(t, ctx, f, reqs)
+		if count[ClassInterrupted] != 1010 || when["slow-999"] != 200*time.Millisecond {
+			t.Errorf("%v %v", count, when["slow-999"])
+		}
+		for _, r := range results {
+			if !errors.Is(r.Err, cause) || !errors.Is(r.Err, context.Canceled) {
+				t.Fatalf("%v does not tell the cause", r.Err)
+			}
+		}
+		if err := f.Run(ctx, files(t, "late", 3, "slow.example"), func(r Result) {
+			if Classify(r.Err) != ClassInterrupted {
+				t.Errorf("after the end: %v", r.Err)
+			}
+		}); !errors.Is(err, cause) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// TestRoom: once there is no room no transfer is started, and those under way
+// end well.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("only 3 bytes free")
+		var mu sync.Mutex
+		asked := 0
+		o := Options{Jobs: 4, Room: func(path string, need int64) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked++; asked > 10 {
+				return full
+			}
+			if need < int64(len(worldFile)) || need > 4*int64(len(worldFile)) {
+				t.Errorf("need %d", need)
+			}
+			return nil
+		}}
+		f, w := newWorld(t, o, func(string, int, int) (time.Duration, error) { return time.Second, nil })
+		count, _, results := outcomes(t, t.Context(), f, files(t, "x", 100, "h.example"))
+		if count[""] != 10 || count[ClassDisk] != 90 || len(w.asked) != 10 || asked > 14 {
+			t.Errorf("%v, %d asked for, Room called %d times", count, len(w.asked), asked)
+		}
+		for _, r := range results {
+			if r.Err != nil && !errors.Is(r.Err, full) {
+				t.Fatalf("%v", r.Err)
+			}
+		}
+		if f.claimed.Load() != 0 {
+			t.Errorf("%d bytes stay claimed", f.claimed.Load())
+		}
+	})
+}
+
+// TestBackPressure: a done that blocks holds no host's slot, and no result is
+// lost.
+func TestBackPressure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, w := newWorld(t, Options{Jobs: 4, HostJobs: 1}, func(string, int, int) (time.Duration, error) { return time.Second, nil })
+		var mu sync.Mutex
+		n := 0
+		began := time.Now()
+		f.Run(t.Context(), files(t, "x", 40, "h.example"), func(Result) {
+			time.Sleep(3 * time.Second) // in a bubble this takes no time
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+		})
+		if took := time.Since(began); n != 40 || w.peak["h.example"] != 1 || took > 50*time.Second {
+			t.Errorf("%d results in %v", n, took)
+		}
+	})
+}
+
+// TestNothingUsable settles requests that cannot be asked for at all.
+func TestNothingUsable(t *testing.T) {
+	t.Parallel()
+	f, w := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return 0, nil })
+	for uri, class := range map[string]Class{
+		"":                       ClassNoURI,
+		"bare-name.tar":          ClassNoURI,
+		"mirror://nowhere/x.tar": ClassNoURI,
+		"http://h.example:x/":    ClassBadURI,
+		"http://127.0.0.1/x":     ClassPolicy,
+		"gopher://h.example/x":   ClassPolicy,
+		"http://h.example:25/x":  ClassPolicy,
+	} {
+		r := files(t, "x", 1)[0]
+		r.Sources = []catalog.Source{{URI: uri}}
+		count, _, _ := outcomes(t, t.Context(), f, []*Request{r})
+		if count[class] != 1 {
+			t.Errorf("%q: %v, want %s", uri, count, class)
+		}
+	}
+	r := files(t, "x", 1, "h.example")[0]
+	r.Digests = nil
+	if count, _, _ := outcomes(t, t.Context(), f, []*Request{r}); count[ClassDigest] != 1 {
+		t.Errorf("without digests: %v", count)
+	}
+	if len(w.asked) != 0 {
+		t.Errorf("asked for %v", w.asked)
+	}
+	if err := f.Run(t.Context(), nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOneRun refuses a second Run at the same time.
+func TestOneRun(t *testing.T) {
+	t.Parallel()
+	f, _ := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return 0, nil })
+	f.Run(t.Context(), files(t, "x", 1, "h.example"), func(Result) {
+		if err := f.Run(t.Context(), nil, nil); err == nil {
+			t.Error("a second Run is accepted")
+		}
+	})
+}
