@@ -51,8 +51,13 @@ type Events struct {
 	// Failed is told of every failure of this run; known says that the last
 	// run had it too.
 	Failed func(f *ledger.Failure, known bool)
-	// Received is told of bytes that came over the network.
+	// Received is told of bytes that came over the network, Read of bytes that
+	// were read from the archive to verify them.
 	Received func(n int)
+	Read     func(n int)
+	// Checked is told of every content that was verified; damage is empty when
+	// it is right.
+	Checked func(name string, size int64, damage string)
 }
 
 func (e *Events) warn(format string, args ...any) {
@@ -82,6 +87,18 @@ func (e *Events) removed(owner string, name string) {
 func (e *Events) failed(f *ledger.Failure, known bool) {
 	if e.Failed != nil {
 		e.Failed(f, known)
+	}
+}
+
+func (e *Events) read(n int) {
+	if e.Read != nil {
+		e.Read(n)
+	}
+}
+
+func (e *Events) checked(name string, size int64, damage string) {
+	if e.Checked != nil {
+		e.Checked(name, size, damage)
 	}
 }
 

@@ -31,6 +31,16 @@ func (f *dropFile) seen(x *index) *ledger.Dropped {
 	return r
 }
 
+// keeps reports whether the drop box has the content d, as far as is known: a
+// file that was not examined yet may be anything of its name.
+func (f *dropFile) keeps(x *index, d *ledger.Distfile) bool {
+	if f == nil {
+		return false
+	}
+	r := f.seen(x)
+	return r == nil || r.SHA256 == d.SHA256
+}
+
 // settle is how long a file must have been left alone before it is taken for
 // complete when nothing tells its size: people copy into the drop box slowly.
 const settle = time.Minute

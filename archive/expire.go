@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 type expiry struct {
 	schedule   []*ledger.Distfile // newly unwanted
 	unschedule []ledger.Key       // wanted again, or gone
+	restore    []*ledger.Recycled // on the whitelist since they went
 	due        []*ledger.Distfile // scheduled for long enough
 	purge      []*ledger.Recycled // in recycle for long enough
 	guard      string             // why schedule, due and purge must wait
@@ -36,6 +38,15 @@ func (m *mirror) planExpiry() (*expiry, error) {
 		}
 	}
 	slices.SortFunc(e.unschedule, keyLess)
+	for _, r := range x.Recycled {
+		if m.whitelisted(r.Name) && m.view.restorable(r) {
+			e.restore = append(e.restore, r)
+		}
+	}
+	// Of several contents of one name the last to go comes first, and gets it.
+	slices.SortFunc(e.restore, func(a, b *ledger.Recycled) int {
+		return cmp.Or(b.Since.Compare(a.Since), keyLess(a.Key, b.Key))
+	})
 	if !m.o.Delete {
 		return e, nil
 	}
@@ -53,7 +64,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 		}
 	}
 	for _, r := range x.Recycled {
-		if elapsed(m.now, r.Since, m.o.RecycleDelay) {
+		if elapsed(m.now, r.Since, m.o.RecycleDelay) && !m.whitelisted(r.Name) {
 			e.purge = append(e.purge, r)
 		}
 	}
@@ -89,7 +100,7 @@ func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 		if kept[d] {
 			continue
 		}
-		if m.whitelisted(d.Name) || m.view.drops[d.Name] != nil {
+		if m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(x, d) {
 			kept[d] = true
 		}
 	}
@@ -122,7 +133,7 @@ func (m *mirror) whitelisted(name catalog.Name) bool {
 
 // guard returns why nothing may be let go of in this run, or "".
 func (m *mirror) guard(due Count) (string, error) {
-	if !m.view.catalog.Complete() {
+	if !m.knowsAll() {
 		return "", nil // said by Complete; expire looks at it
 	}
 	last, err := m.lastRepos()
@@ -179,8 +190,14 @@ func (m *mirror) lastRepos() (repos []catalog.RepoStats, err error) {
 
 // expire carries out planExpiry.
 func (m *mirror) expire() error {
+	if err := m.reown(); err != nil {
+		return err
+	}
 	e, err := m.planExpiry()
 	if err != nil {
+		return err
+	}
+	if err := m.restore(e.restore); err != nil {
 		return err
 	}
 	var b ledger.Batch
@@ -192,7 +209,7 @@ func (m *mirror) expire() error {
 	if err := m.commit(&b); err != nil {
 		return err
 	}
-	if m.sum.Guard = e.guard; e.guard != "" || !m.view.catalog.Complete() {
+	if m.sum.Guard = e.guard; e.guard != "" || !m.knowsAll() {
 		return nil
 	}
 	for _, d := range e.schedule {
@@ -213,6 +230,43 @@ func (m *mirror) expire() error {
 		return err
 	}
 	return m.rememberRepos()
+}
+
+// reown notes who wants what by now, so that the last who did is known when
+// nobody does any more.
+func (m *mirror) reown() error {
+	var b ledger.Batch
+	for _, c := range m.view.catalog.Distfiles {
+		owner := (&want{Distfile: c}).owner()
+		for _, d := range m.view.index.byName[c.Name] {
+			if d.Owner != owner && satisfies(d, c) {
+				d.Owner = owner
+				b.PutDistfile(d)
+			}
+		}
+	}
+	return m.commit(&b)
+}
+
+// restore publishes contents in recycle again.
+func (m *mirror) restore(rs []*ledger.Recycled) error {
+	taken := make(map[catalog.Name]bool)
+	var adds []*addition
+	for _, r := range rs {
+		a := &addition{entry: r.Distfile, back: r, total: &m.sum.Restored}
+		c := content(&r.Distfile)
+		a.have = m.store.RecyclePath(&c)
+		a.entry.Origin, a.entry.Added = ledger.OriginRecycle, m.now
+		a.entry.Named = !taken[r.Name] && m.view.index.named(r.Name) == nil
+		taken[r.Name] = taken[r.Name] || a.entry.Named
+		adds = append(adds, a)
+	}
+	for chunk := range slices.Chunk(adds, batchFiles) {
+		if err := m.add(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recycle moves contents out of the published tree: first a durable link in

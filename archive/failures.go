@@ -86,7 +86,7 @@ func (m *mirror) recordFailures(whole bool) error {
 	for key, f := range x.Failures {
 		switch {
 		case current[key]:
-		case m.waited[key] || !whole || !m.view.catalog.Complete():
+		case m.waited[key] || !whole || !m.knowsAll():
 			note(f, true)
 		default:
 			b.DropFailure(key)

@@ -45,6 +45,9 @@ type MirrorOptions struct {
 	// MaxDelete is the part of all files, and of all bytes, that may be
 	// deleted in one run: 0.1 is a tenth.
 	MaxDelete float64
+	// Partial says that the repositories name only a part of what is wanted:
+	// nothing is scheduled or deleted then, and the history stays as it is.
+	Partial bool
 	// Retired names repositories that are gone on purpose.
 	Retired []string
 }
@@ -280,7 +283,8 @@ func (m *mirror) linked(p *planner, l *linking) *addition {
 			a.entry.Origin, a.entry.Added = ledger.OriginLink, m.now
 		}
 	}
-	a.entry.Name, a.entry.Named = l.want.Name, l.want.named
+	a.entry.Named = l.want.named || l.from != nil && l.from.Name == l.want.Name && l.from.Named
+	a.entry.Name = l.want.Name
 	a.entry.Owner, a.entry.Kind = l.want.owner(), l.want.Kind
 	return a
 }
@@ -405,6 +409,10 @@ func (m *mirror) unlinkFormer(p *plan) error {
 	b.PutMeta(metaLayouts, string(list))
 	return m.commit(&b)
 }
+
+// knowsAll reports whether the catalog has everything that is wanted: only then
+// may what it does not have be let go of.
+func (m *mirror) knowsAll() bool { return m.view.catalog.Complete() && !m.o.Partial }
 
 // commit writes to the ledger.
 func (m *mirror) commit(b *ledger.Batch) error {

@@ -217,7 +217,7 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		b.lost = append(b.lost, d)
 		return false
 	}
-	if w.named && !d.Named {
+	if w.named && !d.Named || w.Kind == catalog.OpenBSD && d.Kind != w.Kind {
 		b.links = append(b.links, &linking{want: w, from: d})
 		return true
 	}

@@ -74,7 +74,10 @@ func (m *mirror) expiryActions(e *expiry) (as []Action) {
 	for _, k := range e.unschedule {
 		as = append(as, Action{"take back", string(k.Name), m.view.index.Deletions[k].Size, ""})
 	}
-	if e.guard != "" || !m.view.catalog.Complete() {
+	for _, r := range e.restore {
+		as = append(as, Action{"restore", string(r.Name), r.Size, "whitelist"})
+	}
+	if e.guard != "" || !m.knowsAll() {
 		return as
 	}
 	for _, d := range e.schedule {

@@ -26,7 +26,7 @@ func (m *mirror) publish() error {
 	x := m.view.index
 	dirty := x.Meta[metaDirty] != ""
 	distinfo := m.store.Path("distinfo")
-	if m.view.catalog.Complete() {
+	if m.knowsAll() {
 		if _, err := m.writeHistory(dirty); err != nil {
 			return err
 		}

@@ -37,7 +37,10 @@ func runHistory(ctx context.Context, e *env, p *place, r *repoFlags, asJSON bool
 	if err := p.resolve(); err != nil {
 		return err
 	}
-	repos, err := r.open()
+	if r.partial {
+		return usagef("history needs the dump of the whole tree, not of a part of it")
+	}
+	repos, err := r.open(e)
 	if err != nil {
 		return err
 	}

@@ -82,11 +82,11 @@ func mirrorCommand(e *env) *cli.Command {
 }
 
 // options makes the options of the run.
-func (o *mirrorFlags) options() (m archive.MirrorOptions, err error) {
+func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Fetch, err = o.fetchFlags.options(); err != nil {
 		return m, err
 	}
-	if m.Repositories, err = o.repoFlags.open(); err != nil {
+	if m.Repositories, err = o.repoFlags.open(e); err != nil {
 		return m, err
 	}
 	if m.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {
@@ -99,7 +99,7 @@ func (o *mirrorFlags) options() (m archive.MirrorOptions, err error) {
 	}
 	m.LocalExpiry = time.Duration(o.localExpiry)
 	m.MinFree = int64(o.minFree)
-	m.Delete = o.delete
+	m.Delete, m.Partial = o.delete, o.partial
 	m.DeletionDelay, m.RecycleDelay = time.Duration(o.deletionDelay), time.Duration(o.recycleDelay)
 	m.MaxDelete, m.Retired = float64(o.maxDelete), o.retired.Value()
 	return m, nil
@@ -110,7 +110,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
-	m, err := o.options()
+	m, err := o.options(e)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,14 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"distkeep/catalog"
 	"distkeep/catalog/gentoo"
+	"distkeep/catalog/openbsd"
 )
 
 // repoFlags say which repositories a run is about.
@@ -19,12 +21,17 @@ type repoFlags struct {
 	exemptions            *cli.StringSlice
 	resolvedOverrides     map[string][]string
 	resolvedSkip, exempts []string
+
+	dump, dumpCommand, portsDir string
+	partial                     bool
+	backupSites                 *cli.StringSlice
 }
 
 func newRepoFlags() *repoFlags {
 	return &repoFlags{
 		repos: cli.NewStringSlice(), masters: cli.NewStringSlice(),
 		overrides: cli.NewStringSlice(), skip: cli.NewStringSlice(), exemptions: cli.NewStringSlice(),
+		backupSites: cli.NewStringSlice(),
 	}
 }
 
@@ -36,31 +43,92 @@ func (r *repoFlags) flags() []cli.Flag {
 		&cli.StringFlag{Name: "mirror-overrides", Usage: "read such overrides from `FILE`, in the format of thirdpartymirrors", Destination: &r.overridesFile},
 		&cli.StringSliceFlag{Name: "mirror-skip", Usage: "never try the mirrors of `NAME[,NAME...]`; repeatable", Destination: r.skip},
 		&cli.StringSliceFlag{Name: "restrict-mirror-exemptions", Usage: "RESTRICT=mirror does not hold for mirror://`NAME[,NAME...]`/; repeatable", Destination: r.exemptions},
+		&cli.StringFlag{Name: "dump", Usage: "read the output of OpenBSD's make dump-vars from `FILE`, or - for standard input", Destination: &r.dump},
+		&cli.StringFlag{Name: "dump-command", Usage: "run `COMMAND` in the ports tree for that output, such as \"make dump-vars DPB=Fetch BATCH=Yes REPORT_PROBLEM=:\"", Destination: &r.dumpCommand},
+		&cli.StringFlag{Name: "ports-dir", Usage: "PORTSDIR as the dump spells it is `DIR`", Value: "/usr/ports", Destination: &r.portsDir},
+		&cli.BoolFlag{Name: "partial", Usage: "the dump is of some ports only: nothing is scheduled or deleted, and history stays as it is", Destination: &r.partial},
+		&cli.StringSliceFlag{Name: "backup-site", Usage: "ask the directory at `URL` by local name after all sites of a port; repeatable", Destination: r.backupSites},
 	}
 }
 
+// A repoSpec is one --repo KIND:PATH.
+type repoSpec struct {
+	kind catalog.Kind
+	path string
+}
+
 // open opens the repositories.
-func (r *repoFlags) open() ([]catalog.Repository, error) {
-	if len(r.repos.Value()) == 0 {
-		return nil, usagef("say what to archive: --repo KIND:PATH")
+func (r *repoFlags) open(e *env) ([]catalog.Repository, error) {
+	specs, err := r.specs()
+	if err != nil {
+		return nil, err
 	}
 	if err := r.resolveMirrors(); err != nil {
 		return nil, err
 	}
-	byName := make(map[string]string)
-	paths := append([]string(nil), r.masters.Value()...)
-	var specs [][2]string
+	masters, err := r.gentooNames(specs)
+	if err != nil {
+		return nil, err
+	}
+	var repos []catalog.Repository
+	names := make(map[string]string)
+	for _, s := range specs {
+		var repo catalog.Repository
+		switch s.kind {
+		case catalog.Gentoo:
+			repo, err = r.gentoo(s.path, masters)
+		case catalog.OpenBSD:
+			repo, err = r.openbsd(s.path, e)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if other, ok := names[repo.Name()]; ok {
+			return nil, usagef("%s and %s are both named %s: a repository can be given once", other, s.path, repo.Name())
+		}
+		names[repo.Name()] = s.path
+		repos = append(repos, repo)
+	}
+	return repos, nil
+}
+
+// specs parses the --repo options.
+func (r *repoFlags) specs() (specs []repoSpec, err error) {
+	ports := 0
 	for _, s := range r.repos.Value() {
 		kind, path, ok := strings.Cut(s, ":")
 		if !ok || path == "" {
 			return nil, usagef("--repo %q: write KIND:PATH, such as gentoo:/var/db/repos/gentoo", s)
 		}
-		if catalog.Kind(kind) != catalog.Gentoo {
-			return nil, usagef("--repo %q: unknown kind %q: use gentoo", s, kind)
+		switch catalog.Kind(kind) {
+		case catalog.Gentoo:
+		case catalog.OpenBSD:
+			ports++
+		default:
+			return nil, usagef("--repo %q: unknown kind %q: use gentoo or openbsd", s, kind)
 		}
-		specs = append(specs, [2]string{kind, path})
-		paths = append(paths, path)
+		specs = append(specs, repoSpec{catalog.Kind(kind), path})
 	}
+	switch {
+	case len(specs) == 0:
+		return nil, usagef("say what to archive: --repo KIND:PATH")
+	case ports > 1:
+		return nil, usagef("one openbsd repository a run: --dump and --dump-command are about one")
+	case ports == 0 && (r.dump != "" || r.dumpCommand != "" || r.partial):
+		return nil, usagef("--dump, --dump-command and --partial go with --repo openbsd:PATH")
+	}
+	return specs, nil
+}
+
+// gentooNames finds the gentoo repositories at hand by their names.
+func (r *repoFlags) gentooNames(specs []repoSpec) (map[string]string, error) {
+	paths := slices.Clone(r.masters.Value())
+	for _, s := range specs {
+		if s.kind == catalog.Gentoo {
+			paths = append(paths, s.path)
+		}
+	}
+	byName := make(map[string]string)
 	for _, p := range paths {
 		g, err := gentoo.Open(p, gentoo.Options{})
 		if err != nil {
@@ -70,20 +138,18 @@ func (r *repoFlags) open() ([]catalog.Repository, error) {
 			byName[g.Name()] = p
 		}
 	}
-	var repos []catalog.Repository
-	names := make(map[string]string)
-	for _, s := range specs {
-		g, err := r.gentoo(s[1], byName)
-		if err != nil {
-			return nil, err
-		}
-		if other, ok := names[g.Name()]; ok {
-			return nil, usagef("%s and %s are both named %s: a repository can be given once", other, s[1], g.Name())
-		}
-		names[g.Name()] = s[1]
-		repos = append(repos, g)
+	return byName, nil
+}
+
+// openbsd opens the ports tree.
+func (r *repoFlags) openbsd(path string, e *env) (*openbsd.Repository, error) {
+	if (r.dump == "") == (r.dumpCommand == "") {
+		return nil, usagef("openbsd:%s: say where the output of make dump-vars is: --dump FILE or -, or --dump-command COMMAND", path)
 	}
-	return repos, nil
+	return openbsd.Open(path, openbsd.Options{
+		Dump: r.dump, Stdin: e.stdin, Command: strings.Fields(r.dumpCommand),
+		Root: r.portsDir, Partial: r.partial, BackupSites: r.backupSites.Value(),
+	})
 }
 
 // gentoo opens one repository with the masters that are at hand. A master that
