@@ -19,6 +19,7 @@ type addition struct {
 	want  *want            // nil when no package wants it
 	back  *ledger.Recycled // it leaves recycle
 	drop  *ledger.Dropped  // it came from the drop box
+	read  bool             // it was on disk, and may be known
 	total *Count           // where it is counted, if at all
 	count *int             // or there
 	err   error            // why it could not be published
@@ -36,6 +37,9 @@ const (
 func (m *mirror) add(adds []*addition) error {
 	items := make([]*store.Item, len(adds))
 	for i, a := range adds {
+		if a.read {
+			m.recall(a)
+		}
 		if a.have == "" {
 			a.have = m.holding(&a.entry)
 		}

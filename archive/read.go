@@ -52,17 +52,23 @@ func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
 	if err != nil {
 		return brokenIf(err)
 	}
-	return m.commit(&drops.batch)
+	var b ledger.Batch
+	for _, rec := range drops.refused {
+		b.PutDropped(rec)
+		m.view.index.Dropped[rec.Name] = rec
+	}
+	return m.commit(&b)
 }
 
 // dropRecords are the records of drop-box files that added nothing.
 type dropRecords struct {
-	mu    sync.Mutex
-	batch ledger.Batch
+	mu      sync.Mutex
+	refused []*ledger.Dropped
 }
 
 // readOne reads one file. It returns what is to be added, or nil. Its error
-// ends the run; a file that cannot be read is a warning.
+// ends the run; a file that cannot be read is a warning. It is called
+// concurrently, while the index changes: only add looks at that.
 func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
 	if r.drop != nil {
 		return m.readDrop(ctx, r, drops)
@@ -84,19 +90,12 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 
 // readAddition makes the addition of a file that was read in place.
 func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
-	x := m.view.index
 	d := ledger.Distfile{
 		Key: ledger.Key{Name: r.name, SHA256: sums.Get(digest.SHA256)}, Size: fi.Size(), Digests: sums, Named: true,
 		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
-	a := &addition{have: r.path, total: &m.sum.Adopted}
-	if old := x.Distfiles[d.Key]; old != nil {
-		// Known content: it was read again, or for more digests.
-		d = *old
-		d.Digests, d.Verified = old.Digests.Union(sums), m.now
-		a.total = nil
-	}
+	a := &addition{have: r.path, read: true, total: &m.sum.Adopted}
 	if fits {
 		a.want = r.want
 		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
@@ -108,6 +107,24 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 	}
 	a.entry = d
 	return a
+}
+
+// recall joins a with what the ledger knows of the content that was read.
+func (m *mirror) recall(a *addition) {
+	old := m.view.index.Distfiles[a.entry.Key]
+	if old == nil {
+		return
+	}
+	a.total = nil
+	if a.drop != nil {
+		return
+	}
+	d := *old
+	d.Digests, d.Verified = old.Digests.Union(a.entry.Digests), a.entry.Verified
+	if a.want != nil {
+		d.Named, d.Owner, d.Kind = a.entry.Named, a.entry.Owner, a.entry.Kind
+	}
+	a.entry = d
 }
 
 func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
@@ -143,20 +160,16 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 		rec.Refused = refusal(r.path, r.want.Distfile, fi.Size(), sums)
 		drops.mu.Lock()
 		defer drops.mu.Unlock()
-		drops.batch.PutDropped(rec)
-		m.view.index.Dropped[r.name] = rec
+		drops.refused = append(drops.refused, rec)
 		return nil, removePart(part)
 	}
-	a := &addition{want: r.want, part: part, drop: rec, total: &m.sum.Local}
+	a := &addition{want: r.want, part: part, drop: rec, read: true, total: &m.sum.Local}
 	a.entry = ledger.Distfile{
 		Key: ledger.Key{Name: r.name, SHA256: rec.SHA256}, Size: rec.Size, Digests: sums, Named: true,
 		Origin: ledger.OriginLocal, Added: m.now, Verified: m.now,
 	}
 	if r.want != nil {
 		a.entry.Named, a.entry.Owner, a.entry.Kind = r.want.named, r.want.owner(), r.want.Kind
-	}
-	if m.view.index.Distfiles[a.entry.Key] != nil {
-		a.total = nil // the archive had it
 	}
 	return a, nil
 }
