@@ -13,25 +13,36 @@ import (
 )
 
 // lockEnv makes the test program a run that takes the lock of the directory it
-// names, says so, and holds it until its input ends.
-const lockEnv = "DISTKEEP_TEST_LOCK"
+// names, says so, and holds it until its input ends. runEnv makes it one pass of
+// the crash test over the archive it names.
+const (
+	lockEnv = "DISTKEEP_TEST_LOCK"
+	runEnv  = "DISTKEEP_TEST_RUN"
+)
 
 func TestMain(m *testing.M) {
-	dir := os.Getenv(lockEnv)
-	if dir == "" {
+	var err error
+	if dir := os.Getenv(lockEnv); dir != "" {
+		err = holdLock(dir)
+	} else if dir := os.Getenv(runEnv); dir != "" {
+		err = pass(dir)
+	} else {
 		os.Exit(m.Run())
 	}
-	unlock, err := Lock(dir, "distkeep test", time.Unix(0, 0))
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+func holdLock(dir string) error {
+	unlock, err := Lock(dir, "distkeep test", time.Unix(0, 0))
+	if err != nil {
+		return err
+	}
 	fmt.Println("locked")
 	os.Stdin.Read(make([]byte, 1))
-	if err := unlock(); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
+	return unlock()
 }
 
 // hold starts a process that holds the lock.

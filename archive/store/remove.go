@@ -119,7 +119,8 @@ func (s *Store) Unpublish(c *Content, keep func(rel string) bool) error {
 func (s *Store) unlink(rel string, same fs.FileInfo) error {
 	path := s.Path(rel)
 	fi, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if isGone(err) {
+		s.prune(filepath.Dir(path)) // where a run that was killed has stopped
 		return nil
 	} else if err != nil {
 		return err
@@ -135,12 +136,24 @@ func (s *Store) unlink(rel string, same fs.FileInfo) error {
 	return nil
 }
 
+// isGone reports whether a path cannot be there, because nothing is or because
+// a file is in the place of one of its directories.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // prune removes dir, from which something was removed, and its parents up to
 // the published tree as long as they are empty.
 func (s *Store) prune(dir string) {
-	for dir != s.published && removeDir(dir) == nil {
+	for dir != s.published {
+		err := removeDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 		delete(s.removed, dir)
-		Failpoint("unpublish.pruned")
+		if err == nil {
+			Failpoint("unpublish.pruned")
+		}
 		dir = filepath.Dir(dir)
 	}
 	s.removed[dir] = struct{}{}
@@ -200,7 +213,9 @@ func (s *Store) Quarantine(c *Content) error {
 
 func (s *Store) quarantine(path, to string) error {
 	fi, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if isGone(err) {
+		s.removed[s.QuarantineDir()] = struct{}{}
+		s.prune(filepath.Dir(path))
 		return nil
 	} else if err != nil {
 		return err
@@ -217,6 +232,7 @@ func (s *Store) quarantine(path, to string) error {
 		return err
 	}
 	Failpoint("quarantine.moved")
+	s.removed[s.QuarantineDir()] = struct{}{}
 	s.prune(filepath.Dir(path))
 	return nil
 }
@@ -226,7 +242,7 @@ func (s *Store) quarantine(path, to string) error {
 // before: after a power failure the file would be back, known to nobody.
 func (s *Store) SyncRemoved() error {
 	for dir := range s.removed {
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		if fi, err := os.Stat(dir); isGone(err) || err == nil && !fi.IsDir() {
 			delete(s.removed, dir) // somebody else has removed it as well
 		}
 	}
