@@ -1,0 +1,135 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// readme is the text of README.md.
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// blocks returns the fenced blocks of one language.
+func blocks(t *testing.T, text, language string) (found []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+		found = append(found, m[1])
+	}
+	if len(found) == 0 {
+		t.Fatalf("README.md has no block of %s", language)
+	}
+	return found
+}
+
+// words splits a command line at blanks outside double quotes.
+func words(line string) (ws []string) {
+	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
+		ws = append(ws, m[1]+m[2])
+	}
+	return ws
+}
+
+// TestReadmeCommands runs every command of README.md, in its order, with its
+// paths moved into a temporary directory.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	w := newWorld(t, 2)
+	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(w.tree, filepath.Join(root, "var/db/repos/gentoo")); err != nil {
+		t.Fatal(err)
+	}
+	// A port without distfiles: what is shown is how the dump is given.
+	if err := os.WriteFile(filepath.Join(root, "srv/dump-vars.txt"), []byte("===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, b := range blocks(t, readme(t), "sh") {
+		lines = append(lines, strings.Split(strings.TrimSpace(b), "\n")...)
+	}
+	// The examples of dpb begin with an archive that was made "in the same way".
+	lines = slices.Insert(lines, 0, "distkeep init --archive /srv/ports")
+	fetching := w.mirror("")[len(w.mirror(""))-5:]
+	for _, line := range lines {
+		args := words(line)
+		for i, a := range args {
+			args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr)/`).ReplaceAllString(a, "${1}"+root+"/${2}/")
+		}
+		if args[1] == "mirror" {
+			args = append(args, fetching...)
+		}
+		var out, errs strings.Builder
+		status := run(args, strings.NewReader(""), &out, &errs, time.Now)
+		if status != 0 || errs.Len() > 0 {
+			t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
+		}
+	}
+	for _, f := range []string{"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log"} {
+		if !exists(filepath.Join(root, f)) {
+			t.Errorf("the commands of README.md did not make %s", f)
+		}
+	}
+}
+
+// TestReadmeFlags: every option that README.md names exists.
+func TestReadmeFlags(t *testing.T) {
+	t.Parallel()
+	text := readme(t)
+	known := knownFlags(newApp(&env{}).Commands)
+	// Options of emirrordist that the ledger replaces.
+	for _, gone := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update"} {
+		known[gone] = true
+	}
+	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
+		if !known[m[1]] {
+			t.Errorf("README.md names --%s, which no command has", m[1])
+		}
+	}
+	for _, b := range blocks(t, text, "toml") {
+		var values map[string]any
+		if _, err := toml.Decode(b, &values); err != nil {
+			t.Error(err)
+		}
+		for key := range values {
+			if !known[key] {
+				t.Errorf("README.md configures %s, which no command has", key)
+			}
+		}
+	}
+}
+
+// TestReadmeStatuses: README.md and the help texts tell the same statuses.
+func TestReadmeStatuses(t *testing.T) {
+	t.Parallel()
+	inReadme := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d[\d, ]*) \|`).FindAllStringSubmatch(readme(t), -1) {
+		for _, s := range regexp.MustCompile(`\d+`).FindAllString(m[1], -1) {
+			inReadme[s] = true
+		}
+	}
+	inHelp := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)(?:^   |SIGINT, )(\d+) `).FindAllStringSubmatch(exitHelp, -1) {
+		inHelp[m[1]] = true
+	}
+	if a, b := slices.Sorted(maps.Keys(inReadme)), slices.Sorted(maps.Keys(inHelp)); !slices.Equal(a, b) || len(a) != 9 {
+		t.Errorf("README.md has the statuses %v, the help texts have %v", a, b)
+	}
+}
