@@ -399,6 +399,7 @@ func isTLS(err error) bool {
 	var op *net.OpError
 	return is[*tlsError](err) || is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
 		is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[tls.RecordHeaderError](err) ||
+		errors.Is(err, http.ErrSchemeMismatch) ||
 		// crypto/tls marks the alerts of either side so.
 		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
@@ -407,7 +408,8 @@ func isTLS(err error) bool {
 // come about in this run.
 func hopeless(err error) bool {
 	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound || is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err)
+	return errors.As(err, &dns) && dns.IsNotFound || is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // unexpectedEOF makes the end of a stream an error that reads well.

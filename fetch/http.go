@@ -32,7 +32,7 @@ var _ transport = (*httpTransport)(nil)
 
 func newHTTPTransport(o *Options, g *guard, creds *netrc, count func(host string, n int)) *httpTransport {
 	h := &httpTransport{o: o, guard: g, creds: creds, agent: []string{o.userAgent()}}
-	h.conns = &connPool{o: o, guard: g, count: count, m: make(map[connKind]*http.Transport)}
+	h.conns = &connPool{o: o, guard: g, count: count, m: make(map[connKind]*http.Transport), slots: make(map[string]chan struct{})}
 	c := retryablehttp.NewClient()
 	c.Logger = nil // the default prints every request to standard error
 	c.HTTPClient = &http.Client{Transport: h.conns, CheckRedirect: h.checkRedirect}
@@ -68,6 +68,9 @@ type connPool struct {
 	count func(host string, n int)
 	mu    sync.Mutex
 	m     map[connKind]*http.Transport
+	// slots hold, by address, a token for each open connection. A Transport
+	// counts too, but not the HTTP/2 connections that are on their way out.
+	slots map[string]chan struct{}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -121,24 +124,44 @@ func (p *connPool) transport(k connKind) *http.Transport {
 }
 
 func (p *connPool) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	slot := p.slot(addr)
+	select {
+	case slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	c, err := p.guard.dial(ctx, network, addr)
 	if err != nil {
+		<-slot
 		return nil, err
 	}
-	return countConn(c, addr, p.count), nil
+	return countConn(c, addr, func(host string, n int) {
+		p.count(host, n)
+		if n < 0 {
+			<-slot
+		}
+	}), nil
+}
+
+// slot returns the tokens of an address.
+func (p *connPool) slot(addr string) chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.slots[addr]
+	if s == nil {
+		n := p.o.Jobs // a proxy's connections are for all hosts
+		if p.o.Proxy == nil {
+			n = p.o.hostLimit(laneOfAddr(addr))
+		}
+		s = make(chan struct{}, n)
+		p.slots[addr] = s
+	}
+	return s
 }
 
 // countConn tells count of a connection to addr, and of its end.
 func countConn(c net.Conn, addr string, count func(host string, n int)) net.Conn {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return c
-	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	host = laneName(host, port)
+	host := laneOfAddr(addr)
 	count(host, 1)
 	return &countedConn{Conn: c, done: sync.OnceFunc(func() { count(host, -1) })}
 }

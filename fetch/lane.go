@@ -53,7 +53,7 @@ func (f *Fetcher) lane(host string) *lane {
 	l := f.lanes[host]
 	if l == nil {
 		n := f.o.hostLimit(host)
-		l = &lane{host: host, limit: 1, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
+		l = &lane{host: host, stats: HostStats{SkipVerify: f.o.skipVerify(bareHost(host))}, limit: 1, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
 		f.lanes[host] = l
 	}
 	return l
@@ -63,15 +63,19 @@ func (f *Fetcher) lane(host string) *lane {
 func (o *Options) hostLimit(host string) int {
 	n, ok := o.HostLimits[host]
 	if !ok {
-		bare := host
-		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-			bare = host[:i]
-		}
-		if n, ok = o.HostLimits[bare]; !ok {
+		if n, ok = o.HostLimits[bareHost(host)]; !ok {
 			n = o.HostJobs
 		}
 	}
 	return max(1, n)
+}
+
+// bareHost is the name of a lane without its port.
+func bareHost(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	return strings.Trim(host, "[]")
 }
 
 func (l *lane) snapshot() HostStats {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"hash/fnv"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -167,18 +168,27 @@ var (
 // laneKey is the name of the lane of a URL: the host, with the port where it is
 // not the usual one.
 func laneKey(u *url.URL) string {
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if u.Scheme == "file" {
 		return "file"
 	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+	return laneName(u.Hostname(), u.Port())
+}
+
+// laneOfAddr is the name of the lane of a host:port that is dialled.
+func laneOfAddr(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
 	}
-	return laneName(host, u.Port())
+	return laneName(host, port)
 }
 
 // laneName joins host and port, unless the port is a usual one.
 func laneName(host, port string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
 	if port == "" || slices.Contains(usualPorts, port) {
 		return host
 	}

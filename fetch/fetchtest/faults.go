@@ -243,6 +243,10 @@ var faults = map[string]Fault{
 		q.Header().Set("Content-Type", "application/x-tar")
 		q.ok()
 	}},
+	"goaway": {serve: func(q *request) { // ends the connection once it is idle; HTTP/2 says GOAWAY
+		q.Header().Set("Connection", "close")
+		q.ok()
+	}},
 	"two": {serve: func(q *request) { // no more than two requests at a time
 		if q.active > 2 {
 			status(http.StatusTooManyRequests)(q)

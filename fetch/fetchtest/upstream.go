@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -47,6 +48,7 @@ type Upstream struct {
 	mu     sync.Mutex
 	files  map[string][]byte
 	asked  map[string]int
+	protos map[string]int
 	conns  map[net.Conn]bool
 	peak   int
 	active int // requests under way
@@ -57,7 +59,7 @@ type Upstream struct {
 
 // NewUpstream returns an Upstream that does not listen yet.
 func NewUpstream() *Upstream {
-	u := &Upstream{Stall: time.Minute, files: make(map[string][]byte), asked: make(map[string]int), conns: make(map[net.Conn]bool)}
+	u := &Upstream{Stall: time.Minute, files: make(map[string][]byte), asked: make(map[string]int), protos: make(map[string]int), conns: make(map[net.Conn]bool)}
 	u.server = &http.Server{Handler: u, ConnState: u.connState}
 	return u
 }
@@ -107,6 +109,13 @@ func (u *Upstream) Total() int {
 	return n
 }
 
+// Protos counts requests by protocol, such as "HTTP/2.0".
+func (u *Upstream) Protos() map[string]int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return maps.Clone(u.protos)
+}
+
 // Sent counts the bytes of bodies sent.
 func (u *Upstream) Sent() int64 { return u.sent.Load() }
 
@@ -148,6 +157,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	u.mu.Lock()
 	u.asked[path]++
+	u.protos[r.Proto]++
 	u.active++
 	u.most = max(u.most, u.active)
 	q := &request{w: w, r: r, u: u, name: name, data: u.files[name], attempt: u.asked[path], active: u.active}
