@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -24,6 +25,14 @@ type op struct {
 
 // Len is the number of changes in b.
 func (b *Batch) Len() int { return len(b.ops) }
+
+// ChangesContents reports whether a change in b is about a content that is
+// held, in recycle or on its way there.
+func (b *Batch) ChangesContents() bool {
+	return slices.ContainsFunc(b.ops, func(o op) bool {
+		return o.key[0] == prefixDistfile || o.key[0] == prefixRecycled || o.key[0] == prefixDeletion
+	})
+}
 
 func (b *Batch) put(key []byte, v any) {
 	value, err := encode(v)
@@ -55,7 +64,7 @@ func (b *Batch) PutSuccess(s *Success) {
 
 // PutDeletion schedules a deletion.
 func (b *Batch) PutDeletion(d *Deletion) {
-	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size})
+	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size, d.Undone})
 }
 
 // DropDeletion takes a deletion off the schedule.

@@ -86,9 +86,10 @@ type wireSuccess struct {
 }
 
 type wireDeletion struct {
-	Since int64  `json:"s"`
-	Owner string `json:"o,omitempty"`
-	Size  int64  `json:"z"`
+	Since  int64  `json:"s"`
+	Owner  string `json:"o,omitempty"`
+	Size   int64  `json:"z"`
+	Undone bool   `json:"n,omitempty"`
 }
 
 type wireDropped struct {

@@ -64,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, URLs: []string{"https://h.example"}}
 		b.PutFailure(f)
 		want.Failures[f.Key()] = f
-		x := &Deletion{d.Key, t0, "o", 7}
+		x := &Deletion{d.Key, t0, "o", 7, true}
 		b.PutDeletion(x)
 		want.Deletions[x.Key] = x
 		y := &Recycled{*re, t0, true}

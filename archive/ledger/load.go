@@ -157,7 +157,7 @@ func (s *State) addDeletion(k, v []byte) error {
 	if err := decode(v, &w); err != nil {
 		return err
 	}
-	s.Deletions[key] = &Deletion{key, secs(w.Since), w.Owner, w.Size}
+	s.Deletions[key] = &Deletion{key, secs(w.Since), w.Owner, w.Size, w.Undone}
 	return nil
 }
 

@@ -91,6 +91,9 @@ type Deletion struct {
 	Since time.Time
 	Owner string
 	Size  int64
+	// Undone says that a person took it off the schedule at Since: it is not
+	// scheduled, and cannot be again for a delay.
+	Undone bool
 }
 
 // A Recycled content has left the published tree and waits in recycle.
