@@ -56,7 +56,8 @@ func (m *mirror) planExpiry() (*expiry, error) {
 			continue
 		}
 		switch s := x.Deletions[k]; {
-		case s == nil && m.o.DeletionDelay > 0:
+		case s != nil && m.held(s):
+		case (s == nil || s.Undone) && m.o.DeletionDelay > 0:
 			e.schedule = append(e.schedule, d)
 		case s == nil || elapsed(m.now, s.Since, m.o.DeletionDelay):
 			e.due = append(e.due, d)
@@ -202,7 +203,9 @@ func (m *mirror) expire() error {
 	}
 	var b ledger.Batch
 	for _, k := range e.unschedule {
-		m.sum.Unscheduled.add(m.view.index.Deletions[k].Size)
+		if s := m.view.index.Deletions[k]; !s.Undone {
+			m.sum.Unscheduled.add(s.Size)
+		}
 		b.DropDeletion(k)
 		delete(m.view.index.Deletions, k)
 	}

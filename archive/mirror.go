@@ -66,6 +66,8 @@ type mirror struct {
 	// changed: the content of the archive is not what it was.
 	changed bool
 	marked  bool // metaDirty is in the ledger
+	// restated: a record of a content is not what it was.
+	restated bool
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
@@ -94,7 +96,10 @@ func (a *Archive) Mirror(ctx context.Context, o MirrorOptions) (*Summary, error)
 func (a *Archive) newMirror(o MirrorOptions) *mirror {
 	return &mirror{
 		Archive: a, o: o,
-		sum:     &Summary{Command: "mirror", Start: a.now, Deleting: o.Delete},
+		sum: &Summary{
+			Command: "mirror", Start: a.now, Deleting: o.Delete,
+			DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
+		},
 		failing: make(map[ledger.FailureKey]*failing),
 		tried:   make(map[ledger.FailureKey]*fetch.Error),
 		waited:  make(map[ledger.FailureKey]bool),
@@ -419,6 +424,7 @@ func (m *mirror) commit(b *ledger.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
+	m.restated = m.restated || b.ChangesContents()
 	if m.changed && !m.marked {
 		b.PutMeta(metaDirty, "yes")
 		m.view.index.Meta[metaDirty] = "yes"
@@ -456,6 +462,9 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	var errs []error
 	errs = append(errs, m.recordFailures(err == nil))
 	s.totals(m.view.index)
+	if m.stale() {
+		errs = append(errs, m.exportDistfiles())
+	}
 	if err == nil {
 		errs = append(errs, m.publish())
 	}
@@ -470,8 +479,11 @@ func (s *Summary) totals(x *index) {
 		s.Archive.add(d.Size)
 	}
 	for _, d := range x.Deletions {
-		s.Pending.add(d.Size)
+		if !d.Undone {
+			s.Pending.add(d.Size)
+		}
 	}
+	s.Ages = agesOf(x, s.Start)
 	for _, r := range x.Recycled {
 		s.Recycle.add(r.Size)
 	}

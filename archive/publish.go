@@ -172,7 +172,7 @@ func (m *mirror) deletions(x *index) []report.Deletion {
 		})
 	}
 	for k, s := range x.Deletions {
-		if d := x.Distfiles[k]; d != nil {
+		if d := x.Distfiles[k]; d != nil && !s.Undone {
 			add(d, report.Scheduled, s.Since, m.o.DeletionDelay)
 		}
 	}

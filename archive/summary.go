@@ -55,6 +55,9 @@ type Summary struct {
 	Deleted      Count `json:"deleted"`
 	Purged       Count `json:"purged"`
 	LocalExpired Count `json:"local_expired"`
+	// DeletionDelay and RecycleDelay are those of the run.
+	DeletionDelay time.Duration `json:"deletion_delay_ns"`
+	RecycleDelay  time.Duration `json:"recycle_delay_ns"`
 	// Guard is why nothing was scheduled or deleted although it was allowed.
 	Guard string `json:"guard,omitempty"`
 
@@ -63,6 +66,8 @@ type Summary struct {
 	Archive Count `json:"archive"`
 	Pending Count `json:"pending"`
 	Recycle Count `json:"recycle"`
+	// Ages tell when the archive was last verified.
+	Ages Ages `json:"ages"`
 
 	// Interrupted says that the run was ended early, Broken why it could not
 	// go on.

@@ -40,6 +40,7 @@ func newApp(e *env) *cli.App {
 		failuresCommand(e),
 		deletionsCommand(e),
 		whitelistCommand(e),
+		verifyCommand(e),
 	}
 	app := &cli.App{
 		Name:                      "distkeep",

@@ -256,6 +256,13 @@ func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
 			})
 		},
 		Received: p.received,
+		Read:     p.received,
+		Checked: func(name string, size int64, damage string) {
+			p.file()
+			if damage != "" {
+				p.above(func() { log.Warn().Str("file", name).Msg(damage) })
+			}
+		},
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 // moreCmds are the script commands about files and about an upstream that
 // keeps its clients waiting.
 var moreCmds = map[string]func(*testscript.TestScript, bool, []string){
+	"flip":      cmdFlip,
 	"subst":     cmdSubst,
 	"mkfile":    cmdMkFile,
 	"quoted":    cmdQuoted,

@@ -39,6 +39,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 		line("drop box", "%s expired", count(s.LocalExpired))
 	}
 	line("archive", "%s; %d scheduled for deletion, %d in recycle", count(s.Archive), s.Pending.Files, s.Recycle.Files)
+	printAges(line, s.Ages, s.Start)
 	line("took", "%v, %s received", s.Took.Round(time.Millisecond), humanSize(s.Received))
 	if !s.Complete {
 		line("incomplete", "nothing was scheduled or deleted, because of %s:", plural(len(s.Problems), "problem"))

@@ -1,0 +1,140 @@
+package archive
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/catalog/digest"
+)
+
+// ageDays are the upper bounds of the histogram of Ages.
+var ageDays = []int{1, 7, 30, 90, 365}
+
+// Ages tell how long ago the bytes of the archive were last read and found
+// right.
+type Ages struct {
+	// Oldest is when the one was read that was read longest ago: every byte
+	// has been read since. It is zero for an empty archive.
+	Oldest time.Time `json:"oldest,omitzero"`
+	// Within counts contents by age; each is in the first that fits. Older
+	// are those beyond the last.
+	Within []Age `json:"within,omitempty"`
+	Older  Count `json:"older"`
+}
+
+// An Age counts what was read at most Days days ago.
+type Age struct {
+	Days int `json:"days"`
+	Count
+}
+
+func agesOf(x *index, now time.Time) (a Ages) {
+	counts := make([]Count, len(ageDays)+1)
+	bounds := make([]time.Time, len(ageDays))
+	for i, days := range ageDays {
+		bounds[i] = now.AddDate(0, 0, -days)
+	}
+	for _, d := range x.Distfiles {
+		if a.Oldest.IsZero() || d.Verified.Before(a.Oldest) {
+			a.Oldest = d.Verified
+		}
+		i := 0
+		for i < len(bounds) && d.Verified.Before(bounds[i]) {
+			i++
+		}
+		counts[i].add(d.Size)
+	}
+	if a.Oldest.IsZero() {
+		return a
+	}
+	for i, days := range ageDays {
+		a.Within = append(a.Within, Age{days, counts[i]})
+	}
+	a.Older = counts[len(ageDays)]
+	return a
+}
+
+// refresh exports what readers read after a change that was no run. The summary
+// of the last run stays, with the totals of now.
+func (m *mirror) refresh() error {
+	s := new(Summary)
+	err := report.LoadStatus(m.store.ReportDir(), s)
+	switch {
+	case errors.Is(err, report.ErrNoRun):
+		s = &Summary{Command: m.sum.Command, Start: m.now}
+	case err != nil:
+		m.warn("%v", err)
+		s = &Summary{Command: m.sum.Command, Start: m.now}
+	}
+	m.o.DeletionDelay, m.o.RecycleDelay = s.DeletionDelay, s.RecycleDelay
+	m.sum = s
+	s.totals(m.view.index)
+	s.Ages = agesOf(m.view.index, m.now)
+	if err := m.exportDistfiles(); err != nil {
+		return brokenIf(err)
+	}
+	return brokenIf(m.export())
+}
+
+// exportDistfiles writes the contents of the archive for why.
+func (m *mirror) exportDistfiles() error {
+	x := m.view.index
+	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) })
+	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int {
+		return keyLess(a.Distfile.Key, b.Distfile.Key)
+	})
+	return report.WriteDistfiles(m.store.ReportDir(), func(yield func(*report.Distfile) bool) {
+		for _, d := range held {
+			r := exported(d)
+			if s := x.Deletions[d.Key]; s != nil && s.Undone {
+				r.Undone = s.Since
+			}
+			if !yield(r) {
+				return
+			}
+		}
+		for _, d := range recycled {
+			r := exported(&d.Distfile)
+			r.Recycled = true
+			if !yield(r) {
+				return
+			}
+		}
+	})
+}
+
+func exported(d *ledger.Distfile) *report.Distfile {
+	r := &report.Distfile{
+		Name: string(d.Name), SHA256: d.SHA256.Hex(), Size: d.Size, Named: d.Named,
+		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
+	}
+	for _, s := range d.Digests {
+		if s.Alg == digest.SHA256 {
+			continue
+		}
+		if r.Digests == nil {
+			r.Digests = make(map[string]string, len(d.Digests))
+		}
+		r.Digests[s.Alg.String()] = s.Hex()
+	}
+	return r
+}
+
+// stale reports whether the exported contents are not those of the ledger.
+func (m *mirror) stale() bool {
+	return m.restated || m.view.index.Meta[metaDirty] != "" || !report.HasDistfiles(m.store.ReportDir())
+}
+
+// undoHold is how long a content that was taken off the schedule by hand stays
+// off it at least: a person must have the time to whitelist it although the job
+// is hourly and deletes without a delay.
+const undoHold = 24 * time.Hour
+
+// held reports whether an undone deletion still keeps a content.
+func (m *mirror) held(s *ledger.Deletion) bool {
+	return s.Undone && !elapsed(m.now, s.Since, max(m.o.DeletionDelay, undoHold))
+}

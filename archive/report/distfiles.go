@@ -1,0 +1,115 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+const distfilesFile = "distfiles.jsonl"
+
+// A Distfile is a content that the archive holds under one name.
+type Distfile struct {
+	// Name is the first field: FindDistfiles relies on it.
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	// Digests are the others that are known, in hex by algorithm.
+	Digests map[string]string `json:"digests,omitempty"`
+	// Named says that it is published under its name; otherwise it is below
+	// by_cipher only.
+	Named    bool      `json:"named"`
+	Owner    string    `json:"owner,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
+	Origin   string    `json:"origin,omitempty"`
+	Added    time.Time `json:"added"`
+	Verified time.Time `json:"verified"`
+	// Recycled says that it has left the published tree.
+	Recycled bool `json:"recycled,omitempty"`
+	// Undone is when it was last taken off the schedule by hand.
+	Undone time.Time `json:"undone,omitzero"`
+}
+
+// HasDistfiles reports whether WriteDistfiles has ever been called for dir.
+func HasDistfiles(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, distfilesFile))
+	return err == nil
+}
+
+// WriteDistfiles exports what the archive holds.
+func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) (err error) {
+	f, err := renameio.NewPendingFile(filepath.Join(dir, distfilesFile), renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	w := bufio.NewWriterSize(f, 64<<10)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	for d := range ds {
+		if err := e.Encode(d); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// LoadDistfiles reads what WriteDistfiles wrote.
+func LoadDistfiles(dir string) ([]Distfile, error) { return loadLines[Distfile](dir, distfilesFile) }
+
+// FindDistfiles returns the contents that the archive holds under name, or
+// those whose SHA-256 in hex is name. Only their lines are decoded.
+func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
+	path := filepath.Join(dir, distfilesFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(name); err != nil {
+		return nil, err
+	}
+	quoted := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	byName := fmt.Appendf(nil, `{"name":%s,`, quoted)
+	bySum := fmt.Appendf(nil, `"sha256":%s,`, quoted)
+	sc := bufio.NewScanner(f)
+	sc.Buffer(make([]byte, 64<<10), maxLine)
+	n := 1
+	for ; sc.Scan(); n++ {
+		line := sc.Bytes()
+		if !bytes.HasPrefix(line, byName) && !bytes.Contains(line, bySum) {
+			continue
+		}
+		var d Distfile
+		if err := json.Unmarshal(line, &d); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", path, n, err)
+		}
+		if d.Name == name || d.SHA256 == name {
+			ds = append(ds, d)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", path, n, err)
+	}
+	return ds, nil
+}

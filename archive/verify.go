@@ -1,0 +1,303 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// VerifyOptions bound what Verify reads. The zero value reads everything.
+type VerifyOptions struct {
+	// Names are the contents to read; none means all.
+	Names []catalog.Name
+	// OlderThan leaves out what was read within that time.
+	OlderThan time.Duration
+	// Bytes and Time are the budget: no file is begun that would exceed Bytes,
+	// except the first, and none after Time. Zero means no bound.
+	Bytes int64
+	Time  time.Duration
+	// Rate is how many bytes a second are read in all; zero means as many as
+	// possible.
+	Rate int64
+	// Jobs is how many files are read at once; at least one.
+	Jobs int
+}
+
+// A VerifySummary says what Verify found. Its JSON form is stable.
+type VerifySummary struct {
+	Command string        `json:"command"`
+	Start   time.Time     `json:"start"`
+	Took    time.Duration `json:"took_ns"`
+	// Verified was read and is right, Left was not reached within the budget.
+	Verified Count `json:"verified"`
+	Left     Count `json:"left"`
+	// Damaged are the contents that are not what they should be, Unread those
+	// that could not be read for another reason.
+	Damaged []Damage `json:"damaged,omitempty"`
+	Unread  []Damage `json:"unread,omitempty"`
+	// Ages are those of all contents after it.
+	Ages Ages `json:"ages"`
+	// Interrupted says that it was ended early. What it read counts.
+	Interrupted bool `json:"interrupted,omitempty"`
+}
+
+// A Damage is a content whose bytes are not right.
+type Damage struct {
+	// Names are all names of the content, of which SHA256 and Size are what
+	// they should be.
+	Names  []catalog.Name `json:"names"`
+	SHA256 string         `json:"sha256"`
+	Size   int64          `json:"size"`
+	// Reason says what is wrong, Kept where the wrong bytes are now.
+	Reason string   `json:"reason"`
+	Kept   []string `json:"kept,omitempty"`
+	// Healed says that the archive had the right bytes in another file, and
+	// publishes those now. Otherwise the next run fetches them.
+	Healed bool `json:"healed,omitempty"`
+}
+
+// A unit is one content with all its records.
+type unit struct {
+	sum      digest.Digest
+	size     int64
+	verified time.Time // the oldest of the records
+	held     []*ledger.Distfile
+	recycled []*ledger.Recycled
+}
+
+func (u *unit) names() (names []catalog.Name) {
+	for _, d := range u.held {
+		names = append(names, d.Name)
+	}
+	for _, r := range u.recycled {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// units are the contents of the archive, those that were read longest ago
+// first.
+func (m *mirror) units(o *VerifyOptions) []*unit {
+	bySum := make(map[digest.Digest]*unit)
+	of := func(d *ledger.Distfile) *unit {
+		u := bySum[d.SHA256]
+		if u == nil {
+			u = &unit{sum: d.SHA256, size: d.Size, verified: d.Verified}
+			bySum[d.SHA256] = u
+		}
+		if d.Verified.Before(u.verified) {
+			u.verified = d.Verified
+		}
+		return u
+	}
+	for _, d := range m.view.index.Distfiles {
+		u := of(d)
+		u.held = append(u.held, d)
+	}
+	for _, r := range m.view.index.Recycled {
+		u := of(&r.Distfile)
+		u.recycled = append(u.recycled, r)
+	}
+	us := make([]*unit, 0, len(bySum))
+	for _, u := range bySum {
+		named := len(o.Names) == 0 || slices.ContainsFunc(u.names(), func(n catalog.Name) bool { return slices.Contains(o.Names, n) })
+		if named && (o.OlderThan == 0 || elapsed(m.now, u.verified, o.OlderThan)) {
+			us = append(us, u)
+		}
+	}
+	slices.SortFunc(us, func(a, b *unit) int {
+		return cmp.Or(a.verified.Compare(b.verified), cmp.Compare(a.sum.Hex(), b.sum.Hex()))
+	})
+	return us
+}
+
+// Verify reads the contents of the archive again and compares them with their
+// SHA-256, those first that were read longest ago. A content with many names is
+// one file and is read once.
+//
+// A file that is not right is moved to quarantine, with all its links, and its
+// records are dropped, so that the next run fetches it; where the archive has
+// the same content in another file, that is linked in its place. What was read
+// is recorded as it goes, so that the next call goes on where this one ended.
+//
+// Damage is in the summary, not in the error, which is that of Mirror.
+func (a *Archive) Verify(ctx context.Context, o VerifyOptions) (*VerifySummary, error) {
+	m := a.newMirror(MirrorOptions{})
+	v, err := m.look(ctx, new(catalog.Catalog), "")
+	if err != nil {
+		return nil, err
+	}
+	m.view = v
+	s := &VerifySummary{Command: "verify", Start: a.now}
+	for _, n := range o.Names {
+		if len(v.index.byName[n]) == 0 && !slices.ContainsFunc(mapValues(v.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
+			return nil, mark(ErrConfig, fmt.Errorf("verify: the archive has no %s", n))
+		}
+	}
+	r := &verifier{m: m, o: o, sum: s}
+	err = r.run(ctx, m.units(&o))
+	s.Interrupted = ctx.Err() != nil
+	s.Ages = agesOf(v.index, a.now)
+	if rerr := m.refresh(); err == nil {
+		err = rerr
+	}
+	s.Took = a.o.Now().Sub(s.Start)
+	return s, brokenIf(err)
+}
+
+func mapValues[K comparable, V any](m map[K]V) []V {
+	vs := make([]V, 0, len(m))
+	for _, v := range m {
+		vs = append(vs, v)
+	}
+	return vs
+}
+
+// A verifier reads units with several goroutines and records what it finds
+// with one.
+type verifier struct {
+	m     *mirror
+	o     VerifyOptions
+	sum   *VerifySummary
+	limit *rate.Limiter
+	// stamps are records of contents that are right, not yet in the ledger.
+	stamps ledger.Batch
+	bytes  int64
+}
+
+// run verifies us as far as the budget goes.
+func (r *verifier) run(ctx context.Context, us []*unit) error {
+	var total Count
+	for _, u := range us {
+		total.add(u.size)
+	}
+	r.m.Archive.o.Events.phase("verify", total.Files, total.Bytes)
+	if r.o.Rate > 0 {
+		r.limit = rate.NewLimiter(rate.Limit(r.o.Rate), store.ScrubBuffer)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	todo := make(chan *unit)
+	done := make(chan *examined)
+	var wg sync.WaitGroup
+	for range max(r.o.Jobs, 1) {
+		wg.Go(func() {
+			for u := range todo {
+				done <- r.examine(ctx, u)
+			}
+		})
+	}
+	wg.Go(func() { r.feed(ctx, us, todo) })
+	go func() { wg.Wait(); close(done) }()
+	var failed error
+	read := 0
+	for x := range done {
+		if failed != nil {
+			continue // the readers are on their way out
+		}
+		if x.err == nil {
+			read++
+		}
+		if failed = r.settle(ctx, x); failed != nil {
+			stop(failed)
+		}
+	}
+	if failed == nil {
+		failed = r.flush()
+	}
+	for _, d := range r.sum.Unread {
+		total.Files, total.Bytes = total.Files-1, total.Bytes-d.Size
+	}
+	for _, d := range r.sum.Damaged {
+		total.Files, total.Bytes = total.Files-1, total.Bytes-d.Size
+	}
+	r.sum.Left = Count{total.Files - r.sum.Verified.Files, total.Bytes - r.sum.Verified.Bytes}
+	if failed == nil && ctx.Err() != nil {
+		failed = context.Cause(ctx)
+	}
+	return failed
+}
+
+// feed hands out units until the budget is used up.
+func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
+	defer close(todo)
+	var bytes int64
+	for i, u := range us {
+		if r.o.Bytes > 0 && i > 0 && bytes+u.size > r.o.Bytes {
+			return
+		}
+		if r.o.Time > 0 && r.m.Archive.o.Now().Sub(r.m.now) >= r.o.Time {
+			return
+		}
+		bytes += u.size
+		select {
+		case todo <- u:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// An examined unit was read.
+type examined struct {
+	*unit
+	copies []*replica
+	err    error // it could not be read; nothing is known
+}
+
+// A replica is one inode that holds, or should hold, the content of a unit.
+type replica struct {
+	fi    fs.FileInfo
+	paths []string
+	wrong string // what is wrong with it
+}
+
+func (x *examined) good() *replica {
+	for _, c := range x.copies {
+		if c.wrong == "" {
+			return c
+		}
+	}
+	return nil
+}
+
+// has returns the right replica at one of paths, or nil.
+func (x *examined) has(paths []string) *replica {
+	for _, c := range x.copies {
+		if c.wrong == "" && slices.ContainsFunc(paths, func(p string) bool { return slices.Contains(c.paths, p) }) {
+			return c
+		}
+	}
+	return nil
+}
+
+// batch bounds of a verification: what a kill costs is read again.
+const (
+	verifyFiles = 512
+	verifyBytes = 4 << 30
+)
+
+// stamp notes that a record's content was read and is right.
+func (r *verifier) stamp(size int64) error {
+	if r.bytes += size; r.stamps.Len() < verifyFiles && r.bytes < verifyBytes {
+		return nil
+	}
+	return r.flush()
+}
+
+func (r *verifier) flush() error {
+	r.bytes = 0
+	return r.m.commit(&r.stamps)
+}
