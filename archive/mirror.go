@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -294,126 +293,8 @@ func (m *mirror) linked(p *planner, l *linking) *addition {
 	return a
 }
 
-// transfer fetches what is missing and commits it as it comes.
-func (m *mirror) transfer(ctx context.Context, p *plan) error {
-	if len(p.fetches) == 0 {
-		return nil
-	}
-	o := m.o.Fetch
-	o.Now = m.Archive.o.Now
-	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
-	o.Quarantine.Dir = m.store.QuarantineDir()
-	if r := m.Archive.o.Events.Received; r != nil {
-		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
-	}
-	f, err := fetch.New(o)
-	if err != nil {
-		return mark(ErrConfig, err)
-	}
-	var bytes int64
-	reqs := make([]*fetch.Request, len(p.fetches))
-	wants := make(map[*fetch.Request][]*want, len(p.fetches))
-	for i, t := range p.fetches {
-		w := t.wants[0]
-		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs,
-			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
-		}
-		wants[reqs[i]] = t.wants
-		bytes += max(w.Size, 0)
-	}
-	m.Archive.o.Events.phase("fetch", len(reqs), bytes)
-
-	// A failing archive ends the transfers; what has arrived stays in parts.
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	c := newCommitter(m, stop)
-	rerr := f.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
-	cerr := c.close()
-	m.sum.Hosts = f.Hosts()
-	if err := f.Close(); cerr == nil && rerr == nil {
-		rerr = err
-	}
-	if cerr != nil {
-		return cerr
-	}
-	return brokenIf(rerr)
-}
-
-// sources are those of all names of a content, each URI once.
-func (t *fetching) sources() []catalog.Source {
-	ss := t.wants[0].Sources
-	for _, w := range t.wants[1:] {
-		ss = slices.Clip(ss)
-		for _, s := range w.Sources {
-			if !slices.ContainsFunc(ss, func(o catalog.Source) bool { return o.URI == s.URI }) {
-				ss = append(ss, s)
-			}
-		}
-	}
-	return ss
-}
-
-const (
-	// metaLayouts is the key of the layouts that all files have links for.
-	metaLayouts = "layouts"
-	// metaRepos is the key of the repositories of the last complete run.
-	metaRepos = "repositories"
-)
-
-// formerLayouts returns the layouts in the ledger's list that are not in conf.
-func formerLayouts(list string, conf layout.Conf) ([]layout.Layout, error) {
-	if list == "" {
-		return nil, nil
-	}
-	var specs []string
-	if err := json.Unmarshal([]byte(list), &specs); err != nil {
-		return nil, fmt.Errorf("ledger: layouts: %w", err)
-	}
-	var former []layout.Layout
-	for _, s := range specs {
-		l, err := layout.Parse(s)
-		if err != nil {
-			return nil, fmt.Errorf("ledger: layouts: %w", err)
-		}
-		if !slices.Contains(conf, l) {
-			former = append(former, l)
-		}
-	}
-	return former, nil
-}
-
-// unlinkFormer removes the links of layouts that are no longer in use, and
-// notes which layouts are complete now.
-func (m *mirror) unlinkFormer(p *plan) error {
-	planner := &planner{view: m.view}
-	for _, s := range p.stale {
-		if d := m.view.index.Distfiles[s.of.Key]; d == nil || !d.Named || !planner.linked(d) {
-			continue
-		}
-		if err := m.store.Unlink(s.rel, layoutPath(s.of, m.store.Layouts()[0])); err != nil {
-			return brokenIf(err)
-		}
-		m.view.disk.Set(s.rel, store.File{Size: -1})
-		m.changed = true
-	}
-	specs := make([]string, len(m.store.Layouts()))
-	for i, l := range m.store.Layouts() {
-		specs[i] = l.String()
-	}
-	list, err := json.Marshal(specs)
-	if err != nil {
-		return err
-	}
-	if string(list) == m.view.index.Meta[metaLayouts] {
-		return nil
-	}
-	m.view.index.Meta[metaLayouts] = string(list)
-	m.changed = true
-	var b ledger.Batch
-	b.PutMeta(metaLayouts, string(list))
-	return m.commit(&b)
-}
+// metaRepos is the key of the repositories of the last complete run.
+const metaRepos = "repositories"
 
 // knowsAll reports whether the catalog has everything that is wanted: only then
 // may what it does not have be let go of.

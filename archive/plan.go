@@ -2,7 +2,6 @@ package archive
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +68,8 @@ type reading struct {
 	part bool
 	// drop is set for a file of the drop box.
 	drop *dropFile
+	// aside: the content does not get the name, which another has.
+	aside bool
 	// want is the content it may be, or nil.
 	want *want
 	algs []digest.Algorithm
@@ -187,13 +188,7 @@ func (b *planner) want(w *want) {
 		b.fail(w.failureKey(), w, fetch.ClassDigest, unverifiableReason(w))
 		return
 	}
-	if w.named {
-		if err := b.store.Layouts().Check(w.Name); err != nil {
-			b.fail(w.failureKey(), w, fetch.ClassPolicy, err.Error())
-			return
-		}
-	}
-	if b.onDisk(w) || b.elsewhere(w) {
+	if !b.publishable(w) || b.onDisk(w) || b.elsewhere(w) {
 		return
 	}
 	if f := b.drops[w.Name]; f != nil && b.readDrop(f, w) {
@@ -204,6 +199,18 @@ func (b *planner) want(w *want) {
 		return
 	}
 	b.fetch(w)
+}
+
+// publishable reports whether w may have its name here.
+func (b *planner) publishable(w *want) bool {
+	if !w.named {
+		return true
+	}
+	err := b.store.Layouts().Check(w.Name)
+	if err != nil {
+		b.fail(w.failureKey(), w, fetch.ClassPolicy, err.Error())
+	}
+	return err == nil
 }
 
 // have reports whether the held content d serves w without a transfer. When
@@ -218,6 +225,9 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		return false
 	}
 	if w.named && !d.Named || w.Kind == catalog.OpenBSD && d.Kind != w.Kind {
+		if !b.publishable(w) {
+			return true
+		}
 		b.links = append(b.links, &linking{want: w, from: d})
 		return true
 	}
@@ -227,7 +237,7 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		}
 	}
 	b.held.add(d.Size)
-	if w.named && !b.linked(d) {
+	if w.named && !b.linked(d) && b.publishable(w) && !b.strays(d) {
 		b.relink = append(b.relink, d)
 	}
 	return true
@@ -317,37 +327,6 @@ func (b *planner) algorithms(w *want) []digest.Algorithm {
 	return as
 }
 
-// onDisk looks for a file that may be the wanted content where the archive
-// would have it: under its name, or as the part of an interrupted commit.
-func (b *planner) onDisk(w *want) bool {
-	if len(b.whole) > 0 {
-		part := b.store.PartPath(w.Name, w.key())
-		if b.whole[part] && b.readOnce(&reading{path: part, part: true, name: w.Name, size: w.Size, want: w}) {
-			return true
-		}
-	}
-	if !w.named {
-		return false
-	}
-	for _, l := range b.store.Layouts() {
-		rel, ok := l.Path(w.Name, w.Digests)
-		if !ok {
-			continue
-		}
-		f, ok := b.disk.Get(rel)
-		if !ok || w.Size >= 0 && f.Size != w.Size {
-			continue
-		}
-		if d := b.index.named(w.Name); d != nil && b.intact(d, rel) {
-			continue // known, and another content
-		}
-		if b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: w.Name, size: f.Size, want: w}) {
-			return true
-		}
-	}
-	return false
-}
-
 // elsewhere looks for the wanted content under another name and in recycle.
 func (b *planner) elsewhere(w *want) bool {
 	for _, s := range w.Digests {
@@ -394,54 +373,6 @@ func (b *planner) fetch(w *want) {
 
 func (b *planner) fail(key ledger.FailureKey, w *want, class fetch.Class, reason string) {
 	b.failing = append(b.failing, &failing{key, w.owner(), class, reason})
-}
-
-// foreign plans to read the files in the published tree that the ledger does
-// not know: they were there before the archive, or a crash came between their
-// publication and their record.
-func (b *planner) foreign() {
-	var rels []string
-	sizes := make(map[string]int64)
-	b.disk.All(func(rel string, f store.File) bool {
-		rels = append(rels, rel)
-		sizes[rel] = f.Size
-		return true
-	})
-	slices.Sort(rels)
-	for _, rel := range rels {
-		name, ok := b.nameOf(rel)
-		if !ok || b.index.named(name) != nil {
-			continue
-		}
-		b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: name, size: sizes[rel]})
-	}
-}
-
-// nameOf returns the name of a published path. Files in directories that are
-// no hash directories are nobody's but the operator's, unless their name is
-// wanted.
-func (b *planner) nameOf(rel string) (catalog.Name, bool) {
-	for _, l := range b.store.Layouts() {
-		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
-			return name, true
-		}
-	}
-	return "", false
-}
-
-// formerLayouts plans to remove the links of layouts that layout.conf no longer
-// names.
-func (b *planner) formerLayouts() {
-	for _, l := range b.former {
-		for _, d := range b.index.Distfiles {
-			if !d.Named {
-				continue
-			}
-			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
-				b.stale = append(b.stale, stale{rel, d})
-			}
-		}
-	}
 }
 
 func conflictReason(kept, shadowed *catalog.Distfile) string {

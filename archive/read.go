@@ -91,7 +91,7 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 // readAddition makes the addition of a file that was read in place.
 func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
 	d := ledger.Distfile{
-		Key: ledger.Key{Name: r.name, SHA256: sums.Get(digest.SHA256)}, Size: fi.Size(), Digests: sums, Named: true,
+		Key: ledger.Key{Name: r.name, SHA256: sums.Get(digest.SHA256)}, Size: fi.Size(), Digests: sums, Named: !r.aside,
 		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)

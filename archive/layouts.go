@@ -1,0 +1,114 @@
+package archive
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+)
+
+// metaLayouts is the key of the layouts that files may have links for.
+const metaLayouts = "layouts"
+
+// formerLayouts returns the layouts in the ledger's list that are not in conf.
+func formerLayouts(list string, conf layout.Conf) ([]layout.Layout, error) {
+	if list == "" {
+		return nil, nil
+	}
+	var specs []string
+	if err := json.Unmarshal([]byte(list), &specs); err != nil {
+		return nil, fmt.Errorf("ledger: layouts: %w", err)
+	}
+	var former []layout.Layout
+	for _, s := range specs {
+		l, err := layout.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: layouts: %w", err)
+		}
+		if !slices.Contains(conf, l) {
+			former = append(former, l)
+		}
+	}
+	return former, nil
+}
+
+// formerLayouts plans to remove the links of layouts that layout.conf no longer
+// names.
+func (b *planner) formerLayouts() {
+	for _, l := range b.former {
+		for _, d := range b.index.Distfiles {
+			if !d.Named {
+				continue
+			}
+			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+				b.stale = append(b.stale, stale{rel, d})
+			}
+		}
+	}
+}
+
+// unlinkFormer removes the links of layouts that are no longer in use, each only
+// when the content has its place in all others, and notes which layouts may
+// have links now.
+func (m *mirror) unlinkFormer(p *plan) error {
+	planner := &planner{view: m.view}
+	layouts := slices.Clone([]layout.Layout(m.store.Layouts()))
+	left := false
+	for _, s := range p.stale {
+		d := m.view.index.Distfiles[s.of.Key]
+		if d == nil || !d.Named {
+			continue
+		}
+		refuge := planner.refuge(d)
+		if refuge == "" {
+			left = true
+			continue
+		}
+		if err := m.store.Unlink(s.rel, refuge); err != nil {
+			return brokenIf(err)
+		}
+		m.view.disk.Set(s.rel, store.File{Size: -1})
+		m.changed = true
+	}
+	if left {
+		layouts = append(layouts, m.view.former...) // the next run tries again
+	}
+	return m.noteLayouts(layouts)
+}
+
+// refuge returns the path at which d stays when links of former layouts go: in
+// the layouts in use, or, where they cannot have its name, below by_cipher. It
+// is empty when d is not there.
+func (b *planner) refuge(d *ledger.Distfile) string {
+	if b.linked(d) {
+		return layoutPath(d, b.store.Layouts()[0])
+	}
+	c := content(d)
+	if rel := store.CipherPaths(&c)[0]; b.store.Layouts().Check(d.Name) != nil && b.intact(d, rel) {
+		return rel
+	}
+	return ""
+}
+
+// noteLayouts records the layouts that files may have links for.
+func (m *mirror) noteLayouts(layouts []layout.Layout) error {
+	specs := make([]string, len(layouts))
+	for i, l := range layouts {
+		specs[i] = l.String()
+	}
+	list, err := json.Marshal(specs)
+	if err != nil {
+		return err
+	}
+	if string(list) == m.view.index.Meta[metaLayouts] {
+		return nil
+	}
+	m.view.index.Meta[metaLayouts] = string(list)
+	m.changed = true
+	var b ledger.Batch
+	b.PutMeta(metaLayouts, string(list))
+	return m.commit(&b)
+}

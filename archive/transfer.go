@@ -1,0 +1,69 @@
+package archive
+
+import (
+	"context"
+	"slices"
+
+	"distkeep/catalog"
+	"distkeep/fetch"
+)
+
+// transfer fetches what is missing and commits it as it comes.
+func (m *mirror) transfer(ctx context.Context, p *plan) error {
+	if len(p.fetches) == 0 {
+		return nil
+	}
+	o := m.o.Fetch
+	o.Now = m.Archive.o.Now
+	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
+	o.Quarantine.Dir = m.store.QuarantineDir()
+	if r := m.Archive.o.Events.Received; r != nil {
+		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
+	}
+	f, err := fetch.New(o)
+	if err != nil {
+		return mark(ErrConfig, err)
+	}
+	var bytes int64
+	reqs := make([]*fetch.Request, len(p.fetches))
+	wants := make(map[*fetch.Request][]*want, len(p.fetches))
+	for i, t := range p.fetches {
+		w := t.wants[0]
+		reqs[i] = &fetch.Request{
+			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs,
+			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
+		}
+		wants[reqs[i]] = t.wants
+		bytes += max(w.Size, 0)
+	}
+	m.Archive.o.Events.phase("fetch", len(reqs), bytes)
+
+	// A failing archive ends the transfers; what has arrived stays in parts.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c := newCommitter(m, stop)
+	rerr := f.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
+	cerr := c.close()
+	m.sum.Hosts = f.Hosts()
+	if err := f.Close(); cerr == nil && rerr == nil {
+		rerr = err
+	}
+	if cerr != nil {
+		return cerr
+	}
+	return brokenIf(rerr)
+}
+
+// sources are those of all names of a content, each URI once.
+func (t *fetching) sources() []catalog.Source {
+	ss := t.wants[0].Sources
+	for _, w := range t.wants[1:] {
+		ss = slices.Clip(ss)
+		for _, s := range w.Sources {
+			if !slices.ContainsFunc(ss, func(o catalog.Source) bool { return o.URI == s.URI }) {
+				ss = append(ss, s)
+			}
+		}
+	}
+	return ss
+}
