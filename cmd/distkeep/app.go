@@ -41,6 +41,7 @@ func newApp(e *env) *cli.App {
 		deletionsCommand(e),
 		whitelistCommand(e),
 		verifyCommand(e),
+		whyCommand(e),
 	}
 	app := &cli.App{
 		Name:                      "distkeep",
