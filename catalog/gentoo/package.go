@@ -57,6 +57,17 @@ func (w *worker) names(d dir, name string) ([]string, error) {
 	return w.list(sub)
 }
 
+// cached reports whether the directory of a category in the cache has entries
+// of the package pn, or any at all if pn is empty. What is no directory among
+// the packages is then no stray file: something has taken their place.
+func (w *worker) cached(cache dir, pn string) bool {
+	names, err := w.list(cache)
+	return err == nil && slices.ContainsFunc(names, func(pf string) bool {
+		p, _, ok := splitVersion(pf)
+		return ok && (pn == "" || p == pn)
+	})
+}
+
 // ebuilds scans those of units, which are of one category, that have ebuilds.
 func (w *worker) ebuilds(units []unit) {
 	cat := w.dir(w.t.top, units[0].cat)
@@ -68,7 +79,7 @@ func (w *worker) ebuilds(units []unit) {
 		w.unit = u
 		pkg := w.dir(cat, u.pn)
 		names, err := w.list(pkg)
-		if err != nil && !notDir(err) {
+		if err != nil && (!notDir(err) || w.cached(cache, u.pn)) {
 			w.problem(u.cp(), pkg.rel, 0, err.Error())
 		}
 		u.manifest = slices.Contains(names, "Manifest")

@@ -16,6 +16,7 @@ func (t *tree) packages(ctx context.Context) ([]unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.replacedCategories()
 	return t.list(ctx, t.top, cats, func(cat string, names []string) []unit {
 		var us []unit
 		for _, pn := range names {
@@ -25,6 +26,23 @@ func (t *tree) packages(ctx context.Context) ([]unit, error) {
 		}
 		return us
 	})
+}
+
+// replacedCategories finds categories that the cache has and something else
+// than a directory has taken the place of.
+func (t *tree) replacedCategories() {
+	w := t.workers[0]
+	for _, cat := range t.cacheCats {
+		d := w.dir(t.top, cat)
+		if notDir(d.err) {
+			cache := w.dir(t.cache, cat)
+			if w.cached(cache, "") {
+				t.problem(cat, d.err.Error())
+			}
+			cache.close()
+		}
+		d.close()
+	}
 }
 
 // list lists the directories cats of at, on all workers, and returns the units
