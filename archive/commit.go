@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog/digest"
 	"distkeep/fetch"
 )
 
@@ -36,12 +38,16 @@ const (
 // add publishes and records additions, in that order.
 func (m *mirror) add(adds []*addition) error {
 	items := make([]*store.Item, len(adds))
+	first := make(map[digest.Digest]string) // the part that others of its content are linked to
 	for i, a := range adds {
 		if a.read {
 			m.recall(a)
 		}
 		if a.have == "" {
-			a.have = m.holding(&a.entry)
+			a.have = cmp.Or(m.holding(&a.entry), first[a.entry.SHA256])
+		}
+		if a.have == "" {
+			first[a.entry.SHA256] = a.part
 		}
 		if a.back == nil {
 			// Whatever brought it back: it is not in recycle any more.

@@ -42,8 +42,15 @@ func (f *dropFile) keeps(x *index, d *ledger.Distfile) bool {
 }
 
 // settle is how long a file must have been left alone before it is taken for
-// complete when nothing tells its size: people copy into the drop box slowly.
+// complete when its size does not tell: people copy into the drop box slowly.
 const settle = time.Minute
+
+// growing reports whether somebody may still be writing f. A time in the future
+// says nothing about that.
+func (f *dropFile) growing(now time.Time) bool {
+	age := now.Sub(f.modTime)
+	return age >= 0 && age < settle
+}
 
 // listDrops reads the drop box. Sub-directories are those of openbsd names.
 // Hidden files are left alone.
@@ -52,10 +59,16 @@ func listDrops(dir string, warn func(format string, args ...any)) (map[catalog.N
 	if dir == "" {
 		return drops, nil
 	}
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, fmt.Errorf("distfiles-local: %w", err)
+	}
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
+		case path == dir && !e.IsDir():
+			return fmt.Errorf("%s is not a directory", dir)
 		case path == dir:
 			return nil
 		case strings.HasPrefix(e.Name(), "."):
@@ -100,6 +113,9 @@ func (b *planner) readDrop(f *dropFile, w *want) bool {
 	if r := f.seen(b.index); r != nil && r.Want == w.key() && r.Refused != "" {
 		return false
 	}
+	if f.size != w.Size && f.growing(b.now) {
+		return false
+	}
 	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
 }
 
@@ -122,6 +138,12 @@ func (b *planner) dropped() {
 			wants[d.Name] = newWant(d, true)
 		}
 	}
+	shadowed := make(map[string]bool)
+	for _, d := range b.catalog.Shadowed {
+		if b.drops[d.Name] != nil {
+			shadowed[newWant(d, false).key()] = true
+		}
+	}
 	for _, f := range sortedDrops(b.drops) {
 		w := wants[f.name]
 		key := ""
@@ -131,12 +153,12 @@ func (b *planner) dropped() {
 		switch r := f.seen(b.index); {
 		case r != nil && r.Want == key && r.Refused != "":
 			b.failDrop(f, w, r.Refused)
-		case r != nil && r.Want == key && b.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
+		case r != nil && (r.Want == key || shadowed[r.Want]) && b.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
 			// taken already
 		case key != "":
 			b.readDrop(f, w)
 		default:
-			if age := b.now.Sub(f.modTime); age >= 0 && age < settle {
+			if f.growing(b.now) {
 				continue
 			}
 			if err := b.store.Layouts().Check(f.name); err != nil {
