@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -18,15 +19,15 @@ const (
 	pauseSlack = 5 * time.Minute
 )
 
-// nextTry returns when a failure that has been tried count times is due again;
-// zero means in every run.
-func nextTry(class fetch.Class, count int, now time.Time) time.Time {
+// nextTry returns when a failure is due again that was tried now and has, or
+// has not, failed before; zero means in every run.
+func nextTry(class fetch.Class, old *ledger.Failure, now time.Time) time.Time {
 	if !class.Permanent() {
 		return time.Time{}
 	}
-	pause := maxPause
-	if n := count - 1; n < 5 { // 2^5 hours are more than a day
-		pause = min(firstPause<<n, maxPause)
+	pause := firstPause
+	if old != nil && !old.Next.IsZero() {
+		pause = min(2*(old.Next.Sub(old.Last)+pauseSlack), maxPause)
 	}
 	return now.Add(pause - pauseSlack)
 }
@@ -60,7 +61,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		if old != nil {
 			f.First, f.Count = old.First, old.Count+1
 		}
-		f.Next = nextTry(fe.Class, f.Count, m.now)
+		f.Next = nextTry(fe.Class, old, m.now)
 		b.PutFailure(f)
 		x.Failures[key] = f
 		note(f, old != nil)
@@ -83,7 +84,8 @@ func (m *mirror) recordFailures(whole bool) error {
 		}
 		note(f, old != nil)
 	}
-	for key, f := range x.Failures {
+	for _, key := range sortedFailureKeys(x.Failures) {
+		f := x.Failures[key]
 		switch {
 		case current[key]:
 		case m.waited[key] || !whole || !m.knowsAll():
@@ -127,7 +129,7 @@ func sortedFailureKeys[V any](ms map[ledger.FailureKey]V) []ledger.FailureKey {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b ledger.FailureKey) int {
-		return keyLess(ledger.Key{Name: a.Name}, ledger.Key{Name: b.Name})
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Want, b.Want))
 	})
 	return keys
 }

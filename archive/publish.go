@@ -114,9 +114,9 @@ func (m *mirror) writeHistory(readDistinfo bool) ([]history.Record, error) {
 }
 
 // wants returns a function that reports whether the catalog wants a content
-// under a name. What it cannot tell for want of a common digest it takes for
-// wanted when the name is, or when the archive has found the content to be the
-// wanted one.
+// under a name. Where the tree has no SHA256, the archive knows which content
+// has the digests of the tree; a content that it does not know, under a wanted
+// name that it does not have, is taken for the wanted one.
 func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
 	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.view.catalog.Distfiles))
 	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed, m.view.catalog.Restricted) {
@@ -130,13 +130,25 @@ func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
 				}
 				continue
 			}
-			d := m.view.index.Distfiles[ledger.Key{Name: name, SHA256: sum}]
-			if d == nil || satisfies(d, w) {
+			if m.mayBe(w, ledger.Key{Name: name, SHA256: sum}) {
 				return true
 			}
 		}
 		return false
 	}
+}
+
+// mayBe reports whether the content k is what w wants, or may be for all that
+// is known.
+func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
+	x := m.view.index
+	if d := x.Distfiles[k]; d != nil {
+		return satisfies(d, w)
+	}
+	if r := x.Recycled[k]; r != nil {
+		return satisfies(&r.Distfile, w)
+	}
+	return !slices.ContainsFunc(x.byName[k.Name], func(d *ledger.Distfile) bool { return satisfies(d, w) })
 }
 
 // export writes what readers read.
