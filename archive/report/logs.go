@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -69,14 +70,19 @@ func (l *Log) Close() error {
 
 // WriteDeletionLog replaces the scheduled-deletion log at path: for each day,
 // in UTC, on which something goes, a line "YYYY-MM-DD" and below it a line
-// "<TAB>FILE<TAB>OWNER" for each file, both sorted.
-func WriteDeletionLog(path string, ds []Deletion) error {
+// "<TAB>FILE<TAB>OWNER" for each file, both sorted. As emirrordist has it, what
+// should be gone already goes today.
+func WriteDeletionLog(path string, ds []Deletion, now time.Time) error {
 	type entry struct{ day, file, owner string }
 	var es []entry
 	for _, d := range ds {
 		if d.State == Scheduled {
 			owner, _, _ := strings.Cut(d.Owner, "::")
-			es = append(es, entry{d.Due.UTC().Format("2006-01-02"), d.Name, cmp.Or(owner, "unknown")})
+			day := d.Due
+			if day.Before(now) {
+				day = now
+			}
+			es = append(es, entry{day.UTC().Format(time.DateOnly), d.Name, cmp.Or(owner, "unknown")})
 		}
 	}
 	slices.SortFunc(es, func(a, b entry) int {

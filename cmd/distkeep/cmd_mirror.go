@@ -149,7 +149,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := report.WriteDeletionLog(o.deletionLog, ds); err != nil {
+		if err := report.WriteDeletionLog(o.deletionLog, ds, s.Start); err != nil {
 			return err
 		}
 	}
