@@ -21,7 +21,6 @@ import (
 // An httpTransport fetches by http and https (RFC 9110).
 type httpTransport struct {
 	o      *Options
-	guard  *guard
 	creds  *netrc
 	client *retryablehttp.Client
 	conns  *connPool
@@ -31,11 +30,11 @@ type httpTransport struct {
 var _ transport = (*httpTransport)(nil)
 
 func newHTTPTransport(o *Options, g *guard, creds *netrc, count func(host string, n int)) *httpTransport {
-	h := &httpTransport{o: o, guard: g, creds: creds, agent: []string{o.userAgent()}}
+	h := &httpTransport{o: o, creds: creds, agent: []string{o.userAgent()}}
 	h.conns = &connPool{o: o, guard: g, count: count, m: make(map[connKind]*http.Transport), slots: make(map[string]chan struct{})}
 	c := retryablehttp.NewClient()
 	c.Logger = nil // the default prints every request to standard error
-	c.HTTPClient = &http.Client{Transport: h.conns, CheckRedirect: h.checkRedirect}
+	c.HTTPClient = &http.Client{Transport: h.conns, CheckRedirect: checkRedirect}
 	// The library retries inside a slot. It may only cover for connections
 	// that break before an answer; all else is for the scheduler.
 	c.RetryMax = 1
@@ -177,8 +176,8 @@ func (c *countedConn) Close() error {
 }
 
 // checkRedirect follows redirects within a host. Others go back to the
-// scheduler: the new host has a lane of its own.
-func (h *httpTransport) checkRedirect(r *http.Request, via []*http.Request) error {
+// scheduler: the new host has a lane of its own, and must be allowed.
+func checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) > maxHops {
 		return errLoop
 	}
@@ -186,10 +185,7 @@ func (h *httpTransport) checkRedirect(r *http.Request, via []*http.Request) erro
 	if last.Scheme == "https" && r.URL.Scheme != "https" {
 		return &policyError{"redirected from https to " + redactFinal(r.URL)}
 	}
-	if err := h.guard.check(r.URL); err != nil {
-		return &policyError{"redirected to " + redactFinal(r.URL) + ": " + err.Error()}
-	}
-	if laneKey(r.URL) != laneKey(last) {
+	if laneKey(r.URL) != laneKey(last) || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
 	return nil
@@ -205,6 +201,10 @@ func (h *httpTransport) open(ctx context.Context, u *url.URL, from resume) (*bod
 		if from.validator != "" {
 			header["If-Range"] = []string{from.validator}
 		}
+	} else if strings.HasPrefix(from.validator, `"`) {
+		header["If-None-Match"] = []string{from.validator}
+	} else if from.validator != "" {
+		header["If-Modified-Since"] = []string{from.validator}
 	}
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	if user, password, ok := h.creds.find(u); ok {
@@ -262,6 +262,10 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return b, nil
+	case http.StatusNotModified:
+		if from.validator != "" && from.offset == 0 {
+			return nil, &completeError{}
+		}
 	case http.StatusPartialContent:
 		first, last, total, ok := parseContentRange(cr)
 		switch {

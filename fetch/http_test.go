@@ -421,6 +421,9 @@ func TestUnreachable(t *testing.T) {
 			want(t, dir, fmt.Sprint("saved", i), []byte("x"), closed+"/f", "http://no-such-host.example/f", fmt.Sprintf("%s/ok/%d/f", good.URL, i)))
 	}
 	for name, r := range run(t, t.Context(), f, reqs...) {
+		if r.Err != nil && strings.Count(r.Err.Error(), "http") != 1 {
+			t.Errorf("%v names the URL more than once", r.Err)
+		}
 		switch {
 		case strings.HasPrefix(name, "dns"):
 			checkClass(t, r, fetch.ClassDNS, nil)

@@ -110,10 +110,16 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64(max(1, (d+time.Second-1)/time.Second)), 10)
 }
 
-// rsyncPath is the path of u for the daemon, which knows no percent-escapes but
-// expands wildcards.
+// rsyncPath is the path of u for the daemon: module and file. It knows no
+// percent-escapes, but expands wildcards, and takes a file that begins with a
+// dash for an option.
 func rsyncPath(u *url.URL) string {
-	return strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`).Replace(u.Path)
+	path := strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`).Replace(u.Path)
+	module, file, found := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !found {
+		return path
+	}
+	return "/" + module + "/./" + strings.TrimLeft(file, "/")
 }
 
 // supervise waits for the program and tells from.grown how the file grows. The

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -141,7 +143,7 @@ func TestLanesKeepTheirLimits(t *testing.T) {
 		if w.peak["one.example"] != 1 || w.peak["two.example"] != 2 || w.peak["four.example"] != 4 || w.most > 8 {
 			t.Errorf("peaks %v, %d in all", w.peak, w.most)
 		}
-		if d := when["a-19"]; d != 20*time.Second {
+		if d := slices.Max(slices.Collect(maps.Values(when))); d != 20*time.Second {
 			t.Errorf("20 files one at a time took %v", d)
 		}
 		if s := hostStats(t, f, "four.example"); s.Files != 40 || s.Requests != 40 || s.Bytes != 40*int64(len(worldFile)) || s.Peak != 4 || s.Limit != 4 {
@@ -230,8 +232,12 @@ func TestRetryAfterHoldsTheLane(t *testing.T) {
 		began := time.Now()
 		reqs := append(files(t, "b", 1, "busy.example"), files(t, "o", 5, "other.example")...)
 		count, when, _ := outcomes(t, t.Context(), f, reqs)
-		if count[""] != 6 || when["b-0"] < 91*time.Second || when["o-4"] != 5*time.Second {
+		if count[""] != 6 || when["b-0"] != 91*time.Second {
 			t.Errorf("%v %v", count, when)
+		}
+		delete(when, "b-0")
+		if last := slices.Max(slices.Collect(maps.Values(when))); last != 5*time.Second {
+			t.Errorf("the other host took %v", last)
 		}
 		if len(busy) != 1 || busy[0].Sub(began) != 90*time.Second || w.asked["http://busy.example/b-0"] != 2 {
 			t.Errorf("busy until %v, asked %d times", busy, w.asked["http://busy.example/b-0"])
@@ -305,7 +311,7 @@ func TestDeadHost(t *testing.T) {
 				if s.Requests != c.asked || s.Dead == "" || s.Spared < 95 {
 					t.Errorf("%+v, want %d requests", s, c.asked)
 				}
-				if d := when["d-99"]; d > 5*time.Second {
+				if d := slices.Max(slices.Collect(maps.Values(when))); d > 60*time.Second || when["d-99"] > 5*time.Second {
 					t.Errorf("finding out took %v", d)
 				}
 				for _, r := range results {

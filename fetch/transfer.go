@@ -79,6 +79,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		}
 	}()
 	t.out.asked = true
+	t.lastLook = time.Now()
 	b, err := t.w.f.transports[u.Scheme].open(t.ctx, u, from)
 	var (
 		moved    *redirectError
@@ -159,7 +160,6 @@ func (t *transfer) receive(src *source) error {
 	if limit < 0 {
 		limit = f.o.MaxSize
 	}
-	t.lastLook = time.Now()
 	fill := 0
 	for {
 		n, err := b.Read(t.w.buf[fill:])
@@ -199,23 +199,26 @@ func (t *transfer) receive(src *source) error {
 	}
 }
 
-// pace notes that n bytes have come, keeps to the rates, and cuts a transfer
-// that is too slow.
+// pace notes that n bytes have come and keeps to the rates.
 func (t *transfer) pace(n int) error {
 	f := t.w.f
 	f.o.Events.bytes(t.j.req.Name, n)
-	t.dog.feed()
-	now := time.Now()
 	if f.limiter.l != nil || t.lane.limiter.l != nil {
+		began := time.Now()
 		if err := errors.Join(f.limiter.wait(t.ctx, n), t.lane.limiter.wait(t.ctx, n)); err != nil {
 			return err
 		}
-		t.dog.feed() // our own patience is not the server's fault
-		after := time.Now()
-		t.held += after.Sub(now)
-		now = after
+		t.held += time.Since(began) // our own patience is not the server's fault
 	}
-	t.lastBytes += int64(n)
+	return t.progress(int64(n))
+}
+
+// progress notes n bytes more and cuts a transfer that is too slow.
+func (t *transfer) progress(n int64) error {
+	f := t.w.f
+	t.dog.feed()
+	t.lastBytes += n
+	now := time.Now()
 	took := now.Sub(t.lastLook) - t.held
 	if took < f.o.RateWindow || f.o.MinRate < 0 {
 		return nil
@@ -366,7 +369,8 @@ func (t *transfer) moreRoom(n int64) error {
 func (t *transfer) grown(n int64) error {
 	t.w.answered(t.lane)
 	t.out.received += n
-	if err := t.pace(int(min(n, bufferSize))); err != nil {
+	t.w.f.o.Events.bytes(t.j.req.Name, int(n))
+	if err := t.progress(n); err != nil {
 		return err
 	}
 	if t.j.req.Size < 0 {

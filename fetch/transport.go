@@ -28,6 +28,8 @@ type resume struct {
 	size int64
 	// validator is the server's own mark of the content that the bytes are of,
 	// or empty. A server that has other content by now starts at 0.
+	// With offset 0 the content is there already: a *completeError says that
+	// it is what the server has.
 	validator string
 	// path is the .part file, for a transport that has a program write it.
 	path string
