@@ -134,22 +134,20 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 //
 // Damage is in the summary, not in the error, which is that of Mirror.
 func (a *Archive) Verify(ctx context.Context, o VerifyOptions) (*VerifySummary, error) {
-	m := a.newMirror(MirrorOptions{})
-	v, err := m.look(ctx, new(catalog.Catalog), "")
+	m, err := a.change(ctx, "verify")
 	if err != nil {
 		return nil, err
 	}
-	m.view = v
 	s := &VerifySummary{Command: "verify", Start: a.now}
 	for _, n := range o.Names {
-		if len(v.index.byName[n]) == 0 && !slices.ContainsFunc(mapValues(v.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
+		if len(m.view.index.byName[n]) == 0 && !slices.ContainsFunc(mapValues(m.view.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
 			return nil, mark(ErrConfig, fmt.Errorf("verify: the archive has no %s", n))
 		}
 	}
 	r := &verifier{m: m, o: o, sum: s}
 	err = r.run(ctx, m.units(&o))
 	s.Interrupted = ctx.Err() != nil
-	s.Ages = agesOf(v.index, a.now)
+	s.Ages = agesOf(m.view.index, a.now)
 	if rerr := m.refresh(); err == nil {
 		err = rerr
 	}

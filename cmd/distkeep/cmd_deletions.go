@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive"
 	"distkeep/archive/report"
 )
 
@@ -14,19 +16,28 @@ const deletionsHelp = `Print a line for each file that is on its way out, the ne
 state (scheduled: still published; recycled: in recycle), when it leaves that
 state at the earliest, size in bytes, the owner that wanted it last, and SHA-256.
 It reads what the last run exported.
+
+With --undo, take names off the schedule, and publish again what is in recycle
+under them. That counts for a deletion delay, and for a day at least: a file that
+still nobody wants is scheduled again then. To keep one for good, put it on the
+whitelist: distkeep whitelist add.
 `
 
 func deletionsCommand(e *env) *cli.Command {
 	var p place
-	var asJSON bool
+	var asJSON, undo bool
 	return &cli.Command{
 		Name:        "deletions",
 		Usage:       "list what is scheduled for deletion or in recycle",
-		UsageText:   "distkeep deletions --archive DIR [OPTIONS] [NAME...]",
+		UsageText:   "distkeep deletions --archive DIR [OPTIONS] [NAME...]\ndistkeep deletions --archive DIR --undo NAME...",
 		ArgsUsage:   "[NAME...]",
 		Description: deletionsHelp,
-		Flags:       append(p.flags(), jsonFlag(&asJSON)),
+		Flags: append(p.flags(), jsonFlag(&asJSON),
+			&cli.BoolFlag{Name: "undo", Usage: "keep the files called NAME", Destination: &undo}),
 		Action: func(c *cli.Context) error {
+			if undo {
+				return runUndo(c, e, &p, asJSON)
+			}
 			dir, err := p.reports()
 			if err != nil {
 				return err
@@ -44,6 +55,39 @@ func deletionsCommand(e *env) *cli.Command {
 			return printDeletions(e.stdout, ds)
 		},
 	}
+}
+
+// runUndo prints a line for each content that stays: name, where it was, how it
+// is kept now, and SHA-256.
+func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
+	names, err := nameArgs(c)
+	if err != nil {
+		return err
+	}
+	a, err := p.open(e, "distkeep deletions --undo", archive.Events{Warn: e.warner()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	us, err := a.Undo(c.Context, names)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(e.stdout, us)
+	}
+	t := newTable(e.stdout)
+	for _, u := range us {
+		was, now := "scheduled", "published"
+		if u.Recycled {
+			was = "recycled"
+		}
+		if !u.Named {
+			now = "by its digest only"
+		}
+		t.row(string(u.Name), was, now, u.SHA256)
+	}
+	return t.flush()
 }
 
 func printDeletions(w io.Writer, ds []report.Deletion) error {

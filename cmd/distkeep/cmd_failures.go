@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -8,28 +9,39 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/catalog"
 )
 
 const failuresHelp = `Print a line for each distfile that is wanted and not in the archive: name, class,
 number of runs that tried, the time of the first, the owner, and the reason. With
 --hints, a second line says what can be done. It reads what the last run exported.
+
+What failed for good, such as a file that is gone, is not tried in every run: the
+pauses grow from an hour to a day. With --retry, the next run tries the names, or
+with --all all of them.
 `
 
 func failuresCommand(e *env) *cli.Command {
 	var p place
-	var asJSON, hints bool
+	var asJSON, hints, retry, all bool
 	class := ""
 	return &cli.Command{
 		Name:        "failures",
 		Usage:       "list what could not be fetched, and why",
-		UsageText:   "distkeep failures --archive DIR [OPTIONS] [NAME...]",
+		UsageText:   "distkeep failures --archive DIR [OPTIONS] [NAME...]\ndistkeep failures --archive DIR --retry NAME...|--all",
 		ArgsUsage:   "[NAME...]",
 		Description: failuresHelp,
 		Flags: append(p.flags(), jsonFlag(&asJSON),
 			&cli.StringFlag{Name: "class", Usage: "only failures of `CLASS`, such as gone or digest", Destination: &class},
-			&cli.BoolFlag{Name: "hints", Usage: "say what can be done about each", Destination: &hints}),
+			&cli.BoolFlag{Name: "hints", Usage: "say what can be done about each", Destination: &hints},
+			&cli.BoolFlag{Name: "retry", Usage: "let the next run try the files called NAME", Destination: &retry},
+			&cli.BoolFlag{Name: "all", Usage: "with --retry: let it try all", Destination: &all}),
 		Action: func(c *cli.Context) error {
+			if retry || all {
+				return runRetry(c, e, &p, retry, all)
+			}
 			dir, err := p.reports()
 			if err != nil {
 				return err
@@ -48,6 +60,32 @@ func failuresCommand(e *env) *cli.Command {
 			return printFailures(e.stdout, fs, hints)
 		},
 	}
+}
+
+// runRetry makes failures due.
+func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
+	var names []catalog.Name
+	switch {
+	case !retry:
+		return usagef("failures: --all goes with --retry; without names, failures lists all")
+	case all && c.NArg() > 0:
+		return usagef("failures: say --retry NAME... or --retry --all, not both")
+	case !all:
+		if names, err = nameArgs(c); err != nil {
+			return err
+		}
+	}
+	a, err := p.open(e, "distkeep failures --retry", archive.Events{Warn: e.warner()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	n, err := a.Retry(c.Context, names)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "the next run tries %s that it would not have tried\n", plural(n, "failure"))
+	return err
 }
 
 func printFailures(w io.Writer, fs []report.Failure, hints bool) error {

@@ -201,3 +201,9 @@ func printAges(line func(label, format string, args ...any), a archive.Ages, now
 	}
 	line("last read", "every byte within the last %s (%s)", plural(days, "day"), strings.Join(parts, ", "))
 }
+
+// warner prints what an operator should know.
+func (e *env) warner() func(msg string) {
+	log := e.logger(false, false)
+	return func(msg string) { log.Warn().Msg(msg) }
+}
