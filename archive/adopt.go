@@ -1,6 +1,11 @@
 package archive
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -8,6 +13,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 )
 
 // onDisk looks for a file that may be the wanted content where the archive
@@ -59,6 +65,10 @@ func (b *planner) strays(d *ledger.Distfile) (any bool) {
 // not know: they were there before the archive, or a crash came between their
 // publication and their record.
 func (b *planner) foreign() {
+	planned := make(map[string]bool, len(b.readings))
+	for _, r := range b.readings {
+		planned[r.rel] = true
+	}
 	var rels []string
 	sizes := make(map[string]int64)
 	b.disk.All(func(rel string, f store.File) bool {
@@ -69,10 +79,98 @@ func (b *planner) foreign() {
 	slices.Sort(rels)
 	for _, rel := range rels {
 		name, ok := b.nameOf(rel)
-		if !ok || b.index.named(name) != nil {
+		if !ok || planned[rel] || b.index.named(name) != nil {
 			continue
 		}
 		b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: name, size: sizes[rel]})
+	}
+	if len(b.readings) == 0 {
+		b.unknown()
+	}
+}
+
+// unknown plans to read what only by_cipher has when the ledger was lost: files
+// that had no name, or whose name is gone. What has a name was read before.
+func (b *planner) unknown() {
+	for _, c := range b.ciphers {
+		if b.index.Distfiles[c.Key] == nil && !b.read[b.store.Path(c.rel)] {
+			b.readOnce(&reading{path: b.store.Path(c.rel), rel: c.rel, name: c.Name, size: c.size, aside: true, sum: c.SHA256})
+		}
+	}
+}
+
+// A cipherFile is a file below by_cipher, with what its path says about it.
+type cipherFile struct {
+	ledger.Key
+	rel  string
+	size int64
+}
+
+// listCiphers lists by_cipher. The base64 spellings are further links to what
+// the hex ones have.
+func listCiphers(s *store.Store) ([]cipherFile, error) {
+	var files []cipherFile
+	root := s.Path("")
+	err := filepath.WalkDir(s.Path(layout.CipherDir), func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		key, ok := cipherKey(rel)
+		if !ok || !e.Type().IsRegular() {
+			return nil
+		}
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		files = append(files, cipherFile{key, filepath.ToSlash(rel), fi.Size()})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list archive: %w", err)
+	}
+	return files, nil
+}
+
+// cipherKey is the inverse of layout.ByCipher.
+func cipherKey(rel string) (k ledger.Key, ok bool) {
+	dir, base := path.Split(filepath.ToSlash(rel))
+	sum, err := digest.Parse(digest.SHA256, path.Base(dir))
+	if err != nil {
+		return k, false
+	}
+	name, err := catalog.ParseName(base)
+	return ledger.Key{Name: name, SHA256: sum}, err == nil && layout.ByCipher(sum, base) == rel
+}
+
+// unwanted looks after the records that no package wants and that were not
+// looked at, therefore: one whose name was removed by hand gets it back, and
+// one whose bytes are gone is forgotten.
+func (b *planner) unwanted() {
+	for k, d := range b.index.Distfiles {
+		if b.seen[k] || d.Named && b.linked(d) {
+			continue
+		}
+		path, _ := b.sound(d)
+		switch {
+		case path != "" && d.Named && b.store.Layouts().Check(d.Name) == nil:
+			if !b.strays(d) {
+				b.relink = append(b.relink, d)
+			}
+		case path != "":
+		default:
+			if path, rel := b.changed(d); path == "" || !b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256}) {
+				b.lost = append(b.lost, d)
+			}
+		}
 	}
 }
 

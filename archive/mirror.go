@@ -147,6 +147,12 @@ func (a *Archive) look(ctx context.Context, cat *catalog.Catalog, local string) 
 	if v.disk, err = a.store.List(ctx, slices.Concat([]layout.Layout(a.store.Layouts()), v.former)...); err != nil {
 		return nil, brokenIf(err)
 	}
+	if state.Meta[metaLayouts] == "" {
+		// No run has come to its end with this ledger.
+		if v.ciphers, err = listCiphers(a.store); err != nil {
+			return nil, brokenIf(err)
+		}
+	}
 	if v.drops, err = listDrops(local, a.o.Events.warn); err != nil {
 		return nil, mark(ErrConfig, err)
 	}
@@ -231,22 +237,37 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 	}
 }
 
-// dropLost forgets records whose bytes are gone. What stands at their by_cipher
-// paths is not what those paths promise and goes to quarantine.
+// dropLost forgets records whose bytes are gone. What stands at their paths is
+// not what those promise and goes to quarantine.
 func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 	var b ledger.Batch
+	wanted := m.wantedRecords()
 	for _, d := range lost {
 		if m.view.index.Distfiles[d.Key] == nil {
 			continue // wanted twice
 		}
 		m.changed = true
-		m.warn("%s: the file with SHA256 %s is gone or was changed: it is fetched again", d.Name, d.SHA256.Hex())
-		c := content(d)
-		if err := m.store.Quarantine(&c); err != nil {
+		then := "it is fetched again"
+		if !wanted[d] {
+			then = "no package wants it, and it is forgotten"
+		}
+		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256.Hex(), then)
+		copies, err := replicas(m.pathsOf(d))
+		if err != nil {
 			return brokenIf(err)
 		}
+		for _, c := range copies {
+			if _, err := m.store.SetAside("changed."+d.SHA256.Hex(), c.fi, c.paths); err != nil {
+				return brokenIf(err)
+			}
+			for _, path := range c.paths {
+				m.lookAgain(path)
+			}
+		}
 		b.DropDistfile(d.Key)
+		b.DropDeletion(d.Key)
 		m.view.index.drop(d.Key)
+		delete(m.view.index.Deletions, d.Key)
 		m.sum.Lost.add(d.Size)
 	}
 	return m.commit(&b)
@@ -310,6 +331,10 @@ func (m *mirror) commit(b *ledger.Batch) error {
 		b.PutMeta(metaDirty, "yes")
 		m.view.index.Meta[metaDirty] = "yes"
 		m.marked = true
+	}
+	// What is recorded as gone must not be back after a power failure.
+	if err := m.store.SyncRemoved(); err != nil {
+		return mark(ErrBroken, err)
 	}
 	// badger cannot meet a full disk and live.
 	if err := m.store.Room(ledgerRoom, 0); err != nil {

@@ -1,8 +1,10 @@
 package archive
 
 import (
+	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"distkeep/archive/layout"
@@ -70,6 +72,8 @@ type reading struct {
 	drop *dropFile
 	// aside: the content does not get the name, which another has.
 	aside bool
+	// sum is the only content that is of interest here, or zero.
+	sum digest.Digest
 	// want is the content it may be, or nil.
 	want *want
 	algs []digest.Algorithm
@@ -127,6 +131,7 @@ type view struct {
 	drops   map[catalog.Name]*dropFile
 	whole   map[string]bool // parts that interrupted commits left
 	former  []layout.Layout // layouts of the last run that are no longer in use
+	ciphers []cipherFile    // what by_cipher has, when the ledger is new
 	// read remembers which files were read in vain for which want, so that
 	// planning comes to an end.
 	read map[string]bool
@@ -135,7 +140,7 @@ type view struct {
 // makePlan changes nothing.
 func makePlan(v *view) *plan {
 	p := new(plan)
-	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching)}
+	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.index.Distfiles))}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
 	for _, c := range v.catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -149,6 +154,7 @@ func makePlan(v *view) *plan {
 		b.fail(w.keyOf("conflict"), w, fetch.ClassConflict, conflictReason(conflicts[d], d))
 	}
 	b.dropped()
+	b.unwanted()
 	b.foreign()
 	b.formerLayouts()
 	return p
@@ -163,6 +169,8 @@ type planner struct {
 	*plan
 	// transfers joins the names of one content that is to be fetched.
 	transfers map[string]*fetching
+	// seen are the records that packages want.
+	seen map[ledger.Key]bool
 }
 
 // want decides what has to be done for one wanted content.
@@ -201,21 +209,37 @@ func (b *planner) want(w *want) {
 	b.fetch(w)
 }
 
-// publishable reports whether w may have its name here.
+// publishable reports whether w, which does not have its name yet, can have it
+// here. What is in the way is for the operator to move.
 func (b *planner) publishable(w *want) bool {
 	if !w.named {
 		return true
 	}
-	err := b.store.Layouts().Check(w.Name)
-	if err != nil {
+	if err := b.store.Layouts().Check(w.Name); err != nil {
 		b.fail(w.failureKey(), w, fetch.ClassPolicy, err.Error())
+		return false
 	}
-	return err == nil
+	for _, l := range b.store.Layouts() {
+		rel, ok := l.Path(w.Name, w.Digests)
+		if !ok {
+			continue
+		}
+		switch fi, err := os.Lstat(b.store.Path(rel)); {
+		case err == nil && fi.IsDir():
+			b.fail(w.failureKey(), w, fetch.ClassLocal, b.store.Path(rel)+" is a directory: move it away")
+			return false
+		case errors.Is(err, syscall.ENOTDIR):
+			b.fail(w.failureKey(), w, fetch.ClassLocal, b.store.Path(rel)+": a file is in the place of a directory: move it away")
+			return false
+		}
+	}
+	return true
 }
 
 // have reports whether the held content d serves w without a transfer. When
 // its file is gone or was changed, it is lost and have is false.
 func (b *planner) have(d *ledger.Distfile, w *want) bool {
+	b.seen[d.Key] = true
 	path, rel := b.sound(d)
 	if path == "" {
 		if path, rel := b.changed(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w}) {
@@ -288,14 +312,24 @@ func (b *planner) changed(d *ledger.Distfile) (path, rel string) {
 	return "", ""
 }
 
-// linked reports whether d is at its path in every layout.
+// linked reports whether d is at its path in every layout, and below by_cipher
+// as far as the number of links tells: to look there for each of some 10^5
+// files would cost more than all the rest of a run with nothing to do.
 func (b *planner) linked(d *ledger.Distfile) bool {
+	few := false
 	for _, l := range b.store.Layouts() {
-		if rel := layoutPath(d, l); rel == "" || !b.intact(d, rel) {
+		rel := layoutPath(d, l)
+		if rel == "" || !b.intact(d, rel) {
 			return false
 		}
+		f, _ := b.disk.Get(rel)
+		few = few || f.Links > 0 && f.Links <= uint64(len(b.store.Layouts()))
 	}
-	return true
+	if !few {
+		return true
+	}
+	c := content(d)
+	return b.intact(d, store.CipherPaths(&c)[0])
 }
 
 // readOnce plans to read a file unless that was done before for the same want.

@@ -85,6 +85,12 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 		m.warn("%v", err)
 		return nil, nil
 	}
+	if got := sums.Get(digest.SHA256); !r.sum.IsZero() && got != r.sum {
+		if r.aside {
+			m.warn("%s: its SHA256 is %s: it is left alone", r.path, got.Hex())
+		}
+		return nil, nil
+	}
 	return m.readAddition(r, sums, fi), nil
 }
 

@@ -231,6 +231,9 @@ func Reserved(name catalog.Name) bool {
 
 const byCipher = "by_cipher"
 
+// CipherDir is the directory of all paths of ByCipher.
+const CipherDir = byCipher + "/sha256"
+
 // ByCipher returns the path of a content under its SHA-256 in hex:
 // by_cipher/sha256/ab/<digest>/<base>. base is one component.
 func ByCipher(sha256 digest.Digest, base string) string {

@@ -23,9 +23,13 @@ import (
 type File struct {
 	Size    int64
 	ModTime time.Time
+	// Links is the number of paths of the file, or 0 when that is not known.
+	Links uint64
 }
 
-func fileOf(fi fs.FileInfo) File { return File{Size: fi.Size(), ModTime: fi.ModTime()} }
+func fileOf(fi fs.FileInfo) File {
+	return File{Size: fi.Size(), ModTime: fi.ModTime(), Links: links(fi)}
+}
 
 func links(fi fs.FileInfo) uint64 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
