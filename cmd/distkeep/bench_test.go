@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,71 +23,88 @@ import (
 
 // A world is a generated gentoo tree and the upstream that serves its files.
 type world struct {
-	tree string
-	srv  *httptest.Server
+	tree  string
+	srv   *httptest.Server
+	files map[string][]byte // by name
 }
 
-// content is what the upstream serves under a name: 300 bytes to 6 KiB that
-// depend on the name alone.
-func content(name string) []byte {
-	sum := digest.SHA256.Sum([]byte(name)).Raw()
-	r := rand.New(rand.NewChaCha8([32]byte(sum)))
-	b := make([]byte, 300+r.IntN(5800))
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return b
-}
-
-// newWorld generates packages with three distfiles each and one and a half
-// ebuilds, which is about what GURU has.
+// newWorld generates packages with three distfiles each, of 300 bytes to 6 KiB,
+// and one and a half ebuilds, which is about what GURU has.
 func newWorld(tb testing.TB, packages int) *world {
+	return makeWorld(tb, packages, 3, func(i int) int { return 300 + i*7919%5800 })
+}
+
+// makeWorld generates packages with files distfiles each; size tells the bytes
+// of the i-th.
+func makeWorld(tb testing.TB, packages, files int, size func(i int) int) *world {
 	tb.Helper()
-	w := &world{tree: filepath.Join(tb.TempDir(), "tree")}
+	w := &world{tree: filepath.Join(tb.TempDir(), "tree"), files: make(map[string][]byte)}
 	w.srv = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if _, err := rw.Write(content(path.Base(r.URL.Path))); err != nil {
+		data, ok := w.files[path.Base(r.URL.Path)]
+		if !ok {
+			http.NotFound(rw, r)
+			return
+		}
+		rw.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		if _, err := rw.Write(data); err != nil {
 			return // the client went away
 		}
 	}))
 	tb.Cleanup(w.srv.Close)
-	must := func(err error) {
-		if err != nil {
-			tb.Fatal(err)
+	noise := make([]byte, size(0)+1<<20)
+	for i := 1; i < packages*files; i++ {
+		if n := size(i); n+1<<20 > len(noise) {
+			noise = make([]byte, n+1<<20)
 		}
 	}
-	write := func(file, text string) {
-		must(os.MkdirAll(filepath.Dir(file), 0o755))
-		must(os.WriteFile(file, []byte(text), 0o644))
-	}
+	rand.NewChaCha8([32]byte{}).Read(noise)
 	var categories strings.Builder
 	for i := range packages {
 		cat := fmt.Sprintf("app-c%03d", i/200)
 		if i%200 == 0 {
 			fmt.Fprintln(&categories, cat)
 		}
-		pn := fmt.Sprintf("package%05d", i)
-		var uris []string
-		var manifest strings.Builder
-		for j := range 3 {
-			name := fmt.Sprintf("%s-part%d-1.0.tar.xz", pn, j)
-			data := content(name)
-			uris = append(uris, w.srv.URL+"/pub/"+name)
-			fmt.Fprintf(&manifest, "DIST %s %d BLAKE2B %s SHA512 %s\n", name, len(data), digest.BLAKE2B.Sum(data).Hex(), digest.SHA512.Sum(data).Hex())
-		}
-		write(filepath.Join(w.tree, cat, pn, "Manifest"), manifest.String())
-		for v := range 1 + i%2 {
-			pf := fmt.Sprintf("%s-1.%d", pn, v)
-			ebuild := "# " + pf + "\n" + strings.Repeat("# a line of an ebuild, as they have some sixty\n", 60)
-			write(filepath.Join(w.tree, cat, pn, pf+".ebuild"), ebuild)
-			write(filepath.Join(w.tree, "metadata", "md5-cache", cat, pf), fmt.Sprintf(
-				"DEFINED_PHASES=compile install\nDESCRIPTION=A package\nEAPI=8\nIUSE=a b c\nKEYWORDS=~amd64\nLICENSE=MIT\nRDEPEND=dev-libs/a dev-libs/b\nSLOT=0\nSRC_URI=%s\n_md5_=%x\n",
-				strings.Join(uris, " "), md5.Sum([]byte(ebuild))))
-		}
+		w.addPackage(tb, cat, i, files, func(j int) []byte {
+			k := i*files + j
+			at := k * 131 % (1 << 20) // other bytes for every file, and no memory for them
+			return noise[at : at+size(k)]
+		})
 	}
-	write(filepath.Join(w.tree, "profiles", "categories"), categories.String())
-	write(filepath.Join(w.tree, "profiles", "repo_name"), "generated\n")
-	write(filepath.Join(w.tree, "metadata", "layout.conf"), "masters =\n")
+	writeFile(tb, filepath.Join(w.tree, "profiles", "categories"), categories.String())
+	writeFile(tb, filepath.Join(w.tree, "profiles", "repo_name"), "generated\n")
+	writeFile(tb, filepath.Join(w.tree, "metadata", "layout.conf"), "masters =\n")
 	return w
+}
+
+func (w *world) addPackage(tb testing.TB, cat string, i, files int, data func(j int) []byte) {
+	pn := fmt.Sprintf("package%05d", i)
+	var uris []string
+	var manifest strings.Builder
+	for j := range files {
+		name := fmt.Sprintf("%s-part%d-1.0.tar.xz", pn, j)
+		b := data(j)
+		w.files[name] = b
+		uris = append(uris, w.srv.URL+"/pub/"+name)
+		fmt.Fprintf(&manifest, "DIST %s %d BLAKE2B %s SHA512 %s\n", name, len(b), digest.BLAKE2B.Sum(b).Hex(), digest.SHA512.Sum(b).Hex())
+	}
+	writeFile(tb, filepath.Join(w.tree, cat, pn, "Manifest"), manifest.String())
+	for v := range 1 + i%2 {
+		pf := fmt.Sprintf("%s-1.%d", pn, v)
+		ebuild := "# " + pf + "\n" + strings.Repeat("# a line of an ebuild, as they have some sixty\n", 60)
+		writeFile(tb, filepath.Join(w.tree, cat, pn, pf+".ebuild"), ebuild)
+		writeFile(tb, filepath.Join(w.tree, "metadata", "md5-cache", cat, pf), fmt.Sprintf(
+			"DEFINED_PHASES=compile install\nDESCRIPTION=A package\nEAPI=8\nIUSE=a b c\nKEYWORDS=~amd64\nLICENSE=MIT\nRDEPEND=dev-libs/a dev-libs/b\nSLOT=0\nSRC_URI=%s\n_md5_=%x\n",
+			strings.Join(uris, " "), md5.Sum([]byte(ebuild))))
+	}
+}
+
+func writeFile(tb testing.TB, file, text string) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // buildProgram builds the program as it is shipped.
@@ -98,8 +117,9 @@ func buildProgram(tb testing.TB) string {
 	return bin
 }
 
-// timed runs a command and reports its wall time and peak memory.
-func timed(b *testing.B, label string, status int, bin string, args ...string) {
+// timed runs a command, reports its wall time and peak memory, and returns the
+// seconds.
+func timed(b *testing.B, label string, status int, bin string, args ...string) float64 {
 	b.Helper()
 	cmd := exec.Command(bin, args...)
 	start := time.Now()
@@ -111,6 +131,7 @@ func timed(b *testing.B, label string, status int, bin string, args ...string) {
 	ru := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	b.ReportMetric(took.Seconds(), label+"-s")
 	b.ReportMetric(float64(ru.Maxrss)/1024, label+"-MiB")
+	return took.Seconds()
 }
 
 func benchPackages(tb testing.TB) int {
@@ -163,5 +184,84 @@ func BenchmarkProgram(b *testing.B) {
 		timed(b, "first", 0, bin, w.mirror(dir)...)
 		timed(b, "noop", 0, bin, w.mirror(dir)...)
 		timed(b, "scan", 0, bin, "history", "--archive", dir, "--repo", "gentoo:"+w.tree)
+	}
+}
+
+// rival runs another downloader on the same files, as a child process, or says
+// that it is missing.
+func (w *world) rival(b *testing.B, name string, args func(list, dir string) []string) (seconds float64, ok bool) {
+	b.Helper()
+	bin, err := exec.LookPath(name)
+	if err != nil {
+		b.Logf("%s is not installed", name)
+		return 0, false
+	}
+	dir := b.TempDir()
+	var list strings.Builder
+	for f := range w.files {
+		if name == "curl" {
+			fmt.Fprintf(&list, "url = %q\noutput = %q\n", w.srv.URL+"/pub/"+f, filepath.Join(dir, f))
+		} else {
+			fmt.Fprintf(&list, "%s/pub/%s\n", w.srv.URL, f)
+		}
+	}
+	file := filepath.Join(b.TempDir(), "list")
+	writeFile(b, file, list.String())
+	return timed(b, name, 0, bin, args(file, dir)...), true
+}
+
+func (w *world) rivals(b *testing.B) (curl float64) {
+	curl, _ = w.rival(b, "curl", func(list, _ string) []string {
+		return []string{"--silent", "--parallel", "--parallel-max", "16", "--config", list}
+	})
+	w.rival(b, "aria2c", func(list, dir string) []string {
+		return []string{"--quiet", "-j16", "--dir", dir, "--input-file", list}
+	})
+	return curl
+}
+
+// BenchmarkSmallFiles measures a first run over 20,000 files of 300 bytes to 16
+// KiB from one upstream on loopback: verified by three digests, linked under
+// two names, in the ledger and durable; beside curl and aria2c, which merely
+// download them, in the same run.
+func BenchmarkSmallFiles(b *testing.B) {
+	w := makeWorld(b, 2000, 10, func(i int) int { return 300 + i*7919%16084 })
+	bin := buildProgram(b)
+	for b.Loop() {
+		dir := filepath.Join(b.TempDir(), "archive")
+		timed(b, "init", 0, bin, "init", "--archive", dir)
+		ours := timed(b, "distkeep", 0, bin, w.mirror(dir)...)
+		if curl := w.rivals(b); curl > 0 {
+			b.ReportMetric(ours/curl, "times-curl")
+		}
+	}
+}
+
+// BenchmarkBigFiles measures eight files of 256 MiB in the same way, and what
+// the three digests alone reach over all processors.
+func BenchmarkBigFiles(b *testing.B) {
+	const size = 256 << 20
+	w := makeWorld(b, 8, 1, func(int) int { return size })
+	bin := buildProgram(b)
+	for b.Loop() {
+		dir := filepath.Join(b.TempDir(), "archive")
+		timed(b, "init", 0, bin, "init", "--archive", dir)
+		ours := timed(b, "distkeep", 0, bin, w.mirror(dir)...)
+		w.rivals(b)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, data := range w.files {
+			wg.Go(func() {
+				h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
+				for part := range slices.Chunk(data, 128<<10) {
+					h.Write(part)
+				}
+			})
+		}
+		wg.Wait()
+		alone := time.Since(start).Seconds()
+		b.ReportMetric(8*size/1e6/ours, "distkeep-MB/s")
+		b.ReportMetric(8*size/1e6/alone, "digests-MB/s")
+		b.ReportMetric(100*alone/ours, "%-of-digests")
 	}
 }
