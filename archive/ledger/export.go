@@ -1,0 +1,391 @@
+package ledger
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// ErrNotEmpty means that a ledger has records already.
+var ErrNotEmpty = errors.New("ledger is not empty")
+
+// An entry is one line of an export. Record says which of the other fields
+// count; they mean what the fields of the record of that kind mean. The first
+// line is a "ledger" with the schema.
+type entry struct {
+	Record string `json:"record"`
+	Schema string `json:"schema,omitempty"`
+
+	Name string `json:"name,omitempty"`
+	// NameHex is the name where it is not valid UTF-8.
+	NameHex string `json:"name_hex,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+	// Digests are the others, in hex by algorithm.
+	Digests  map[string]string `json:"digests,omitempty"`
+	Named    bool              `json:"named,omitempty"`
+	Owner    string            `json:"owner,omitempty"`
+	Kind     string            `json:"kind,omitempty"`
+	Origin   string            `json:"origin,omitempty"`
+	Added    time.Time         `json:"added,omitzero"`
+	Verified time.Time         `json:"verified,omitzero"`
+	ModTime  time.Time         `json:"mod_time,omitzero"`
+
+	Since   time.Time `json:"since,omitzero"`    // deletion, recycled, dropped
+	Pending bool      `json:"pending,omitempty"` // recycled
+	Undone  bool      `json:"undone,omitempty"`  // deletion
+	Time    time.Time `json:"time,omitzero"`     // success
+	Removed bool      `json:"removed,omitempty"` // success
+	Want    string    `json:"want,omitempty"`    // dropped
+	Refused string    `json:"refused,omitempty"` // dropped
+
+	Failure *Failure        `json:"failure,omitempty"`
+	Start   time.Time       `json:"start,omitzero"`    // run
+	Summary json.RawMessage `json:"summary,omitempty"` // run
+	Key     string          `json:"key,omitempty"`     // meta
+	Value   string          `json:"value,omitempty"`   // meta
+}
+
+// kindOf is a kind of record in an export. entry makes a line of a key and its
+// value, put is the way back.
+type kindOf struct {
+	prefix byte
+	name   string
+	entry  func(k, v []byte, e *entry) error
+	put    func(e *entry, b *Batch) error
+}
+
+var kinds = []kindOf{
+	{prefixDistfile, "distfile", exportDistfile, importDistfile},
+	{prefixFailure, "failure", exportFailure, importFailure},
+	{prefixSuccess, "success", exportSuccess, importSuccess},
+	{prefixDeletion, "deletion", exportDeletion, importDeletion},
+	{prefixRecycled, "recycled", exportDistfile, importRecycled},
+	{prefixDropped, "dropped", exportDropped, importDropped},
+	{prefixRun, "run", exportRun, importRun},
+	{prefixMeta, "meta", exportMeta, importMeta},
+}
+
+// Export writes the whole ledger as JSON Lines, for a backup or for other
+// programs. Import makes an equal ledger of it.
+func (l *Ledger) Export(w io.Writer) error {
+	bw := bufio.NewWriter(w)
+	enc := json.NewEncoder(bw)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(entry{Record: "ledger", Schema: schema}); err != nil {
+		return err
+	}
+	err := l.db.View(func(txn *badger.Txn) error {
+		for _, kind := range kinds {
+			err := each(txn, []byte{kind.prefix, '/'}, func(k, v []byte) error {
+				if kind.prefix == prefixMeta && string(k) == string(nameKey(prefixMeta, "schema")) {
+					return nil
+				}
+				e := entry{Record: kind.name}
+				if err := kind.entry(k, v, &e); err != nil {
+					return err
+				}
+				return enc.Encode(e)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("export ledger: %w", err)
+	}
+	return bw.Flush()
+}
+
+const (
+	// maxEntry bounds a line of an export: the summary of a run names every
+	// problem of a tree.
+	maxEntry = 32 << 20
+	// maxImport bounds an export: four million records of common length.
+	maxImport = 2 << 30
+)
+
+// Import reads what Export wrote into a ledger without records, and returns
+// how many there were; file is for errors. Nothing is recorded unless all lines
+// are understood. Its error wraps ErrNotEmpty when there are records already.
+func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
+	if err := l.checkEmpty(); err != nil {
+		return 0, fmt.Errorf("import ledger: %w", err)
+	}
+	lr := &io.LimitedReader{R: r, N: maxImport + 1}
+	sc := bufio.NewScanner(lr)
+	sc.Buffer(make([]byte, 64<<10), maxEntry)
+	var b Batch
+	line := 1
+	for ; sc.Scan(); line++ {
+		if err := importLine(line, sc.Bytes(), &b); err != nil {
+			return 0, fmt.Errorf("%s:%d: %w", file, line, err)
+		}
+	}
+	switch {
+	case sc.Err() != nil:
+		return 0, fmt.Errorf("%s:%d: %w", file, line, sc.Err())
+	case lr.N == 0:
+		return 0, fmt.Errorf("%s: larger than %d bytes", file, int64(maxImport))
+	case line == 1:
+		return 0, fmt.Errorf("%s: empty, want an export of a ledger", file)
+	}
+	n = b.Len()
+	return n, l.Commit(&b)
+}
+
+func (l *Ledger) checkEmpty() error {
+	return l.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if string(it.Item().Key()) != string(nameKey(prefixMeta, "schema")) {
+				return ErrNotEmpty
+			}
+		}
+		return nil
+	})
+}
+
+func importLine(n int, text []byte, b *Batch) error {
+	var e entry
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields() // they would be lost
+	if err := dec.Decode(&e); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one record in a line")
+	}
+	if n == 1 {
+		if e.Record != "ledger" || e.Schema != schema {
+			return fmt.Errorf("not an export of a ledger with schema %s", schema)
+		}
+		return nil
+	}
+	for _, kind := range kinds {
+		if kind.name == e.Record {
+			return kind.put(&e, b)
+		}
+	}
+	return fmt.Errorf("unknown record %q", e.Record)
+}
+
+func (e *entry) setName(n catalog.Name) {
+	if utf8.ValidString(string(n)) {
+		e.Name = string(n)
+	} else {
+		e.NameHex = hex.EncodeToString([]byte(n))
+	}
+}
+
+func (e *entry) name() (catalog.Name, error) {
+	s := e.Name
+	if e.NameHex != "" {
+		raw, err := hex.DecodeString(e.NameHex)
+		if err != nil || e.Name != "" {
+			return "", errors.New("bad name_hex")
+		}
+		s = string(raw)
+	}
+	return catalog.ParsePath(s)
+}
+
+func (e *entry) setKey(k Key) {
+	e.setName(k.Name)
+	e.SHA256 = k.SHA256.Hex()
+}
+
+func (e *entry) key() (Key, error) {
+	n, err := e.name()
+	if err != nil {
+		return Key{}, err
+	}
+	if e.Size < 0 {
+		return Key{}, fmt.Errorf("bad size %d", e.Size)
+	}
+	sum, err := digest.Parse(digest.SHA256, e.SHA256)
+	return Key{n, sum}, err
+}
+
+func exportDistfile(k, v []byte, e *entry) error {
+	key, err := parseContentKey(k)
+	if err != nil {
+		return err
+	}
+	var w wireDistfile
+	if err := decode(v, &w); err != nil {
+		return err
+	}
+	d, err := w.distfile(key)
+	if err != nil {
+		return err
+	}
+	e.setKey(key)
+	for _, s := range d.Digests {
+		if s.Alg == digest.SHA256 {
+			continue
+		}
+		if e.Digests == nil {
+			e.Digests = make(map[string]string)
+		}
+		e.Digests[s.Alg.String()] = s.Hex()
+	}
+	e.Size, e.Named, e.Owner, e.Kind, e.Origin = d.Size, d.Named, d.Owner, string(d.Kind), d.Origin
+	e.Added, e.Verified, e.ModTime = d.Added, d.Verified, d.ModTime
+	if k[0] == prefixRecycled {
+		e.Since, e.Pending = secs(w.Since), w.Pending
+	}
+	return nil
+}
+
+func (e *entry) distfile() (d Distfile, err error) {
+	d = Distfile{
+		Size: e.Size, Named: e.Named, Owner: e.Owner, Kind: catalog.Kind(e.Kind), Origin: e.Origin,
+		Added: e.Added, Verified: e.Verified, ModTime: e.ModTime,
+	}
+	if d.Key, err = e.key(); err != nil {
+		return d, err
+	}
+	sums := []digest.Digest{d.SHA256}
+	for name, text := range e.Digests {
+		a, ok := digest.ParseAlgorithm(name)
+		if !ok || a == digest.SHA256 {
+			return d, fmt.Errorf("unknown digest %q", name)
+		}
+		s, err := digest.Parse(a, text)
+		if err != nil {
+			return d, err
+		}
+		sums = append(sums, s)
+	}
+	d.Digests, _ = digest.NewSet(sums...)
+	return d, nil
+}
+
+func importDistfile(e *entry, b *Batch) error {
+	d, err := e.distfile()
+	b.PutDistfile(&d)
+	return err
+}
+
+func importRecycled(e *entry, b *Batch) error {
+	d, err := e.distfile()
+	b.PutRecycled(&Recycled{d, e.Since, e.Pending})
+	return err
+}
+
+func exportFailure(k, v []byte, e *entry) error {
+	e.Failure = new(Failure)
+	if err := decode(v, e.Failure); err != nil {
+		return err
+	}
+	e.setName(catalog.Name(k[2 : len(k)-1-wantLen]))
+	return nil
+}
+
+func importFailure(e *entry, b *Batch) (err error) {
+	if e.Failure == nil || len(e.Failure.Want) != wantLen {
+		return errors.New("failure without its fields")
+	}
+	e.Failure.Name, err = e.name()
+	b.PutFailure(e.Failure)
+	return err
+}
+
+func exportSuccess(k, v []byte, e *entry) error {
+	var w wireSuccess
+	if err := decode(v, &w); err != nil {
+		return err
+	}
+	e.setName(catalog.Name(k[2:]))
+	e.SHA256, e.Time, e.Size, e.Origin, e.Removed = w.SHA256, secs(w.Time), w.Bytes, w.Origin, w.Removed
+	return nil
+}
+
+func importSuccess(e *entry, b *Batch) error {
+	k, err := e.key()
+	b.PutSuccess(&Success{k, e.Time, e.Size, e.Origin, e.Removed})
+	return err
+}
+
+func exportDeletion(k, v []byte, e *entry) error {
+	key, err := parseContentKey(k)
+	if err != nil {
+		return err
+	}
+	var w wireDeletion
+	if err := decode(v, &w); err != nil {
+		return err
+	}
+	e.setKey(key)
+	e.Since, e.Owner, e.Size, e.Undone = secs(w.Since), w.Owner, w.Size, w.Undone
+	return nil
+}
+
+func importDeletion(e *entry, b *Batch) error {
+	k, err := e.key()
+	b.PutDeletion(&Deletion{k, e.Since, e.Owner, e.Size, e.Undone})
+	return err
+}
+
+func exportDropped(k, v []byte, e *entry) error {
+	var w wireDropped
+	if err := decode(v, &w); err != nil {
+		return err
+	}
+	e.setName(catalog.Name(k[2:]))
+	e.SHA256, e.Size, e.ModTime, e.Since = w.SHA256, w.Size, nanos(w.ModTime), secs(w.Since)
+	e.Want, e.Refused = w.Want, w.Refused
+	return nil
+}
+
+func importDropped(e *entry, b *Batch) error {
+	k, err := e.key()
+	b.PutDropped(&Dropped{k.Name, e.Size, e.ModTime, k.SHA256, e.Since, e.Want, e.Refused})
+	return err
+}
+
+func exportRun(k, v []byte, e *entry) error {
+	sec, err := strconv.ParseInt(string(k[2:]), 10, 64)
+	if err != nil {
+		return errRecord
+	}
+	e.Start = secs(sec)
+	return decode(v, &e.Summary)
+}
+
+func importRun(e *entry, b *Batch) error {
+	if len(e.Summary) == 0 {
+		return errors.New("run without a summary")
+	}
+	b.PutRun(&Run{e.Start, e.Summary})
+	return nil
+}
+
+func exportMeta(k, v []byte, e *entry) error {
+	e.Key = string(k[2:])
+	return decode(v, &e.Value)
+}
+
+func importMeta(e *entry, b *Batch) error {
+	if e.Key == "" || e.Key == "schema" {
+		return fmt.Errorf("bad key %q", e.Key)
+	}
+	b.PutMeta(e.Key, e.Value)
+	return nil
+}

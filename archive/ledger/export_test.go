@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/catalog"
+)
+
+// full puts one record of every kind, and of every odd sort of name, into l.
+func full(t testing.TB, l *Ledger) {
+	t.Helper()
+	var b Batch
+	for i, n := range []string{"a%2Fb@v1.zip", "x?action=y&z=1.jar", "go_modules/g/@v/v1.zip", "latin\xe9.tar.gz", "<&>", strings.Repeat("n", 255)} {
+		d := sample(n, "one of "+n)
+		b.PutDistfile(d)
+		old := sample(n, "two of "+n)
+		old.Named, old.Digests = false, old.Digests[:1]
+		b.PutRecycled(&Recycled{*old, t0, i%2 == 0})
+		b.PutDeletion(&Deletion{d.Key, t0, "o", 7, i%2 == 1})
+		b.PutDropped(&Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256, t0, "0123456789abcdef", "because"})
+		b.PutSuccess(&Success{d.Key, t0, 7, OriginLocal, true})
+		b.PutFailure(&Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Count: 2, URLs: []string{"https://h.example"}})
+	}
+	b.PutRun(&Run{t0, []byte(`{"n":1,"html":"<&>"}`)})
+	b.PutMeta("layouts", "flat")
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exported(t testing.TB, l *Ledger) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := l.Export(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestExport: what is imported is what was exported, record by record.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	from, to := open(t, t.TempDir()+"/l"), open(t, t.TempDir()+"/l")
+	defer from.Close()
+	defer to.Close()
+	full(t, from)
+	text := exported(t, from)
+	if n := strings.Count(text, "\n"); n != 1+6*6+2 {
+		t.Errorf("%d lines, want a header and 38 records:\n%s", n, text)
+	}
+	n, err := to.Import("backup", strings.NewReader(text))
+	if err != nil || n != 38 {
+		t.Fatalf("Import = %d, %v; want 38 records", n, err)
+	}
+	if d := cmp.Diff(text, exported(t, to)); d != "" {
+		t.Errorf("-exported +exported again:\n%s", d)
+	}
+	a, aerr := from.Load()
+	b, berr := to.Load()
+	if d := cmp.Diff(a, b, compare); d != "" || aerr != nil || berr != nil {
+		t.Errorf("%v, %v, -from +to:\n%s", aerr, berr, d)
+	}
+	ra, aerr := from.Runs(9)
+	rb, berr := to.Runs(9)
+	if d := cmp.Diff(ra, rb); d != "" || len(ra) != 1 || aerr != nil || berr != nil {
+		t.Errorf("runs: %v, %v, -from +to:\n%s", aerr, berr, d)
+	}
+	if _, err := to.Import("backup", strings.NewReader(text)); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("second Import: %v, want ErrNotEmpty", err)
+	}
+}
+
+func TestImportErrors(t *testing.T) {
+	t.Parallel()
+	const (
+		head = `{"record":"ledger","schema":"1"}` + "\n"
+		sum  = `"sha256":"d0d048a00658e42bb3cf33258a4394ed22e313f78166ce7f56c2d611adf6822c"`
+	)
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":       {"", "in: empty"},
+		"no header":     {`{"record":"meta","key":"a","value":"b"}`, "in:1: not an export"},
+		"newer schema":  {`{"record":"ledger","schema":"2"}`, "in:1: not an export"},
+		"no JSON":       {head + "SHA256 (a) = b", "in:2: invalid character"},
+		"unknown field": {head + `{"record":"meta","key":"a","value":"b","more":1}`, `in:2: json: unknown field "more"`},
+		"unknown kind":  {head + `{"record":"lease"}`, `in:2: unknown record "lease"`},
+		"two in a line": {head + `{"record":"meta","key":"a"} {}`, "in:2: more than one"},
+		"bad name":      {head + "\n" + `{"record":"deletion","name":"../a",` + sum + `}`, "in:2: "},
+		"name outside":  {head + `{"record":"deletion","name":"../a",` + sum + `}`, "in:2: bad distfile name"},
+		"hidden name":   {head + `{"record":"deletion","name":"a","name_hex":"62",` + sum + `}`, "in:2: bad name_hex"},
+		"bad digest":    {head + `{"record":"deletion","name":"a","sha256":"d0"}`, "in:2: SHA256"},
+		"odd digest":    {head + `{"record":"distfile","name":"a","digests":{"CRC":"00"},` + sum + `}`, `in:2: unknown digest "CRC"`},
+		"negative size": {head + `{"record":"distfile","name":"a","size":-1,` + sum + `}`, "in:2: bad size -1"},
+		"failure":       {head + `{"record":"failure","name":"a"}`, "in:2: failure without"},
+		"run":           {head + `{"record":"run","start":"2026-01-02T03:04:05Z"}`, "in:2: run without"},
+		"schema":        {head + `{"record":"meta","key":"schema","value":"7"}`, `in:2: bad key "schema"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := open(t, t.TempDir()+"/l")
+			defer l.Close()
+			before := exported(t, l)
+			_, err := l.Import("in", strings.NewReader(c.text))
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("Import: %v, want %q", err, c.want)
+			}
+			if after := exported(t, l); after != before {
+				t.Errorf("the ledger has changed:\n%s", after)
+			}
+		})
+	}
+}
+
+// FuzzImportLine: what is understood is written in the same way again.
+func FuzzImportLine(f *testing.F) {
+	l := open(f, f.TempDir()+"/l")
+	full(f, l)
+	for line := range strings.Lines(exported(f, l)) {
+		f.Add([]byte(line))
+	}
+	if err := l.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var b Batch
+		if err := importLine(2, text, &b); err != nil || b.err != nil {
+			return
+		}
+		if len(b.ops) != 1 {
+			t.Fatalf("%d records of one line", len(b.ops))
+		}
+		o := b.ops[0]
+		for _, kind := range kinds {
+			if kind.prefix != o.key[0] {
+				continue
+			}
+			e := entry{Record: kind.name}
+			if err := kind.entry(o.key, o.value, &e); err != nil {
+				t.Fatalf("%q: %v", o.key, err)
+			}
+			var again Batch
+			if err := kind.put(&e, &again); err != nil {
+				t.Fatalf("%+v: %v", e, err)
+			}
+			if !bytes.Equal(again.ops[0].key, o.key) || !bytes.Equal(again.ops[0].value, o.value) {
+				t.Fatalf("%q %s became %q %s", o.key, o.value, again.ops[0].key, again.ops[0].value)
+			}
+			return
+		}
+		t.Fatalf("record of no kind: %q", o.key)
+	})
+}
+
+// BenchmarkExport writes 60,000 records and reads them into another ledger.
+func BenchmarkExport(b *testing.B) {
+	from := open(b, b.TempDir()+"/l")
+	defer from.Close()
+	var batch Batch
+	for i := range 60000 {
+		batch.PutDistfile(sample(fmt.Sprintf("some-package-name-%07d.tar.xz", i), fmt.Sprint(i)))
+	}
+	if err := from.Commit(&batch); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		begin := time.Now()
+		text := exported(b, from)
+		b.ReportMetric(float64(time.Since(begin).Milliseconds()), "export-ms/op")
+		to := open(b, b.TempDir()+"/l")
+		if _, err := to.Import("in", strings.NewReader(text)); err != nil {
+			b.Fatal(err)
+		}
+		if err := to.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
