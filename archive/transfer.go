@@ -1,9 +1,11 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/fetch"
 )
@@ -16,6 +18,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	o := m.o.Fetch
 	o.Now = m.Archive.o.Now
 	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
+	o.FallbackPaths = fallbackPaths
 	o.Quarantine.Dir = m.store.QuarantineDir()
 	if r := m.Archive.o.Events.Received; r != nil {
 		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
@@ -24,7 +27,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	if err != nil {
 		return mark(ErrConfig, err)
 	}
-	var bytes int64
+	var size int64
 	reqs := make([]*fetch.Request, len(p.fetches))
 	wants := make(map[*fetch.Request][]*want, len(p.fetches))
 	for i, t := range p.fetches {
@@ -34,9 +37,9 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
-		bytes += max(w.Size, 0)
+		size += max(w.Size, 0)
 	}
-	m.Archive.o.Events.phase("fetch", len(reqs), bytes)
+	m.Archive.o.Events.phase("fetch", len(reqs), size)
 
 	// A failing archive ends the transfers; what has arrived stays in parts.
 	ctx, stop := context.WithCancelCause(ctx)
@@ -66,4 +69,21 @@ func (t *fetching) sources() []catalog.Source {
 		}
 	}
 	return ss
+}
+
+// fallbackPaths are those at which another archive keeps what is wanted, by its
+// layout.conf; without one it is flat.
+func fallbackPaths(conf []byte, r *fetch.Request) (paths []string, err error) {
+	layouts := layout.Conf{layout.Flat()}
+	if len(conf) > 0 {
+		if layouts, err = layout.ParseConf("layout.conf", bytes.NewReader(conf)); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range layouts {
+		if p, ok := l.Path(r.Name, r.Digests); ok {
+			paths = append(paths, p)
+		}
+	}
+	return paths, nil
 }
