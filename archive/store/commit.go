@@ -81,7 +81,6 @@ func (s *Store) syncData(items []*Item) error {
 	bySource := make(map[string][]*Item, len(items))
 	var sources []string
 	for _, it := range items {
-		it.Err = nil
 		src := it.source()
 		if bySource[src] == nil {
 			sources = append(sources, src)
@@ -201,7 +200,7 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, dirs dirSet) error 
 	dst := s.Path(rel)
 	err := linkFile(src, dst)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = s.mkdir(filepath.Dir(dst), dirs); err == nil {
+		if err = s.mkdir(filepath.Dir(dst)); err == nil {
 			err = linkFile(src, dst)
 		}
 	}
@@ -244,13 +243,12 @@ func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 	return nil
 }
 
-// mkdir makes the directory dir of the published tree with its missing parents
-// and notes which directories changed.
-func (s *Store) mkdir(dir string, dirs dirSet) error {
+// mkdir makes the directory dir of the published tree with its missing parents.
+// Whoever puts something into it notes all of them.
+func (s *Store) mkdir(dir string) error {
 	err := makeDir(dir)
 	switch {
 	case err == nil:
-		dirs.add(dir, s.published)
 		Failpoint("commit.directory-made")
 		return nil
 	case errors.Is(err, fs.ErrExist):
@@ -259,10 +257,10 @@ func (s *Store) mkdir(dir string, dirs dirSet) error {
 		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && dir != s.published:
-		if err := s.mkdir(filepath.Dir(dir), dirs); err != nil {
+		if err := s.mkdir(filepath.Dir(dir)); err != nil {
 			return err
 		}
-		return s.mkdir(dir, dirs)
+		return s.mkdir(dir)
 	}
 	return err
 }

@@ -157,6 +157,9 @@ func pass(dir string) error {
 		return err
 	}
 	defer s.Close()
+	if os.Getenv(eachEnv) != "" {
+		s.sync.whole = false
+	}
 	r := &run{dir, s}
 	if _, err := s.SweepParts(time.Now()); err != nil {
 		return err
@@ -207,7 +210,7 @@ func check(t *testing.T, dir string) {
 		}
 	}
 	for line := range strings.SplitSeq(published, "\n") {
-		if data := line[strings.LastIndexByte(line, '=')+1:]; data != "" && !whole[data] {
+		if data := line[strings.LastIndexByte(line, '=')+1:]; !strings.HasSuffix(line, "/") && line != "" && !whole[data] {
 			t.Errorf("visible is %q", line)
 		}
 	}
@@ -250,9 +253,9 @@ func TestCrash(t *testing.T) {
 	if out, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", prog, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	passIn := func(dir, failpoint string) error {
+	passIn := func(dir string, env ...string) error {
 		cmd := exec.Command(prog)
-		cmd.Env = append(os.Environ(), runEnv+"="+dir, "DISTKEEP_TRACE="+filepath.Join(dir, "trace"), "DISTKEEP_FAILPOINT="+failpoint)
+		cmd.Env = slices.Concat(os.Environ(), []string{runEnv + "=" + dir, "DISTKEEP_TRACE=" + filepath.Join(dir, "trace")}, env)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
@@ -261,31 +264,40 @@ func TestCrash(t *testing.T) {
 	}
 	// One trace for all passes in a directory: what a killed one has linked
 	// is not durable because another one begins.
-	ordered := func(t *testing.T, dir string) {
+	ordered := func(t *testing.T, dir string) (trace string) {
 		t.Helper()
-		trace, err := os.Open(filepath.Join(dir, "trace"))
+		b, err := os.ReadFile(filepath.Join(dir, "trace"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer trace.Close()
-		if _, err := storetest.CheckOrder(trace, filepath.Join(dir, "state", "parts")); err != nil {
-			t.Error(err)
+		if n, err := storetest.CheckOrder(bytes.NewReader(b), filepath.Join(dir, "state", "parts")); err != nil || n == 0 {
+			t.Errorf("after %d ledger commits: %v", n, err)
 		}
+		return string(b)
 	}
 	undisturbed := t.TempDir()
-	if err := passIn(undisturbed, ""); err != nil {
+	if err := passIn(undisturbed); err != nil {
 		t.Fatal(err)
 	}
 	check(t, undisturbed)
-	ordered(t, undisturbed)
 	want := tree(t, filepath.Join(undisturbed, "distfiles"))
+	if trace := ordered(t, undisturbed); !strings.Contains(trace, "\nfsync\t") {
+		t.Error("a small batch was not synchronised file by file")
+	}
+	each := t.TempDir()
+	if err := passIn(each, eachEnv+"=1"); err != nil {
+		t.Fatal(err)
+	}
+	if trace := ordered(t, each); strings.Contains(trace, "\nsyncfs\n") {
+		t.Error("syncfs was called where it is not known to work")
+	}
 
 	for _, name := range Failpoints {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for n := 1; ; n *= 2 {
 				dir := t.TempDir()
-				err := passIn(dir, fmt.Sprint(name, ":", n))
+				err := passIn(dir, fmt.Sprint("DISTKEEP_FAILPOINT=", name, ":", n))
 				if err == nil && n > 1 {
 					return // not reached as often as that
 				}
@@ -294,7 +306,7 @@ func TestCrash(t *testing.T) {
 					t.Fatalf("time %d: not killed: %v", n, err)
 				}
 				check(t, dir)
-				if err := passIn(dir, ""); err != nil {
+				if err := passIn(dir); err != nil {
 					t.Fatalf("time %d: the next pass: %v", n, err)
 				}
 				check(t, dir)

@@ -14,10 +14,11 @@ import (
 
 // lockEnv makes the test program a run that takes the lock of the directory it
 // names, says so, and holds it until its input ends. runEnv makes it one pass of
-// the crash test over the archive it names.
+// the crash test over the archive it names, eachEnv one without syncfs.
 const (
 	lockEnv = "DISTKEEP_TEST_LOCK"
 	runEnv  = "DISTKEEP_TEST_RUN"
+	eachEnv = "DISTKEEP_TEST_EACH"
 )
 
 func TestMain(m *testing.M) {

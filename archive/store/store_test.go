@@ -115,16 +115,21 @@ func paths(t testing.TB, s *Store, c *Content) []string {
 	return ps
 }
 
-// tree lists the regular files below dir with their content, one a line.
+// tree lists what is below dir, one a line: directories with a slash at the end,
+// files with their content.
 func tree(t testing.TB, dir string) string {
 	t.Helper()
 	var lines []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		rel, _ := filepath.Rel(dir, path)
+		if err != nil || rel == "." {
 			return err
 		}
+		if d.IsDir() {
+			lines = append(lines, rel+"/")
+			return nil
+		}
 		data, err := os.ReadFile(path)
-		rel, _ := filepath.Rel(dir, path)
 		lines = append(lines, rel+"="+string(data))
 		return err
 	})
