@@ -32,11 +32,6 @@ func Check(distfiles, state string) error {
 // empty, it becomes the layout.conf. Its error wraps ErrLocked, ErrConfig or
 // ErrBroken where that is the cause.
 func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) {
-	unlock, err := store.Lock(state, "distkeep init", now)
-	if err != nil {
-		return mark(classOf(err), err)
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	var text []byte
 	if len(conf) > 0 {
 		text = conf.Format()
@@ -44,8 +39,16 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 		if conf, err = layout.ParseConf("layout.conf", bytes.NewReader(text)); err != nil {
 			return mark(ErrConfig, err)
 		}
-	} else if conf, err = layout.Load(distfiles); err != nil {
-		return mark(ErrConfig, err)
+	}
+	unlock, err := store.Lock(state, "distkeep init", now)
+	if err != nil {
+		return mark(classOf(err), err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if len(conf) == 0 {
+		if conf, err = layout.Load(distfiles); err != nil {
+			return mark(ErrConfig, err)
+		}
 	}
 	s, err := store.Open(distfiles, state, conf)
 	if err != nil {

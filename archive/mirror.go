@@ -56,6 +56,7 @@ type mirror struct {
 	*Archive
 	o       MirrorOptions
 	view    *view
+	fetcher *fetch.Fetcher
 	sum     *Summary
 	failing map[ledger.FailureKey]*failing
 	// tried are the failures of transfers of this run.
@@ -79,10 +80,16 @@ type mirror struct {
 // the run came, and what it did is kept.
 func (a *Archive) Mirror(ctx context.Context, o MirrorOptions) (*Summary, error) {
 	m := a.newMirror(o)
+	// What is wrong with the options is said before anything is done.
+	err := m.newFetcher()
+	if err != nil {
+		return nil, err
+	}
+	defer m.fetcher.Close()
 	if err := m.prepare(ctx); err != nil {
 		return nil, err
 	}
-	err := m.mend()
+	err = m.mend()
 	if err == nil {
 		err = m.run(ctx)
 	}

@@ -19,6 +19,10 @@ type Action struct {
 // less than DryRun says.
 func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Action, error) {
 	m := a.newMirror(o)
+	if err := m.newFetcher(); err != nil {
+		return nil, nil, err
+	}
+	defer m.fetcher.Close()
 	if err := m.prepare(ctx); err != nil {
 		return nil, nil, err
 	}

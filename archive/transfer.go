@@ -10,11 +10,8 @@ import (
 	"distkeep/fetch"
 )
 
-// transfer fetches what is missing and commits it as it comes.
-func (m *mirror) transfer(ctx context.Context, p *plan) error {
-	if len(p.fetches) == 0 {
-		return nil
-	}
+// newFetcher makes the fetcher of the run. It asks nobody yet.
+func (m *mirror) newFetcher() (err error) {
 	o := m.o.Fetch
 	o.Now = m.Archive.o.Now
 	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
@@ -23,9 +20,16 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	if r := m.Archive.o.Events.Received; r != nil {
 		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
 	}
-	f, err := fetch.New(o)
-	if err != nil {
+	if m.fetcher, err = fetch.New(o); err != nil {
 		return mark(ErrConfig, err)
+	}
+	return nil
+}
+
+// transfer fetches what is missing and commits it as it comes.
+func (m *mirror) transfer(ctx context.Context, p *plan) error {
+	if len(p.fetches) == 0 {
+		return nil
 	}
 	var size int64
 	reqs := make([]*fetch.Request, len(p.fetches))
@@ -45,12 +49,9 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCommitter(m, stop)
-	rerr := f.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
+	rerr := m.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
 	cerr := c.close()
-	m.sum.Hosts = f.Hosts()
-	if err := f.Close(); cerr == nil && rerr == nil {
-		rerr = err
-	}
+	m.sum.Hosts = m.fetcher.Hosts()
 	if cerr != nil {
 		return cerr
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,6 +26,7 @@ import (
 
 // An env is what a command knows of the world around it.
 type env struct {
+	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
@@ -66,15 +68,15 @@ func newApp(e *env) *cli.App {
 		},
 	}
 	for _, c := range commands {
-		prepare(c)
+		prepare(e, c)
 	}
 	return app
 }
 
 // prepare gives a command, and those below it, what all commands have.
-func prepare(c *cli.Command) {
+func prepare(e *env, c *cli.Command) {
 	for _, sub := range c.Subcommands {
-		prepare(sub)
+		prepare(e, sub)
 	}
 	c.HideHelpCommand = true
 	c.OnUsageError = onUsageError
@@ -93,11 +95,8 @@ func prepare(c *cli.Command) {
 	c.Flags = append(c.Flags, configFlag())
 	slices.SortStableFunc(c.Flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
 	c.Before = func(ctx *cli.Context) error {
-		for _, a := range ctx.Args().Slice() {
-			// The flag library takes flags behind arguments for arguments.
-			if strings.HasPrefix(a, "-") && !slices.Contains(os.Args, "--") {
-				return usagef("%s: put the option %s before the arguments, or -- before names that begin with -", ctx.Command.Name, a)
-			}
+		if o := behind(e.args, ctx.Args().Slice()); o != "" {
+			return usagef("%s: put the option %s before the arguments, or -- before names that begin with -", ctx.Command.Name, o)
 		}
 		if c.ArgsUsage == "" && ctx.NArg() > 0 {
 			return usagef("%s takes no arguments, got %q", ctx.Command.Name, ctx.Args().First())
@@ -106,7 +105,27 @@ func prepare(c *cli.Command) {
 	}
 }
 
-func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+// behind returns the first of the arguments that looks like an option, or "": the
+// flag library takes what stands behind the first argument for arguments. all is
+// the command line; the library has dropped a "--" before the arguments.
+func behind(all, args []string) string {
+	if i := len(all) - len(args) - 1; i >= 0 && all[i] == "--" {
+		return ""
+	}
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			return a
+		}
+	}
+	return ""
+}
+
+func onUsageError(_ *cli.Context, err error, _ bool) error {
+	return usageError{errors.New(twoDashes.Replace(err.Error()))}
+}
+
+// twoDashes spells options as our help does; package flag has one dash.
+var twoDashes = strings.NewReplacer("for flag -", "for option --", "flag needs an argument: -", "an argument is missing behind --", "flag provided but not defined: -", "there is no option --")
 
 // addEnv lets every flag be set by DISTKEEP_NAME as well.
 func addEnv(f cli.Flag) {

@@ -13,7 +13,7 @@ func main() {
 
 // run is the whole program: tests call it with a clock of their own.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, now func() time.Time) int {
-	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, now: now}
+	e := &env{args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: now}
 	ctx, stop := e.signals()
 	defer stop()
 	err := newApp(e).RunContext(ctx, args)
