@@ -410,6 +410,7 @@ func (m *mirror) recordRun() error {
 	}
 	var b ledger.Batch
 	b.PutRun(&ledger.Run{Start: m.sum.Start, Summary: text})
+	b.PutMeta(metaClock, m.now.Format(time.RFC3339))
 	if err := m.commit(&b); err != nil {
 		return err
 	}
