@@ -49,12 +49,13 @@ func (b *planner) onDisk(w *want) bool {
 
 // strays plans to read the files that somebody has put in the place of d, whose
 // content is elsewhere in the archive: what they hold is kept by its digest
-// before d gets its place back.
+// before d gets its place back. When d is scheduled for deletion they have the
+// place for good, so that they do not go with it.
 func (b *planner) strays(d *ledger.Distfile) (any bool) {
 	for _, l := range b.store.Layouts() {
 		rel := layoutPath(d, l)
 		if f, ok := b.disk.Get(rel); ok && !b.intact(d, rel) &&
-			b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: true}) {
+			b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: b.index.Deletions[d.Key] == nil}) {
 			any = true
 		}
 	}
