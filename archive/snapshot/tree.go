@@ -1,0 +1,175 @@
+package snapshot
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is the number of entries that are read of a directory at a time.
+const batch = 1024
+
+// maxDepth bounds the directories inside each other: each costs descriptors.
+// Names of distfiles have at most 1,024 bytes, and rarely more than three
+// components.
+const maxDepth = 128
+
+// errMount means that something is mounted inside a tree.
+var errMount = errors.New("another file system or a bind mount is mounted here: hard links cannot leave a mount, and nothing outside the tree is touched")
+
+// A dir is an open directory, so that what is done in it cannot be led away by
+// symbolic links or by renames of its parents.
+type dir struct {
+	*os.File
+	fd    int
+	at    string
+	depth int
+}
+
+func newDir(fd int, path string, depth int) *dir {
+	return &dir{os.NewFile(uintptr(fd), path), fd, path, depth}
+}
+
+// openTree opens the directory at path, following symbolic links.
+func openTree(path string) (*dir, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return newDir(fd, filepath.Clean(path), 0), nil
+}
+
+// open opens a directory in d. It follows neither symbolic links nor mounts.
+func (d *dir) open(name string) (*dir, error) {
+	if d.depth >= maxDepth {
+		return nil, d.fail("open", name, errors.New("too many directories inside each other"))
+	}
+	fd, err := openBelow(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+	if errors.Is(err, unix.EXDEV) {
+		err = errMount
+	}
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	return newDir(fd, d.path(name), d.depth+1), nil
+}
+
+// openFile opens a regular file in d for reading.
+func (d *dir) openFile(name string) (*os.File, error) {
+	fd, err := openBelow(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	f := os.NewFile(uintptr(fd), d.path(name))
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		if err == nil {
+			err = d.fail("open", name, errors.New("not a regular file"))
+		}
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (d *dir) path(name string) string { return filepath.Join(d.at, name) }
+
+func (d *dir) fail(op, name string, err error) error {
+	return &fs.PathError{Op: op, Path: d.path(name), Err: err}
+}
+
+// stat fills in st for an entry of d itself, not for what a link points to. A
+// name of several components means something only if none but the last is a
+// symbolic link.
+func (d *dir) stat(name string, st *unix.Stat_t) error {
+	if err := unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return d.fail("stat", name, err)
+	}
+	return nil
+}
+
+// readlink returns the target of a symbolic link in d.
+func (d *dir) readlink(name string) (string, error) {
+	buf := make([]byte, 4096) // PATH_MAX
+	n, err := unix.Readlinkat(d.fd, name, buf)
+	if err != nil {
+		return "", d.fail("readlink", name, err)
+	}
+	return string(buf[:n]), nil
+}
+
+// remove removes an entry of d.
+func (d *dir) remove(name string, flags int) error {
+	if err := unix.Unlinkat(d.fd, name, flags); err != nil {
+		return d.fail("remove", name, err)
+	}
+	return nil
+}
+
+// each calls f with the entries of d in no order, a bounded number at a time.
+func (d *dir) each(f func([]fs.DirEntry) error) error {
+	for {
+		entries, err := d.ReadDir(batch)
+		if len(entries) > 0 {
+			if err := f(entries); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// rewind lets each begin anew.
+func (d *dir) rewind() error {
+	_, err := d.Seek(0, io.SeekStart)
+	return err
+}
+
+// fileType is the type in a mode.
+func fileType(st *unix.Stat_t) uint32 { return uint32(st.Mode) & unix.S_IFMT }
+
+// gone reports whether err says that an entry is no longer what it was when
+// its directory was read.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}
+
+// isList reports whether name, at the top of a published tree, is a list or a
+// stamp that the archive writes in every run.
+func isList(name string) bool {
+	switch name {
+	case "distinfo", "history", "lastsync", "lastupdate":
+		return true
+	}
+	return false
+}
+
+// isOwn reports whether name, at the top of a published tree, is a file that
+// the archive or its operator writes, and no distfile.
+func isOwn(name string) bool { return isList(name) || name == "layout.conf" }
+
+const byCipher = "by_cipher"
+
+func inByCipher(rel string) bool { return strings.HasPrefix(rel, byCipher+"/") }
+
+// isIndex reports whether name is that of a pacman database or of its
+// signature, which name other files: REPO.db, REPO.files, REPO.links, and
+// REPO.db.tar.zst.
+func isIndex(name string) bool {
+	name = strings.TrimSuffix(name, ".sig")
+	for _, s := range []string{".db", ".files", ".links"} {
+		if strings.HasSuffix(name, s) || strings.Contains(name, s+".tar") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"distkeep/archive"
+	"distkeep/archive/snapshot"
+	"distkeep/archive/store"
+)
+
+const snapshotHelp = `A snapshot is a dated view of the published tree that no later change can alter. It
+is made of hard links, so that its files need no room until the archive lets go of
+them; then they stay until no snapshot has them. Its directories do need room: on
+ext4, 4 KiB and an inode for each content that has one in by_cipher (create
+--no-by-cipher leaves that out).
+
+Snapshots are in ARCHIVE/snapshots, or where --snapshots says, on the file system
+of the published tree. A name is the time in UTC, as in 2026-01-02T030000Z, with
+.LABEL behind it if there is one; "latest" is a link to the newest.
+`
+
+// snapshotFlags are what the subcommands share.
+type snapshotFlags struct {
+	place
+	dir  string
+	json bool
+}
+
+func (o *snapshotFlags) flags() []cli.Flag {
+	return append(o.place.flags(), jsonFlag(&o.json),
+		&cli.StringFlag{Name: "snapshots", Usage: "the snapshots are in `DIR`; by default in the directory snapshots beside the published one", Destination: &o.dir})
+}
+
+// resolve fills in what follows from the options and checks that there is an
+// archive: an empty mount point is none.
+func (o *snapshotFlags) resolve() error {
+	if err := o.place.resolve(); err != nil {
+		return err
+	}
+	if o.dir == "" {
+		o.dir = filepath.Join(filepath.Dir(filepath.Clean(o.distfiles)), "snapshots")
+	}
+	return archive.Check(o.distfiles, o.state)
+}
+
+// open opens the snapshots that are there.
+func (o *snapshotFlags) open(e *env) (*snapshot.Dir, error) {
+	if err := o.resolve(); err != nil {
+		return nil, err
+	}
+	d, err := snapshot.Open(o.dir, e.now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hinted{err, "the first snapshot is made by: distkeep snapshot create"}
+	}
+	return d, err
+}
+
+// snapshotError gives an error the exit status of what caused it.
+func snapshotError(err error) error {
+	if err != nil && store.Broken(err) {
+		return fmt.Errorf("%w: %w", archive.ErrBroken, err)
+	}
+	return err
+}
+
+func snapshotCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name:        "snapshot",
+		Usage:       "make, list, compare and let go of dated views of the published tree",
+		UsageText:   "distkeep snapshot create|list|diff|prune|remove [OPTIONS] [NAME...]",
+		Description: snapshotHelp,
+		Subcommands: []*cli.Command{
+			snapshotCreate(e), snapshotList(e), snapshotDiff(e), snapshotPrune(e), snapshotRemove(e),
+		},
+	}
+}
+
+const snapshotCreateHelp = snapshotHelp + `
+It needs no lock and may be called during a run: every file of the view is whole,
+and files are there that its distinfo or a pacman database names, but which of the
+files that come or go just then is left to chance. For the view of one moment, call
+it when no run is on: distkeep mirror ... && distkeep snapshot create ...
+
+It prints the name, the number of files outside by_cipher, and the size of all
+contents.
+`
+
+func snapshotCreate(e *env) *cli.Command {
+	o := &snapshotFlags{}
+	var c snapshot.CreateOptions
+	minFree := sizeValue(1 << 30)
+	return &cli.Command{
+		Name:        "create",
+		Usage:       "make a snapshot of the published tree as it is now",
+		UsageText:   "distkeep snapshot create --archive DIR [OPTIONS]",
+		Description: snapshotCreateHelp,
+		Flags: append(o.flags(),
+			&cli.StringFlag{Name: "label", Usage: "add `LABEL` to the name; prune leaves snapshots with a label alone", Destination: &c.Label},
+			&cli.BoolFlag{Name: "no-by-cipher", Usage: "leave out by_cipher", Destination: &c.NoByCipher},
+			&cli.GenericFlag{Name: "min-free", Usage: "make none that would leave less than `SIZE` free", Value: &minFree}),
+		Action: func(ctx *cli.Context) error {
+			return snapshotError(runSnapshotCreate(ctx.Context, e, o, c, int64(minFree)))
+		},
+	}
+}
+
+func runSnapshotCreate(ctx context.Context, e *env, o *snapshotFlags, c snapshot.CreateOptions, minFree int64) (err error) {
+	if err := o.resolve(); err != nil {
+		return err
+	}
+	s, err := store.Open(o.distfiles, o.state, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	c.Room = func() error { return s.Room(0, minFree) }
+	d, err := snapshot.Make(o.dir, o.distfiles, e.now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	made, err := d.Create(ctx, o.distfiles, c)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(e.stdout, []snapshot.Snapshot{made})
+	}
+	t := newTable(e.stdout)
+	t.row(made.Name, itoa(made.Files), itoa(made.Bytes))
+	return t.flush()
+}
+
+func snapshotList(e *env) *cli.Command {
+	o := &snapshotFlags{}
+	return &cli.Command{
+		Name:      "list",
+		Usage:     "list snapshots, the oldest first",
+		UsageText: "distkeep snapshot list --archive DIR [--json]",
+		Description: snapshotHelp + `
+A line has the name, the time, the number of files outside by_cipher, the size of
+all contents in bytes, and "latest" for the newest. All of it was noted when the
+snapshot was made.
+`,
+		Flags: o.flags(),
+		Action: func(*cli.Context) error {
+			d, err := o.open(e)
+			if err != nil {
+				return err
+			}
+			list, err := d.List()
+			if err = errors.Join(err, d.Close()); err != nil {
+				return err
+			}
+			if o.json {
+				return writeJSON(e.stdout, list)
+			}
+			t := newTable(e.stdout)
+			for _, s := range list {
+				cells := []string{s.Name, s.Time.Format(time.RFC3339), itoa(s.Files), itoa(s.Bytes)}
+				if s.Latest {
+					cells = append(cells, "latest")
+				}
+				t.row(cells...)
+			}
+			return t.flush()
+		},
+	}
+}
+
+const snapshotDiffHelp = snapshotHelp + `
+It prints "+ NAME" for a file that only the second has, "- NAME" for one that only
+the first has, and "~ NAME OLD NEW" with both SHA-256 for one that is not the same.
+Without a second name, the published tree is compared. by_cipher, distinfo, history,
+lastsync and lastupdate are left out. Bytes are read only of files whose SHA-256
+distinfo and by_cipher do not tell.
+`
+
+func snapshotDiff(e *env) *cli.Command {
+	o := &snapshotFlags{}
+	return &cli.Command{
+		Name:        "diff",
+		Usage:       "compare two snapshots, or one with the published tree",
+		UsageText:   "distkeep snapshot diff --archive DIR [--json] NAME [NAME]",
+		ArgsUsage:   "NAME [NAME]",
+		Description: snapshotDiffHelp,
+		Flags:       o.flags(),
+		Action: func(c *cli.Context) error {
+			if c.NArg() < 1 || c.NArg() > 2 {
+				return usagef("snapshot diff: name one or two snapshots")
+			}
+			return snapshotError(runSnapshotDiff(c.Context, e, o, c.Args().Slice()))
+		},
+	}
+}
+
+func runSnapshotDiff(ctx context.Context, e *env, o *snapshotFlags, names []string) (err error) {
+	d, err := o.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	views := make([]*snapshot.View, 2)
+	for i := range views {
+		if i < len(names) {
+			views[i], err = d.OpenView(names[i])
+		} else {
+			views[i], err = snapshot.OpenTree(o.distfiles)
+		}
+		if err != nil {
+			return err
+		}
+		defer views[i].Close()
+	}
+	enc := json.NewEncoder(e.stdout)
+	enc.SetEscapeHTML(false)
+	return snapshot.Diff(ctx, views[0], views[1], func(c snapshot.Change) error {
+		if o.json {
+			return enc.Encode(c)
+		}
+		line := c.Op + " " + printable(c.Name)
+		if c.Op == "~" {
+			line += " " + printable(c.Old) + " " + printable(c.New)
+		}
+		_, err := fmt.Fprintln(e.stdout, line)
+		return err
+	})
+}
+
+// printable quotes what would break a line.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+const snapshotPruneHelp = snapshotHelp + `
+Of each hour (day, ISO week, month, year, in UTC) that has snapshots, the newest is
+kept, for as many as the option says, counted from the newest snapshot; -1 is all.
+As in restic, when a number is not used up, the oldest snapshot is kept as well.
+Snapshots with a label are kept and not counted: remove them by name.
+
+It prints "keep NAME REASONS" or "remove NAME" for each snapshot, tabs between.
+`
+
+func snapshotPrune(e *env) *cli.Command {
+	o := &snapshotFlags{}
+	var p snapshot.Policy
+	dryRun := false
+	keep := func(what, name string, dest *int) cli.Flag {
+		return &cli.IntFlag{Name: "keep-" + name, Usage: "keep the newest of the last `N` " + what, Destination: dest}
+	}
+	return &cli.Command{
+		Name:        "prune",
+		Usage:       "remove old snapshots, but keep some of each period",
+		UsageText:   "distkeep snapshot prune --archive DIR [--keep-PERIOD N...] [OPTIONS]",
+		Description: snapshotPruneHelp,
+		Flags: append(o.flags(),
+			&cli.IntFlag{Name: "keep-last", Usage: "keep the last `N` snapshots", Destination: &p.Last},
+			keep("hours", "hourly", &p.Hourly), keep("days", "daily", &p.Daily), keep("weeks", "weekly", &p.Weekly),
+			keep("months", "monthly", &p.Monthly), keep("years", "yearly", &p.Yearly),
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done and remove nothing", Destination: &dryRun}),
+		Action: func(c *cli.Context) error {
+			return snapshotError(runSnapshotPrune(c.Context, e, o, p, dryRun))
+		},
+	}
+}
+
+func runSnapshotPrune(ctx context.Context, e *env, o *snapshotFlags, p snapshot.Policy, dryRun bool) (err error) {
+	d, err := o.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var ds []snapshot.Decision
+	if dryRun {
+		ds, err = d.Decide(p)
+	} else {
+		ds, _, err = d.Prune(ctx, p)
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(e.stdout, ds)
+	}
+	t := newTable(e.stdout)
+	for _, x := range ds {
+		if x.Keep {
+			t.row("keep", x.Name, strings.Join(x.Reasons, ", "))
+		} else {
+			t.row("remove", x.Name)
+		}
+	}
+	return t.flush()
+}
+
+func snapshotRemove(e *env) *cli.Command {
+	o := &snapshotFlags{}
+	return &cli.Command{
+		Name:      "remove",
+		Usage:     "remove snapshots by name",
+		UsageText: "distkeep snapshot remove --archive DIR [--json] NAME...",
+		ArgsUsage: "NAME...",
+		Description: snapshotHelp + `
+It prints the name, the number of links that are gone, and the bytes that are free
+now because nothing else has them.
+`,
+		Flags: o.flags(),
+		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return usagef("snapshot remove: name at least one snapshot")
+			}
+			return snapshotError(runSnapshotRemove(c.Context, e, o, c.Args().Slice()))
+		},
+	}
+}
+
+func runSnapshotRemove(ctx context.Context, e *env, o *snapshotFlags, names []string) (err error) {
+	d, err := o.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	removed, err := d.Remove(ctx, names...)
+	if o.json {
+		return errors.Join(err, writeJSON(e.stdout, removed))
+	}
+	t := newTable(e.stdout)
+	for _, r := range removed {
+		t.row(r.Name, itoa(r.Files), itoa(r.Freed))
+	}
+	return errors.Join(err, t.flush())
+}
