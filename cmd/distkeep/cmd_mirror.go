@@ -163,11 +163,8 @@ func (o *mirrorFlags) preview(ctx context.Context, e *env, a *archive.Archive, m
 		return err
 	}
 	if o.json {
-		enc := json.NewEncoder(e.stdout)
-		for _, x := range actions {
-			if err := enc.Encode(x); err != nil {
-				return err
-			}
+		if err := writeJSON(e.stdout, actions); err != nil {
+			return err
 		}
 		return outcome(s, "never")
 	}
@@ -203,6 +200,9 @@ func outcome(s *archive.Summary, failOn string) error {
 type runLogs struct{ success, failure *report.Log }
 
 func (o *mirrorFlags) openLogs() (l runLogs, err error) {
+	if o.dryRun {
+		return l, nil
+	}
 	if o.successLog != "" {
 		if l.success, err = report.OpenLog(o.successLog); err != nil {
 			return l, usagef("--success-log: %w", err)

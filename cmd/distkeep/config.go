@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
@@ -24,28 +27,64 @@ func applyConfig(c *cli.Context) error {
 	if path == "" {
 		return nil
 	}
-	if fi, err := os.Stat(path); err != nil {
+	text, err := readConfig(path)
+	if err != nil {
 		return usagef("config: %w", err)
-	} else if fi.Size() > maxConfig {
-		return usagef("config: %s: larger than %d bytes", path, maxConfig)
 	}
 	var values map[string]any
-	if _, err := toml.DecodeFile(path, &values); err != nil {
-		return usagef("config: %s: %w", path, err)
+	md, err := toml.Decode(text, &values)
+	if pe := (toml.ParseError{}); errors.As(err, &pe) {
+		return usagef("%s:%d: %s", path, pe.Position.Line, pe.Message)
+	} else if err != nil {
+		return usagef("%s: %w", path, err)
 	}
 	known := knownFlags(c.App.Commands)
-	for key, v := range values {
+	for _, k := range md.Keys() { // in the order of the file
+		key := k[0]
 		if !known[key] || key == "config" {
-			return usagef("config: %s: unknown option %q", path, key)
+			return usagef("%s:%d: unknown option %q", path, keyLine(text, key), key)
 		}
-		if c.IsSet(key) || !hasFlag(c.Command, key) {
+		if len(k) > 1 || c.IsSet(key) || !hasFlag(c.Command, key) {
 			continue
 		}
-		if err := setFlag(c, key, v); err != nil {
-			return usagef("config: %s: %s: %w", path, key, err)
+		if err := setFlag(c, key, values[key]); err != nil {
+			return usagef("%s:%d: %s: %w", path, keyLine(text, key), key, err)
 		}
 	}
 	return nil
+}
+
+// readConfig reads the file at path, as far as its bound.
+func readConfig(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(text) > maxConfig {
+		err = fmt.Errorf("%s: larger than %d bytes", path, maxConfig)
+	}
+	return string(text), err
+}
+
+// keyLine returns the line on which a key stands first, as a key or a table.
+func keyLine(text, key string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		rest, ok := strings.CutPrefix(strings.TrimLeft(line, " \t[\"'"), key)
+		if ok && !isKeyChar(rest) {
+			return n
+		}
+	}
+	return 1
+}
+
+// isKeyChar reports whether s goes on with a character of a bare key of TOML.
+func isKeyChar(s string) bool {
+	return s != "" && (s[0] == '-' || s[0] == '_' || '0' <= s[0] && s[0] <= '9' ||
+		'A' <= s[0] && s[0] <= 'Z' || 'a' <= s[0] && s[0] <= 'z')
 }
 
 func setFlag(c *cli.Context, key string, v any) error {

@@ -4,6 +4,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,7 @@ func main() {
 // run is the whole program: tests call it with a clock of their own.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, now func() time.Time) int {
 	e := &env{args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: now}
+	unsetEmpty()
 	ctx, stop := e.signals()
 	defer stop()
 	err := newApp(e).RunContext(ctx, args)
@@ -22,4 +24,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, now func() ti
 		e.printError(err)
 	}
 	return status
+}
+
+// unsetEmpty removes our variables that have no value: in a unit or a shell,
+// that is how one says that an option is not set.
+func unsetEmpty() {
+	for _, v := range os.Environ() {
+		if name, ok := strings.CutSuffix(v, "="); ok && strings.HasPrefix(name, "DISTKEEP_") {
+			os.Unsetenv(name)
+		}
+	}
 }
