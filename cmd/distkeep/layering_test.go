@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers are the packages of the program and those of ours that each may
+// import: an arrow only points down (DESIGN section 3). A package that is not
+// in the table does not belong anywhere yet.
+var layers = map[string]string{
+	"catalog/digest":          "",
+	"catalog":                 "catalog/digest",
+	"catalog/gentoo":          "catalog catalog/digest",
+	"catalog/openbsd":         "catalog catalog/digest",
+	"catalog/pacman":          "catalog catalog/digest catalog/pacman/pgp",
+	"catalog/pacman/pgp":      "",
+	"whitelist":               "catalog catalog/digest",
+	"fetch":                   "catalog catalog/digest",
+	"fetch/fetchtest":         "catalog catalog/digest fetch",
+	"archive/layout":          "catalog catalog/digest",
+	"archive/ledger":          "catalog catalog/digest",
+	"archive/history":         "catalog catalog/digest archive/layout",
+	"archive/store":           "catalog catalog/digest archive/layout",
+	"archive/store/storetest": "archive/store",
+	"archive/snapshot":        "catalog catalog/digest archive/layout archive/store",
+	"archive/report":          "catalog catalog/digest",
+	"archive/serve":           "catalog catalog/digest archive/layout archive/report",
+	"archive":                 "catalog catalog/digest whitelist fetch archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
+	"cmd/distkeep":            "*",
+}
+
+// homes are the packages that alone may import what is heavy, or what belongs
+// to one concern. A module that is not in the table has no home yet.
+var homes = map[string]string{
+	"github.com/dgraph-io/badger/v4":        "archive/ledger",
+	"github.com/hashicorp/go-retryablehttp": "fetch",
+	"github.com/urfave/cli/v2":              "cmd/distkeep",
+	"github.com/rs/zerolog":                 "cmd/distkeep",
+	"github.com/BurntSushi/toml":            "cmd/distkeep",
+	"github.com/dustin/go-humanize":         "cmd/distkeep",
+	"golang.org/x/term":                     "cmd/distkeep",
+	"github.com/ProtonMail/go-crypto":       "catalog/pacman/pgp",
+	"github.com/klauspost/compress":         "catalog/pacman",
+	"github.com/ulikunitz/xz":               "catalog/pacman",
+	"github.com/jlaffaye/ftp":               "fetch",
+	"github.com/prometheus/client_golang":   "archive/serve archive/report",
+	"github.com/gofrs/flock":                "archive/ledger archive/store whitelist",
+	"github.com/google/renameio/v2":         "archive archive/history archive/ledger archive/report archive/snapshot whitelist",
+	"golang.org/x/crypto":                   "catalog/digest",
+	"golang.org/x/net":                      "fetch archive/serve",
+	"golang.org/x/time":                     "archive fetch",
+	"golang.org/x/sync":                     "*",
+	"golang.org/x/sys":                      "*",
+	"net/http":                              "fetch fetch/fetchtest archive/serve cmd/distkeep",
+	"log":                                   "",
+	"log/slog":                              "",
+	"flag":                                  "",
+	"testing":                               "fetch/fetchtest archive/store/storetest",
+	"os/signal":                             "cmd/distkeep",
+	"os/exec":                               "catalog/openbsd fetch cmd/distkeep",
+	"plugin":                                "",
+	"github.com/google/go-cmp":              "",
+	"github.com/rogpeppe/go-internal":       "",
+	"go.uber.org/goleak":                    "",
+	"golang.org/x/tools":                    "",
+}
+
+// A goPackage is what go list says of a package.
+type goPackage struct {
+	Dir        string
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	GoFiles    []string
+}
+
+func listPackages(t *testing.T) (ps []goPackage) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Standard,Imports,GoFiles", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		exit := (*exec.ExitError)(nil)
+		if errors.As(err, &exit) {
+			t.Fatalf("%v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p goPackage
+		if err := d.Decode(&p); err == io.EOF {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+// in reports whether a list of a table has name.
+func in(list, name string) bool {
+	return list == "*" || slices.Contains(strings.Fields(list), name)
+}
+
+func TestLayering(t *testing.T) {
+	t.Parallel()
+	ps := listPackages(t)
+	if len(ps) == 0 {
+		t.Fatal("go list knows no packages")
+	}
+	for _, p := range ps {
+		name := strings.TrimPrefix(p.ImportPath, "distkeep/")
+		allowed, ok := layers[name]
+		if !ok {
+			t.Errorf("%s is not in the table of layers: say there what it may import", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, "distkeep/"); ok {
+				if !in(allowed, ours) {
+					t.Errorf("%s imports %s: arrows only point down", name, ours)
+				}
+				continue
+			}
+			checkHome(t, name, i)
+		}
+		if name != "cmd/distkeep" {
+			checkSilence(t, name, p)
+		}
+	}
+}
+
+// checkHome checks that the package name may import path, which is not ours.
+func checkHome(t *testing.T, name, path string) {
+	t.Helper()
+	for module := range maps.Keys(homes) {
+		if path == module || strings.HasPrefix(path, module+"/") && strings.Contains(module, ".") {
+			if !in(homes[module], name) {
+				t.Errorf("%s imports %s, which is at home in %q", name, path, homes[module])
+			}
+			return
+		}
+	}
+	if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
+		t.Errorf("%s imports %s, which is not in the table of homes", name, path)
+	}
+}
+
+// forbidden are the functions and variables of the world around a program that
+// only main may use: libraries report through events and errors.
+var forbidden = map[string]string{
+	"os":  "Exit Getenv LookupEnv Environ Setenv Unsetenv ExpandEnv Args Stdin Stdout Stderr",
+	"fmt": "Print Printf Println Scan Scanf Scanln",
+}
+
+// checkSilence checks that no file of p uses what is forbidden.
+func checkSilence(t *testing.T, name string, p goPackage) {
+	t.Helper()
+	for _, file := range p.GoFiles {
+		path := filepath.Join(p.Dir, file)
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); ok && in(forbidden[x.Name], s.Sel.Name) {
+				t.Errorf("%s/%s uses %s.%s: libraries are silent", name, file, x.Name, s.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+// TestLayers checks the table itself: it has no loops, so that "down" means
+// something.
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	var visit func(name string, above []string)
+	visit = func(name string, above []string) {
+		if slices.Contains(above, name) {
+			t.Fatalf("the layers have a loop: %s", strings.Join(append(above, name), " > "))
+		}
+		list, ok := layers[name]
+		if !ok {
+			t.Fatalf("%s may import %s, which is not in the table", above[len(above)-1], name)
+		}
+		for _, below := range strings.Fields(list) {
+			if below != "*" {
+				visit(below, append(slices.Clip(above), name))
+			}
+		}
+	}
+	for name := range layers {
+		visit(name, nil)
+	}
+	for _, low := range []string{"catalog", "catalog/gentoo", "catalog/openbsd", "catalog/pacman", "fetch", "whitelist"} {
+		for _, i := range strings.Fields(layers[low]) {
+			if i == "archive" || strings.HasPrefix(i, "archive/") {
+				t.Errorf("%s may import %s: catalogs, transfers and whitelists know nothing of archives", low, i)
+			}
+		}
+	}
+}
