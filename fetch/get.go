@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"distkeep/catalog"
@@ -136,11 +137,25 @@ func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
 	if err != nil {
 		return v, err
 	}
-	v = Version{Size: n, Validator: b.validator}
-	if t, err := http.ParseTime(b.header.Get("Last-Modified")); err == nil {
-		v.ModTime = t
+	return version(n, b), nil
+}
+
+// version makes the Version of n bytes that came by b.
+func version(n int64, b *body) Version {
+	v := Version{Size: n, Validator: b.validator}
+	mod, err := http.ParseTime(b.header.Get("Last-Modified"))
+	if err == nil {
+		v.ModTime = mod
 	}
-	return v, nil
+	if strings.HasPrefix(b.validator, `"`) {
+		return v
+	}
+	// A date alone cannot tell what was written in the same second (RFC 9110,
+	// section 8.8.2.2).
+	if date, derr := http.ParseTime(b.header.Get("Date")); err != nil || derr != nil || date.Sub(mod) < 2*time.Second {
+		v.Validator = ""
+	}
+	return v
 }
 
 // copy moves the body to w.
