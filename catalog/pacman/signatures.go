@@ -1,0 +1,173 @@
+package pacman
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/catalog"
+)
+
+// isSignature reports whether b may be a detached OpenPGP signature: a packet
+// (RFC 9580, section 4.2: the first bit is set) or its armored form.
+func isSignature(b []byte) bool {
+	return len(b) > 0 && b[0]&0x80 != 0 || bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNATURE-----"))
+}
+
+// unsignedPause is how long a package without a signature is believed to have
+// none.
+const unsignedPause = 24 * time.Hour
+
+// signatures are those that were fetched because the databases have none, in a
+// directory of files named by the digest of the package.
+type signatures struct {
+	dir  string
+	have map[string]bool
+}
+
+const signatureSuffix = ".sig"
+
+// openSignatures lists the signatures below dir.
+func openSignatures(dir string) (*signatures, error) {
+	s := &signatures{dir: filepath.Join(dir, "signatures"), have: make(map[string]bool)}
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	for _, e := range entries {
+		if key, ok := strings.CutSuffix(e.Name(), signatureSuffix); ok {
+			s.have[key] = true
+		}
+	}
+	return s, err
+}
+
+func (s *signatures) path(key string) string { return filepath.Join(s.dir, key+signatureSuffix) }
+
+// signatureKey is the name of a package's signature, or "" for a package whose
+// content nobody can tell.
+func signatureKey(p *Package) string {
+	sum := p.Digests().Strongest()
+	if sum.IsZero() {
+		return ""
+	}
+	return sum.Alg.String() + "-" + sum.Hex()
+}
+
+// put keeps a signature.
+func (s *signatures) put(key string, sig []byte) error {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(s.path(key), sig, 0o644, renameio.WithStaticPermissions(0o644))
+}
+
+// keep removes the signatures that are not in use.
+func (s *signatures) keep(used map[string]bool) error {
+	for key := range s.have {
+		if !used[key] {
+			if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			delete(s.have, key)
+		}
+	}
+	return nil
+}
+
+// fetchSignatures fetches the signatures of packages whose database has none.
+// What the upstream has no signature for is noted; what cannot be had for
+// another reason is a problem.
+func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, error) {
+	used := make(map[string]bool)
+	type missing struct{ key, url, id string }
+	var ms []missing
+	for _, db := range u.dbs {
+		l := Location{db.Repo, db.Arch, db.Dir}
+		for i := range db.Packages {
+			p := &db.Packages[i]
+			key := signatureKey(p)
+			if p.PGPSig != nil || key == "" || used[key] {
+				continue
+			}
+			used[key] = true
+			if !u.sigs.have[key] && !u.unsigned(key, l) {
+				ms = append(ms, missing{key, l.URL(u.base(), string(p.Filename)+signatureSuffix), p.ID()})
+			}
+		}
+	}
+	if err := u.sigs.keep(used); err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var problems []catalog.Problem
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4) // as many as from any host
+	for _, m := range ms {
+		g.Go(func() error {
+			sig, err := u.fetchSignature(gctx, m.url)
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+				if u.state.Unsigned == nil {
+					u.state.Unsigned = make(map[string]time.Time)
+				}
+				u.state.Unsigned[m.key] = u.o.Now().UTC().Truncate(time.Second)
+				return nil
+			case err != nil:
+				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Msg: "signature: " + err.Error()})
+				return nil
+			}
+			delete(u.state.Unsigned, m.key)
+			u.sigs.have[m.key] = true
+			return u.sigs.put(m.key, sig)
+		})
+	}
+	return problems, g.Wait()
+}
+
+// unsigned reports whether a package of l is known to have no signature, so
+// that it need not be asked for.
+func (u *Upstream) unsigned(key string, l Location) bool {
+	since, ok := u.state.Unsigned[key]
+	if !ok || u.o.Keyring != nil && !u.signed[l.Path(".db")] {
+		return false // without it the package is not published
+	}
+	return u.idle || u.o.Now().Sub(since) < unsignedPause
+}
+
+func (u *Upstream) fetchSignature(ctx context.Context, url string) ([]byte, error) {
+	var buf bytes.Buffer
+	_, err := u.o.Getter.Get(ctx, url, Version{}, maxSignature, func() (io.Writer, error) {
+		buf.Reset()
+		return &buf, nil
+	})
+	if err == nil && !isSignature(buf.Bytes()) {
+		err = fmt.Errorf("%s is no signature: is it an error page?", url)
+	}
+	return buf.Bytes(), err
+}
+
+// refuse forgets a signature that is not one of its package, so that the next
+// run asks for it again.
+func (s *signatures) refuse(key string) error {
+	if !s.have[key] {
+		return nil
+	}
+	return os.Remove(s.path(key))
+}

@@ -1,0 +1,331 @@
+package pacman
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/catalog"
+)
+
+// A Version says which content of a URL is at hand.
+type Version struct {
+	Size      int64     `json:"size"`
+	Validator string    `json:"validator,omitempty"`
+	ModTime   time.Time `json:"mtime,omitzero"`
+}
+
+// ErrUnchanged means that a URL still has the content that was named.
+var ErrUnchanged = errors.New("content has not changed")
+
+// A Getter obtains files of an upstream. It is safe for concurrent use.
+type Getter interface {
+	// Get writes the content of url to what start returns; start is called
+	// again when Get begins anew. More than most bytes are an error.
+	//
+	// The error must wrap fs.ErrNotExist when the upstream answered that it
+	// has no such file, fs.ErrPermission when it does not let us have it, and
+	// ErrUnchanged, without a call of start, when it still has the content
+	// that have names.
+	Get(ctx context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error)
+	// Close lets go of connections; the Getter can be used again.
+	Close() error
+}
+
+// A Verifier checks the detached signature of data. See package pgp.
+type Verifier interface {
+	Verify(data io.Reader, sig []byte) (signer string, err error)
+}
+
+// UpstreamOptions describe repositories of an upstream.
+type UpstreamOptions struct {
+	// Options say which repositories there are. URLs must have one entry at
+	// least; the first is the one whose databases are taken.
+	Options
+	// State is a directory of the upstream's own, in which databases and
+	// signatures are kept from run to run. It is made when it is missing.
+	State string
+	// At is the directory of the published tree that the upstream's base
+	// corresponds to; empty means the published tree itself.
+	At string
+	// Getter asks the upstream.
+	Getter Getter
+	// NoFiles leaves out the .files databases, and the .links.
+	NoFiles bool
+	// Keyring checks signatures; nil means that none is checked. KeyringID
+	// names its content.
+	//
+	// With a keyring, a database whose signature is there must be signed by
+	// it, and every package must: by a signature of its own or, if it has
+	// none, by that of its database, which holds its digest. That is what
+	// pacman.conf(5) calls Required DatabaseOptional, but for packages of
+	// signed databases.
+	Keyring   Verifier
+	KeyringID string
+	// Offline asks the upstream nothing: the databases of the last run are
+	// scanned.
+	Offline bool
+	// Dry keeps nothing of what is fetched.
+	Dry bool
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+}
+
+// An Upstream is a set of pacman repositories whose databases are fetched from
+// their upstream before they are scanned. It implements catalog.Viewer: each
+// database is published together with the packages that it names. Its methods
+// must not be called concurrently.
+type Upstream struct {
+	o     UpstreamOptions
+	locs  []Location
+	state *state
+	dir   string // of the databases that were scanned
+	sigs  *signatures
+	dbs   []*Database
+	// fault says why a database must not be published, by its path.
+	fault map[string]string
+	// idle: the upstream has not changed since the last scan.
+	idle bool
+	// signed are the databases, by path, that the keyring vouches for.
+	signed map[string]bool
+}
+
+var _ catalog.Viewer = (*Upstream)(nil)
+
+// NewUpstream returns the repositories of an upstream. It asks and reads
+// nothing yet; its errors are about o.
+func NewUpstream(o UpstreamOptions) (*Upstream, error) {
+	r, err := Open(o.State, o.Options)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(o.URLs) == 0:
+		return nil, fmt.Errorf("pacman repository %s: the URL of the upstream is missing", o.Name)
+	}
+	for _, l := range r.locs {
+		if _, err := catalog.ParsePath(path.Join(o.At, l.Dir)); err != nil {
+			return nil, fmt.Errorf("pacman repository %s: %s cannot be published in %q: %w", o.Name, l.Path(".db"), path.Join(o.At, l.Dir), err)
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Upstream{o: o, locs: r.locs}, nil
+}
+
+// Name returns Options.Name.
+func (u *Upstream) Name() string { return u.o.Name }
+
+// Kind returns catalog.Pacman.
+func (u *Upstream) Kind() catalog.Kind { return catalog.Pacman }
+
+// Dirs returns the directories of the published tree that the upstream has.
+func (u *Upstream) Dirs() []string {
+	var dirs []string
+	for _, l := range u.locs {
+		dirs = append(dirs, path.Join(u.o.At, l.Dir))
+	}
+	return dirs
+}
+
+// Scan asks the upstream for its lastupdate, and for its databases unless that
+// is the same as at the end of the last scan without trouble, and scans them.
+//
+// What is wrong with a database or its signature, or a signature of a package
+// that cannot be had, is a problem; the database of the last run stays in use
+// then. An error means that there is no database at all.
+func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
+	defer func() { err = errors.Join(err, u.o.Getter.Close()) }()
+	if u.state, err = loadState(u.o.State, u.o.Offline || u.o.Dry); err != nil {
+		return nil, err
+	}
+	u.idle, u.fault, u.signed = false, make(map[string]string), make(map[string]bool)
+	var problems []catalog.Problem
+	next := u.state
+	if !u.o.Offline {
+		if next, problems, err = u.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	u.dir = next.dir(u.o.State)
+	if u.o.Dry && next.Dir != u.state.Dir {
+		defer func() { err = errors.Join(err, os.RemoveAll(u.dir)) }()
+	}
+	r, err := Open(u.dir, u.o.Options)
+	if err != nil {
+		return nil, err
+	}
+	s, err = r.Scan(ctx)
+	if err != nil {
+		return nil, errors.Join(err, problemError(problems))
+	}
+	u.dbs = r.Databases()
+	u.state = next
+	s.Problems = append(problems, s.Problems...)
+	vouch, err := u.vouch()
+	if err != nil {
+		return nil, err
+	}
+	s.Problems = append(s.Problems, vouch...)
+	if u.sigs, err = openSignatures(u.o.State); err != nil {
+		return nil, err
+	}
+	if u.o.Offline || u.o.Dry {
+		return s, nil
+	}
+	missing, err := u.fetchSignatures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Problems = append(s.Problems, missing...)
+	if len(s.Problems) > 0 {
+		u.state.LastUpdate = ""
+	}
+	return s, u.state.save(u.o.State)
+}
+
+// problemError joins problems, which say why there is no database.
+func problemError(ps []catalog.Problem) error {
+	var errs []error
+	for _, p := range ps {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+func (u *Upstream) problem(format string, args ...any) catalog.Problem {
+	return catalog.Problem{Repo: u.o.Name, Msg: fmt.Sprintf(format, args...)}
+}
+
+// base is the URL that databases are taken from.
+func (u *Upstream) base() string { return u.o.URLs[0] }
+
+// refresh brings the databases up to date. It returns the state with the new
+// ones, which is not saved yet.
+func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, error) {
+	old := u.state
+	last, err := u.lastUpdate(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	case err != nil && !old.has(u.locs):
+		return nil, nil, fmt.Errorf("pacman repository %s: %w", u.o.Name, err)
+	case err != nil:
+		return old, []catalog.Problem{u.problem("%v; the databases of the last run are used", err)}, nil
+	case last != "" && last == old.LastUpdate && old.Base == u.base() && old.Form == u.form() && old.has(u.locs):
+		u.idle = true
+		return old, nil, nil
+	}
+	next, err := old.successor(u.o.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	next.Base, next.Form = u.base(), u.form()
+	if old.Base != next.Base {
+		old.forgetVersions()
+	}
+	var mu sync.Mutex
+	var problems []catalog.Problem
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4) // as many as from any host
+	for _, l := range u.locs {
+		g.Go(func() error {
+			files, err := u.fetchLocation(gctx, l, next.dir(u.o.State))
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if disk := (*diskError)(nil); errors.As(err, &disk) {
+				return err
+			}
+			if err != nil {
+				stays := ""
+				if files, err = u.carry(l, next.dir(u.o.State), err); len(files) > 0 {
+					stays = "; the one of the last run is used"
+				}
+				problems = append(problems, u.problem("%s: %v%s", l.Path(".db"), err, stays))
+			}
+			for name, f := range files {
+				next.Files[name] = f
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(next.dir(u.o.State)))
+	}
+	if len(problems) == 0 {
+		next.LastUpdate = last
+	}
+	if next.sameFiles(old) {
+		err = os.RemoveAll(next.dir(u.o.State))
+		next.Dir, next.Unsigned = old.Dir, old.Unsigned
+	}
+	return next, problems, err
+}
+
+// form tells apart what the state was made for.
+func (u *Upstream) form() string {
+	if u.o.NoFiles {
+		return "db"
+	}
+	return "db files"
+}
+
+// maxLastUpdate is more than a time takes.
+const maxLastUpdate = 64
+
+// lastUpdate asks for the time of the upstream's last change, as Arch Linux's
+// mirrors have it beside their repositories. It is empty when there is none.
+func (u *Upstream) lastUpdate(ctx context.Context) (string, error) {
+	var buf bytes.Buffer
+	url := strings.TrimRight(u.base(), "/") + "/lastupdate"
+	_, err := u.o.Getter.Get(ctx, url, Version{}, 64<<10, func() (io.Writer, error) {
+		buf.Reset()
+		return &buf, nil
+	})
+	switch text := strings.TrimSpace(buf.String()); {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		return "", nil
+	case err != nil:
+		return "", err
+	case len(text) > maxLastUpdate || text == "" || strings.Trim(text, "0123456789") != "":
+		return "", nil // a page of a server that has one for everything
+	default:
+		return text, nil
+	}
+}
+
+// carry takes over the files of a location from the last run. It returns why,
+// or the reason that this failed.
+func (u *Upstream) carry(l Location, dir string, why error) (map[string]fileState, error) {
+	files := make(map[string]fileState)
+	for _, ext := range indexExtensions {
+		name := l.Path(ext)
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		f, ok := u.state.Files[name]
+		if !ok {
+			continue
+		}
+		if err := linkInto(filepath.Join(u.state.dir(u.o.State), filepath.FromSlash(name)), to); err != nil {
+			return nil, err
+		}
+		files[name] = f
+	}
+	return files, why
+}
