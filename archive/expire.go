@@ -32,6 +32,10 @@ func (m *mirror) planExpiry() (*expiry, error) {
 	e := new(expiry)
 	x := m.view.index
 	kept := m.keptRecords()
+	viewed, err := m.keepViewed(kept)
+	if err != nil {
+		return nil, err
+	}
 	for k, s := range x.Deletions {
 		if d := x.Distfiles[k]; d == nil || kept[d] {
 			e.unschedule = append(e.unschedule, s.Key)
@@ -74,7 +78,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 	slices.SortFunc(e.due, byKey)
 	slices.SortFunc(e.purge, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
 	guard, err := m.guard(due)
-	e.guard = guard
+	e.guard = cmp.Or(guard, viewed)
 	return e, err
 }
 

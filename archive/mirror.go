@@ -207,13 +207,19 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.transfer(ctx, p); err != nil {
 		return err
 	}
+	if err := m.publishViews(ctx); err != nil {
+		return err
+	}
 	if err := m.unlinkFormer(p); err != nil {
 		return err
 	}
 	if err := m.expireDrops(); err != nil {
 		return err
 	}
-	return m.expire()
+	if err := m.expire(); err != nil {
+		return err
+	}
+	return m.pruneViews()
 }
 
 // settle reads the files that have to be read until the plan has no more of

@@ -41,6 +41,9 @@ type Summary struct {
 	// Received counts bytes over the network, failed attempts included.
 	Received int64 `json:"received"`
 
+	// Views are the directories of repositories that are published as such.
+	Views []ViewSummary `json:"views,omitempty"`
+
 	// Failures by class, new in this run and known before it.
 	Failures map[fetch.Class]FailureCount `json:"failures,omitempty"`
 	// Waiting are those of the known whose next try is not due.

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Link is a path of the published tree, relative to it, that is to hold the
+// inode of Have, a file of the archive of Size bytes.
+type Link struct {
+	Rel, Have string
+	Size      int64
+}
+
+// A Copy is a path of the published tree, relative to it, that is to hold a
+// file of its own with the content Data or, if that is nil, of the file From.
+type Copy struct {
+	Rel  string
+	Data []byte
+	From string
+	// ModTime is set when it is not zero.
+	ModTime time.Time
+}
+
+// Expose publishes links and then copies, in their order, and makes all
+// durable. Nothing half-written is ever seen: the bytes of the copies are
+// durable before the first path changes, and what is there already is replaced
+// by rename. When Expose fails, some of the paths may have changed.
+func (s *Store) Expose(links []Link, copies []Copy) (err error) {
+	temps := make([]string, 0, len(copies))
+	defer func() {
+		for _, t := range temps {
+			err = errors.Join(err, removeFile(t))
+		}
+	}()
+	each := len(copies) <= syncEach || !s.sync.whole
+	for i := range copies {
+		temp := s.temp()
+		temps = append(temps, temp)
+		if err := writeCopy(temp, &copies[i], each); err != nil {
+			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
+		}
+	}
+	if !each {
+		if err := s.sync.filesystem(); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
+	Failpoint("expose.copied")
+	dirs := make(dirSet)
+	for _, l := range links {
+		if err := s.expose(l, dirs); err != nil {
+			return fmt.Errorf("publish %s: %w", l.Rel, err)
+		}
+		Failpoint("expose.linked")
+	}
+	for i := range copies {
+		dst := s.Path(copies[i].Rel)
+		err := renameFile(temps[i], dst)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = s.mkdir(filepath.Dir(dst)); err == nil {
+				err = renameFile(temps[i], dst)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
+		}
+		dirs.add(dst, s.published)
+		Failpoint("expose.renamed")
+	}
+	if err := s.syncDirs(dirs); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	Failpoint("expose.synced")
+	return nil
+}
+
+func (s *Store) expose(l Link, dirs dirSet) error {
+	fi, err := os.Lstat(l.Have)
+	if err != nil {
+		return err
+	}
+	if !fi.Mode().IsRegular() || fi.Size() != l.Size {
+		return fmt.Errorf("%s: not a regular file of %d bytes", l.Have, l.Size)
+	}
+	return s.link(l.Have, fi, l.Rel, dirs)
+}
+
+// writeCopy writes the file temp.
+func writeCopy(temp string, c *Copy, sync bool) (err error) {
+	if err := removeFile(temp); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if c.Data != nil {
+		_, err = f.Write(c.Data)
+	} else {
+		err = copyFrom(f, c.From)
+	}
+	if err != nil {
+		return err
+	}
+	if !c.ModTime.IsZero() {
+		if err := os.Chtimes(temp, c.ModTime, c.ModTime); err != nil {
+			return err
+		}
+	}
+	Trace("write-part", temp)
+	if sync {
+		return syncFile(f)
+	}
+	return nil
+}
+
+func copyFrom(w io.Writer, path string) error {
+	f, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// Withdraw removes published paths that Expose has made and lets go of
+// directories that become empty. SyncRemoved makes it durable.
+func (s *Store) Withdraw(rels ...string) error {
+	for _, rel := range rels {
+		path := s.Path(rel)
+		if err := removeFile(path); err != nil {
+			return fmt.Errorf("withdraw %s: %w", rel, err)
+		}
+		Failpoint("withdraw.removed")
+		s.prune(filepath.Dir(path))
+	}
+	return nil
+}
+
+// Stat looks at a published path. ok is false when there is no regular file.
+func (s *Store) Stat(rel string) (f File, ok bool, err error) {
+	fi, err := os.Lstat(s.Path(rel))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return File{}, false, nil
+	case err != nil:
+		return File{}, false, err
+	}
+	return fileOf(fi), fi.Mode().IsRegular(), nil
+}

@@ -1,0 +1,516 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/fetch"
+)
+
+// metaViews is the key of what was published for catalog.Viewers.
+const metaViews = "views"
+
+// A ViewSummary says what became of one view of a repository.
+type ViewSummary struct {
+	Repo string `json:"repo"`
+	// Index is the path of the index that names the files, relative to the
+	// published tree.
+	Index string `json:"index"`
+	// Files is the number of distfiles that the new index names.
+	Files int `json:"files"`
+	// State is "current" when the index was published before, "published"
+	// when it is now, and "held back" when the old one stays, because of Why.
+	State string `json:"state"`
+	Why   string `json:"why,omitempty"`
+}
+
+// The states of a ViewSummary.
+const (
+	ViewCurrent   = "current"
+	ViewPublished = "published"
+	ViewHeldBack  = "held back"
+)
+
+// A publishedView is what the ledger knows of a view, under the path of the
+// index that names the distfiles.
+type publishedView struct {
+	Repo  string                    `json:"repo"`
+	Check string                    `json:"check,omitempty"`
+	Index map[string]publishedIndex `json:"index"` // by path
+}
+
+// A publishedIndex is one file of an index as it was published.
+type publishedIndex struct {
+	SHA256  string    `json:"sha256"`
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mtime"`
+}
+
+func (m *mirror) publishedViews() (map[string]publishedView, error) {
+	views := make(map[string]publishedView)
+	if text := m.view.index.Meta[metaViews]; text != "" {
+		if err := json.Unmarshal([]byte(text), &views); err != nil {
+			return nil, mark(ErrBroken, fmt.Errorf("ledger: views: %w", err))
+		}
+	}
+	return views, nil
+}
+
+// viewers calls f with every view of the run's repositories.
+func (m *mirror) viewers(f func(r catalog.Viewer, v *catalog.View) error) error {
+	for _, r := range m.o.Repositories {
+		if vr, ok := r.(catalog.Viewer); ok {
+			for _, v := range vr.Views() {
+				if err := f(vr, v); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// publishViews publishes the index of every view whose files are all durable.
+func (m *mirror) publishViews(ctx context.Context) error {
+	known, err := m.publishedViews()
+	if err != nil {
+		return err
+	}
+	claims := make(map[string]*ledger.Distfile)
+	return m.viewers(func(r catalog.Viewer, v *catalog.View) error {
+		p := &viewing{m: m, v: v, repo: r.Name(), known: known, claims: claims}
+		if err := p.publish(ctx); err != nil {
+			return err
+		}
+		m.sum.Views = append(m.sum.Views, ViewSummary{r.Name(), p.rel(v.Names().Name), len(v.Links), p.state, p.why})
+		if p.state == ViewHeldBack {
+			m.warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
+		}
+		return nil
+	})
+}
+
+// A viewing is the publication of one view.
+type viewing struct {
+	m      *mirror
+	v      *catalog.View
+	repo   string
+	known  map[string]publishedView
+	claims map[string]*ledger.Distfile // paths of the links of this run's views
+	state  string
+	why    string
+	// early are new paths; late replace what the old index may name, and so
+	// wait for the new one.
+	early, late   []store.Link
+	files, lately []store.Copy
+}
+
+func (p *viewing) rel(name catalog.Name) string { return path.Join(p.v.Dir, string(name)) }
+
+// key is the view's key among the published ones.
+func (p *viewing) key() string { return p.rel(p.v.Names().Name) }
+
+func (p *viewing) holdBack(format string, args ...any) {
+	p.state, p.why = ViewHeldBack, fmt.Sprintf(format, args...)
+}
+
+// publish does what has to be done, in this order: the distfiles and what is
+// beside them appear and are durable; then the index replaces the old one; then
+// what the old index had and the new one has not goes.
+func (p *viewing) publish(ctx context.Context) error {
+	if p.v.Blocked != "" {
+		p.holdBack("%s", p.v.Blocked)
+		return nil
+	}
+	if slices.ContainsFunc(p.m.store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
+		p.holdBack("a layout of the archive uses the directory %s as well", p.v.Dir)
+		return nil
+	}
+	held, ok := p.resolve()
+	if !ok {
+		return nil
+	}
+	current, err := p.current()
+	if err != nil {
+		return err
+	}
+	if err := p.compare(ctx, held, current); err != nil || p.state == ViewHeldBack {
+		return err
+	}
+	if current && len(p.early)+len(p.late)+len(p.files)+len(p.lately) == 0 {
+		p.state = ViewCurrent
+		return p.record()
+	}
+	return p.expose(current)
+}
+
+// resolve finds the contents of all links.
+func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
+	held := make([]*ledger.Distfile, len(p.v.Links))
+	var missing []catalog.Name
+	pl := &planner{view: p.m.view}
+	for i, l := range p.v.Links {
+		for _, d := range p.m.view.index.byName[l.Name] {
+			if satisfies(d, l.Distfile) {
+				if path, _ := pl.sound(d); path != "" {
+					held[i] = d
+					break
+				}
+			}
+		}
+		switch rel := p.rel(l.Name); {
+		case held[i] == nil:
+			missing = append(missing, l.Name)
+		case p.claims[rel] != nil && p.claims[rel].SHA256 != held[i].SHA256:
+			p.holdBack("%s is to be two contents, %s and %s", rel, p.claims[rel].SHA256.Hex(), held[i].SHA256.Hex())
+			return nil, false
+		default:
+			p.claims[rel] = held[i]
+		}
+	}
+	if n := len(missing); n > 0 {
+		p.holdBack("%d of %d files are missing, such as %s: see distkeep failures", n, len(p.v.Links), missing[0])
+		return nil, false
+	}
+	return held, true
+}
+
+// current reports whether the published index is the one that is to be.
+func (p *viewing) current() (bool, error) {
+	old := p.known[p.key()].Index
+	if len(old) != len(p.v.Index) {
+		return false, nil
+	}
+	for _, f := range p.v.Index {
+		is, err := p.published(old[p.rel(f.Name)], &f)
+		if err != nil || !is {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// published reports whether f is what is published as old.
+func (p *viewing) published(old publishedIndex, f *catalog.IndexFile) (bool, error) {
+	at, ok, err := p.m.store.Stat(p.rel(f.Name))
+	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), brokenIf(err)
+}
+
+// compare finds out which links and small files are to be made, and has the
+// contents checked that are not linked yet.
+func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current bool) error {
+	all := p.known[p.key()].Check != p.v.CheckID
+	pl := &planner{view: p.m.view}
+	var unchecked []int
+	for i, l := range p.v.Links {
+		d, rel := held[i], p.rel(l.Name)
+		at, ok, err := p.m.store.Stat(rel)
+		if err != nil {
+			return brokenIf(err)
+		}
+		intact := ok && at.Size == d.Size && at.ModTime.Equal(d.ModTime)
+		if !intact {
+			have, _ := pl.sound(d)
+			link := store.Link{Rel: rel, Have: have, Size: d.Size}
+			if ok {
+				p.late = append(p.late, link)
+			} else {
+				p.early = append(p.early, link)
+			}
+		}
+		if l.Check != nil && (all || !intact) {
+			unchecked = append(unchecked, i)
+		}
+		if l.Beside != nil {
+			if err := p.beside(rel+p.v.Suffix, l.Beside, ok && !intact, current); err != nil {
+				return err
+			}
+		}
+	}
+	return p.check(ctx, held, unchecked)
+}
+
+// beside compares a small file with what is published. While the index stays as
+// it is, so does what stands beside the distfiles.
+func (p *viewing) beside(rel string, f *catalog.SmallFile, late, current bool) error {
+	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path}
+	at, there, err := p.m.store.Stat(c.Rel)
+	switch {
+	case err != nil:
+		return brokenIf(err)
+	case there && at.Size > 0 && current:
+		return nil
+	case there:
+		same, err := p.sameSmall(c)
+		if err != nil || same {
+			return brokenIf(err)
+		}
+		late = true
+	}
+	if late {
+		p.lately = append(p.lately, c)
+	} else {
+		p.files = append(p.files, c)
+	}
+	return nil
+}
+
+func (p *viewing) sameSmall(c store.Copy) (bool, error) {
+	old, err := os.ReadFile(p.m.store.Path(c.Rel))
+	if err != nil {
+		return false, err
+	}
+	if c.Data == nil {
+		if c.Data, err = os.ReadFile(c.From); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(old, c.Data), nil
+}
+
+// check gives contents to the checks of their links, several at once. What does
+// not pass is a failure and holds the view back.
+func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []int) error {
+	pl := &planner{view: p.m.view}
+	bad := make([]error, len(held))
+	g := new(errgroup.Group)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, i := range which {
+		have, _ := pl.sound(held[i])
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			f, err := os.Open(have)
+			if err != nil {
+				return brokenIf(err)
+			}
+			defer f.Close()
+			if bad[i] = p.v.Links[i].Check(ctxReader{ctx, f}); ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	n := 0
+	for _, i := range which {
+		if bad[i] == nil {
+			continue
+		}
+		if n++; n == 1 {
+			p.holdBack("%s: %v", p.v.Links[i].Name, bad[i])
+		}
+		w := newWant(p.v.Links[i].Distfile, true)
+		p.m.failing[w.keyOf("check")] = &failing{w.keyOf("check"), w.owner(), fetch.ClassDigest, bad[i].Error()}
+	}
+	return nil
+}
+
+// expose makes the changes.
+func (p *viewing) expose(current bool) error {
+	var bytes int64
+	for _, f := range p.v.Index {
+		bytes += f.Size
+	}
+	if err := p.m.store.Room(bytes, p.m.o.MinFree); err != nil {
+		return mark(ErrBroken, err)
+	}
+	p.m.changed = true
+	if err := p.m.store.Expose(p.early, p.files); err != nil {
+		return p.failed(err)
+	}
+	index := p.lately
+	if !current {
+		for _, f := range p.v.Index {
+			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime})
+		}
+	}
+	if err := p.m.store.Expose(p.late, index); err != nil {
+		return p.failed(err)
+	}
+	old := p.known[p.key()].Index
+	for rel := range old {
+		if !slices.ContainsFunc(p.v.Index, func(f catalog.IndexFile) bool { return p.rel(f.Name) == rel }) {
+			if err := p.m.store.Withdraw(rel); err != nil {
+				return brokenIf(err)
+			}
+		}
+	}
+	if err := p.m.store.SyncRemoved(); err != nil {
+		return brokenIf(err)
+	}
+	p.state = ViewPublished
+	return p.record()
+}
+
+// failed holds the view back, unless the archive is broken.
+func (p *viewing) failed(err error) error {
+	if store.Broken(err) {
+		return mark(ErrBroken, err)
+	}
+	p.holdBack("%v", err)
+	return nil
+}
+
+// record notes what is published.
+func (p *viewing) record() error {
+	v := publishedView{Repo: p.repo, Check: p.v.CheckID, Index: make(map[string]publishedIndex)}
+	for _, f := range p.v.Index {
+		at, _, err := p.m.store.Stat(p.rel(f.Name))
+		if err != nil {
+			return brokenIf(err)
+		}
+		v.Index[p.rel(f.Name)] = publishedIndex{f.SHA256, at.Size, at.ModTime.UTC()}
+	}
+	p.known[p.key()] = v
+	text, err := json.Marshal(p.known)
+	if err != nil {
+		return err
+	}
+	if string(text) == p.m.view.index.Meta[metaViews] {
+		return nil
+	}
+	p.m.view.index.Meta[metaViews] = string(text)
+	var b ledger.Batch
+	b.PutMeta(metaViews, string(text))
+	return p.m.commit(&b)
+}
+
+// keepViewed adds to kept the contents that an index names which is still
+// published although the catalog is beyond it. When that cannot be told, it
+// returns why nothing may be let go of.
+func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err error) {
+	known, err := m.publishedViews()
+	if err != nil {
+		return "", err
+	}
+	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
+		p := &viewing{m: m, v: v, repo: r.Name(), known: known}
+		if _, ok, err := m.store.Stat(p.key()); err != nil || !ok {
+			return brokenIf(err)
+		}
+		if is, err := p.published(known[p.key()].Index[p.key()], v.Names()); err != nil || is {
+			return err
+		}
+		named, err := r.Named(m.store.Path(p.key()))
+		if err != nil {
+			guard = fmt.Sprintf("the published %s cannot be read, so that it is not known what it names: %v", p.key(), err)
+			return nil
+		}
+		for _, w := range named {
+			for _, d := range m.view.index.byName[w.Name] {
+				if satisfies(d, w) {
+					kept[d] = true
+				}
+			}
+		}
+		return nil
+	})
+	return guard, err
+}
+
+// pruneViews removes from the directories of views what was let go of: it is in
+// recycle, and no index names it.
+func (m *mirror) pruneViews() error {
+	gone := make(map[string]*ledger.Recycled)
+	for _, r := range m.view.index.Recycled {
+		gone[string(r.Name)] = r
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	dirs := make(map[string]*viewDir)
+	if err := m.viewers(func(_ catalog.Viewer, v *catalog.View) error {
+		d := dirs[v.Dir]
+		if d == nil {
+			d = &viewDir{stay: make(map[string]bool)}
+			dirs[v.Dir] = d
+		}
+		for _, l := range v.Links {
+			d.stay[string(l.Name)] = true
+		}
+		if v.Suffix != "" && !slices.Contains(d.suffixes, v.Suffix) {
+			d.suffixes = append(d.suffixes, v.Suffix)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, s := range m.sum.Views {
+		if s.State == ViewHeldBack {
+			delete(dirs, path.Dir(s.Index))
+		}
+	}
+	for dir, d := range dirs {
+		if err := m.pruneView(dir, d, gone); err != nil {
+			return err
+		}
+	}
+	return brokenIf(m.store.SyncRemoved())
+}
+
+// A viewDir is a directory that one or more views share.
+type viewDir struct {
+	stay     map[string]bool // what an index names
+	suffixes []string        // of what stands beside
+}
+
+func (m *mirror) pruneView(dir string, d *viewDir, gone map[string]*ledger.Recycled) error {
+	entries, err := os.ReadDir(m.store.Path(dir))
+	if err != nil {
+		return brokenIf(err)
+	}
+	for _, e := range entries {
+		r := gone[e.Name()]
+		if r == nil || d.stay[e.Name()] {
+			continue
+		}
+		rel := path.Join(dir, e.Name())
+		at, ok, err := m.store.Stat(rel)
+		if err != nil {
+			return brokenIf(err)
+		}
+		if !ok || at.Size != r.Size || !at.ModTime.Equal(r.ModTime) {
+			continue
+		}
+		m.changed = true
+		rels := []string{rel}
+		for _, suffix := range d.suffixes {
+			rels = append(rels, rel+suffix)
+		}
+		if err := m.store.Withdraw(rels...); err != nil {
+			return brokenIf(err)
+		}
+	}
+	return nil
+}
+
+// A ctxReader ends with the cause of its context.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
