@@ -40,7 +40,7 @@ func runHistory(ctx context.Context, e *env, p *place, r *repoFlags, asJSON bool
 	if r.partial {
 		return usagef("history needs the dump of the whole tree, not of a part of it")
 	}
-	repos, err := r.open(e)
+	repos, err := r.open(e, &upstreams{state: p.state, offline: true, now: e.now})
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func mirrorCommand(e *env) *cli.Command {
 		Name:        "mirror",
 		Usage:       "bring the archive up to date: the hourly job",
 		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
-		Description: mirrorHelp + exitHelp,
+		Description: mirrorHelp + pacmanHelp + exitHelp,
 		Flags:       flags,
 		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o) },
 	}
@@ -86,7 +86,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Fetch, err = o.fetchFlags.options(); err != nil {
 		return m, err
 	}
-	if m.Repositories, err = o.repoFlags.open(e); err != nil {
+	if m.Repositories, err = o.repoFlags.open(e, &upstreams{state: o.state, fetch: m.Fetch, dry: o.dryRun, now: e.now}); err != nil {
 		return m, err
 	}
 	if m.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {

@@ -25,6 +25,9 @@ type repoFlags struct {
 	dump, dumpCommand, portsDir string
 	partial                     bool
 	backupSites                 *cli.StringSlice
+
+	keyring  string
+	viewDirs map[string]string // directory to the pacman repository that has it
 }
 
 func newRepoFlags() *repoFlags {
@@ -37,7 +40,8 @@ func newRepoFlags() *repoFlags {
 
 func (r *repoFlags) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo; repeatable, the first that wants a name decides its content", Destination: r.repos},
+		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo, or pacman:URL; repeatable, the first that wants a name decides its content", Destination: r.repos},
+		&cli.StringFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote", Destination: &r.keyring},
 		&cli.StringSliceFlag{Name: "master-repo", Usage: "use the mirrors and categories of the gentoo repository `PATH` for those that name it as a master, without archiving it; repeatable", Destination: r.masters},
 		&cli.StringSliceFlag{Name: "mirror-override", Usage: "use `NAME=URL[,URL...]` for mirror://NAME/; repeatable", Destination: r.overrides},
 		&cli.StringFlag{Name: "mirror-overrides", Usage: "read such overrides from `FILE`, in the format of thirdpartymirrors", Destination: &r.overridesFile},
@@ -58,7 +62,7 @@ type repoSpec struct {
 }
 
 // open opens the repositories.
-func (r *repoFlags) open(e *env) ([]catalog.Repository, error) {
+func (r *repoFlags) open(e *env, up *upstreams) ([]catalog.Repository, error) {
 	specs, err := r.specs()
 	if err != nil {
 		return nil, err
@@ -79,6 +83,8 @@ func (r *repoFlags) open(e *env) ([]catalog.Repository, error) {
 			repo, err = r.gentoo(s.path, masters)
 		case catalog.OpenBSD:
 			repo, err = r.openbsd(s.path, e)
+		case catalog.Pacman:
+			repo, err = r.pacman(s.path, up)
 		}
 		if err != nil {
 			return nil, err
@@ -101,11 +107,11 @@ func (r *repoFlags) specs() (specs []repoSpec, err error) {
 			return nil, usagef("--repo %q: write KIND:PATH, such as gentoo:/var/db/repos/gentoo", s)
 		}
 		switch catalog.Kind(kind) {
-		case catalog.Gentoo:
+		case catalog.Gentoo, catalog.Pacman:
 		case catalog.OpenBSD:
 			ports++
 		default:
-			return nil, usagef("--repo %q: unknown kind %q: use gentoo or openbsd", s, kind)
+			return nil, usagef("--repo %q: unknown kind %q: use gentoo, openbsd or pacman", s, kind)
 		}
 		specs = append(specs, repoSpec{catalog.Kind(kind), path})
 	}

@@ -31,6 +31,9 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	if s.Restricted > 0 {
 		line("restricted", "%s that must not be mirrored", plural(s.Restricted, "distfile"))
 	}
+	if len(s.Views) > 0 {
+		line("indexes", "%s", views(s.Views))
+	}
 	line("failed", "%d new, %d known%s", s.NewFailures(), s.AllFailures()-s.NewFailures(), classes(s))
 	if s.Deleting {
 		line("deletions", "%s scheduled, %s taken back, %s deleted, %s purged", files(s.Scheduled), files(s.Unscheduled), files(s.Deleted), files(s.Purged))
@@ -62,6 +65,21 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// views counts the indexes of repositories by what became of them.
+func views(vs []archive.ViewSummary) string {
+	n := make(map[string]int)
+	for _, v := range vs {
+		n[v.State]++
+	}
+	var parts []string
+	for _, state := range []string{archive.ViewPublished, archive.ViewCurrent, archive.ViewHeldBack} {
+		if n[state] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[state], state))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func count(c archive.Count) string { return files(c) + ", " + humanSize(c.Bytes) }

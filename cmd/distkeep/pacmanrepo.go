@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+	"distkeep/catalog/pacman"
+	"distkeep/catalog/pacman/pgp"
+	"distkeep/fetch"
+)
+
+const pacmanHelp = `A pacman repository is named by the URL that pacman.conf has for it, or by the
+path of a mirror on this machine, and by what is in it:
+
+   --repo 'pacman:https://host/archlinux/$repo/os/$arch?repo=core,extra&arch=x86_64'
+
+Behind the question mark are
+   repo=A[,B...]   the repositories, in the order of pacman.conf
+   arch=A[,B...]   the architectures; x86_64 if not given
+   name=NAME       what owners and reports call it; that of at=, or pacman
+   at=DIR          publish it below DIR, so that several upstreams have room
+   dir=TEMPLATE    what follows the URL, if that has no $; $repo/os/$arch
+   files=no        leave out the .files and .links databases
+The directories are served as they are: Server = http://this-host/$repo/os/$arch.
+
+`
+
+// upstreams is what opening the repositories of an upstream takes.
+type upstreams struct {
+	// state is the state directory of the archive.
+	state string
+	fetch fetch.Options
+	// offline: nothing is asked; dry: nothing that comes is kept.
+	offline, dry bool
+	now          func() time.Time
+}
+
+// A pacmanSpec is what follows "pacman:".
+type pacmanSpec struct {
+	base     string
+	template string
+	name, at string
+	repos    []string
+	arches   []string
+	noFiles  bool
+}
+
+// parsePacman reads what follows "pacman:".
+func parsePacman(text string) (s pacmanSpec, err error) {
+	where, query, _ := strings.Cut(text, "?")
+	dir, base := "", where
+	if i := strings.IndexByte(where, '$'); i >= 0 {
+		if i = strings.LastIndexByte(where[:i], '/'); i < 0 {
+			return s, fmt.Errorf("%q has nothing before the first variable", where)
+		}
+		base, dir = where[:i], where[i+1:]
+	}
+	if s.base, err = baseURL(base); err != nil {
+		return s, err
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return s, fmt.Errorf("%q: %w", query, err)
+	}
+	list := func(key string) []string { return splitNames(q[key]) }
+	for key, values := range q {
+		switch {
+		case !slices.Contains([]string{"repo", "arch", "name", "at", "dir", "files"}, key):
+			return s, fmt.Errorf("%q is not known behind the ?: use repo, arch, name, at, dir and files", key)
+		case len(values) > 1 && key != "repo" && key != "arch":
+			return s, fmt.Errorf("%s= is given twice", key)
+		}
+	}
+	s.repos, s.arches = list("repo"), list("arch")
+	s.at = strings.Trim(q.Get("at"), "/")
+	s.name, s.template = q.Get("name"), q.Get("dir")
+	switch {
+	case len(s.repos) == 0:
+		return s, errors.New("say which repositories: ?repo=core,extra")
+	case dir != "" && s.template != "":
+		return s, errors.New("dir= goes with a URL that has no $")
+	case q.Has("files") && q.Get("files") != "no" && q.Get("files") != "yes":
+		return s, fmt.Errorf("files=%s: write files=no or files=yes", q.Get("files"))
+	}
+	if dir != "" {
+		s.template = strings.TrimRight(dir, "/")
+	}
+	if s.template == "" {
+		s.template = pacman.DefaultTemplate
+	}
+	if len(s.arches) == 0 && strings.Contains(s.template, "$arch") {
+		s.arches = []string{"x86_64"}
+	}
+	if s.name == "" {
+		if s.name = path.Base(s.at); s.at == "" {
+			s.name = "pacman"
+		}
+	}
+	if _, err := catalog.ParseName(s.name); err != nil {
+		return s, fmt.Errorf("name=%s: %w", s.name, err)
+	}
+	s.noFiles = q.Get("files") == "no"
+	return s, nil
+}
+
+// baseURL makes a URL of a path.
+func baseURL(s string) (string, error) {
+	if strings.Contains(s, "://") {
+		return strings.TrimRight(s, "/"), nil
+	}
+	if s == "" {
+		return "", errors.New("the URL or path is missing")
+	}
+	abs, err := filepath.Abs(s)
+	if err != nil {
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: abs}).String(), nil
+}
+
+// pacman opens the repositories of one pacman upstream.
+func (r *repoFlags) pacman(text string, up *upstreams) (*pacman.Upstream, error) {
+	s, err := parsePacman(text)
+	if err != nil {
+		return nil, usagef("--repo pacman:%s: %w", text, err)
+	}
+	if strings.HasPrefix(s.base, "file:") && !up.offline && !slices.Contains(up.fetch.Schemes, "file") {
+		return nil, usagef("--repo pacman:%s: packages of this machine are taken by file: URLs: say --allow-scheme file as well", text)
+	}
+	o := pacman.UpstreamOptions{
+		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Template: s.template, URLs: []string{s.base}},
+		State:   filepath.Join(up.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
+		Offline: up.offline, Dry: up.dry, Now: up.now,
+	}
+	if o.Keyring, o.KeyringID, err = loadKeyring(r.keyring, up.now); err != nil {
+		return nil, err
+	}
+	f, err := fetch.New(up.fetch)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	o.Getter = upstreamGetter{f}
+	u, err := pacman.NewUpstream(o)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for _, dir := range u.Dirs() {
+		if layout.Reserved(catalog.Name(dir)) {
+			return nil, usagef("--repo pacman:%s: the archive needs the name %s itself: publish below another directory with at=DIR", text, dir)
+		}
+		if other, ok := r.viewDirs[dir]; ok && other != s.name {
+			return nil, usagef("--repo pacman:%s: %s publishes %s already: publish one of them below a directory of its own with at=DIR", text, other, dir)
+		}
+		if r.viewDirs == nil {
+			r.viewDirs = make(map[string]string)
+		}
+		r.viewDirs[dir] = s.name
+	}
+	return u, nil
+}
+
+// maxKeyring bounds a keyring: that of Arch Linux has 2 MB.
+const maxKeyring = 64 << 20
+
+// loadKeyring reads --keyring.
+func loadKeyring(file string, now func() time.Time) (pacman.Verifier, string, error) {
+	if file == "" {
+		return nil, "", nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, "", usagef("--keyring: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyring+1))
+	if err == nil && len(data) > maxKeyring {
+		err = fmt.Errorf("%s: larger than %d bytes", file, maxKeyring)
+	}
+	if err != nil {
+		return nil, "", usagef("--keyring: %w", err)
+	}
+	k, err := pgp.LoadKeyring(file, bytes.NewReader(data))
+	if err != nil {
+		return nil, "", usagef("--keyring: %w", err)
+	}
+	k.Now = now
+	sum := sha256.Sum256(data)
+	return k, hex.EncodeToString(sum[:]), nil
+}
+
+// An upstreamGetter asks upstreams the way distfiles are fetched.
+type upstreamGetter struct{ f *fetch.Fetcher }
+
+var _ pacman.Getter = upstreamGetter{}
+
+func (g upstreamGetter) Get(ctx context.Context, url string, have pacman.Version, most int64, start func() (io.Writer, error)) (pacman.Version, error) {
+	v, err := g.f.Get(ctx, url, fetch.Version(have), most, start)
+	switch {
+	case errors.Is(err, fetch.ErrUnchanged):
+		return have, pacman.ErrUnchanged
+	case err == nil:
+	case fetch.Classify(err) == fetch.ClassGone:
+		err = answerError{err, fs.ErrNotExist}
+	case fetch.Classify(err) == fetch.ClassForbidden:
+		err = answerError{err, fs.ErrPermission}
+	}
+	return pacman.Version(v), err
+}
+
+// An answerError says in the words of package pacman what an upstream answered.
+type answerError struct{ err, as error }
+
+func (e answerError) Error() string   { return e.err.Error() }
+func (e answerError) Unwrap() []error { return []error{e.err, e.as} }
+
+// Close lets go of idle connections.
+func (g upstreamGetter) Close() error { return g.f.Close() }
