@@ -22,8 +22,9 @@ type CreateOptions struct {
 	// NoByCipher leaves out by_cipher, which needs a directory for each
 	// content: 4 KiB and an inode on ext4. Benchmark has numbers.
 	NoByCipher bool
-	// Room, when set, is asked from time to time whether the file system has
-	// room for more. Its error ends the creation.
+	// Room, when set, is asked for each piece of a directory whether the file
+	// system has room for it, by several goroutines at once. Its error ends
+	// the creation.
 	Room func() error
 }
 

@@ -277,9 +277,6 @@ func TestCreateRefuses(t *testing.T) {
 	w.create(CreateOptions{Label: "b"})
 	before := listDir(t, w.dir)
 	full := errors.New("no room")
-	for i := range roomEvery {
-		w.write("many/"+string(rune('a'+i%26))+time.Duration(i).String(), "", 0o444)
-	}
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(context.Canceled)
 	for _, c := range []struct {

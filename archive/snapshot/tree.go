@@ -120,7 +120,8 @@ func (d *dir) each(f func([]fs.DirEntry) error) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		// A directory that is removed while it is read has nothing more.
+		if err == io.EOF || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
 			return err

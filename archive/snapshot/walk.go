@@ -26,9 +26,6 @@ const (
 	maxReads = 3
 	// maxCopies is how often a file is copied that changes all the time.
 	maxCopies = 3
-	// roomEvery is the number of files after which the room is looked at:
-	// their directories have at most 32 MiB.
-	roomEvery = 4096
 )
 
 // A creation is a view that is being made. It walks the published tree twice:
@@ -41,7 +38,7 @@ type creation struct {
 	view    *dir
 	prev    *dir // the newest view before this one, or nil
 
-	files, vanished, linked atomic.Int64
+	files, vanished atomic.Int64
 
 	mu       sync.Mutex
 	contents inodes
@@ -61,6 +58,11 @@ func (c *creation) read(src, dst *dir, rel string) error {
 		err = src.each(func(entries []fs.DirEntry) error {
 			if c.ctx.Err() != nil {
 				return context.Cause(c.ctx)
+			}
+			if c.o.Room != nil {
+				if err := c.o.Room(); err != nil {
+					return err
+				}
 			}
 			for _, e := range entries {
 				if err := c.add(src, dst, rel, e, n > 0); err != nil {
@@ -125,6 +127,10 @@ func (c *creation) addDir(src, dst *dir, rel string, again bool) error {
 		return nil // it was walked when src was read before
 	}
 	from, err := src.open(name)
+	if gone(err) {
+		// The first walk may have made it, for nothing.
+		_ = dst.remove(name, unix.AT_REMOVEDIR)
+	}
 	if err != nil {
 		return c.unlessGone(err)
 	}
@@ -152,11 +158,6 @@ func (c *creation) unlessGone(err error) error {
 
 // link links a file, or copies it if somebody may write to it.
 func (c *creation) link(src, dst *dir, rel string) error {
-	if n := c.linked.Add(1); n%roomEvery == 0 && c.o.Room != nil {
-		if err := c.o.Room(); err != nil {
-			return err
-		}
-	}
 	name := filepath.Base(rel)
 	err := linkat(src, name, dst, name)
 	switch {
