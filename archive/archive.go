@@ -138,7 +138,9 @@ type Archive struct {
 // Open takes the lock of the archive that Init made and opens it. Its error
 // wraps ErrLocked, ErrBroken, ErrConfig or ErrNoArchive where that is the
 // cause.
-func Open(o Options) (a *Archive, err error) {
+func Open(o Options) (*Archive, error) { return open(o, (*Archive).openLedger) }
+
+func open(o Options, openLedger func(*Archive) error) (a *Archive, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -163,16 +165,26 @@ func Open(o Options) (a *Archive, err error) {
 	if a.store, err = store.Open(o.Distfiles, o.State, layouts); err != nil {
 		return a, mark(classOf(err), err)
 	}
+	return a, openLedger(a)
+}
+
+func (a *Archive) openLedger() error {
+	err := a.tryLedger()
+	if errors.Is(err, ledger.ErrDamaged) {
+		return mark(ErrBroken, fmt.Errorf("%w; the files of the archive are not affected: distkeep doctor --repair makes a new ledger of them", err))
+	}
+	return err
+}
+
+func (a *Archive) tryLedger() (err error) {
 	a.ledger, err = ledger.Open(a.store.LedgerDir(), ledger.Options{
-		Warn: func(msg string) { o.Events.warn("ledger: %s", msg) },
+		Warn: func(msg string) { a.o.Events.warn("ledger: %s", msg) },
 		Room: func(need int64) error { return a.store.Room(need, 0) },
 	})
-	if errors.Is(err, ledger.ErrDamaged) {
-		return a, mark(ErrBroken, fmt.Errorf("%w; the files of the archive are not affected: move %s away, and the next run takes every file over anew", err, a.store.LedgerDir()))
-	} else if err != nil {
-		return a, mark(classOf(err), err)
+	if err != nil {
+		return mark(classOf(err), err)
 	}
-	return a, nil
+	return nil
 }
 
 // mark makes err wrap one of the errors above without changing its text.

@@ -25,16 +25,13 @@ const metaDirty = "dirty"
 func (m *mirror) publish() error {
 	x := m.view.index
 	dirty := x.Meta[metaDirty] != ""
-	distinfo := m.store.Path("distinfo")
 	if m.knowsAll() {
 		if _, err := m.writeHistory(dirty); err != nil {
 			return err
 		}
 	}
-	if dirty || !exists(distinfo) {
-		if _, err := history.WriteFileIfChanged(distinfo, m.store.PartsDir(), func(w io.Writer) error {
-			return history.WriteDistinfo(w, m.distinfo())
-		}); err != nil {
+	if dirty || !exists(m.store.Path("distinfo")) {
+		if err := m.writeDistinfo(); err != nil {
 			return err
 		}
 	}
@@ -60,6 +57,13 @@ func (m *mirror) stamp(file string) error {
 	_, err := history.WriteFileIfChanged(m.store.Path(file), m.store.PartsDir(), func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, m.now.Unix())
 		return err
+	})
+	return err
+}
+
+func (m *mirror) writeDistinfo() error {
+	_, err := history.WriteFileIfChanged(m.store.Path("distinfo"), m.store.PartsDir(), func(w io.Writer) error {
+		return history.WriteDistinfo(w, m.distinfo())
 	})
 	return err
 }

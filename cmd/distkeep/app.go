@@ -44,6 +44,7 @@ func newApp(e *env) *cli.App {
 		whitelistCommand(e),
 		verifyCommand(e),
 		whyCommand(e),
+		doctorCommand(e),
 		snapshotCommand(e),
 	}
 	app := &cli.App{

@@ -1,0 +1,321 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"distkeep/archive/ledger"
+)
+
+// DoctorOptions say what Doctor may do.
+type DoctorOptions struct {
+	// Repair puts right what is found; otherwise nothing is changed.
+	Repair bool
+	// Local is the directory distfiles-local, or empty.
+	Local string
+}
+
+// A Finding is something that is wrong with an archive. Its JSON form is
+// stable.
+type Finding struct {
+	// Kind is one of the Find constants.
+	Kind string `json:"kind"`
+	// Path is the file that is concerned, Name and SHA256 the content, as
+	// far as there is one.
+	Path   string `json:"path,omitempty"`
+	Name   string `json:"name,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Problem says what is wrong, Remedy what is done about it. A finding
+	// without a remedy is for a person to put right.
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy,omitempty"`
+	// Repaired says that it was done, and that the archive, looked at again,
+	// does not have the problem any more. Error is why it could not be.
+	Repaired bool   `json:"repaired"`
+	Error    string `json:"error,omitempty"`
+
+	// fix, adopt and link are how it is put right: one of them.
+	fix   func(context.Context) error
+	late  bool // fix comes after everything was adopted and linked
+	adopt []*adoptee
+	link  *addition
+}
+
+// The kinds of findings.
+const (
+	FindLedger      = "ledger"       // damaged, or without records
+	FindLost        = "lost"         // a record without bytes
+	FindChanged     = "changed"      // a file that is not the one that was verified
+	FindMissingLink = "missing-link" // a path of a record is not there
+	FindWrongLink   = "wrong-link"   // a path of a record is another file
+	FindNoPath      = "no-path"      // a layout has no path for a record
+	FindTwice       = "name-twice"   // two records have one name
+	FindUnknown     = "unknown-file" // bytes without a record
+	FindSuperfluous = "superfluous"  // a further link to a file that has a record
+	FindFormer      = "former-layout"
+	FindIrregular   = "not-regular" // neither file nor directory
+	FindEmpty       = "empty-directory"
+	FindPending     = "interrupted" // a deletion that a crash interrupted
+	FindRecycle     = "recycle"     // a record without its file in recycle, or the other way round
+	FindLeftOver    = "left-over"   // a part that no transfer goes on with
+	FindRecord      = "record"      // a record about nothing
+	FindList        = "list"        // distinfo, history or an export cannot be read or is not true
+)
+
+func (f *Finding) key() string {
+	return f.Kind + "\x00" + f.Path + "\x00" + f.Name + "\x00" + f.SHA256
+}
+
+// A DoctorReport says what Doctor found.
+type DoctorReport struct {
+	Command string        `json:"command"`
+	Start   time.Time     `json:"start"`
+	Took    time.Duration `json:"took_ns"`
+	Repair  bool          `json:"repair"`
+	// Archive and Recycle are what the ledger knows of at the end.
+	Archive  Count      `json:"archive"`
+	Recycle  Count      `json:"recycle"`
+	Findings []*Finding `json:"findings"`
+}
+
+// Left is the number of findings that were not repaired.
+func (r *DoctorReport) Left() int {
+	n := 0
+	for _, f := range r.Findings {
+		if !f.Repaired {
+			n++
+		}
+	}
+	return n
+}
+
+// Doctor compares the archive with its ledger and its layouts, in both
+// directions, and, with Repair, makes them agree. It reads no file's bytes
+// unless it has to tell what they are in order to repair.
+//
+// It never removes the only link to any bytes: what nobody knows is read and
+// recorded, and what is not what its path promises goes to quarantine. A ledger
+// that cannot be used is moved aside, and a new one is made of what the archive
+// has: the published files, by_cipher and recycle, with the times and owners of
+// the last export where it is still there. Nothing has to be fetched again.
+//
+// The error is that of Open, or wraps ErrBroken when the file system fails;
+// findings are no error.
+func Doctor(ctx context.Context, o Options, d DoctorOptions) (r *DoctorReport, err error) {
+	doc := &doctor{o: d, report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
+	a, err := open(o, doc.openLedger)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	doc.report.Start = a.now
+	if a.ledger != nil {
+		if doc.mirror, err = a.change(ctx, "doctor"); err != nil {
+			return nil, err
+		}
+		err = doc.run(ctx)
+		s := new(Summary)
+		s.totals(doc.view.index)
+		doc.report.Archive, doc.report.Recycle = s.Archive, s.Recycle
+	}
+	doc.report.Took = a.o.Now().Sub(a.began)
+	return doc.report, brokenIf(err)
+}
+
+// A doctor examines an archive and repairs it, over and over until there is
+// nothing left that it can do.
+type doctor struct {
+	*mirror
+	o      DoctorOptions
+	report *DoctorReport
+	hints  *hints
+
+	// What one examination has found.
+	*tree
+	claims   map[string][]*ledger.Distfile // by path in the published tree
+	findings []*Finding
+	// links are made after what fixes have read.
+	links []*addition
+}
+
+// openLedger opens the ledger, or, if it cannot be used, moves it aside and
+// makes a new one; without leave to repair the archive stays without.
+func (d *doctor) openLedger(a *Archive) error {
+	err := d.tryLedger(a)
+	dir := a.store.LedgerDir()
+	if fi, serr := os.Lstat(dir); serr == nil && !fi.IsDir() {
+		err = mark(ledger.ErrDamaged, fmt.Errorf("%s is not a directory", dir))
+	}
+	if err == nil || !errors.Is(err, ledger.ErrDamaged) {
+		return err
+	}
+	f := &Finding{
+		Kind: FindLedger, Path: dir, Problem: oneLine(err.Error()),
+		Remedy: "move it aside and make a new one of what the archive has",
+	}
+	d.report.Findings = append(d.report.Findings, f)
+	if !d.o.Repair {
+		return nil
+	}
+	aside := dir + ".damaged-" + a.now.Format("20060102T150405Z")
+	if _, err := os.Lstat(aside); err == nil {
+		return mark(ErrBroken, fmt.Errorf("%s is there already: wait a second", aside))
+	}
+	if err := os.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return mark(ErrBroken, err)
+	}
+	f.Remedy = "moved to " + aside + "; a new one is made of what the archive has"
+	if err := d.tryLedger(a); err != nil {
+		return err
+	}
+	f.Repaired = true
+	return nil
+}
+
+// tryLedger opens the ledger and reads all of it. An error that wraps
+// ledger.ErrDamaged leaves it closed.
+func (d *doctor) tryLedger(a *Archive) error {
+	if err := a.tryLedger(); err != nil {
+		return err
+	}
+	if _, err := a.ledger.Load(); err != nil {
+		l := a.ledger
+		a.ledger = nil
+		return errors.Join(mark(ledger.ErrDamaged, err), l.Close())
+	}
+	return nil
+}
+
+// maxPasses bounds the repairs: what one makes possible the next one does, and
+// three are the most that one defect needs.
+const maxPasses = 6
+
+func (d *doctor) run(ctx context.Context) error {
+	var last []string
+	for pass := range maxPasses {
+		if err := d.examine(ctx); err != nil {
+			return err
+		}
+		d.merge(pass)
+		keys := make([]string, len(d.findings))
+		for i, f := range d.findings {
+			keys[i] = f.key()
+		}
+		if !d.o.Repair || len(keys) == 0 || slices.Equal(keys, last) {
+			break
+		}
+		last = keys
+		if err := d.repair(ctx); err != nil {
+			return err
+		}
+	}
+	if !d.o.Repair {
+		return nil
+	}
+	return d.refresh()
+}
+
+// merge brings the report up to date with an examination: what is not found any
+// more is repaired.
+func (d *doctor) merge(pass int) {
+	now := make(map[string]*Finding, len(d.findings))
+	for _, f := range d.findings {
+		now[f.key()] = f
+	}
+	for _, f := range d.report.Findings {
+		again := now[f.key()]
+		if again != nil {
+			f.Repaired = false
+			f.fix, f.late, f.adopt, f.link = again.fix, again.late, again.adopt, again.link
+			delete(now, f.key())
+		} else if pass > 0 {
+			f.Repaired, f.Error = true, ""
+		}
+	}
+	for i, f := range d.findings {
+		if now[f.key()] == f {
+			d.report.Findings = append(d.report.Findings, f)
+			continue
+		}
+		j := slices.IndexFunc(d.report.Findings, func(o *Finding) bool { return o.key() == f.key() })
+		d.findings[i] = d.report.Findings[j] // errors are noted there
+	}
+}
+
+// repair puts right what the last examination found. What is wrong with a
+// single finding is noted there; the error means that the archive cannot be
+// written to.
+func (d *doctor) repair(ctx context.Context) error {
+	if err := d.fixAll(ctx, false); err != nil {
+		return err
+	}
+	if err := d.adoptAll(ctx); err != nil {
+		return err
+	}
+	for _, f := range d.findings {
+		if f.link != nil {
+			d.links = append(d.links, f.link)
+		}
+	}
+	links := d.links
+	d.links = nil
+	for chunk := range slices.Chunk(links, batchFiles) {
+		if err := d.add(chunk); err != nil {
+			return err
+		}
+	}
+	return d.fixAll(ctx, true)
+}
+
+func (d *doctor) fixAll(ctx context.Context, late bool) error {
+	for _, f := range d.findings {
+		if f.fix == nil || f.late != late {
+			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := f.fix(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
+			if err = brokenIf(err); errors.Is(err, ErrBroken) {
+				return err
+			}
+			f.Error = oneLine(err.Error())
+		}
+	}
+	return brokenIf(d.store.SyncRemoved())
+}
+
+// ExportLedger writes the ledger of the archive as JSON Lines.
+func (a *Archive) ExportLedger(w io.Writer) error {
+	if err := a.ledger.Export(w); err != nil {
+		return brokenIf(err)
+	}
+	return nil
+}
+
+// ImportLedger reads into the ledger, which must be empty, what ExportLedger
+// wrote, and returns the number of records; file is for errors.
+func (a *Archive) ImportLedger(ctx context.Context, file string, r io.Reader) (int, error) {
+	n, err := a.ledger.Import(file, r)
+	if errors.Is(err, ledger.ErrNotEmpty) {
+		return 0, mark(ErrConfig, fmt.Errorf("%w: move %s away first", err, a.store.LedgerDir()))
+	} else if err != nil {
+		return 0, mark(ErrConfig, err)
+	}
+	m, err := a.change(ctx, "import")
+	if err != nil {
+		return n, err
+	}
+	return n, m.refresh()
+}

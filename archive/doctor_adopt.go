@@ -1,0 +1,276 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/archive/history"
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// An adoptee is a file that is read in order to record it.
+type adoptee struct {
+	path  string
+	size  int64
+	name  catalog.Name
+	named bool
+	kind  catalog.Kind
+	// sum is what it must be, because its path says so, or zero.
+	sum digest.Digest
+	// recycled: it is in recycle, since then.
+	recycled bool
+	since    time.Time
+}
+
+// hints are what the last run exported. They are only used for contents that
+// were read.
+type hints struct {
+	distfiles map[ledger.Key]*report.Distfile
+	names     map[digest.Digest][]catalog.Name
+	deletions map[ledger.Key]*report.Deletion
+	// unwanted is what history knows, and scheduled says that it has to do for
+	// the deletions, whose export is lost.
+	unwanted  map[ledger.Key]time.Time
+	scheduled bool
+	repos     []catalog.RepoStats
+}
+
+// loadHints reads what there is of the exports and of history. What cannot be
+// read is found elsewhere.
+func (d *doctor) loadHints() *hints {
+	h := &hints{
+		distfiles: make(map[ledger.Key]*report.Distfile), names: make(map[digest.Digest][]catalog.Name),
+		deletions: make(map[ledger.Key]*report.Deletion), unwanted: make(map[ledger.Key]time.Time),
+	}
+	dir := d.store.ReportDir()
+	keyOf := func(name, sum string) ledger.Key {
+		k := ledger.Key{Name: catalog.Name(name)}
+		k.SHA256, _ = digest.Parse(digest.SHA256, sum)
+		return k
+	}
+	ds, _ := report.LoadDistfiles(dir)
+	for i, x := range ds {
+		k := keyOf(x.Name, x.SHA256)
+		h.distfiles[k] = &ds[i]
+		h.names[k.SHA256] = append(h.names[k.SHA256], k.Name)
+	}
+	xs, err := report.LoadDeletions(dir)
+	h.scheduled = err != nil
+	for i, x := range xs {
+		h.deletions[keyOf(x.Name, x.SHA256)] = &xs[i]
+	}
+	records, _ := history.LoadHistory(d.store.Path("history"))
+	for _, r := range records {
+		h.unwanted[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = r.Time
+	}
+	var s Summary
+	if report.LoadStatus(dir, &s) == nil && s.Complete && s.Guard == "" {
+		h.repos = s.Repositories
+	}
+	return h
+}
+
+// scheduledSince is when a content was found to be unwanted, or zero.
+func (h *hints) scheduledSince(k ledger.Key) time.Time {
+	if x := h.deletions[k]; x != nil && x.State == report.Scheduled {
+		return x.Since
+	}
+	if h.scheduled {
+		return h.unwanted[k]
+	}
+	return time.Time{}
+}
+
+// wholeName is the name of a content, of which only the last component is
+// known.
+func (h *hints) wholeName(a *adoptee, sum digest.Digest) catalog.Name {
+	if a.named || h.distfiles[ledger.Key{Name: a.name, SHA256: sum}] != nil {
+		return a.name
+	}
+	for _, n := range h.names[sum] {
+		if n, err := catalog.ParsePath(string(n)); err == nil && n.Base() == string(a.name) {
+			return n
+		}
+	}
+	return a.name
+}
+
+// usual are the digests of most trees: they are computed for files of which
+// nothing is known, so that the next run need not read them again.
+var usual = []digest.Algorithm{digest.BLAKE2B, digest.SHA512}
+
+// algorithms are the digests to compute of a.
+func (d *doctor) algorithms(a *adoptee) []digest.Algorithm {
+	algs := d.store.Layouts().Algorithms()
+	known := d.hints.distfiles[ledger.Key{Name: a.name, SHA256: a.sum}]
+	if known == nil {
+		return append(algs, usual...)
+	}
+	for name := range known.Digests {
+		if alg, ok := digest.ParseAlgorithm(name); ok {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
+
+// An adopted file was read.
+type adopted struct {
+	*adoptee
+	of   *Finding
+	sums digest.Set
+	fi   fs.FileInfo
+	err  error
+}
+
+// adoptAll reads the files that findings want read, several at once, and
+// records them in batches.
+func (d *doctor) adoptAll(ctx context.Context) error {
+	var todo []*adopted
+	var total Count
+	for _, f := range d.findings {
+		for _, a := range f.adopt {
+			todo = append(todo, &adopted{adoptee: a, of: f})
+			total.add(a.size)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	if d.hints == nil {
+		d.hints = d.loadHints()
+	}
+	d.Archive.o.Events.phase("read", total.Files, total.Bytes)
+	for chunk := range slices.Chunk(todo, batchFiles) {
+		g := new(errgroup.Group)
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for _, a := range chunk {
+			g.Go(func() error {
+				a.sums, a.fi, a.err = store.Hash(ctx, a.path, d.algorithms(a.adoptee)...)
+				d.Archive.o.Events.read(int(a.size))
+				d.Archive.o.Events.checked(string(a.name), a.size, "")
+				return nil
+			})
+		}
+		_ = g.Wait() // errors are noted with the files
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := d.adoptChunk(chunk); err != nil {
+			return err
+		}
+	}
+	return d.adoptMeta()
+}
+
+// adoptChunk records files that were read.
+func (d *doctor) adoptChunk(chunk []*adopted) error {
+	var adds []*addition
+	var b ledger.Batch
+	for _, a := range chunk {
+		sum := a.sums.Get(digest.SHA256)
+		switch {
+		case errors.Is(a.err, fs.ErrNotExist):
+		case a.err != nil && store.Broken(a.err):
+			return mark(ErrBroken, a.err)
+		case a.err != nil:
+			a.of.Error = oneLine(a.err.Error())
+		case !a.sum.IsZero() && a.sum != sum:
+			if _, err := d.store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); err != nil {
+				return brokenIf(err)
+			}
+			d.lookAgain(a.path)
+		case a.recycled:
+			e := d.entry(a, sum)
+			e.ModTime = a.fi.ModTime().UTC()
+			r := &ledger.Recycled{Distfile: *e, Since: a.since}
+			if x := d.hints.deletions[e.Key]; x != nil && x.State == report.Recycled && x.Since.Before(d.now) {
+				r.Since = x.Since
+			}
+			d.changed = true
+			b.PutRecycled(r)
+			d.view.index.recycle(r)
+		default:
+			adds = append(adds, &addition{entry: *d.entry(a, sum), have: a.path})
+		}
+	}
+	if len(adds) > 0 {
+		if err := d.add(adds); err != nil {
+			return err
+		}
+	}
+	for _, a := range adds {
+		k := a.entry.Key
+		since := d.hints.scheduledSince(k)
+		if a.err != nil || since.IsZero() || since.After(d.now) || d.view.index.Deletions[k] != nil {
+			continue
+		}
+		s := &ledger.Deletion{Key: k, Since: since, Owner: a.entry.Owner, Size: a.entry.Size}
+		b.PutDeletion(s)
+		d.view.index.Deletions[k] = s
+	}
+	return d.commit(&b)
+}
+
+// entry makes the record of a file that was read.
+func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
+	e := &ledger.Distfile{
+		Key:  ledger.Key{Name: d.hints.wholeName(a.adoptee, sum), SHA256: sum},
+		Size: a.fi.Size(), Digests: a.sums, Named: a.named, Kind: a.kind,
+		Origin: ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.now,
+	}
+	if x := d.hints.distfiles[e.Key]; x != nil {
+		e.Owner, e.Origin, e.Added = x.Owner, x.Origin, x.Added
+		if e.Kind == "" {
+			e.Kind = catalog.Kind(x.Kind)
+		}
+	}
+	if old := d.view.index.Distfiles[e.Key]; old != nil && !a.recycled {
+		named := e.Named || old.Named
+		*e = *old
+		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.now
+	}
+	if old := d.view.index.named(e.Name); old != nil && old.Key != e.Key && e.Named {
+		e.Named = false // the name is taken; this content is kept by its digest
+	}
+	return e
+}
+
+// added is the earliest time at which the archive is known to have had a file:
+// it was written then, or history had it then.
+func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
+	t := d.now
+	if m := a.fi.ModTime().UTC().Truncate(time.Second); m.Before(t) {
+		t = m
+	}
+	if h, ok := d.hints.unwanted[ledger.Key{Name: a.name, SHA256: sum}]; ok && h.Before(t) {
+		t = h
+	}
+	return t
+}
+
+// adoptMeta restores what guards deletions from a tree that went missing.
+func (d *doctor) adoptMeta() error {
+	if d.view.index.Meta[metaRepos] != "" || len(d.hints.repos) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(d.hints.repos)
+	if err != nil {
+		return err
+	}
+	d.view.index.Meta[metaRepos] = string(text)
+	var b ledger.Batch
+	b.PutMeta(metaRepos, string(text))
+	return d.commit(&b)
+}

@@ -1,0 +1,370 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// examine looks for everything that is wrong. It changes nothing and reads no
+// file of the archive.
+func (d *doctor) examine(ctx context.Context) error {
+	d.findings = nil
+	if err := d.walk(ctx); err != nil {
+		return brokenIf(err)
+	}
+	d.claim()
+	records := slices.SortedFunc(maps.Values(d.view.index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) })
+	d.twice(records)
+	for _, r := range records {
+		d.record(r)
+	}
+	if err := d.recycled(); err != nil {
+		return brokenIf(err)
+	}
+	d.unknown()
+	d.leftRecords()
+	if err := d.leftOvers(); err != nil {
+		return brokenIf(err)
+	}
+	d.lists()
+	return nil
+}
+
+func (d *doctor) find(f *Finding) { d.findings = append(d.findings, f) }
+
+// about makes a finding about a record.
+func about(kind string, r *ledger.Distfile, path, problem, remedy string) *Finding {
+	return &Finding{Kind: kind, Path: path, Name: string(r.Name), SHA256: r.SHA256.Hex(), Problem: problem, Remedy: remedy}
+}
+
+// paths are those that r should have, and what keeps it from having one in
+// every layout.
+func (d *doctor) paths(r *ledger.Distfile) ([]string, error) {
+	c := content(r)
+	rels, err := d.store.Paths(&c)
+	if err == nil {
+		return rels, nil
+	}
+	rels = store.CipherPaths(&c)
+	if d.store.Layouts().Check(r.Name) == nil {
+		for _, l := range d.store.Layouts() {
+			if p := layoutPath(r, l); p != "" {
+				rels = append(rels, p)
+			}
+		}
+	}
+	return rels, err
+}
+
+// claim notes which paths records should have, and those that a deletion in
+// progress is about to remove.
+func (d *doctor) claim() {
+	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.view.index.Distfiles))
+	for _, r := range d.view.index.Distfiles {
+		rels, _ := d.paths(r)
+		for _, rel := range rels {
+			d.claims[rel] = append(d.claims[rel], r)
+		}
+	}
+}
+
+// twice finds names that two records have. The one whose file is there keeps
+// it.
+func (d *doctor) twice(records []*ledger.Distfile) {
+	named := make(map[catalog.Name][]*ledger.Distfile)
+	for _, r := range records {
+		if r.Named {
+			named[r.Name] = append(named[r.Name], r)
+		}
+	}
+	for _, rs := range named {
+		if len(rs) < 2 {
+			continue
+		}
+		keeps := slices.IndexFunc(rs, func(r *ledger.Distfile) bool {
+			p := layoutPath(r, d.store.Layouts()[0])
+			n := d.at(p)
+			return p != "" && n != nil && intact(r, n)
+		})
+		for i, r := range rs {
+			if i == max(keeps, 0) {
+				continue
+			}
+			f := about(FindTwice, r, "", "two records have the name", "keep this content by its digest only")
+			f.fix = func(context.Context) error {
+				fresh := *r
+				fresh.Named = false
+				var b ledger.Batch
+				b.PutDistfile(&fresh)
+				d.view.index.put(&fresh)
+				d.changed = true
+				return d.commit(&b)
+			}
+			d.find(f)
+		}
+	}
+}
+
+func intact(r *ledger.Distfile, n *node) bool {
+	return n.regular() && n.fi.Size() == r.Size && n.fi.ModTime().Equal(r.ModTime)
+}
+
+// record compares one record with the disk.
+func (d *doctor) record(r *ledger.Distfile) {
+	rels, err := d.paths(r)
+	var good *node
+	links := 0
+	count := make(map[inode]int)
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && intact(r, n) {
+			if count[n.inode]++; count[n.inode] > links {
+				good, links = n, count[n.inode]
+			}
+		}
+	}
+	if good == nil {
+		d.bytesOf(r, rels)
+		return
+	}
+	if err != nil {
+		f := about(FindNoPath, r, "", oneLine(err.Error()), "")
+		if d.store.Layouts().Check(r.Name) == nil {
+			f.Remedy = "read the file and compute the digest"
+			f.adopt = []*adoptee{d.adoptKnown(r, good)}
+		}
+		d.find(f)
+	}
+	for _, rel := range rels {
+		n := d.at(rel)
+		switch {
+		case n == nil:
+			f := about(FindMissingLink, r, rel, "the link is missing", "link it to "+good.rel)
+			f.link = d.linkTo(r, good.rel)
+			d.find(f)
+		case n.inode == good.inode, d.anothers(r, rel, n):
+		default:
+			d.wrongLink(r, n, good)
+		}
+	}
+}
+
+// anothers reports whether the file at a path that r shares with other records
+// of the same content, such as one by content-hash, is theirs: an inode has a
+// bounded number of links.
+func (d *doctor) anothers(r *ledger.Distfile, rel string, n *node) bool {
+	return slices.ContainsFunc(d.claims[rel], func(o *ledger.Distfile) bool {
+		return o != r && o.SHA256 == r.SHA256 && intact(o, n)
+	})
+}
+
+func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
+	return &addition{entry: *r, have: d.store.Path(rel)}
+}
+
+// wrongLink is about a path of r that is another file. Its bytes are kept in
+// quarantine unless they are the same.
+func (d *doctor) wrongLink(r *ledger.Distfile, n, good *node) {
+	f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "link it there; other bytes go to quarantine")
+	if n.fi.IsDir() {
+		f.Problem, f.Remedy = "a directory is in its place", ""
+	} else {
+		f.fix = func(ctx context.Context) error {
+			if err := d.clear(ctx, r, n); err != nil {
+				return err
+			}
+			d.links = append(d.links, d.linkTo(r, good.rel))
+			return nil
+		}
+	}
+	d.find(f)
+}
+
+// clear moves what is at a path of r to quarantine unless it is the content of
+// r, or no file at all.
+func (d *doctor) clear(ctx context.Context, r *ledger.Distfile, n *node) error {
+	if !n.regular() {
+		return nil // commit replaces it
+	}
+	path := d.store.Path(n.rel)
+	sums, _, err := store.Hash(ctx, path)
+	if err != nil {
+		return err
+	}
+	if sums.Get(digest.SHA256) == r.SHA256 {
+		return nil
+	}
+	_, err = d.store.SetAside("unknown."+sums.Get(digest.SHA256).Hex(), n.fi, []string{path})
+	d.lookAgain(path)
+	return err
+}
+
+// bytesOf is about a record none of whose paths has the file that was verified.
+func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
+	var wrong []*node // other files
+	var same *node    // one of them has the right size
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && n.regular() {
+			wrong = append(wrong, n)
+			if n.fi.Size() == r.Size {
+				same = cmp.Or(same, n)
+			}
+		}
+	}
+	source := d.elsewhere(r)
+	f := about(FindLost, r, "", "its file is gone", "forget it; the next mirror run fetches it")
+	switch {
+	case same != nil:
+		f.Kind, f.Path = FindChanged, same.rel
+		f.Problem = "the file has another time than the one that was verified"
+		f.Remedy = "read it; if it is wrong it goes to quarantine, and the next mirror run fetches it"
+	case len(wrong) > 0:
+		f.Kind, f.Path = FindChanged, wrong[0].rel
+		f.Problem = fmt.Sprintf("the file has %d bytes, want %d", wrong[0].fi.Size(), r.Size)
+		f.Remedy = "move it to quarantine; the next mirror run fetches it"
+	case source != "":
+		f.Remedy = "link it to " + source
+		f.link = &addition{entry: *r, have: source}
+		d.find(f)
+		return
+	}
+	f.fix = func(ctx context.Context) error { return d.recover(ctx, r, wrong, source, f.Problem) }
+	d.find(f)
+}
+
+// recover finds the content of r among files that may hold it, or elsewhere, or
+// forgets r. The files that do not hold it go to quarantine.
+func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node, source, why string) error {
+	have := source
+	var paths []string
+	for _, n := range files {
+		paths = append(paths, d.store.Path(n.rel))
+	}
+	copies, err := replicas(paths)
+	if err != nil {
+		return err
+	}
+	for _, c := range copies {
+		sums, fi, err := store.Hash(ctx, c.paths[0])
+		if err != nil {
+			return err
+		}
+		if sum := sums.Get(digest.SHA256); sum == r.SHA256 && fi.Size() == r.Size {
+			have = c.paths[0]
+		} else if _, err := d.store.SetAside("changed."+r.SHA256.Hex(), c.fi, c.paths); err != nil {
+			return err
+		}
+		for _, p := range c.paths {
+			d.lookAgain(p)
+		}
+	}
+	if have != "" {
+		a := &addition{entry: *r, have: have}
+		if have != source {
+			a.entry.Verified = d.now
+		}
+		d.links = append(d.links, a)
+		return nil
+	}
+	var b ledger.Batch
+	d.lose(&b, r, why)
+	return d.commit(&b)
+}
+
+// elsewhere returns the absolute path of the content of r under another name or
+// in recycle, or "".
+func (d *doctor) elsewhere(r *ledger.Distfile) string {
+	for _, o := range d.view.index.withSum(r.SHA256) {
+		rels, _ := d.paths(o)
+		for _, rel := range rels {
+			if n := d.at(rel); o != r && n != nil && intact(o, n) {
+				return d.store.Path(rel)
+			}
+		}
+	}
+	for _, o := range d.view.index.Recycled {
+		if o.SHA256 == r.SHA256 && d.view.restorable(o) {
+			return d.recyclePath(o)
+		}
+	}
+	return ""
+}
+
+// leftRecords are records about nothing.
+func (d *doctor) leftRecords() {
+	x := d.view.index
+	drop := func(kind, name, sum, problem, remedy string, change func(b *ledger.Batch)) {
+		f := &Finding{Kind: kind, Name: name, SHA256: sum, Problem: problem, Remedy: remedy, late: true}
+		f.fix = func(context.Context) error {
+			var b ledger.Batch
+			change(&b)
+			return d.commit(&b)
+		}
+		d.find(f)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(x.Deletions), keyLess) {
+		if x.Distfiles[k] == nil {
+			drop(FindRecord, string(k.Name), k.SHA256.Hex(), "a deletion of what the archive does not have is scheduled", "drop the record", func(b *ledger.Batch) {
+				b.DropDeletion(k)
+				delete(x.Deletions, k)
+			})
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(x.Dropped)) {
+		r := x.Dropped[n]
+		gone := d.o.Local != "" && !exists(path.Join(d.o.Local, string(n)))
+		if gone || r.Refused == "" && x.Distfiles[ledger.Key{Name: n, SHA256: r.SHA256}] == nil {
+			drop(FindRecord, string(n), r.SHA256.Hex(), "a file of distfiles-local has a record, and the archive does not have it", "drop the record, so that the file is read again if it is there", func(b *ledger.Batch) {
+				b.DropDropped(n)
+				delete(x.Dropped, n)
+			})
+		}
+	}
+}
+
+// leftOvers are parts that nothing goes on with, and empty directories.
+func (d *doctor) leftOvers() error {
+	parts, err := d.store.LeftOvers(d.now)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		d.find(&Finding{
+			Kind: FindLeftOver, Path: p, Problem: "no transfer has gone on with it for weeks", Remedy: "remove it",
+			fix: func(context.Context) error { _, err := d.store.SweepParts(d.now); return err },
+		})
+	}
+	for _, rel := range d.empty {
+		d.emptyDir(d.store.Path(rel), rel)
+	}
+	return nil
+}
+
+func (d *doctor) emptyDir(dir, shown string) {
+	d.find(&Finding{
+		Kind: FindEmpty, Path: shown, Problem: "the directory is empty", Remedy: "remove it", late: true,
+		fix: func(context.Context) error { d.store.Prune(dir); return nil },
+	})
+}
+
+// cipherPath takes a path below by_cipher/sha256 apart. sum is zero when the
+// path does not say it in hex.
+func cipherPath(rel string) (sum digest.Digest, base string) {
+	k, ok := cipherKey(rel)
+	if ok {
+		return k.SHA256, string(k.Name)
+	}
+	return digest.Digest{}, path.Base(rel)
+}
+
+func isCipher(rel string) bool { return strings.HasPrefix(rel, path.Dir(layout.CipherDir)+"/") }

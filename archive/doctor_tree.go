@@ -1,0 +1,117 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+)
+
+// An inode tells files apart whatever their names.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(fi fs.FileInfo) inode {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return inode{uint64(st.Dev), st.Ino}
+	}
+	return inode{}
+}
+
+// A node is something that is no directory in the published tree.
+type node struct {
+	rel   string
+	fi    fs.FileInfo
+	inode inode
+}
+
+func (n *node) regular() bool { return n.fi.Mode().IsRegular() }
+
+func (n *node) base() string { return path.Base(n.rel) }
+
+// A tree is what the published tree holds.
+type tree struct {
+	nodes map[string]*node
+	// empty are the directories of the layouts without anything in them.
+	empty []string
+}
+
+// walk reads the directories that the layouts, and those of former runs, use.
+// Everything below other directories is the operator's: it is only read when
+// there are no records, and names with directories have to be found.
+func (d *doctor) walk(ctx context.Context) error {
+	d.tree = &tree{nodes: make(map[string]*node)}
+	layouts := slices.Concat([]layout.Layout(d.store.Layouts()), d.view.former)
+	inUse := func(dir string) bool {
+		return strings.HasPrefix(dir+"/", "by_cipher/") ||
+			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
+	}
+	all := d.view.index.Meta[metaLayouts] == ""
+	var read func(rel string) error
+	read = func(rel string) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		entries, err := os.ReadDir(d.store.Path(rel))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if len(entries) == 0 && inUse(rel) {
+			d.empty = append(d.empty, rel)
+		}
+		for _, e := range entries {
+			sub := filepath.Join(rel, e.Name())
+			if e.IsDir() {
+				if !strings.HasPrefix(e.Name(), ".") && (all || inUse(sub)) {
+					err = read(sub)
+				}
+			} else {
+				err = d.put(sub, e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return read("")
+}
+
+func (d *doctor) put(rel string, e fs.DirEntry) error {
+	if !strings.Contains(rel, "/") && layout.Reserved(catalog.Name(rel)) {
+		return nil
+	}
+	fi, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	d.nodes[rel] = &node{rel, fi, inodeOf(fi)}
+	return nil
+}
+
+// at returns what is at rel, or nil: also where walk does not go.
+func (d *doctor) at(rel string) *node {
+	if n, ok := d.nodes[rel]; ok {
+		return n
+	}
+	fi, err := os.Lstat(d.store.Path(rel))
+	if err != nil {
+		return nil
+	}
+	n := &node{rel, fi, inodeOf(fi)}
+	if !fi.IsDir() {
+		d.nodes[rel] = n
+	}
+	return n
+}
