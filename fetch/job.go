@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"net/url"
 	"time"
 
@@ -71,8 +72,9 @@ type outcome struct {
 	redirect *url.URL
 	// again asks the same source again at once, from zero.
 	again bool
-	// asked tells that a request was sent.
-	asked bool
+	// asked tells that a request was sent, late that the server does not want
+	// to be asked again within the time of a run.
+	asked, late bool
 }
 
 // target is the URL to ask now.
@@ -104,7 +106,7 @@ func (j *job) judge(o *Options, out *outcome) {
 	switch {
 	case out.again:
 		j.hop, j.hops = nil, 0
-	case !out.class.transient() || hopeless(out.err):
+	case !out.class.transient() || hopeless(out.err) || out.late:
 		src.struck = true
 		j.advance()
 	case out.kept >= enough(j.req.Size) && src.continued < maxContinued:
@@ -115,11 +117,14 @@ func (j *job) judge(o *Options, out *outcome) {
 	default:
 		n := &src.fails
 		most := o.Retries
-		if out.class == ClassThrottled {
+		switch {
+		case out.class == ClassThrottled:
 			n, most = &src.throttles, max(o.Retries, min(maxThrottles, 2*o.Retries))
+		case errors.Is(out.err, errNoProgress):
+			most = 0 // the next run goes on with it, when the server is quicker
 		}
 		*n++
-		src.struck = *n > most
+		src.struck = *n > max(0, most)
 		if !out.class.hostwide() { // else the lane pauses as a whole
 			src.wait = o.pause(src.fails + src.throttles)
 		}

@@ -28,8 +28,10 @@ type lane struct {
 	// trouble is when the host was last found in trouble: requests sent before
 	// it tell nothing new.
 	trouble time.Time
-	// failures to connect and throttlings since the last good answer.
+	// failures to connect and throttlings, and whether there was other trouble,
+	// since the last good answer.
 	refusals, throttles int
+	troubled            bool
 
 	until   time.Time // paused
 	dead    error
@@ -96,9 +98,11 @@ func (l *lane) startable(now time.Time) bool {
 // refused before, and slowly beyond.
 func (l *lane) thrive() {
 	l.prove()
-	l.refusals, l.throttles = 0, 0
+	l.refusals, l.throttles, l.troubled = 0, 0, false
 	l.good++
 	switch {
+	case l.limit > l.ceil:
+		l.limit = l.ceil
 	case l.limit < l.ceil:
 		l.limit++
 	case l.ceil < l.max && l.good >= probation:
@@ -116,7 +120,7 @@ func (l *lane) prove() {
 }
 
 // halve lowers the limit, once for all requests that were under way together.
-func (l *lane) halve(o *Options, began, now time.Time) bool {
+func (l *lane) halve(began, now time.Time) bool {
 	if began.Before(l.trouble) {
 		return false
 	}
@@ -143,22 +147,33 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		l.limit = 1
 		return o.pause(l.refusals), l.refusals >= deadAfter || hopeless(out.err)
 	case c == ClassThrottled:
-		before := l.limit
-		fresh := l.halve(o, out.began, now)
+		fresh := l.halve(out.began, now)
 		if fresh {
 			l.throttles++
-			l.ceil = max(1, before-1)
 		}
-		var status *statusError
-		switch {
-		case errors.As(out.err, &status) && status.asked:
-			// A host that twice asks for more than a run can wait means it.
-			return min(status.after, o.MaxRetryAfter), status.after > o.MaxRetryAfter && l.throttles >= 2
-		case fresh && l.throttles > 1:
-			return o.pause(l.throttles - 1), false
+		status := new(statusError)
+		if errors.As(out.err, &status) && status.asked && status.after <= o.MaxRetryAfter {
+			return status.after, false
 		}
+		if fresh && !status.asked && l.active > 0 {
+			// Without a word of time it is the number of transfers that is
+			// too large: those that go on are what the host allows.
+			l.ceil = min(l.ceil, l.active)
+		}
+		// No run can wait longer. It may be about the one file, so the host is
+		// asked for others, slowly, until it has said so often enough.
+		dead = status.asked && l.throttles >= deadAfter
+		if fresh && l.throttles > 1 {
+			return o.pause(l.throttles - 1), dead
+		}
+		return 0, dead
 	case c == ClassServer, c == ClassTruncated:
-		l.halve(o, out.began, now)
+		// Once may be the one file's trouble, twice in a row is the host's.
+		// Two transfers are left, so that one of them may stall.
+		if l.troubled && l.limit > 2 {
+			l.halve(out.began, now)
+		}
+		l.troubled = true
 	case c == ClassStalled, c == ClassDisk, c == ClassInterrupted:
 	default:
 		l.thrive()

@@ -36,12 +36,13 @@ type Options struct {
 
 	// Retries is how often a source is asked again after transient trouble.
 	// Zero means 3, negative never. RetryWait is the pause before the first
-	// (zero means 1 s); it doubles up to MaxRetryWait (zero means 30 s).
+	// (zero means half a second); it doubles up to MaxRetryWait (zero means 30 s).
 	Retries      int
 	RetryWait    time.Duration
 	MaxRetryWait time.Duration
-	// MaxRetryAfter bounds what a server's Retry-After may cost. Zero means
-	// two minutes.
+	// MaxRetryAfter is the longest Retry-After that a lane waits for. A server
+	// that asks for more is not asked for that file again, and soon for no
+	// other. Zero means two minutes.
 	MaxRetryAfter time.Duration
 	// Tries is emirrordist's --tries: how many of the URLs behind mirror://
 	// are asked; plain URIs always are. Zero means 10.
@@ -168,7 +169,7 @@ func (o Options) withDefaults() Options {
 	or(&o.ConnectTimeout, 30*time.Second)
 	or(&o.HeaderTimeout, 30*time.Second)
 	or(&o.Retries, 3)
-	or(&o.RetryWait, time.Second)
+	or(&o.RetryWait, time.Second/2)
 	or(&o.MaxRetryWait, 30*time.Second)
 	or(&o.MaxRetryAfter, 2*time.Minute)
 	or(&o.Tries, 10)

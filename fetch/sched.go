@@ -243,8 +243,7 @@ func (s *scheduler) rerouteAll(l *lane) {
 	}
 }
 
-// follow sends a redirected job to the lane of the other host, to its front:
-// what has begun is finished first.
+// follow sends a redirected job to the lane of the other host, to its front.
 func (s *scheduler) follow(j *job, to *url.URL) {
 	src := &j.sources[j.cur]
 	j.hops++
@@ -252,13 +251,16 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 	if j.hops > maxHops {
 		err = errLoop
 	}
-	l := s.f.lane(laneKey(to))
-	if err == nil && l.dead != nil {
-		l.stats.Spared++
-		err = &deadError{l.host, l.dead}
+	host := laneKey(to)
+	var l *lane
+	if err == nil {
+		if l = s.f.lane(host); l.dead != nil {
+			l.stats.Spared++
+			err = &deadError{host, l.dead}
+		}
 	}
 	if err != nil {
-		j.note(s.f, Attempt{URL: redact(src.url), Host: l.host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
+		j.note(s.f, Attempt{URL: redact(src.url), Host: host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
 		src.struck = true
 		j.advance()
 		s.route(j)
@@ -304,7 +306,11 @@ func (s *scheduler) route(j *job) {
 			src.wait = 0
 			return
 		}
-		l.queue.push(j)
+		if src.fails+src.throttles+src.continued > 0 {
+			l.queue.pushFront(j) // what has begun is finished first
+		} else {
+			l.queue.push(j)
+		}
 		s.touch(l)
 		return
 	}

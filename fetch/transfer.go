@@ -48,6 +48,8 @@ func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out 
 	}
 	out.took = time.Since(out.began)
 	out.class = Classify(out.err)
+	var status *statusError
+	out.late = errors.As(out.err, &status) && status.after > w.f.o.MaxRetryAfter
 	return out
 }
 

@@ -134,12 +134,11 @@ func (s *session) command(verb, arg string) {
 		s.say("230 in")
 	case verb == "TYPE":
 		s.say("200 ok")
+	case verb == "EPSV" && f.BadEPSV:
+		s.say("229 entering (|||1|)")
 	case verb == "EPSV" && !f.NoEPSV:
 		if l := s.listen(); l != nil {
 			s.say("229 entering (|||%d|)", l.Addr().(*net.TCPAddr).Port)
-			if f.BadEPSV {
-				l.Close()
-			}
 		}
 	case verb == "PASV":
 		if l := s.listen(); l != nil {

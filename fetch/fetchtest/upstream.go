@@ -41,6 +41,8 @@ type Upstream struct {
 	URL string
 	// Other is the base URL of a second host, to which redirects lead.
 	Other string
+	// Delay is the time before each answer, as a long way makes it.
+	Delay time.Duration
 	// Stall is how long a stalled transfer hangs before it is cut.
 	Stall time.Duration
 
@@ -132,6 +134,10 @@ func (u *Upstream) connState(c net.Conn, s http.ConnState) {
 	defer u.mu.Unlock()
 	switch s {
 	case http.StateNew:
+		if tcp, ok := c.(*net.TCPConn); ok {
+			// Else megabytes count as sent that no client has asked to read.
+			tcp.SetWriteBuffer(32 << 10)
+		}
 		u.conns[c] = true
 		u.peak = max(u.peak, len(u.conns))
 	case http.StateClosed, http.StateHijacked:
@@ -167,6 +173,9 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.active--
 		u.mu.Unlock()
 	}()
+	if u.Delay > 0 && !q.hang(u.Delay) {
+		return
+	}
 	if q.data == nil {
 		http.NotFound(w, r)
 		return
