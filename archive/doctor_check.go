@@ -124,13 +124,19 @@ func intact(r *ledger.Distfile, n *node) bool {
 func (d *doctor) record(r *ledger.Distfile) {
 	rels, err := d.paths(r)
 	var good *node
-	links := 0
-	count := make(map[inode]int)
+	count := make(map[inode]int, 1)
 	for _, rel := range rels {
-		if n := d.at(rel); n != nil && intact(r, n) {
-			if count[n.inode]++; count[n.inode] > links {
-				good, links = n, count[n.inode]
-			}
+		n := d.at(rel)
+		switch {
+		case n == nil:
+			d.filled[path.Dir(rel)] = true
+		case intact(r, n):
+			count[n.inode]++
+		}
+	}
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && count[n.inode] > 0 && (good == nil || count[n.inode] > count[good.inode]) {
+			good = n
 		}
 	}
 	if good == nil {
@@ -345,7 +351,9 @@ func (d *doctor) leftOvers() error {
 		})
 	}
 	for _, rel := range d.empty {
-		d.emptyDir(d.store.Path(rel), rel)
+		if !d.filled[rel] {
+			d.emptyDir(d.store.Path(rel), rel)
+		}
 	}
 	return nil
 }

@@ -41,13 +41,15 @@ type tree struct {
 	nodes map[string]*node
 	// empty are the directories of the layouts without anything in them.
 	empty []string
+	// filled are directories in which a link is missing.
+	filled map[string]bool
 }
 
 // walk reads the directories that the layouts, and those of former runs, use.
 // Everything below other directories is the operator's: it is only read when
 // there are no records, and names with directories have to be found.
 func (d *doctor) walk(ctx context.Context) error {
-	d.tree = &tree{nodes: make(map[string]*node)}
+	d.tree = &tree{nodes: make(map[string]*node), filled: make(map[string]bool)}
 	layouts := slices.Concat([]layout.Layout(d.store.Layouts()), d.view.former)
 	inUse := func(dir string) bool {
 		return strings.HasPrefix(dir+"/", "by_cipher/") ||
