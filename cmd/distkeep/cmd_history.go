@@ -44,9 +44,11 @@ func runHistory(ctx context.Context, e *env, p *place, r *repoFlags, asJSON bool
 	if err != nil {
 		return err
 	}
+	line := newProgress(e)
+	defer line.stop()
 	a, err := archive.Open(archive.Options{
 		Distfiles: p.distfiles, State: p.state, Now: e.now, What: "distkeep history",
-		Events: events(e.logger(false, false), runLogs{}, newProgress(&env{stderr: nil})),
+		Events: events(e.logger(false, false), runLogs{}, line),
 	})
 	if err != nil {
 		return err

@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,27 +26,34 @@ type progress struct {
 	size  int64
 	begin time.Time
 	drawn bool
-	tick  *time.Ticker
 	done  chan struct{}
 	ended bool
+
+	stopTick func() // nil: nothing is drawn
 }
 
 // newProgress returns a progress line that is drawn only if standard error is a
-// terminal.
+// terminal. SIGUSR1 prints it in any case, as a line of its own.
 func newProgress(e *env) *progress {
-	p := &progress{w: e.stderr, width: e.terminal()}
-	if p.width == 0 {
-		return p
-	}
+	p := &progress{w: e.stderr, width: e.terminal(), done: make(chan struct{})}
 	p.begin = time.Now() // of the display; decisions use the injected clock
-	p.tick, p.done = time.NewTicker(200*time.Millisecond), make(chan struct{})
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	var tick <-chan time.Time
+	if p.width > 0 {
+		t := time.NewTicker(200 * time.Millisecond)
+		tick, p.stopTick = t.C, t.Stop
+	}
 	go func() {
+		defer signal.Stop(asked)
 		for {
 			select {
-			case <-p.tick.C:
+			case <-tick:
 				p.mu.Lock()
 				p.draw()
 				p.mu.Unlock()
+			case <-asked:
+				p.above(func() { fmt.Fprintln(p.w, "distkeep:", p.line()) })
 			case <-p.done:
 				return
 			}
@@ -72,16 +82,25 @@ func (p *progress) above(f func()) {
 	f()
 }
 
-// draw and erase are called with p.mu held.
-func (p *progress) draw() {
-	if p.ended || p.name == "" {
-		return
+// line says where the run stands. p.mu is held.
+func (p *progress) line() string {
+	if p.name == "" {
+		return "starting"
 	}
 	s := fmt.Sprintf("%s: %d/%d files", p.name, p.files.Load(), p.total)
 	if n := p.bytes.Load(); n > 0 {
 		rate := float64(n) / max(time.Since(p.begin).Seconds(), 0.001)
 		s += fmt.Sprintf(", %s of %s, %s/s", humanSize(n), humanSize(p.size), humanSize(int64(rate)))
 	}
+	return s
+}
+
+// draw and erase are called with p.mu held.
+func (p *progress) draw() {
+	if p.ended || p.name == "" {
+		return
+	}
+	s := p.line()
 	if len(s) >= p.width {
 		s = s[:p.width-1]
 	}
@@ -105,10 +124,10 @@ func (p *progress) stop() {
 	}
 	p.ended = true
 	p.erase()
-	if p.tick != nil {
-		p.tick.Stop()
-		close(p.done)
+	if p.stopTick != nil {
+		p.stopTick()
 	}
+	close(p.done)
 }
 
 // plural returns "1 file" or "n files".
