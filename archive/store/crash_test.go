@@ -167,7 +167,12 @@ func pass(dir string) error {
 	return errors.Join(
 		r.add("few", oldA, oldB),
 		r.add("many", many...),
+		r.view("view", many[:8]...),
 		r.add("replace", newA),
+		r.view("view-anew", many[4:64]...),
+		r.step("withdraw", func() error {
+			return errors.Join(s.Withdraw("view/"+string(many[0].name), "view/"+string(many[1].name)), s.SyncRemoved())
+		}),
 		r.remove("b", oldB),
 		r.add("b-again", oldB),
 		r.step("recycled-early", func() error {
@@ -209,6 +214,7 @@ func check(t *testing.T, dir string) {
 			t.Errorf("%s is recorded and gone", l.name)
 		}
 	}
+	whole["signature"], whole[checkView(t, dir)] = true, true
 	for line := range strings.SplitSeq(published, "\n") {
 		if data := line[strings.LastIndexByte(line, '=')+1:]; !strings.HasSuffix(line, "/") && line != "" && !whole[data] {
 			t.Errorf("visible is %q", line)

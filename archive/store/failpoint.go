@@ -18,4 +18,9 @@ var Failpoints = []string{
 	"removed.synced",
 	"purge.removed",
 	"quarantine.moved",
+	"expose.copied",
+	"expose.linked",
+	"expose.renamed",
+	"expose.synced",
+	"withdraw.removed",
 }

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// view is the step of a crash test that makes an index name contents, whose
+// names are those of files of the archive.
+func (r *run) view(step string, cs ...stored) error {
+	return r.step(step, func() error {
+		links, text := viewLinks(r.store, cs...)
+		if err := r.store.Expose(links, []Copy{{Rel: "view/index.sig", Data: []byte("signature")}}); err != nil {
+			return err
+		}
+		return r.store.Expose(nil, []Copy{{Rel: "view/index", Data: []byte(text)}})
+	})
+}
+
+func viewLinks(s *Store, cs ...stored) (links []Link, index string) {
+	for _, c := range cs {
+		k := c.content()
+		links = append(links, Link{Rel: "view/" + string(c.name), Have: s.Path(CipherPaths(&k)[0]), Size: k.Size})
+		index += string(c.name) + ":" + c.data + ";"
+	}
+	return links, index
+}
+
+// checkView makes sure that a visible index is whole and that everything it
+// names can be had. It returns what the index is.
+func checkView(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "distfiles", "view", "index"))
+	if os.IsNotExist(err) {
+		return ""
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for f := range strings.SplitSeq(strings.TrimSuffix(string(text), ";"), ";") {
+		name, want, _ := strings.Cut(f, ":")
+		got, err := os.ReadFile(filepath.Join(dir, "distfiles", "view", name))
+		if err != nil || string(got) != want {
+			t.Errorf("the index names %s with %q: got %q, %v", name, want, got, err)
+		}
+	}
+	return string(text)
+}
+
+func TestExpose(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2 * syncEach} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			a := part(t, s, "a", "content a")
+			commit(t, s, a)
+			if err := s.Release([]*Item{a}); err != nil {
+				t.Fatal(err)
+			}
+			when := time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
+			src := filepath.Join(t.TempDir(), "src")
+			write(t, src, "of a file")
+			links := []Link{{Rel: "repo/os/arch/a", Have: s.Path(CipherPaths(&a.Content)[0]), Size: a.Size}}
+			var copies []Copy
+			for i := range n {
+				copies = append(copies, Copy{Rel: fmt.Sprint("repo/os/arch/c", i), Data: []byte("data")})
+			}
+			copies = append(copies, Copy{Rel: "repo/os/arch/from", From: src, ModTime: when}, Copy{Rel: "repo/os/arch/empty", Data: []byte{}})
+			for range 2 { // and again, over what is there
+				if err := s.Expose(links, copies); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if inode(t, s.Path("repo/os/arch/a")) != inode(t, s.Path("a")) {
+				t.Error("the link is another inode")
+			}
+			for rel, want := range map[string]string{"c0": "data", fmt.Sprint("c", n-1): "data", "from": "of a file", "empty": ""} {
+				if got, err := os.ReadFile(s.Path("repo/os/arch/" + rel)); err != nil || string(got) != want {
+					t.Errorf("%s is %q, want %q: %v", rel, got, want, err)
+				}
+			}
+			f, ok, err := s.Stat("repo/os/arch/from")
+			if !ok || err != nil || !f.ModTime.Equal(when) {
+				t.Errorf("from has the time %v, want %v: %v", f.ModTime, when, err)
+			}
+			if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
+				t.Errorf("left in parts: %v, %v", left, err)
+			}
+			if err := s.Withdraw("repo/os/arch/c0", "repo/os/arch/never"); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok, err := s.Stat("repo/os/arch/c0"); ok || err != nil {
+				t.Errorf("c0 is still there: %v", err)
+			}
+			if err := s.SyncRemoved(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestExposeRefuses checks that nothing appears when something cannot.
+func TestExposeRefuses(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a := part(t, s, "a", "content a")
+	commit(t, s, a)
+	if err := s.Release([]*Item{a}); err != nil {
+		t.Fatal(err)
+	}
+	have := s.Path(CipherPaths(&a.Content)[0])
+	data := []Copy{{Rel: "view/index", Data: []byte("index")}}
+	for name, c := range map[string]struct {
+		links  []Link
+		copies []Copy
+		want   string
+	}{
+		"gone":    {[]Link{{Rel: "view/a", Have: have + "x", Size: a.Size}}, data, "no such file"},
+		"size":    {[]Link{{Rel: "view/a", Have: have, Size: a.Size + 1}}, data, "not a regular file of 10 bytes"},
+		"in file": {[]Link{{Rel: "a/a", Have: have, Size: a.Size}}, data, "a file is in the place of a directory"},
+		"no copy": {nil, []Copy{data[0], {Rel: "view/x", From: have + "x"}}, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Expose(c.links, c.copies); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v, want one with %q", err, c.want)
+			}
+			if _, ok, _ := s.Stat("view/index"); ok {
+				t.Error("the index is there")
+			}
+		})
+	}
+	if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
+		t.Errorf("left in parts: %v, %v", left, err)
+	}
+}
