@@ -27,6 +27,12 @@ func (e *diskError) Unwrap() error { return e.error }
 // errMoved means that the upstream changed while it was asked.
 var errMoved = errors.New("the upstream changed while its files were fetched")
 
+// A movedError may be an errMoved: it is what files of different moments look
+// like.
+type movedError struct{ error }
+
+func (e movedError) Unwrap() []error { return []error{e.error, errMoved} }
+
 // fetchLocation fetches the files of one database into dir and judges them.
 // Files that belong to different moments are fetched again: an upstream that
 // replaces them has the new ones in place a moment later.
@@ -72,7 +78,7 @@ func (u *Upstream) fetchSet(ctx context.Context, l Location, dir string) (map[st
 			// Object stores that do not let themselves be listed say so of
 			// what they have not.
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", from, err)
+			return nil, err
 		}
 	}
 	// Whatever came between belongs to the database only if that has not
@@ -176,7 +182,7 @@ func (u *Upstream) judge(l Location, dir string, files map[string]fileState) err
 		}
 		if _, ok := files[name+".sig"]; ok {
 			if err := u.verifyFile(dir, name); err != nil {
-				return fmt.Errorf("%w: %w", err, errMoved)
+				return movedError{err}
 			}
 		}
 		if ext == ".db" {
@@ -188,7 +194,7 @@ func (u *Upstream) judge(l Location, dir string, files map[string]fileState) err
 		}
 		for _, p := range more.Packages {
 			if sum, ok := named[p.Filename]; !ok || sum != p.Digests().Strongest() {
-				return fmt.Errorf("%s names %s, which %s does not (files=no leaves it out): %w", l.Repo+ext, p.Filename, l.Repo+".db", errMoved)
+				return movedError{fmt.Errorf("%s names %s, which %s does not (files=no leaves it out)", l.Repo+ext, p.Filename, l.Repo+".db")}
 			}
 		}
 	}
@@ -250,7 +256,7 @@ func (u *Upstream) vouch() ([]catalog.Problem, error) {
 		}
 		if err != nil {
 			u.fault[name] = err.Error()
-			problems = append(problems, u.problem("%s: %v", name, err))
+			problems = append(problems, u.problem("%s: %v", db.Dir, err))
 			continue
 		}
 		u.signed[name] = true

@@ -253,9 +253,9 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 			if err != nil {
 				stays := ""
 				if files, err = u.carry(l, next.dir(u.o.State), err); len(files) > 0 {
-					stays = "; the one of the last run is used"
+					stays = "; the databases of the last run are used"
 				}
-				problems = append(problems, u.problem("%s: %v%s", l.Path(".db"), err, stays))
+				problems = append(problems, u.problem("%s: %v%s", l.Dir, err, stays))
 			}
 			for name, f := range files {
 				next.Files[name] = f

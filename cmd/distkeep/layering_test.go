@@ -57,7 +57,7 @@ var homes = map[string]string{
 	"github.com/jlaffaye/ftp":               "fetch",
 	"github.com/prometheus/client_golang":   "archive/serve archive/report",
 	"github.com/gofrs/flock":                "archive/ledger archive/store whitelist",
-	"github.com/google/renameio/v2":         "archive archive/history archive/ledger archive/report archive/snapshot whitelist",
+	"github.com/google/renameio/v2":         "archive archive/history archive/ledger archive/report archive/snapshot catalog/pacman whitelist",
 	"golang.org/x/crypto":                   "catalog/digest",
 	"golang.org/x/net":                      "fetch archive/serve",
 	"golang.org/x/time":                     "archive fetch",

@@ -210,23 +210,29 @@ var _ pacman.Getter = upstreamGetter{}
 
 func (g upstreamGetter) Get(ctx context.Context, url string, have pacman.Version, most int64, start func() (io.Writer, error)) (pacman.Version, error) {
 	v, err := g.f.Get(ctx, url, fetch.Version(have), most, start)
-	switch {
-	case errors.Is(err, fetch.ErrUnchanged):
+	if errors.Is(err, fetch.ErrUnchanged) {
 		return have, pacman.ErrUnchanged
-	case err == nil:
-	case fetch.Classify(err) == fetch.ClassGone:
-		err = answerError{err, fs.ErrNotExist}
-	case fetch.Classify(err) == fetch.ClassForbidden:
-		err = answerError{err, fs.ErrPermission}
+	}
+	if whole := (*fetch.Error)(nil); errors.As(err, &whole) {
+		err = answerError{whole}
 	}
 	return pacman.Version(v), err
 }
 
-// An answerError says in the words of package pacman what an upstream answered.
-type answerError struct{ err, as error }
+// An answerError is an error of a transfer in the words of package pacman.
+type answerError struct{ err *fetch.Error }
 
-func (e answerError) Error() string   { return e.err.Error() }
-func (e answerError) Unwrap() []error { return []error{e.err, e.as} }
+func (e answerError) Error() string { return e.err.Reason() }
+
+func (e answerError) Unwrap() []error {
+	switch e.err.Class {
+	case fetch.ClassGone:
+		return []error{e.err, fs.ErrNotExist}
+	case fetch.ClassForbidden:
+		return []error{e.err, fs.ErrPermission}
+	}
+	return []error{e.err}
+}
 
 // Close lets go of idle connections.
 func (g upstreamGetter) Close() error { return g.f.Close() }
