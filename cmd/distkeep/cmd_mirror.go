@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -203,6 +204,12 @@ func (o *mirrorFlags) openLogs() (l runLogs, err error) {
 	if o.dryRun {
 		return l, nil
 	}
+	if o.deletionLog != "" {
+		// It is replaced at the end of the run, when it is late to complain.
+		if _, err := os.Stat(filepath.Dir(o.deletionLog)); err != nil {
+			return l, usagef("--scheduled-deletion-log: %w", err)
+		}
+	}
 	if o.successLog != "" {
 		if l.success, err = report.OpenLog(o.successLog); err != nil {
 			return l, usagef("--success-log: %w", err)
@@ -274,7 +281,7 @@ func loadWhitelists(state string, paths []string) (*whitelist.List, error) {
 	}
 	l, err := whitelist.Load(paths...)
 	if err != nil {
-		return nil, usagef("whitelist: %w", err)
+		return nil, usageError{err} // it names the file
 	}
 	return l, nil
 }
