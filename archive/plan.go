@@ -202,7 +202,7 @@ func (b *planner) want(w *want) {
 	if f := b.drops[w.Name]; f != nil && b.readDrop(f, w) {
 		return
 	}
-	if f := b.index.Failures[w.failureKey()]; f != nil && f.Next.After(b.now) {
+	if f := b.index.Failures[w.failureKey()]; f != nil && f.Next.After(b.now) && !f.Last.After(b.now) {
 		b.waiting = append(b.waiting, w)
 		return
 	}

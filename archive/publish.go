@@ -111,6 +111,9 @@ func (m *mirror) writeHistory(readDistinfo bool) ([]history.Record, error) {
 		return nil, nil
 	}
 	records := history.Update(old, known, m.wants(), m.now)
+	if len(old) == 0 && len(records) == 0 {
+		return nil, nil
+	}
 	_, err = history.WriteFileIfChanged(path, m.store.PartsDir(), func(w io.Writer) error {
 		return history.WriteHistory(w, records)
 	})

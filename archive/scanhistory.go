@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"distkeep/archive/history"
+	"distkeep/archive/ledger"
 	"distkeep/catalog"
 )
 
@@ -42,12 +43,15 @@ func (a *Archive) History(ctx context.Context, repos []catalog.Repository) (*His
 		return nil, brokenIf(err)
 	}
 	s.Lines = len(after)
-	// A line that stays keeps its time; one with the time of this run is new.
+	was := make(map[ledger.Key]bool, len(before))
+	for _, r := range before {
+		was[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = true
+	}
 	for _, r := range after {
-		if r.Time.Equal(m.now) {
+		if !was[ledger.Key{Name: r.Name, SHA256: r.SHA256}] {
 			s.New++
 		}
 	}
-	s.Back = len(before) + s.New - len(after)
+	s.Back = len(was) + s.New - len(after)
 	return s, nil
 }
