@@ -440,6 +440,24 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestTooSlow: what drips is cut once, and left for the next run.
+func TestTooSlow(t *testing.T) {
+	t.Parallel()
+	u := upstream(t, "127.0.0.1:0")
+	data := fetchtest.Content("f", 1000)
+	u.Add("f", data)
+	o := options(u.URL)
+	o.Stall = 5 * time.Second
+	res := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", data, u.URL+"/drip/f"))["f"]
+	checkClass(t, res, fetch.ClassStalled, nil)
+	if u.Total() != 1 || !strings.Contains(res.Err.Error(), "bytes a second") {
+		t.Errorf("%d requests, %v", u.Total(), res.Err)
+	}
+	if left, err := os.ReadFile(res.Request.Part); err != nil || !strings.HasPrefix(string(data), string(left)) || len(left) == 0 {
+		t.Errorf("%d bytes are left (%v)", len(left), err)
+	}
+}
+
 // TestRates keeps to the bytes a second that were allowed.
 func TestRates(t *testing.T) {
 	t.Parallel()

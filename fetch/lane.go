@@ -133,6 +133,9 @@ func (l *lane) halve(began, now time.Time) bool {
 // learn draws the conclusions for the host from the end of a transfer. It
 // returns how long the host must be left alone, and whether it is dead.
 func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Duration, dead bool) {
+	if is[*statusError](out.err) {
+		l.prove()
+	}
 	switch c := out.class; {
 	case c.hostwide():
 		if out.began.Before(l.trouble) {

@@ -30,8 +30,9 @@ type world struct {
 	asked  map[string]int
 	total  int
 	most   int
-	// answer is what a host does with the n-th request for a URL, from 1; nil
-	// serves the file.
+	// last is the URL that answer is asked about, which is what a host does
+	// with the n-th request for a URL, from 1.
+	last   string
 	answer func(host string, n, active int) (took time.Duration, err error)
 }
 
@@ -46,7 +47,8 @@ func (w *world) open(ctx context.Context, u *url.URL, _ resume) (*body, error) {
 	w.total++
 	w.peak[u.Host] = max(w.peak[u.Host], w.active[u.Host])
 	w.most = max(w.most, w.total)
-	n, active := w.asked[u.String()], w.active[u.Host]
+	w.last = u.String()
+	took, err := w.answer(u.Host, w.asked[u.String()], w.active[u.Host])
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
@@ -54,7 +56,6 @@ func (w *world) open(ctx context.Context, u *url.URL, _ resume) (*body, error) {
 		w.total--
 		w.mu.Unlock()
 	}()
-	took, err := w.answer(u.Host, n, active)
 	select {
 	case <-time.After(took):
 	case <-ctx.Done():
