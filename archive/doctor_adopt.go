@@ -25,7 +25,9 @@ type adoptee struct {
 	size  int64
 	name  catalog.Name
 	named bool
-	kind  catalog.Kind
+	// bare: directories in front of the name are not known.
+	bare bool
+	kind catalog.Kind
 	// sum is what it must be, because its path says so, or zero.
 	sum digest.Digest
 	// recycled: it is in recycle, since then.
@@ -95,7 +97,7 @@ func (h *hints) scheduledSince(k ledger.Key) time.Time {
 // wholeName is the name of a content, of which only the last component is
 // known.
 func (h *hints) wholeName(a *adoptee, sum digest.Digest) catalog.Name {
-	if a.named || h.distfiles[ledger.Key{Name: a.name, SHA256: sum}] != nil {
+	if !a.bare || h.distfiles[ledger.Key{Name: a.name, SHA256: sum}] != nil {
 		return a.name
 	}
 	for _, n := range h.names[sum] {

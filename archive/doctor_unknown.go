@@ -23,7 +23,7 @@ import (
 func (d *doctor) unknown() {
 	u := &unknowns{
 		doctor: d, claimed: make(map[inode]string), links: make(map[inode][]*node),
-		named: make(map[inode][]catalog.Name), hashed: make(map[inode]bool),
+		named: make(map[inode][]catalog.Name), hashed: make(map[inode]bool), explained: make(map[inode]bool),
 	}
 	pending := d.pendingPaths()
 	var rest []*node
@@ -88,6 +88,8 @@ type unknowns struct {
 	links   map[inode][]*node        // those that have none
 	named   map[inode][]catalog.Name // names that files will get
 	hashed  map[inode]bool           // files at paths that only tell a digest
+	// explained are files that will have a record with a name.
+	explained map[inode]bool
 }
 
 // pendingPaths are those of contents that are leaving the published tree.
@@ -151,7 +153,8 @@ func (u *unknowns) published(n *node) {
 	case current || former:
 		if !slices.Contains(u.named[n.inode], name) {
 			u.named[n.inode] = append(u.named[n.inode], name)
-			u.adopt(n, &adoptee{name: name, named: true})
+			u.explained[n.inode] = true
+			u.adopt(n, &adoptee{name: name, named: true, kind: u.kindOf(n, name.Base())})
 		}
 	case u.isHashed(n.rel):
 		u.hashed[n.inode] = true
@@ -210,19 +213,14 @@ func (u *unknowns) cipher(n *node) {
 	case slices.ContainsFunc(u.named[n.inode], func(o catalog.Name) bool { return o.Base() == base }):
 		return // found under its name
 	}
-	a := &adoptee{name: name, named: u.hashed[n.inode], sum: sum}
+	a := &adoptee{name: name, bare: true, named: u.hashed[n.inode], sum: sum}
 	if !spelled && !base64 {
 		a.sum = digest.Digest{}
 	}
-	if spelled && u.hasBase64(n, sum, base) {
-		a.kind = catalog.OpenBSD
+	if a.kind = u.kindOf(n, base); a.kind == catalog.OpenBSD {
 		u.withDirectory(a, n)
-	} else if !spelled {
-		a.kind = catalog.OpenBSD
 	}
-	if a.named {
-		delete(u.hashed, n.inode) // explained by it
-	}
+	u.explained[n.inode] = u.explained[n.inode] || a.named
 	u.adopt(n, a)
 }
 
@@ -240,9 +238,17 @@ func (u *unknowns) sumOf(n *node) digest.Digest {
 	return digest.Digest{}
 }
 
-func (u *unknowns) hasBase64(n *node, sum digest.Digest, base string) bool {
-	o := u.nodes[layout.ByCipherBase64(sum, base)]
-	return o != nil && o.inode == n.inode
+// kindOf is openbsd for a file that has the spelling of that as well, else
+// unknown.
+func (u *unknowns) kindOf(n *node, base string) catalog.Kind {
+	sum := u.sumOf(n)
+	if sum.IsZero() {
+		return ""
+	}
+	if o := u.nodes[layout.ByCipherBase64(sum, base)]; o == nil || o.inode != n.inode {
+		return ""
+	}
+	return catalog.OpenBSD
 }
 
 // withDirectory finds the whole name of an openbsd file, whose directories
@@ -256,14 +262,14 @@ func (u *unknowns) withDirectory(a *adoptee, n *node) {
 			continue
 		}
 		if name, err := catalog.ParsePath(o.rel); err == nil {
-			a.name, a.named = name, true
+			a.name, a.named, a.bare = name, true, false
 		}
 	}
 }
 
 // byContent is about a file at a path that only tells a digest.
 func (u *unknowns) byContent(n *node) {
-	if !u.isHashed(n.rel) || isCipher(n.rel) {
+	if u.explained[n.inode] || isCipher(n.rel) || !u.isHashed(n.rel) {
 		return
 	}
 	if other, ok := u.claimed[n.inode]; ok {

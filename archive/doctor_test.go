@@ -1,0 +1,329 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+var t0 = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+
+// A box is an archive of a test.
+type box struct {
+	t *testing.T
+	o Options
+}
+
+func newBox(t *testing.T, conf ...layout.Layout) *box {
+	t.Helper()
+	d, s := Dirs(t.TempDir())
+	if err := Init(d, s, conf, t0); err != nil {
+		t.Fatal(err)
+	}
+	b := &box{t, Options{Distfiles: d, State: s, What: "test"}}
+	b.at(t0)
+	return b
+}
+
+// at sets the clock.
+func (b *box) at(now time.Time) { b.o.Now = func() time.Time { return now } }
+
+// do calls f with the archive open.
+func (b *box) do(f func(a *Archive)) {
+	b.t.Helper()
+	a, err := Open(b.o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	f(a)
+	if err := a.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// put archives text under name.
+func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledger.Key {
+	b.t.Helper()
+	var key ledger.Key
+	b.do(func(a *Archive) {
+		m, err := a.change(b.t.Context(), "test")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		part := filepath.Join(a.store.PartsDir(), "x.part")
+		if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+		h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
+		h.Write([]byte(text))
+		key = ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)}
+		add := &addition{part: part, entry: ledger.Distfile{
+			Key: key, Size: int64(len(text)), Digests: h.Sum(), Named: named, Kind: kind,
+			Owner: "p::r", Origin: "https://h.example/" + name, Added: a.now, Verified: a.now,
+		}}
+		if err := m.add([]*addition{add}); err != nil || add.err != nil {
+			b.t.Fatal(err, add.err)
+		}
+		if err := m.refresh(); err != nil {
+			b.t.Fatal(err)
+		}
+	})
+	return key
+}
+
+// records are those of held contents, a line each.
+func (b *box) records() (lines []string) {
+	b.t.Helper()
+	b.do(func(a *Archive) {
+		s, err := a.ledger.Load()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for k, d := range s.Distfiles {
+			algs := fmt.Sprint(d.Digests.Algorithms())
+			lines = append(lines, fmt.Sprintf("%s %.8s %d named=%v kind=%s %s", k.Name, k.SHA256.Hex(), d.Size, d.Named, d.Kind, algs))
+		}
+	})
+	slices.Sort(lines)
+	return lines
+}
+
+// doctor calls Doctor and returns the kinds of what it found and has not
+// repaired.
+func (b *box) doctor(repair bool) (kinds []string) {
+	b.t.Helper()
+	r, err := Doctor(b.t.Context(), b.o, DoctorOptions{Repair: repair})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		if repair != f.Repaired {
+			b.t.Errorf("not repaired: %+v", f)
+		}
+		kinds = append(kinds, f.Kind)
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+func (b *box) path(elem ...string) string {
+	return filepath.Join(append([]string{b.o.Distfiles}, elem...)...)
+}
+
+// withSlash returns a text whose SHA-256 has a "/" at that index of its base64
+// spelling.
+func withSlash(t *testing.T, at int) string {
+	for i := range 100000 {
+		text := strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String()
+		if digest.SHA256.Sum([]byte(text)).Base64()[at] == '/' {
+			return text
+		}
+	}
+	t.Fatal("no such text")
+	return ""
+}
+
+// TestRebuild: what the archive has is all that is needed to make the ledger
+// anew: names with directories, both spellings of by_cipher, contents without a
+// name, several names for one content.
+func TestRebuild(t *testing.T) {
+	t.Parallel()
+	hashed := func(s string) layout.Layout {
+		l, err := layout.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	for name, conf := range map[string]layout.Conf{
+		"flat":          nil,
+		"filename-hash": {hashed("filename-hash BLAKE2B 8")},
+		"content-hash":  {hashed("content-hash SHA512 8:8")},
+		"all":           {hashed("content-hash SHA512 8:8"), layout.Flat(), hashed("filename-hash BLAKE2B 4:4")},
+	} {
+		for _, exports := range []bool{true, false} {
+			t.Run(name+map[bool]string{true: " with", false: " without"}[exports]+" exports", func(t *testing.T) {
+				t.Parallel()
+				b := newBox(t, conf...)
+				b.put("a%2Fb@v1.zip", catalog.Gentoo, true, "one")
+				b.put("other.zip", catalog.Gentoo, true, "one")
+				b.put("re.tgz", catalog.Gentoo, true, "new bytes")
+				b.put("re.tgz", catalog.Gentoo, false, "old bytes")
+				b.put("sub/dir/x.tgz", catalog.OpenBSD, true, withSlash(t, 20))
+				b.put("first.tgz", catalog.OpenBSD, true, withSlash(t, 0))
+				b.put("second.tgz", catalog.OpenBSD, true, withSlash(t, 1))
+				b.put("gone.tgz", catalog.OpenBSD, false, "nobody wants it")
+				if found := b.doctor(false); found != nil {
+					t.Fatalf("before: %v", found)
+				}
+				want := b.records()
+				if !exports {
+					// The kind of a repository is then told by base64 alone.
+					for i := range want {
+						want[i] = strings.Replace(want[i], "kind=gentoo", "kind=", 1)
+						if name == "content-hash" {
+							// Nothing tells the directories of names.
+							want[i] = strings.TrimPrefix(want[i], "sub/dir/")
+						}
+					}
+				}
+				if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+					t.Fatal(err)
+				}
+				if !exports {
+					if err := os.RemoveAll(filepath.Join(b.o.State, "report")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if found := b.doctor(false); !slices.Equal(found, []string{FindLedger}) {
+					t.Errorf("findings: %v, want that the ledger is empty", found)
+				}
+				b.doctor(true)
+				got := b.records()
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("-before +rebuilt:\n%s", d)
+				}
+				if found := b.doctor(false); found != nil {
+					t.Errorf("after: %v", found)
+				}
+			})
+		}
+	}
+}
+
+// TestInterruptedDeletion: a crash between the record of a deletion and the
+// removal of its links.
+func TestInterruptedDeletion(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	k := b.put("a.tgz", catalog.Gentoo, true, "a")
+	b.put("b.tgz", catalog.Gentoo, true, "b")
+	b.do(func(a *Archive) {
+		s, err := a.ledger.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := s.Distfiles[k]
+		c := content(d)
+		missing, err := a.store.Recycle([]*store.Content{&c})
+		if err != nil || missing != nil {
+			t.Fatal(missing, err)
+		}
+		var batch ledger.Batch
+		batch.DropDistfile(k)
+		batch.PutRecycled(&ledger.Recycled{Distfile: *d, Since: t0, Pending: true})
+		if err := a.ledger.Commit(&batch); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if found := b.doctor(false); !slices.Equal(found, []string{FindPending}) {
+		t.Errorf("findings: %v", found)
+	}
+	b.doctor(true)
+	if found := b.doctor(false); found != nil {
+		t.Errorf("after: %v", found)
+	}
+	if _, err := os.Lstat(b.path("a.tgz")); err == nil {
+		t.Error("a.tgz is still published")
+	}
+	b.do(func(a *Archive) {
+		us, err := a.Undo(t.Context(), []catalog.Name{"a.tgz"})
+		if err != nil || len(us) != 1 || !us[0].Recycled {
+			t.Errorf("Undo = %+v, %v", us, err)
+		}
+	})
+	if got, err := os.ReadFile(b.path("a.tgz")); err != nil || string(got) != "a" {
+		t.Errorf("a.tgz = %q, %v", got, err)
+	}
+}
+
+// TestMissingDigest: a layout that is added needs a digest that the records do
+// not have.
+func TestMissingDigest(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a.tgz", catalog.Gentoo, true, "a")
+	if err := os.WriteFile(b.path("layout.conf"), []byte("[structure]\n0=flat\n1=content-hash SHA3_512 8\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found := b.doctor(false); !slices.Equal(found, []string{FindNoPath}) {
+		t.Errorf("findings: %v", found)
+	}
+	b.doctor(true)
+	if found := b.doctor(false); found != nil {
+		t.Errorf("after: %v", found)
+	}
+	hex := digest.SHA3_512.Sum([]byte("a")).Hex()
+	if _, err := os.Lstat(b.path(hex[:2], hex)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDoctorInterrupted: what was repaired before counts.
+func TestDoctorInterrupted(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a.tgz", catalog.Gentoo, true, "a")
+	if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	b.o.Events.Phase = func(string, int, int64) { cancel(stop) }
+	r, err := Doctor(ctx, b.o, DoctorOptions{Repair: true})
+	if !errors.Is(err, stop) || r == nil || r.Left() != 1 {
+		t.Errorf("Doctor = %+v, %v", r, err)
+	}
+	b.o.Events.Phase = nil
+	b.doctor(true)
+	if n := len(b.records()); n != 1 {
+		t.Errorf("%d records", n)
+	}
+}
+
+// TestExportLedger: an export brings a lost ledger back with everything.
+func TestExportLedger(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a.tgz", catalog.Gentoo, true, "a")
+	b.put("b.tgz", catalog.OpenBSD, false, "b")
+	want := b.records()
+	var text bytes.Buffer
+	b.do(func(a *Archive) {
+		if err := a.ExportLedger(&text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.ImportLedger(t.Context(), "x", bytes.NewReader(text.Bytes())); !errors.Is(err, ErrConfig) {
+			t.Errorf("import into a ledger with records: %v", err)
+		}
+	})
+	if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+		t.Fatal(err)
+	}
+	b.do(func(a *Archive) {
+		if _, err := a.ImportLedger(t.Context(), "x", &text); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if d := cmp.Diff(want, b.records()); d != "" || len(want) != 2 {
+		t.Errorf("-before +imported:\n%s", d)
+	}
+	if found := b.doctor(false); found != nil {
+		t.Errorf("findings: %v", found)
+	}
+}

@@ -1,0 +1,195 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// verify calls Verify and returns its summary and the names in the order in
+// which they were read.
+func (b *box) verify(o VerifyOptions) (s *VerifySummary, names []string) {
+	b.t.Helper()
+	b.o.Events.Checked = func(name string, _ int64, _ string) { names = append(names, name) }
+	b.do(func(a *Archive) {
+		var err error
+		if s, err = a.Verify(b.t.Context(), o); err != nil {
+			b.t.Fatal(err)
+		}
+	})
+	b.o.Events.Checked = nil
+	return s, names
+}
+
+// TestVerifyOrder: what was read longest ago comes first, within the budget,
+// and the next call goes on.
+func TestVerifyOrder(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	for i, n := range []string{"c", "a", "b"} {
+		b.at(t0.Add(time.Duration(i) * time.Hour))
+		b.put(n, catalog.Gentoo, true, "content "+n)
+	}
+	day := 24 * time.Hour
+	b.at(t0.Add(day))
+	s, names := b.verify(VerifyOptions{Bytes: 18})
+	if want := []string{"c", "a"}; !slices.Equal(names, want) || s.Verified != (Count{2, 18}) || s.Left != (Count{1, 9}) {
+		t.Errorf("read %v, %+v, left %+v; want %v", names, s.Verified, s.Left, want)
+	}
+	if !s.Ages.Oldest.Equal(t0.Add(2 * time.Hour)) {
+		t.Errorf("oldest is %v, want that of b", s.Ages.Oldest)
+	}
+	b.at(t0.Add(2 * day))
+	if _, names = b.verify(VerifyOptions{OlderThan: 2*day - 2*time.Hour}); !slices.Equal(names, []string{"b"}) {
+		t.Errorf("read %v; want what was not read for 46 hours", names)
+	}
+	b.at(t0.Add(3 * day))
+	// One file is begun however small the budget is.
+	if _, names = b.verify(VerifyOptions{Bytes: 1}); !slices.Equal(names, []string{"a"}) && !slices.Equal(names, []string{"c"}) {
+		t.Errorf("read %v; want one of those of the first day", names)
+	}
+	first := names
+	b.at(t0.Add(4 * day))
+	if _, names = b.verify(VerifyOptions{Bytes: 1}); slices.Equal(names, first) || slices.Equal(names, []string{"b"}) {
+		t.Errorf("read %v, and %v before", names, first)
+	}
+	if _, names = b.verify(VerifyOptions{Names: []catalog.Name{"b"}}); !slices.Equal(names, []string{"b"}) {
+		t.Errorf("read %v, asked for b", names)
+	}
+}
+
+// TestVerifyTime: no file is begun when the time is over.
+func TestVerifyTime(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	for _, n := range []string{"a", "b", "c", "d", "e", "f"} {
+		b.put(n, catalog.Gentoo, true, n)
+	}
+	var calls atomic.Int64
+	b.o.Now = func() time.Time { return t0.Add(time.Duration(calls.Add(1)) * time.Hour) }
+	s, names := b.verify(VerifyOptions{Time: 3 * time.Hour})
+	if len(names) != 2 || s.Left.Files != 4 {
+		t.Errorf("read %v, left %+v; want two files in three hours", names, s.Left)
+	}
+}
+
+// TestVerifyInterrupted: what was read before counts, and is not read again.
+func TestVerifyInterrupted(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	for _, n := range []string{"a", "b", "c", "d"} {
+		b.put(n, catalog.Gentoo, true, n)
+	}
+	b.at(t0.Add(time.Hour))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	var before []string
+	b.o.Events.Checked = func(name string, _ int64, _ string) {
+		if before = append(before, name); len(before) == 2 {
+			cancel(stop)
+		}
+	}
+	b.do(func(a *Archive) {
+		s, err := a.Verify(ctx, VerifyOptions{})
+		if !errors.Is(err, stop) || !s.Interrupted || s.Verified.Files != len(before) {
+			t.Errorf("Verify = %+v, %v", s, err)
+		}
+	})
+	b.at(t0.Add(2 * time.Hour))
+	_, after := b.verify(VerifyOptions{OlderThan: 2 * time.Hour})
+	if all := append(slices.Clone(before), after...); len(all) != 4 {
+		t.Errorf("read %v, then %v; want each once", before, after)
+	}
+}
+
+// TestVerifyOnce: a content with several names is one file, and read once.
+func TestVerifyOnce(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	text := string(make([]byte, 100000))
+	b.put("a", catalog.Gentoo, true, text)
+	b.put("b", catalog.OpenBSD, true, text)
+	read := 0
+	b.o.Events.Read = func(n int) { read += n }
+	s, names := b.verify(VerifyOptions{})
+	if s.Verified != (Count{1, 100000}) || !slices.Equal(names, []string{"a", "b"}) || read > 2*len(text) {
+		t.Errorf("verified %+v under %v, read %d bytes", s.Verified, names, read)
+	}
+}
+
+// split makes the links of name another file with the same bytes.
+func (b *box) split(name string, sum digest.Digest) {
+	b.t.Helper()
+	for _, p := range []string{b.path(name), b.path("by_cipher", "sha256", sum.Hex()[:2], sum.Hex(), name)} {
+		fi, err := os.Stat(p)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := errors.Join(os.Remove(p), os.WriteFile(p, text, 0o644), os.Chtimes(p, fi.ModTime(), fi.ModTime())); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// TestVerifyAnotherCopy: a damaged file is replaced from another of the same
+// content.
+func TestVerifyAnotherCopy(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	k := b.put("a", catalog.Gentoo, true, "content")
+	b.put("b", catalog.Gentoo, true, "content")
+	b.split("b", k.SHA256)
+	fi, err := os.Stat(b.path("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(b.path("b"), []byte("CONTENT"), 0o644), os.Chtimes(b.path("b"), fi.ModTime(), fi.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := b.verify(VerifyOptions{Jobs: 4})
+	if len(s.Damaged) != 1 || !s.Damaged[0].Healed || len(s.Damaged[0].Kept) != 1 {
+		t.Fatalf("damaged: %+v", s.Damaged)
+	}
+	if kept, err := os.ReadFile(s.Damaged[0].Kept[0]); err != nil || string(kept) != "CONTENT" {
+		t.Errorf("quarantine has %q, %v", kept, err)
+	}
+	if text, err := os.ReadFile(b.path("b")); err != nil || string(text) != "content" {
+		t.Errorf("b = %q, %v", text, err)
+	}
+	if found := b.doctor(false); found != nil {
+		t.Errorf("doctor: %v", found)
+	}
+}
+
+// TestVerifyGone: a file that is not there at all is damage, one with another
+// time is not.
+func TestVerifyGone(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	k := b.put("a", catalog.Gentoo, true, "a")
+	b.put("b", catalog.Gentoo, true, "b")
+	if err := errors.Join(os.Remove(b.path("a")), os.RemoveAll(b.path("by_cipher", "sha256", k.SHA256.Hex()[:2]))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(b.path("b"), t0, t0); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := b.verify(VerifyOptions{})
+	if len(s.Damaged) != 1 || s.Damaged[0].SHA256 != k.SHA256.Hex() || s.Damaged[0].Healed || s.Verified.Files != 1 {
+		t.Errorf("%+v", s)
+	}
+	if found := b.doctor(false); found != nil {
+		t.Errorf("doctor: %v", found)
+	}
+}
