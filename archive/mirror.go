@@ -125,7 +125,11 @@ func (m *mirror) prepare(ctx context.Context) error {
 		return err
 	}
 	m.view = v
-	return nil
+	v.dirs = make(map[string]bool)
+	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
+		v.dirs[cv.Dir] = true
+		return nil
+	})
 }
 
 func (s *Summary) scanned(cat *catalog.Catalog) {
@@ -416,6 +420,9 @@ func (m *mirror) recordRun() error {
 	}
 	var b ledger.Batch
 	b.PutRun(&ledger.Run{Start: m.sum.Start, Summary: text})
+	if err := m.ledger.DropOldRuns(&b, m.now); err != nil {
+		return mark(ErrBroken, err)
+	}
 	b.PutMeta(metaClock, m.now.Format(time.RFC3339))
 	if err := m.commit(&b); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,19 +100,22 @@ func (b *Batch) DropMeta(key string) { b.drop(nameKey(prefixMeta, catalog.Name(k
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 
-// perTxn bounds a transaction: badger takes about 12,000 records of ours at
-// the chosen memtable size.
-const perTxn = 4000
+// perTxn and perTxnBytes bound a transaction: badger takes some 12,000 records,
+// and 15 % of the chosen memtable size, which is 2.4 MiB.
+const (
+	perTxn      = 8000
+	perTxnBytes = 3 << 19
+)
 
-// Commit makes the changes of b durable and empties it. Up to 4000 changes are
-// one transaction; larger batches are several, in order, so a crash leaves a
-// prefix of them: every record stands for itself.
+// Commit makes the changes of b durable and empties it. Up to 8000 changes of
+// 1.5 MiB together are one transaction; larger batches are several, in order,
+// so a crash leaves a prefix of them: every record stands for itself.
 func (l *Ledger) Commit(b *Batch) error {
 	if b.err != nil {
 		return b.err
 	}
 	for len(b.ops) > 0 {
-		n := min(len(b.ops), perTxn)
+		n := txnLen(b.ops)
 		err := l.db.Update(func(txn *badger.Txn) error {
 			for _, o := range b.ops[:n] {
 				var err error
@@ -132,5 +136,42 @@ func (l *Ledger) Commit(b *Batch) error {
 		b.ops = b.ops[n:]
 	}
 	b.ops = nil
+	return nil
+}
+
+// txnLen is how many of ops go into one transaction: at least one.
+func txnLen(ops []op) int {
+	size := 0
+	for i, o := range ops {
+		size += len(o.key) + len(o.value)
+		if i > 0 && size > perTxnBytes || i == perTxn {
+			return i
+		}
+	}
+	return len(ops)
+}
+
+// keepRuns is how long the records of runs are kept: an hourly job would
+// otherwise add nine thousand of them a year for ever.
+const keepRuns = 90 * 24 * time.Hour
+
+// DropOldRuns puts into b the removal of the run records that are older than
+// three months at now.
+func (l *Ledger) DropOldRuns(b *Batch, now time.Time) error {
+	limit := runKey(now.Add(-keepRuns))
+	err := l.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		o.Prefix = []byte{prefixRun, '/'}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid() && bytes.Compare(it.Item().Key(), limit) < 0; it.Next() {
+			b.drop(it.Item().KeyCopy(nil))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: old runs: %w", err)
+	}
 	return nil
 }

@@ -143,6 +143,26 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+func TestDropOldRuns(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir()+"/l")
+	defer l.Close()
+	var b Batch
+	for i := range 5 {
+		b.PutRun(&Run{t0.Add(time.Duration(i) * 30 * 24 * time.Hour), []byte("{}")})
+	}
+	if err := l.Commit(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.DropOldRuns(&b, t0.Add(keepRuns+time.Second)), l.Commit(&b)); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := l.Runs(10)
+	if err != nil || len(runs) != 4 || !runs[3].Start.Equal(t0.Add(30*24*time.Hour)) {
+		t.Errorf("%d runs are left, %v; want 4, the first dropped", len(runs), err)
+	}
+}
+
 func TestBatchLargerThanATransaction(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.TempDir()+"/l")
@@ -150,7 +170,8 @@ func TestBatchLargerThanATransaction(t *testing.T) {
 	var b Batch
 	const n = 3*perTxn + 1
 	for i := range n {
-		b.PutDistfile(sample(fmt.Sprint("f", i), fmt.Sprint(i)))
+		// Names as long as they get: the bytes of a transaction count, too.
+		b.PutDistfile(sample(fmt.Sprintf("%0255d", i), fmt.Sprint(i)))
 	}
 	if err := l.Commit(&b); err != nil {
 		t.Fatal(err)
