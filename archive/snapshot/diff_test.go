@@ -105,7 +105,8 @@ func TestDiffDigests(t *testing.T) {
 		{"another name", "SHA256 (b) = " + lie, "by_cipher/sha256/ab/" + lie + "/b", false},
 		{"not a name", "SHA256 (../a) = " + lie, "", false},
 		{"no digest", "SHA256 (a) = abab", "by_cipher/sha256/ab/" + lie + "/a", false},
-		{"a long line", strings.Repeat("x", 2*maxLine) + "\nSHA256 (a) = " + lie, "by_cipher/sha256/ab/" + lie + "/a", true},
+		{"the end of a long line", strings.Repeat("x", maxLine) + "SHA256 (a) = " + lie, "by_cipher/sha256/ab/" + lie + "/a", false},
+		{"after a long line", strings.Repeat("x", 2*maxLine) + "\nSHA256 (a) = " + lie, "by_cipher/sha256/ab/" + lie + "/a", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -125,6 +126,11 @@ func TestDiffDigests(t *testing.T) {
 			want := []string{"~ a " + hexSum("one") + " " + sum}
 			if diff := cmp.Diff(want, w.changes(one.Name, two.Name)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+			// Links to one inode are alike whatever is said of them.
+			w.check(os.RemoveAll(filepath.Join(w.view(two), byCipher)))
+			if got := w.changes(two.Name); len(got) > 0 {
+				t.Errorf("one inode: %v", got)
 			}
 			// Another inode below by_cipher confirms nothing.
 			w.write("a", "three", 0o444)

@@ -34,19 +34,18 @@ func (d *dir) distinfo(f func(name, sum, path string)) error {
 	}
 	defer file.Close()
 	r := bufio.NewReaderSize(file, maxLine)
-	for {
-		line, long, err := r.ReadLine()
-		for long && err == nil {
-			_, long, err = r.ReadLine()
-			line = nil
-		}
+	for inLong := false; ; {
+		line, more, err := r.ReadLine()
 		if err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		name, sum, ok := parseDistinfo(string(line))
-		if ok {
+		wasLong := inLong
+		if inLong = more; more || wasLong {
+			continue
+		}
+		if name, sum, ok := parseDistinfo(string(line)); ok {
 			f(name, sum.Hex(), layout.ByCipher(sum, catalog.Name(name).Base()))
 		}
 	}

@@ -103,11 +103,8 @@ func TestNoIndexBeforeFiles(t *testing.T) {
 	repos := []string{"a", "core", "extra", "m", "n", "z"}
 	var names []string
 	publish := func(n int) {
-		name := fmt.Sprintf("p-%04d.pkg.tar.zst", n)
-		w.write("pool/"+name, "", 0o444)
-		for _, r := range repos {
-			w.write(r+"/os/any/"+name, "", 0o444)
-		}
+		name := fmt.Sprintf("pool%02d/p-%04d.pkg.tar.zst", n%32, n)
+		w.write(name, "", 0o444)
 		names = append(names, name)
 		list := strings.Join(names, "\n")
 		for _, r := range repos {
@@ -118,25 +115,20 @@ func TestNoIndexBeforeFiles(t *testing.T) {
 	}
 	publish(0)
 	s := w.create(CreateOptions{Room: hook(publish)})
-	if len(names) < 10 {
+	if len(names) < 50 {
 		t.Fatalf("the tree changed %d times only", len(names))
 	}
-	read := func(path string) []string {
-		text, err := os.ReadFile(filepath.Join(w.view(s), path))
-		w.check(err)
-		return strings.Fields(string(text))
-	}
+	lists := []string{"distinfo"}
 	for _, r := range repos {
-		dir := filepath.Join(w.view(s), r, "os/any")
-		for _, name := range append(read(r+"/os/any/"+r+".db"), read(r+"/os/any/"+r+".files.tar.gz")...) {
-			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-				t.Fatalf("a database names %v", err)
-			}
-		}
+		lists = append(lists, r+"/os/any/"+r+".db", r+"/os/any/"+r+".files.tar.gz")
 	}
-	for _, name := range read("distinfo") {
-		if _, err := os.Stat(filepath.Join(w.view(s), "pool", name)); err != nil {
-			t.Fatalf("distinfo names %v", err)
+	for _, list := range lists {
+		text, err := os.ReadFile(filepath.Join(w.view(s), list))
+		w.check(err)
+		for name := range strings.FieldsSeq(string(text)) {
+			if _, err := os.Stat(filepath.Join(w.view(s), name)); err != nil {
+				t.Fatalf("%s names what is not there: %v", list, err)
+			}
 		}
 	}
 }

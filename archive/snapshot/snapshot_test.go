@@ -261,7 +261,12 @@ func TestInodes(t *testing.T) {
 	w.check(err)
 	w.write("history", "HISTORY", 0o444)
 	w.check(os.Chtimes(filepath.Join(w.tree, "history"), fi.ModTime(), fi.ModTime()))
+	then := w.now
+	w.check(os.Chtimes(filepath.Join(w.tree, "lastsync"), then, then))
 	three := w.create(CreateOptions{})
+	if fi, err := os.Stat(filepath.Join(w.view(three), "lastsync")); err != nil || !fi.ModTime().Equal(then) {
+		t.Errorf("lastsync is of %v, %v", fi.ModTime(), err)
+	}
 	if text, err := os.ReadFile(filepath.Join(w.view(three), "history")); string(text) != "HISTORY" {
 		t.Errorf("history is %q, %v", text, err)
 	}
@@ -275,6 +280,7 @@ func TestCreateRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", "a")
 	w.create(CreateOptions{Label: "b"})
+	w.check(os.Mkdir(filepath.Join(w.dir, "2026-01-02T040000Z.empty"), 0o755))
 	before := listDir(t, w.dir)
 	full := errors.New("no room")
 	gone, cancel := context.WithCancelCause(t.Context())
@@ -286,7 +292,8 @@ func TestCreateRefuses(t *testing.T) {
 		tree string
 		want error
 	}{
-		{name: "same name", o: CreateOptions{Label: "b"}, want: fs.ErrExist},
+		{name: "same name", o: CreateOptions{Label: "b", Room: func() error { t.Error("walked for nothing"); return nil }}, want: fs.ErrExist},
+		{name: "an empty directory", o: CreateOptions{Label: "empty"}, want: fs.ErrExist},
 		{name: "cancelled", ctx: gone, want: context.Canceled},
 		{name: "no room", o: CreateOptions{Room: func() error { return full }}, want: full},
 		{name: "no tree", tree: filepath.Join(w.tree, "none"), want: fs.ErrNotExist},
@@ -350,7 +357,7 @@ func TestNames(t *testing.T) {
 	s := w.create(CreateOptions{})
 	w.check(os.Symlink(s.Name, filepath.Join(w.dir, "2026-01-02T050000Z")))
 	w.check(os.Mkdir(filepath.Join(w.dir, "2026-01-02T060000Z"), 0o755))
-	for _, name := range []string{"2026-01-02T0700Z", "2026-1-2T070000Z", "2026-01-02T070000Z.", "2026-01-02T070000Z..x", "2026-02-30T000000Z", "other", "2026-01-02T030000.000Z"} {
+	for _, name := range []string{"2026-01-02T0700Z", "2026-1-2T070000Z", "2026-01-02T070000Z.", "2026-01-02T070000Z..x", "2026-02-30T000000Z", "other", "2026-01-02T030000.000Z", "2026-01-02T030000,5Z"} {
 		w.check(os.MkdirAll(filepath.Join(w.dir, name), 0o755))
 		w.check(os.WriteFile(filepath.Join(w.dir, name, recordName), []byte("{}"), 0o444))
 	}
