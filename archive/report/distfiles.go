@@ -47,7 +47,7 @@ func HasDistfiles(dir string) bool {
 
 // WriteDistfiles exports what the archive holds.
 func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) (err error) {
-	f, err := renameio.NewPendingFile(filepath.Join(dir, distfilesFile), renameio.WithPermissions(0o644))
+	f, err := renameio.NewPendingFile(filepath.Join(dir, distfilesFile), renameio.WithTempDir(dir), renameio.WithPermissions(0o644))
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

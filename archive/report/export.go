@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -60,8 +61,37 @@ type Deletion struct {
 // ErrNoRun means that no run has exported anything yet.
 var ErrNoRun = errors.New("no run has finished yet")
 
-// WriteFailures exports failures to the report directory dir.
-func WriteFailures(dir string, fs []Failure) error { return writeLines(dir, failuresFile, fs) }
+// WriteFailures exports failures to the report directory dir. Of a failure that
+// is too long for readers the last URLs and the end of the reason are left out:
+// trees are untrusted, and one may name thousands of URIs for a file.
+func WriteFailures(dir string, fs []Failure) error {
+	short := make([]Failure, len(fs))
+	for i, f := range fs {
+		short[i] = f.short()
+	}
+	return writeLines(dir, failuresFile, short)
+}
+
+// Encoding makes a byte six at the most, so that these fit into a line together.
+const (
+	maxURLs   = maxLine / 16 // of all URLs of a failure together
+	maxReason = maxLine / 64
+)
+
+func (f Failure) short() Failure {
+	sum := 0
+	for i, u := range f.URLs {
+		// What a quoted string costs beside its bytes.
+		if sum += len(u) + 3; sum > maxURLs {
+			f.URLs = f.URLs[:i]
+			break
+		}
+	}
+	if len(f.Reason) > maxReason {
+		f.Reason = strings.ToValidUTF8(f.Reason[:maxReason], "") + "…"
+	}
+	return f
+}
 
 // WriteDeletions exports deletions.
 func WriteDeletions(dir string, ds []Deletion) error { return writeLines(dir, deletionsFile, ds) }
@@ -84,28 +114,63 @@ func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](
 // LoadStatus reads what WriteStatus wrote into summary.
 func LoadStatus(dir string, summary any) error {
 	path := filepath.Join(dir, statusFile)
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", dir, ErrNoRun)
 	} else if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, summary); err != nil {
-		return fmt.Errorf("%s: %w; the next run writes it anew", path, err)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxStatus+1))
+	if err == nil && len(text) > maxStatus {
+		err = fmt.Errorf("longer than %d bytes", maxStatus)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, summary)
+	}
+	if err != nil {
+		return damaged(path, lineOf(text, err), err)
 	}
 	return nil
 }
 
+// maxStatus bounds the summary of a run, whose longest part are the problems of
+// its repositories.
+const maxStatus = 64 << 20
+
+// lineOf returns the line of text that err, of decoding it, is about.
+func lineOf(text []byte, err error) int {
+	at := int64(0)
+	if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
+		at = e.Offset
+	} else if e := (*json.UnmarshalTypeError)(nil); errors.As(err, &e) {
+		at = e.Offset
+	}
+	return 1 + bytes.Count(text[:min(at, int64(len(text)))], []byte("\n"))
+}
+
+func damaged(path string, line int, err error) error {
+	return fmt.Errorf("%s:%d: %w; the next run writes it anew", path, line, err)
+}
+
 func writeLines[T any](dir, file string, records []T) error {
+	text, err := encodeLines(records)
+	if err != nil {
+		return err
+	}
+	return write(dir, file, text)
+}
+
+func encodeLines[T any](records []T) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	for _, r := range records {
 		if err := e.Encode(r); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return write(dir, file, b.Bytes())
+	return b.Bytes(), nil
 }
 
 // write replaces a file unless it has that content already.
@@ -114,7 +179,8 @@ func write(dir, file string, text []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	if err := renameio.WriteFile(path, text, 0o644); err != nil {
+	// Without a directory renameio tries whether $TMPDIR would do.
+	if err := renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
@@ -142,13 +208,16 @@ func parseLines[T any](path string, r io.Reader) ([]T, error) {
 	n := 1
 	for ; sc.Scan(); n++ {
 		var v T
+		if !bytes.HasPrefix(sc.Bytes(), []byte("{")) {
+			return nil, damaged(path, n, errors.New("not a record"))
+		}
 		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; the next run writes it anew", path, n, err)
+			return nil, damaged(path, n, err)
 		}
 		out = append(out, v)
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w; the next run writes it anew", path, n, err)
+		return nil, damaged(path, n, err)
 	}
 	return out, nil
 }

@@ -47,18 +47,25 @@ func (l *Log) Failed(owner, file, reason string) { l.line(owner, file, reason) }
 // mix.
 func (l *Log) line(fields ...string) {
 	for i, f := range fields {
-		fields[i] = strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f {
-				return ' '
-			}
-			return r
-		}, f)
+		fields[i] = field(f)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
 		_, l.err = l.f.WriteString(strings.Join(fields, "\t") + "\n")
 	}
+}
+
+// field replaces what would break a line of tab-separated fields. All other
+// bytes stay as they are: names need not be UTF-8.
+func field(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	return string(b)
 }
 
 // Close closes the log and returns the first error of writing to it.
@@ -86,17 +93,29 @@ func WriteDeletionLog(path string, ds []Deletion, now time.Time) error {
 		}
 	}
 	slices.SortFunc(es, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.file, b.file))
+		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.file, b.file), cmp.Compare(a.owner, b.owner))
 	})
 	var b bytes.Buffer
 	for i, e := range es {
 		if i == 0 || e.day != es[i-1].day {
 			fmt.Fprintln(&b, e.day)
 		}
-		fmt.Fprintf(&b, "\t%s\t%s\n", e.file, e.owner)
+		fmt.Fprintf(&b, "\t%s\t%s\n", field(e.file), field(e.owner))
 	}
-	if err := renameio.WriteFile(filepath.Clean(path), b.Bytes(), 0o644); err != nil {
+	if err := replace(path, b.Bytes()); err != nil {
 		return fmt.Errorf("scheduled-deletion log: %w", err)
 	}
 	return nil
+}
+
+// replace writes a file of the operator's. A symbolic link stays one, and what
+// is no regular file, such as /dev/stdout, is written to and not replaced.
+func replace(path string, text []byte) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return os.WriteFile(path, text, 0o644)
+	}
+	return renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }

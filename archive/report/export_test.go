@@ -1,0 +1,305 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var day = time.Date(2026, 11, 21, 3, 4, 5, 0, time.UTC)
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := []Failure{
+		{
+			Name: "a%2Fb@v1.zip", Class: "gone", Reason: `404 <not "found"> & more`, Hint: "whitelist it", Owner: "cat/pkg-1::repo",
+			First: day, Last: day.Add(time.Hour), Next: day.Add(24 * time.Hour), Count: 3, URLs: []string{"http://x/?a=1&b=2"},
+		},
+		{Name: "ä b", Class: "local", Reason: "r", First: day, Last: day, Count: 1},
+	}
+	if err := WriteFailures(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadFailures(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "failures.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), `?a=1&b=2`) || strings.Count(string(text), "\n") != 2 || strings.Contains(string(text), `"next":"0001`) {
+		t.Errorf("text is not as jq users want it:\n%s", text)
+	}
+}
+
+// TestFailureTooLong: a tree may name any number of URIs for a file, and the
+// readers' lines are bounded.
+func TestFailureTooLong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := Failure{Name: "a", Reason: strings.Repeat("\x01ä", 1<<20)}
+	for i := range 16384 {
+		f.URLs = append(f.URLs, fmt.Sprintf("https://mirror.example/%s/%d", strings.Repeat("\x01", 200), i))
+	}
+	if err := WriteFailures(dir, []Failure{f, {Name: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadFailures(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || len(got[0].URLs) == 0 || !slices.Equal(got[0].URLs, f.URLs[:len(got[0].URLs)]) {
+		t.Fatalf("got %d failures, %d URLs", len(got), len(got[0].URLs))
+	}
+	if !strings.HasSuffix(got[0].Reason, "ä…") && !strings.HasSuffix(got[0].Reason, "\x01…") {
+		t.Errorf("reason ends in %q", got[0].Reason[len(got[0].Reason)-8:])
+	}
+	if len(f.URLs) != 16384 {
+		t.Error("the caller's record was changed")
+	}
+}
+
+func TestDeletions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := []Deletion{
+		{Name: "a", SHA256: "00", Size: 1 << 40, Owner: "c/p", State: Scheduled, Since: day, Due: day.Add(time.Hour)},
+		{Name: "b", SHA256: "01", State: Recycled, Since: day, Due: day},
+	}
+	if err := WriteDeletions(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadDeletions(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if err := WriteDeletions(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadDeletions(dir); err != nil || len(got) > 0 {
+		t.Errorf("after none were written: %v, %v", got, err)
+	}
+}
+
+type summary struct {
+	Files int      `json:"files"`
+	Names []string `json:"names"`
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := summary{Files: 3, Names: []string{"a", "<b>"}}
+	if err := WriteStatus(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	var got summary
+	if err := LoadStatus(dir, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestDistfiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if HasDistfiles(dir) {
+		t.Error("an empty directory has distfiles")
+	}
+	want := []Distfile{
+		{Name: "a<b>&c", SHA256: strings.Repeat("0a", 32), Size: 7, Digests: map[string]string{"BLAKE2B": "ff"}, Named: true, Owner: "c/p", Kind: "gentoo", Origin: "o", Added: day, Verified: day},
+		{Name: "a", SHA256: strings.Repeat("0b", 32), Added: day, Verified: day, Recycled: true, Undone: day},
+		{Name: "a", SHA256: strings.Repeat("0a", 32), Added: day, Verified: day},
+		{Name: strings.Repeat("0b", 32), SHA256: strings.Repeat("0c", 32), Added: day, Verified: day, Owner: `","sha256":"` + strings.Repeat("0d", 32) + `",`},
+	}
+	err := WriteDistfiles(dir, func(yield func(*Distfile) bool) {
+		for i := range want {
+			if !yield(&want[i]) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadDistfiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !HasDistfiles(dir) {
+		t.Error("there are no distfiles")
+	}
+	for name, indexes := range map[string][]int{
+		"a": {1, 2}, "a<b>&c": {0}, "missing": nil, "": nil,
+		want[0].SHA256: {0, 2}, want[1].SHA256: {1, 3}, strings.Repeat("0d", 32): nil,
+	} {
+		got, err := FindDistfiles(dir, name)
+		var found []Distfile
+		for _, i := range indexes {
+			found = append(found, want[i])
+		}
+		if diff := cmp.Diff(found, got); diff != "" || err != nil {
+			t.Errorf("%.8s: %v, -want +got:\n%s", name, err, diff)
+		}
+	}
+}
+
+// TestNoRun: readers can tell that nothing was exported from an empty export.
+func TestNoRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var s summary
+	_, ferr := LoadFailures(dir)
+	_, derr := LoadDeletions(dir)
+	_, lerr := LoadDistfiles(dir)
+	_, nerr := FindDistfiles(dir, "a")
+	for _, err := range []error{ferr, derr, lerr, nerr, LoadStatus(dir, &s)} {
+		if !errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("error = %v, want ErrNoRun and the directory", err)
+		}
+	}
+}
+
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	good := `{"name":"a","class":"gone"}` + "\n"
+	long := good + `{"name":"` + strings.Repeat("x", maxLine) + `"}` + "\n"
+	for _, c := range []struct{ file, text, at string }{
+		{"failures.jsonl", good + "garbage\n", ":2: "},
+		{"failures.jsonl", good + "\n" + good, ":2: "},
+		{"failures.jsonl", "null\n", ":1: "},
+		{"failures.jsonl", "[]\n", ":1: "},
+		{"failures.jsonl", good + good + `{"name":7}` + "\n", ":3: "},
+		{"failures.jsonl", good + `{"name":"a","cl`, ":2: "},
+		{"failures.jsonl", good + "\x00\x00\x00\x00", ":2: "},
+		{"failures.jsonl", long, ":2: "},
+		{"deletions.jsonl", `{"size":"big"}`, ":1: "},
+		{"deletions.jsonl", `{"due":"yesterday"}`, ":1: "},
+		{"distfiles.jsonl", `{"name":"a","added":1}`, ":1: "},
+		{"status.json", "{\n\"files\": 3,\n\"names\": 7\n}", ":3: "},
+		{"status.json", "{\n\"files\": 3,\n", ":3: "},
+		{"status.json", "", ":1: "},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, c.file)
+		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		switch c.file {
+		case "failures.jsonl":
+			_, err = LoadFailures(dir)
+		case "deletions.jsonl":
+			_, err = LoadDeletions(dir)
+		case "distfiles.jsonl":
+			if _, err = FindDistfiles(dir, "a"); err != nil && strings.Contains(err.Error(), path+c.at) {
+				_, err = LoadDistfiles(dir)
+			}
+		default:
+			err = LoadStatus(dir, new(summary))
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), path+c.at) || errors.Is(err, ErrNoRun) {
+			t.Errorf("%s %.40q: error = %.200v, want one at %s", c.file, c.text, err, c.at)
+		}
+	}
+	// What is newer than this program is no garbage.
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "failures.jsonl"), []byte(`{"name":"a","new":{"x":[1]}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if fs, err := LoadFailures(dir); err != nil || len(fs) != 1 || fs[0].Name != "a" {
+		t.Errorf("a newer record: %v, %v", fs, err)
+	}
+}
+
+// TestUnchanged: a run with nothing to say touches nothing.
+func TestUnchanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stat := func() (uint64, []fs.DirEntry) {
+		if err := errors.Join(WriteFailures(dir, []Failure{{Name: "a"}}), WriteDeletions(dir, nil), WriteStatus(dir, summary{})); err != nil {
+			t.Fatal(err)
+		}
+		fi, err := os.Stat(filepath.Join(dir, "failures.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fi.Mode() != 0o644 {
+			t.Errorf("mode = %v, want one that others may read", fi.Mode())
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fi.Sys().(*syscall.Stat_t).Ino, entries
+	}
+	before, _ := stat()
+	after, entries := stat()
+	if before != after {
+		t.Error("a file with the same content was written anew")
+	}
+	if len(entries) != 3 {
+		t.Errorf("the directory has %v, want three files", entries)
+	}
+}
+
+func TestWriteFails(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "missing")
+	none := func(func(*Distfile) bool) {}
+	for _, err := range []error{WriteFailures(dir, nil), WriteDeletions(dir, nil), WriteStatus(dir, 1), WriteDistfiles(dir, none)} {
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("error = %v, want one that names the directory", err)
+		}
+	}
+	if err := WriteStatus(t.TempDir(), make(chan int)); err == nil {
+		t.Error("what cannot be encoded was written")
+	}
+}
+
+func FuzzParseLines(f *testing.F) {
+	f.Add([]byte(`{"name":"a","count":1,"first":"2026-11-21T03:04:05Z"}` + "\n"))
+	f.Add([]byte(`{"urls":[],"first":"2026-11-21T03:04:05+02:00"}`))
+	f.Add([]byte("{}\n{}\n\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		first, err := parseLines[Failure]("file", bytes.NewReader(text))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "file:") {
+				t.Fatalf("error without its place: %v", err)
+			}
+			return
+		}
+		again, err := encodeLines(first)
+		if err != nil {
+			t.Skip(err) // a time that JSON cannot have
+		}
+		second, err := parseLines[Failure]("file", bytes.NewReader(again))
+		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Fatalf("%v, -first +second:\n%s", err, diff)
+		}
+	})
+}
