@@ -98,7 +98,7 @@ func TestCommitReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	c := publish(t, s, "a", "new!")
+	publish(t, s, "a", "new!")
 	if got, _ := os.ReadFile(s.Path("a")); string(got) != "new!" {
 		t.Errorf("a = %q, want the new content", got)
 	}
@@ -114,7 +114,7 @@ func TestCommitReplaces(t *testing.T) {
 	// A temporary link that a killed run has left is not in the way.
 	write(t, filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps+1)), "left over")
 	publish(t, s, "a", "newer")
-	c = publish(t, s, "a", "new!")
+	c := publish(t, s, "a", "new!")
 
 	// What is no regular file is replaced itself, not what it points to.
 	victim := filepath.Join(t.TempDir(), "victim")
