@@ -423,7 +423,7 @@ func (m *mirror) recordRun() error {
 	if err := m.ledger.DropOldRuns(&b, m.now); err != nil {
 		return mark(ErrBroken, err)
 	}
-	b.PutMeta(metaClock, m.now.Format(time.RFC3339))
+	m.noteClock(&b)
 	if err := m.commit(&b); err != nil {
 		return err
 	}

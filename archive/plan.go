@@ -130,6 +130,7 @@ type view struct {
 	disk    *store.Listing
 	drops   map[catalog.Name]*dropFile
 	whole   map[string]bool // parts that interrupted commits left
+	dirs    map[string]bool // directories of the repositories' views
 	former  []layout.Layout // layouts of the last run that are no longer in use
 	ciphers []cipherFile    // what by_cipher has, when the ledger is new
 	// read remembers which files were read in vain for which want, so that
@@ -223,6 +224,10 @@ func (b *planner) publishable(w *want) bool {
 		rel, ok := l.Path(w.Name, w.Digests)
 		if !ok {
 			continue
+		}
+		if dir := b.viewDir(rel); dir != "" {
+			b.fail(w.failureKey(), w, fetch.ClassPolicy, "the directory "+dir+" is that of another repository: publish that below a directory of its own")
+			return false
 		}
 		switch fi, err := os.Lstat(b.store.Path(rel)); {
 		case err == nil && fi.IsDir():

@@ -48,9 +48,10 @@ const (
 // A publishedView is what the ledger knows of a view, under the path of the
 // index that names the distfiles.
 type publishedView struct {
-	Repo  string                    `json:"repo"`
-	Check string                    `json:"check,omitempty"`
-	Index map[string]publishedIndex `json:"index"` // by path
+	Repo   string                    `json:"repo"`
+	Check  string                    `json:"check,omitempty"`
+	Suffix string                    `json:"suffix,omitempty"`
+	Index  map[string]publishedIndex `json:"index"` // by path; empty when it was withdrawn
 }
 
 // A publishedIndex is one file of an index as it was published.
@@ -82,6 +83,19 @@ func (m *mirror) viewers(f func(r catalog.Viewer, v *catalog.View) error) error 
 		}
 	}
 	return nil
+}
+
+// viewDir returns the directory of a view that a path lies in, or "".
+func (v *view) viewDir(rel string) string {
+	if len(v.dirs) == 0 {
+		return ""
+	}
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		if v.dirs[dir] {
+			return dir
+		}
+	}
+	return ""
 }
 
 // publishViews publishes the index of every view whose files are all durable.
@@ -371,7 +385,7 @@ func (p *viewing) failed(err error) error {
 
 // record notes what is published.
 func (p *viewing) record() error {
-	v := publishedView{Repo: p.repo, Check: p.v.CheckID, Index: make(map[string]publishedIndex)}
+	v := publishedView{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Index: make(map[string]publishedIndex)}
 	for _, f := range p.v.Index {
 		at, _, err := p.m.store.Stat(p.rel(f.Name))
 		if err != nil {
@@ -380,17 +394,21 @@ func (p *viewing) record() error {
 		v.Index[p.rel(f.Name)] = publishedIndex{f.SHA256, at.Size, at.ModTime.UTC()}
 	}
 	p.known[p.key()] = v
-	text, err := json.Marshal(p.known)
+	return p.m.recordViews(p.known)
+}
+
+func (m *mirror) recordViews(known map[string]publishedView) error {
+	text, err := json.Marshal(known)
 	if err != nil {
 		return err
 	}
-	if string(text) == p.m.view.index.Meta[metaViews] {
+	if string(text) == m.view.index.Meta[metaViews] {
 		return nil
 	}
-	p.m.view.index.Meta[metaViews] = string(text)
+	m.view.index.Meta[metaViews] = string(text)
 	var b ledger.Batch
 	b.PutMeta(metaViews, string(text))
-	return p.m.commit(&b)
+	return m.commit(&b)
 }
 
 // keepViewed adds to kept the contents that an index names which is still
@@ -424,82 +442,6 @@ func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err e
 		return nil
 	})
 	return guard, err
-}
-
-// pruneViews removes from the directories of views what was let go of: it is in
-// recycle, and no index names it.
-func (m *mirror) pruneViews() error {
-	gone := make(map[string]*ledger.Recycled)
-	for _, r := range m.view.index.Recycled {
-		gone[string(r.Name)] = r
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	dirs := make(map[string]*viewDir)
-	if err := m.viewers(func(_ catalog.Viewer, v *catalog.View) error {
-		d := dirs[v.Dir]
-		if d == nil {
-			d = &viewDir{stay: make(map[string]bool)}
-			dirs[v.Dir] = d
-		}
-		for _, l := range v.Links {
-			d.stay[string(l.Name)] = true
-		}
-		if v.Suffix != "" && !slices.Contains(d.suffixes, v.Suffix) {
-			d.suffixes = append(d.suffixes, v.Suffix)
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	for _, s := range m.sum.Views {
-		if s.State == ViewHeldBack {
-			delete(dirs, path.Dir(s.Index))
-		}
-	}
-	for dir, d := range dirs {
-		if err := m.pruneView(dir, d, gone); err != nil {
-			return err
-		}
-	}
-	return brokenIf(m.store.SyncRemoved())
-}
-
-// A viewDir is a directory that one or more views share.
-type viewDir struct {
-	stay     map[string]bool // what an index names
-	suffixes []string        // of what stands beside
-}
-
-func (m *mirror) pruneView(dir string, d *viewDir, gone map[string]*ledger.Recycled) error {
-	entries, err := os.ReadDir(m.store.Path(dir))
-	if err != nil {
-		return brokenIf(err)
-	}
-	for _, e := range entries {
-		r := gone[e.Name()]
-		if r == nil || d.stay[e.Name()] {
-			continue
-		}
-		rel := path.Join(dir, e.Name())
-		at, ok, err := m.store.Stat(rel)
-		if err != nil {
-			return brokenIf(err)
-		}
-		if !ok || at.Size != r.Size || !at.ModTime.Equal(r.ModTime) {
-			continue
-		}
-		m.changed = true
-		rels := []string{rel}
-		for _, suffix := range d.suffixes {
-			rels = append(rels, rel+suffix)
-		}
-		if err := m.store.Withdraw(rels...); err != nil {
-			return brokenIf(err)
-		}
-	}
-	return nil
 }
 
 // A ctxReader ends with the cause of its context.

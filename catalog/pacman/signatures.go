@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,9 +26,14 @@ func isSignature(b []byte) bool {
 	return len(b) > 0 && b[0]&0x80 != 0 || bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNATURE-----"))
 }
 
-// unsignedPause is how long a package without a signature is believed to have
-// none.
+// A package without a signature is believed to have none for a day, and for
+// twice as long each time, up to 32 days: repositories that sign nothing have
+// thousands.
 const unsignedPause = 24 * time.Hour
+
+func (n unsigned) due(now time.Time) bool {
+	return now.Sub(n.Asked) >= unsignedPause<<min(n.Count-1, 5)
+}
 
 // signatures are those that were fetched because the databases have none, in a
 // directory of files named by the digest of the package.
@@ -110,6 +116,7 @@ func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, erro
 	if err := u.sigs.keep(used); err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(u.state.Unsigned, func(key string, _ unsigned) bool { return !used[key] })
 	var mu sync.Mutex
 	var problems []catalog.Problem
 	g, gctx := errgroup.WithContext(ctx)
@@ -125,9 +132,9 @@ func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, erro
 			switch {
 			case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
 				if u.state.Unsigned == nil {
-					u.state.Unsigned = make(map[string]time.Time)
+					u.state.Unsigned = make(map[string]unsigned)
 				}
-				u.state.Unsigned[m.key] = u.o.Now().UTC().Truncate(time.Second)
+				u.state.Unsigned[m.key] = unsigned{u.o.Now().UTC().Truncate(time.Second), u.state.Unsigned[m.key].Count + 1}
 				return nil
 			case err != nil:
 				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Msg: "signature: " + err.Error()})
@@ -144,11 +151,11 @@ func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, erro
 // unsigned reports whether a package of l is known to have no signature, so
 // that it need not be asked for.
 func (u *Upstream) unsigned(key string, l Location) bool {
-	since, ok := u.state.Unsigned[key]
+	n, ok := u.state.Unsigned[key]
 	if !ok || u.o.Keyring != nil && !u.signed[l.Path(".db")] {
 		return false // without it the package is not published
 	}
-	return u.idle || u.o.Now().Sub(since) < unsignedPause
+	return u.idle || !n.due(u.o.Now())
 }
 
 func (u *Upstream) fetchSignature(ctx context.Context, url string) ([]byte, error) {

@@ -30,8 +30,15 @@ type state struct {
 	// Files are those in Dir by their path.
 	Files map[string]fileState `json:"files,omitempty"`
 	// Unsigned are the packages, by digest, for which the upstream had no
-	// signature, and when it was asked.
-	Unsigned map[string]time.Time `json:"unsigned,omitempty"`
+	// signature.
+	Unsigned map[string]unsigned `json:"unsigned,omitempty"`
+}
+
+// unsigned says when an upstream was last asked for a signature in vain, and
+// how often.
+type unsigned struct {
+	Asked time.Time `json:"asked"`
+	Count int       `json:"count"`
 }
 
 // A fileState is one file of a database.
@@ -123,7 +130,7 @@ func (s *state) successor(dir string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &state{Dir: strconv.Itoa(n + 1), Files: make(map[string]fileState)}
+	next := &state{Dir: strconv.Itoa(n + 1), Files: make(map[string]fileState), Unsigned: s.Unsigned}
 	if err := s.sweep(dir); err != nil {
 		return nil, err
 	}

@@ -167,8 +167,11 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 		return nil, err
 	}
 	s, err = r.Scan(ctx)
-	if err != nil {
-		return nil, errors.Join(err, problemError(problems))
+	switch {
+	case err != nil && len(problems) > 0:
+		return nil, fmt.Errorf("pacman repository %s: %w", u.o.Name, problems[0])
+	case err != nil:
+		return nil, err
 	}
 	u.dbs = r.Databases()
 	u.state = next
@@ -193,15 +196,6 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 		u.state.LastUpdate = ""
 	}
 	return s, u.state.save(u.o.State)
-}
-
-// problemError joins problems, which say why there is no database.
-func problemError(ps []catalog.Problem) error {
-	var errs []error
-	for _, p := range ps {
-		errs = append(errs, p)
-	}
-	return errors.Join(errs...)
 }
 
 func (u *Upstream) problem(format string, args ...any) catalog.Problem {
@@ -271,7 +265,7 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 	}
 	if next.sameFiles(old) {
 		err = os.RemoveAll(next.dir(u.o.State))
-		next.Dir, next.Unsigned = old.Dir, old.Unsigned
+		next.Dir = old.Dir
 	}
 	return next, problems, err
 }

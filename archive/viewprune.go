@@ -1,0 +1,163 @@
+package archive
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"distkeep/archive/ledger"
+	"distkeep/catalog"
+)
+
+// A viewDir is a directory that one or more views share.
+type viewDir struct {
+	stay     map[string]bool // what an index names
+	suffixes []string        // of what stands beside
+}
+
+// pruneViews removes from the directories of views what was let go of: it is in
+// recycle, and no index names it. So an entry stays as long as its content,
+// for clients whose database is older than ours.
+func (m *mirror) pruneViews() error {
+	known, err := m.publishedViews()
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	dirs, err := m.viewDirs(known)
+	if err != nil {
+		return err
+	}
+	gone := make(map[string][]*ledger.Recycled)
+	for _, r := range m.view.index.Recycled {
+		gone[string(r.Name)] = append(gone[string(r.Name)], r)
+	}
+	if len(gone) > 0 {
+		for dir, d := range dirs {
+			if err := m.pruneView(dir, d, gone); err != nil {
+				return err
+			}
+		}
+	}
+	for key, v := range known {
+		if len(v.Index) == 0 && !exists(m.store.Path(path.Dir(key))) {
+			delete(known, key)
+		}
+	}
+	if err := m.store.SyncRemoved(); err != nil {
+		return brokenIf(err)
+	}
+	return m.recordViews(known)
+}
+
+// viewDirs finds the directories that may be pruned: those of this run's views,
+// and of views that were abandoned, whose index it withdraws.
+func (m *mirror) viewDirs(known map[string]publishedView) (map[string]*viewDir, error) {
+	dirs := make(map[string]*viewDir)
+	at := func(dir, suffix string) *viewDir {
+		d := dirs[dir]
+		if d == nil {
+			d = &viewDir{stay: make(map[string]bool)}
+			dirs[dir] = d
+		}
+		if suffix != "" && !slices.Contains(d.suffixes, suffix) {
+			d.suffixes = append(d.suffixes, suffix)
+		}
+		return d
+	}
+	wanted := make(map[string]bool)
+	err := m.viewers(func(_ catalog.Viewer, v *catalog.View) error {
+		wanted[path.Join(v.Dir, string(v.Names().Name))] = true
+		d := at(v.Dir, v.Suffix)
+		for _, l := range v.Links {
+			d.stay[string(l.Name)] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var locked []string
+	for key, v := range known {
+		switch {
+		case wanted[key]:
+		case len(v.Index) == 0:
+			at(path.Dir(key), v.Suffix)
+		case m.abandoned(v.Repo):
+			if err := m.withdraw(key, v); err != nil {
+				return nil, err
+			}
+			v.Index = nil
+			known[key] = v
+			at(path.Dir(key), v.Suffix)
+		default:
+			locked = append(locked, path.Dir(key))
+		}
+	}
+	for _, s := range m.sum.Views {
+		if s.State == ViewHeldBack {
+			locked = append(locked, path.Dir(s.Index))
+		}
+	}
+	for _, dir := range locked {
+		delete(dirs, dir)
+	}
+	return dirs, nil
+}
+
+// abandoned reports whether the views of a repository that this run does not
+// have may go: the repository was retired, or has been read and has no such
+// view any more.
+func (m *mirror) abandoned(repo string) bool {
+	if !m.o.Delete || m.sum.Guard != "" || !m.knowsAll() {
+		return false
+	}
+	return slices.Contains(m.o.Retired, repo) ||
+		slices.ContainsFunc(m.o.Repositories, func(r catalog.Repository) bool { return r.Name() == repo })
+}
+
+// withdraw removes an index, what names the files first.
+func (m *mirror) withdraw(key string, v publishedView) error {
+	m.changed = true
+	rels := []string{key}
+	for rel := range v.Index {
+		if rel != key {
+			rels = append(rels, rel)
+		}
+	}
+	return brokenIf(m.store.Withdraw(rels...))
+}
+
+func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Recycled) error {
+	entries, err := os.ReadDir(m.store.Path(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return brokenIf(err)
+	}
+	for _, e := range entries {
+		rs := gone[e.Name()]
+		if rs == nil || d.stay[e.Name()] {
+			continue
+		}
+		rel := path.Join(dir, e.Name())
+		at, ok, err := m.store.Stat(rel)
+		if err != nil {
+			return brokenIf(err)
+		}
+		is := func(r *ledger.Recycled) bool { return at.Size == r.Size && at.ModTime.Equal(r.ModTime) }
+		if !ok || !slices.ContainsFunc(rs, is) {
+			continue
+		}
+		m.changed = true
+		rels := []string{rel}
+		for _, suffix := range d.suffixes {
+			rels = append(rels, rel+suffix)
+		}
+		if err := m.store.Withdraw(rels...); err != nil {
+			return brokenIf(err)
+		}
+	}
+	return nil
+}
