@@ -170,26 +170,6 @@ func (m *mirror) guard(due Count) (string, error) {
 	return "", nil
 }
 
-// metaClock is the key of the time of the last run.
-const metaClock = "clock"
-
-// firstDay is before this program was written: no clock that is right is
-// earlier. Machines without a working clock of their own start there.
-var firstDay = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// clockGuard returns why the clock cannot be trusted, or "". What is scheduled
-// with a time in the past would go too early when the clock is set right.
-func (m *mirror) clockGuard() string {
-	if m.now.Before(firstDay) {
-		return fmt.Sprintf("the clock is wrong, it says %s: set it", m.now.Format(time.RFC3339))
-	}
-	last, err := time.Parse(time.RFC3339, m.view.index.Meta[metaClock])
-	if err == nil && m.now.Before(last) {
-		return fmt.Sprintf("the clock was put back: it says %s, and the last run was at %s; if it is right now, the next run goes on", m.now.Format(time.RFC3339), last.Format(time.RFC3339))
-	}
-	return ""
-}
-
 func (m *mirror) total() (c Count) {
 	for _, d := range m.view.index.Distfiles {
 		c.add(d.Size)

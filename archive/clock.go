@@ -1,0 +1,78 @@
+package archive
+
+import (
+	"fmt"
+	"time"
+
+	"distkeep/archive/ledger"
+)
+
+const (
+	// metaClock is the key of the time of the last run.
+	metaClock = "clock"
+	// metaHold is the key of the time until which nothing is let go of,
+	// because the clock was put ahead.
+	metaHold = "hold"
+)
+
+// firstDay is before this program was written: no clock that is right is
+// earlier. Machines without a working clock of their own start there.
+var firstDay = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	// maxGap is the longest time between two runs that is believed: longer
+	// than any holiday, and shorter than the step of a clock that is wrong
+	// by years.
+	maxGap = 180 * 24 * time.Hour
+	// holdFor is how long a person has to look at the clock when it seems to
+	// have been put ahead: an hourly job says so 168 times.
+	holdFor = 7 * 24 * time.Hour
+)
+
+// clockGuard returns why the clock cannot be trusted, or "". What is scheduled
+// with a time in the past would go too early when the clock is set right, and
+// everything that is scheduled would go at once when it is put years ahead.
+func (m *mirror) clockGuard() string {
+	if m.now.Before(firstDay) {
+		return fmt.Sprintf("the clock is wrong, it says %s: set it", stamp(m.now))
+	}
+	if last, ok := m.metaTime(metaClock); ok && m.now.Before(last) {
+		return fmt.Sprintf("the clock was put back: it says %s, and the last run was at %s; if it is right now, the next run goes on", stamp(m.now), stamp(last))
+	}
+	if until, ok := m.holdUntil(); ok {
+		return fmt.Sprintf("the clock was put ahead, or there was no run for a long time: it says %s; if it is right, deletions go on at %s", stamp(m.now), stamp(until))
+	}
+	return ""
+}
+
+// holdUntil returns the time until which nothing is let go of, if any.
+func (m *mirror) holdUntil() (until time.Time, ok bool) {
+	if last, ok := m.metaTime(metaClock); ok && m.now.Sub(last) > maxGap {
+		return m.now.Add(holdFor), true
+	}
+	until, ok = m.metaTime(metaHold)
+	// A hold that is further off than a hold lasts was made by a clock that
+	// has been put right since.
+	return until, ok && m.now.Before(until) && until.Sub(m.now) <= holdFor
+}
+
+// noteClock puts into b what the clock guard of the next run goes by.
+func (m *mirror) noteClock(b *ledger.Batch) {
+	if m.now.Before(firstDay) {
+		return
+	}
+	switch until, ok := m.holdUntil(); {
+	case ok:
+		b.PutMeta(metaHold, stamp(until))
+	case m.view.index.Meta[metaHold] != "":
+		b.DropMeta(metaHold)
+	}
+	b.PutMeta(metaClock, stamp(m.now))
+}
+
+func (m *mirror) metaTime(key string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, m.view.index.Meta[key])
+	return t, err == nil
+}
+
+func stamp(t time.Time) string { return t.Format(time.RFC3339) }
