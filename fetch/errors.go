@@ -135,11 +135,6 @@ func (c Class) transient() bool {
 	return false
 }
 
-// hostwide reports whether the trouble is the host's and not the file's.
-func (c Class) hostwide() bool {
-	return c == ClassDNS || c == ClassRefused || c == ClassTLS
-}
-
 // An Error is why a distfile could not be fetched.
 type Error struct {
 	Class    Class
@@ -147,6 +142,7 @@ type Error struct {
 	Attempts []Attempt
 	// Err is the failure that decided the class.
 	Err error
+	url string // that Err is about, or empty
 }
 
 // Error returns one line that names the file.
@@ -156,11 +152,8 @@ func (e *Error) Error() string { return "fetch " + string(e.Name) + ": " + e.Rea
 // many other attempts failed. It has no tabs or line breaks.
 func (e *Error) Reason() string {
 	s := string(e.Class) + ": "
-	for i := len(e.Attempts) - 1; i >= 0; i-- {
-		if a := e.Attempts[i]; a.Err == e.Err {
-			s += a.URL + ": "
-			break
-		}
+	if e.url != "" {
+		s += e.url + ": "
 	}
 	s += e.Err.Error()
 	if n := len(e.Attempts); n > 1 {
@@ -173,7 +166,7 @@ func (e *Error) Reason() string {
 func (e *Error) Unwrap() []error {
 	errs := []error{e.Err}
 	for _, a := range e.Attempts {
-		if a.Err != nil && a.Err != e.Err {
+		if a.Err != nil {
 			errs = append(errs, a.Err)
 		}
 	}
@@ -202,7 +195,7 @@ func newError(r *Request, attempts []Attempt) *Error {
 	for _, a := range attempts {
 		// That other archives have not got it says nothing about upstream.
 		if rank := a.Class.rank(); a.Err != nil && rank <= best && (!a.Fallback || e.Class == ClassNoURI) {
-			best, e.Class, e.Err = rank, a.Class, a.Err
+			best, e.Class, e.Err, e.url = rank, a.Class, a.Err, a.URL
 		}
 	}
 	return e
@@ -327,16 +320,20 @@ func (e *deadError) Unwrap() error { return e.err }
 // does not know is taken for trouble of the server.
 func Classify(err error) Class {
 	var (
-		whole  *Error
-		status *statusError
-		dns    *net.DNSError
-		op     *net.OpError
+		whole   *Error
+		status  *statusError
+		dns     *net.DNSError
+		op      *net.OpError
+		network net.Error
 	)
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, &whole):
 		return whole.Class
+	case is[*interruptError](err), errors.Is(err, context.Canceled):
+		// Not DeadlineExceeded: every timeout of the network says that it is one.
+		return ClassInterrupted
 	case is[*diskError](err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		return ClassDisk
 	case is[*policyError](err):
@@ -356,8 +353,6 @@ func Classify(err error) Class {
 		return ClassSize
 	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
 		return ClassStalled
-	case errors.Is(err, context.Canceled):
-		return ClassInterrupted
 	case is[*truncatedError](err):
 		return ClassTruncated
 	case errors.As(err, &status):
@@ -368,8 +363,8 @@ func Classify(err error) Class {
 		return ClassTLS
 	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), errors.Is(err, syscall.ECONNREFUSED):
 		return ClassRefused
-	case errors.Is(err, context.DeadlineExceeded):
-		return ClassInterrupted
+	case errors.As(err, &network) && network.Timeout():
+		return ClassStalled // of net/http, before there is an answer
 	}
 	return ClassServer
 }

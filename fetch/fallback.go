@@ -75,6 +75,9 @@ func (s *scheduler) widen(j *job) (more, parked bool) {
 // When it could not be had, the archive is taken for a flat one.
 func (s *scheduler) learnt(fb *fallback) {
 	fb.state = fallbackKnown
+	if s.halted != nil {
+		fb.state = fallbackUnknown // for the next Run
+	}
 	q := fb.jobs
 	fb.jobs = jobQueue{}
 	for j := q.pop(); j != nil; j = q.pop() {

@@ -440,6 +440,40 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestSilence: neither a server that says nothing nor one that never ends its
+// error page holds a slot for long, or hides what it has said.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	base := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/page" {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusNotFound)
+			http.NewResponseController(w).Flush()
+		}
+		select {
+		case <-end:
+		case <-r.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(end) })
+	o := options(base)
+	o.ConnectTimeout, o.HeaderTimeout = 100*time.Millisecond, 300*time.Millisecond
+	f := fetcher(t, o)
+	dir := t.TempDir()
+	checkClass(t, run(t, t.Context(), f, want(t, dir, "page", []byte("x"), base+"/page"))["page"], fetch.ClassGone, nil)
+	var reqs []*fetch.Request
+	for i := range 20 {
+		reqs = append(reqs, want(t, dir, fmt.Sprint(i), []byte("x"), fmt.Sprintf("%s/%d", base, i)))
+	}
+	for _, r := range run(t, t.Context(), f, reqs...) {
+		checkClass(t, r, fetch.ClassStalled, nil)
+	}
+	if h := f.Hosts()[0]; h.Requests > 1+4+2 || h.Dead == "" {
+		t.Errorf("%+v", h)
+	}
+}
+
 // TestTooSlow: what drips is cut once, and left for the next run.
 func TestTooSlow(t *testing.T) {
 	t.Parallel()

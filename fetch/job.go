@@ -20,6 +20,7 @@ type job struct {
 	hop     *url.URL // where the current source has redirected us, or nil
 	hops    int
 	part    part
+	patient bool // its .part is large, and waits until all others were looked at
 	res     Result
 	settled bool
 	// widened tells that the fallback archives are among the sources.
@@ -72,10 +73,19 @@ type outcome struct {
 	redirect *url.URL
 	// again asks the same source again at once, from zero.
 	again bool
-	// asked tells that a request was sent, late that the server does not want
-	// to be asked again within the time of a run.
-	asked, late bool
+	// asked tells that a request was sent, begun that bytes began to come, late
+	// that the server does not want to be asked again within the time of a run.
+	asked, begun, late bool
 }
+
+// hostwide reports whether the trouble is the host's and not the file's.
+func (o *outcome) hostwide() bool {
+	return o.class == ClassDNS || o.class == ClassRefused || o.class == ClassTLS || o.silent()
+}
+
+// silent reports whether the host did not answer at all. Finding that out takes
+// so long that it must not be done for each file.
+func (o *outcome) silent() bool { return o.class == ClassStalled && !o.begun }
 
 // target is the URL to ask now.
 func (j *job) target() *url.URL {
@@ -125,7 +135,7 @@ func (j *job) judge(o *Options, out *outcome) {
 		}
 		*n++
 		src.struck = *n > max(0, most)
-		if !out.class.hostwide() { // else the lane pauses as a whole
+		if !out.hostwide() { // else the lane pauses as a whole
 			src.wait = o.pause(src.fails + src.throttles)
 		}
 		j.advance()

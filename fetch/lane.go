@@ -137,14 +137,14 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		l.prove()
 	}
 	switch c := out.class; {
-	case c.hostwide():
+	case out.hostwide():
 		if out.began.Before(l.trouble) {
 			return 0, hopeless(out.err)
 		}
 		l.trouble = now
 		l.refusals++
 		var network net.Error
-		if errors.As(out.err, &network) && network.Timeout() {
+		if out.silent() || errors.As(out.err, &network) && network.Timeout() {
 			l.refusals++
 		}
 		l.limit = 1

@@ -29,8 +29,8 @@ type Options struct {
 	MinRate    int64
 	RateWindow time.Duration
 	// ConnectTimeout bounds the connection and, again, the TLS handshake;
-	// HeaderTimeout the time from the request to the answer. Zero means 30 s
-	// for either.
+	// HeaderTimeout the time from the request to the answer, which some servers
+	// need to pack the file. Zero means 30 s, and a minute.
 	ConnectTimeout time.Duration
 	HeaderTimeout  time.Duration
 
@@ -113,7 +113,8 @@ type Options struct {
 }
 
 // Events are called as a run proceeds, from several goroutines at once. They
-// must return quickly. Nil fields are ignored. URLs are without credentials.
+// must return quickly and not call the Fetcher. Nil fields are ignored. URLs are
+// without credentials.
 type Events struct {
 	// Start is called when the bytes of a transfer begin to come. size is that
 	// of the whole file, or -1.
@@ -154,7 +155,9 @@ func or[T comparable](v *T, def T) {
 
 // withDefaults returns a copy of o with unset fields filled in.
 func (o Options) withDefaults() Options {
-	or(&o.Jobs, 16)
+	if o.Jobs < 1 {
+		o.Jobs = 16
+	}
 	// Four hosts serve 93 % of the URIs of a real tree, so this number, not
 	// Jobs, decides how polite we are.
 	or(&o.HostJobs, 4)
@@ -167,7 +170,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	or(&o.ConnectTimeout, 30*time.Second)
-	or(&o.HeaderTimeout, 30*time.Second)
+	or(&o.HeaderTimeout, time.Minute)
 	or(&o.Retries, 3)
 	or(&o.RetryWait, time.Second/2)
 	or(&o.MaxRetryWait, 30*time.Second)

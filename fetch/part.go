@@ -61,29 +61,37 @@ func (w *worker) release(p *part) {
 	}
 }
 
+// impatient is how much is hashed before all other jobs were looked at: seconds
+// of hashing must not hold back what could be transferred meanwhile.
+const impatient = 1 << 20
+
 // look finds and hashes what an earlier run has left of a job's file. complete
-// tells that it is all there and verified.
-func (w *worker) look(ctx context.Context, j *job) (complete bool, err error) {
+// tells that it is all there and verified, later that it is so much that the job
+// is to be patient.
+func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err error) {
 	p, r := &j.part, j.req
 	p.path, p.algs = r.Part, r.algorithms()
 	if !r.Digests.Verifiable() {
-		return false, errNoDigest
+		return false, false, errNoDigest
 	}
 	f, err := openPart(p.path)
 	if err != nil || f == nil {
-		return false, err
+		return false, false, err
 	}
 	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
-		return false, &diskError{err}
+		return false, false, &diskError{err}
 	}
 	n := fi.Size()
 	if n == 0 || r.Size >= 0 && n > r.Size {
-		return false, p.remove()
+		return false, false, p.remove()
+	}
+	if n > impatient && !j.patient {
+		return false, true, nil
 	}
 	if err := w.rehash(ctx, p, f); err != nil {
-		return false, err
+		return false, false, err
 	}
 	p.mixed = true
 	j.res.Resumed = p.have
@@ -91,15 +99,15 @@ func (w *worker) look(ctx context.Context, j *job) (complete bool, err error) {
 		sum := p.hash.Sum()
 		if verify(r, sum) == nil {
 			w.settle(j, sum)
-			return true, nil
+			return true, false, nil
 		}
 		if r.Size >= 0 {
 			j.res.Resumed = 0
 			w.release(p)
-			return false, p.remove()
+			return false, false, p.remove()
 		}
 	}
-	return false, nil
+	return false, false, nil
 }
 
 // rehash reads the whole of f.

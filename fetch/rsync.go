@@ -29,6 +29,10 @@ type rsyncTransport struct {
 
 var _ transport = (*rsyncTransport)(nil)
 
+// rsyncReads is how many bytes a second both sides read, at least, of what is
+// there already, before the file grows.
+const rsyncReads = 8 << 20
+
 // rsyncPoll is how often the growing file is looked at.
 const rsyncPoll = 100 * time.Millisecond
 

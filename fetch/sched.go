@@ -131,9 +131,10 @@ func (s *scheduler) handedOver() {
 // look prepares a job, without a host's slot: what is left of an earlier run is
 // read and hashed. It may turn out to be all that is wanted.
 func (s *scheduler) look(w *worker, j *job) {
-	j.began = time.Now()
-	j.res.Request = j.req
-	complete, err := w.look(s.ctx, j)
+	if !j.patient {
+		j.began = time.Now()
+	}
+	complete, later, err := w.look(s.ctx, j)
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	s.local.active--
@@ -141,6 +142,10 @@ func (s *scheduler) look(w *worker, j *job) {
 	switch {
 	case complete:
 		s.settle(j, nil)
+	case later && s.halted == nil:
+		j.patient = true
+		s.local.queue.push(j)
+		s.touch(s.local)
 	case err != nil:
 		s.fail(j, err)
 	default:

@@ -293,6 +293,7 @@ func TestDeadHost(t *testing.T) {
 		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsNotFound: true}}, ClassDNS, 1},
 		{"name server down", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsTemporary: true}}, ClassDNS, 3},
 		{"no answer", &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, ClassRefused, 2},
+		{"no word", fmt.Errorf("h: %w", errNoAnswer), ClassStalled, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,11 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	}
 	// Connection, handshake and request are each bounded by themselves; this
 	// bounds them together, waiting for a free connection included.
-	t.ctx, t.dog = watch(ctx, 2*o.ConnectTimeout+o.HeaderTimeout, errNoAnswer)
+	patience := 2*o.ConnectTimeout + o.HeaderTimeout
+	if u.Scheme == "rsync" {
+		patience += time.Duration(from.offset/rsyncReads) * time.Second
+	}
+	t.ctx, t.dog = watch(ctx, patience, errNoAnswer)
 	defer t.dog.stop()
 	defer func() {
 		if err == nil {
@@ -76,7 +80,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		// reason is that of the context.
 		if ctx.Err() != nil {
 			err = interrupted(ctx)
-		} else if t.ctx.Err() != nil && Classify(err) != ClassDisk {
+		} else if t.ctx.Err() != nil && Classify(err) != ClassDisk && !is[*statusError](err) {
 			err = context.Cause(t.ctx)
 		}
 	}()
@@ -105,6 +109,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	t.body = b
+	t.out.begun = true
 	t.w.answered(t.lane)
 	t.dog.allow(o.Stall, errStalled)
 	if fb := t.j.layout; fb != nil {
@@ -370,6 +375,8 @@ func (t *transfer) moreRoom(n int64) error {
 // more are there.
 func (t *transfer) grown(n int64) error {
 	t.w.answered(t.lane)
+	t.out.begun = true
+	t.dog.allow(t.w.f.o.Stall, errStalled)
 	t.out.received += n
 	t.w.f.o.Events.bytes(t.j.req.Name, int(n))
 	if err := t.progress(n); err != nil {
