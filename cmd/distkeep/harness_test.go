@@ -30,6 +30,7 @@ var moreCmds = map[string]func(*testscript.TestScript, bool, []string){
 	"unchanged": cmdUnchanged,
 	"hold":      cmdHold,
 	"held":      cmdHeld,
+	"grown":     cmdGrown,
 	"release":   cmdRelease,
 }
 
@@ -279,4 +280,27 @@ func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: release PATH")
 	}
 	ts.Value(holdsKey{}).(*holds).drop(args[0])
+}
+
+// grown PATTERN SIZE waits until a file has been written to that length by
+// another process, of which nobody else tells.
+func cmdGrown(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: grown PATTERN SIZE")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range int(time.Minute / (5 * time.Millisecond)) {
+		files, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, f := range files {
+			if fi, err := os.Stat(f); err == nil && fi.Size() >= size {
+				return
+			}
+		}
+		<-tick.C
+	}
+	ts.Fatalf("%s has not grown to %d bytes in a minute", args[0], size)
 }
