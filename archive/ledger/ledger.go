@@ -94,6 +94,9 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
 	}
+	if err := dropEmpty(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
+	}
 	db, err := openBadger(badgerOptions(dir, o))
 	if err != nil {
 		lock.Unlock()
@@ -104,6 +107,29 @@ func Open(dir string, o Options) (*Ledger, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// dropEmpty removes logs of badger that have no byte: whoever was killed between
+// their creation and their first byte has left them, and badger would refuse to
+// open the ledger over them, once or for ever.
+func dropEmpty(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		fi, err := f.Info()
+		if err == nil && fi.Mode().IsRegular() && fi.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, f.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openBadger turns a panic of badger over its own damaged files into an error.

@@ -252,6 +252,49 @@ func TestDamage(t *testing.T) {
 const childDir = "DISTKEEP_LEDGER_TEST_DIR"
 
 // TestKill: what Commit returned for is there after SIGKILL.
+// TestEmptyLogs has what badger leaves when it is killed between the creation of
+// a log and its first byte.
+func TestEmptyLogs(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"00001.mem", "00009.mem", "000000.vlog", "000009.vlog"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "ledger")
+			l := open(t, dir)
+			var b Batch
+			d := sample("a", "content")
+			b.PutDistfile(d)
+			if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			l = open(t, dir)
+			s, err := l.Load()
+			if err != nil || s.Distfiles[d.Key] == nil {
+				t.Errorf("record is lost, %v", err)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	dir := filepath.Join(t.TempDir(), "ledger")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "00001.mem"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dir).Close(); err != nil { // the very first one was killed
+		t.Error(err)
+	}
+}
+
 func TestKill(t *testing.T) {
 	if dir := os.Getenv(childDir); dir != "" {
 		l := open(t, dir)
