@@ -52,14 +52,40 @@ func (f *dropFile) growing(now time.Time) bool {
 	return age >= 0 && age < settle
 }
 
-// listDrops reads the drop box. Sub-directories are those of openbsd names.
-// Hidden files are left alone.
-func listDrops(dir string, warn func(format string, args ...any)) (map[catalog.Name]*dropFile, error) {
+// apart returns an error if the drop box dir shares files with the directories
+// of the archive: what expires in the one would leave the other.
+func apart(dir string, others ...string) error {
+	for _, o := range others {
+		o, err := filepath.Abs(o)
+		if err != nil {
+			return err
+		}
+		if o, err = filepath.EvalSymlinks(o); err != nil {
+			return err
+		}
+		if within(dir, o) || within(o, dir) {
+			return fmt.Errorf("%s and the archive's %s must not be inside one another", dir, o)
+		}
+	}
+	return nil
+}
+
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// listDrops reads the drop box dir of the archive whose directories are given.
+// Sub-directories are those of openbsd names. Hidden files are left alone.
+func listDrops(dir string, warn func(format string, args ...any), archive ...string) (map[catalog.Name]*dropFile, error) {
 	drops := make(map[catalog.Name]*dropFile)
 	if dir == "" {
 		return drops, nil
 	}
 	dir, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		err = apart(dir, archive...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("distfiles-local: %w", err)
 	}

@@ -164,7 +164,7 @@ func (a *Archive) look(ctx context.Context, cat *catalog.Catalog, local string) 
 			return nil, brokenIf(err)
 		}
 	}
-	if v.drops, err = listDrops(local, a.o.Events.warn); err != nil {
+	if v.drops, err = listDrops(local, a.o.Events.warn, a.o.Distfiles, a.o.State); err != nil {
 		return nil, mark(ErrConfig, err)
 	}
 	return v, nil

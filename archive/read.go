@@ -54,6 +54,9 @@ func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
 	}
 	var b ledger.Batch
 	for _, rec := range drops.refused {
+		if r := m.view.index.Dropped[rec.Name]; r != nil && r.Refused == "" && r.SHA256 == rec.SHA256 && r.Since.Equal(m.now) {
+			continue // it was taken for another content of that name
+		}
 		b.PutDropped(rec)
 		m.view.index.Dropped[rec.Name] = rec
 	}
