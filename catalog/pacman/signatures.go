@@ -32,7 +32,7 @@ func isSignature(b []byte) bool {
 const unsignedPause = 24 * time.Hour
 
 func (n unsigned) due(now time.Time) bool {
-	return now.Sub(n.Asked) >= unsignedPause<<min(n.Count-1, 5)
+	return now.Sub(n.Asked) >= unsignedPause<<max(0, min(n.Count-1, 5))
 }
 
 // signatures are those that were fetched because the databases have none, in a

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"distkeep/catalog"
 )
 
 // A state is what is known of an upstream from the last run. It names the
@@ -78,11 +80,15 @@ func loadState(dir string, readOnly bool) (*state, error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, fmt.Errorf("%s: %w; remove %s, and everything is asked for anew", file, err, dir)
 	}
-	if s.Dir != "" && strings.Trim(s.Dir, "0123456789") != "" {
+	if strings.Trim(s.Dir, "0123456789") != "" || len(s.Dir) > 9 {
 		return nil, fmt.Errorf("%s: %q is no directory of databases; remove %s, and everything is asked for anew", file, s.Dir, dir)
 	}
 	for name := range s.Files {
-		if _, err := os.Stat(filepath.Join(s.dir(dir), filepath.FromSlash(name))); err != nil {
+		_, err := catalog.ParsePath(name)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(s.dir(dir), filepath.FromSlash(name)))
+		}
+		if err != nil {
 			delete(s.Files, name) // it is asked for anew
 		}
 	}

@@ -1,0 +1,705 @@
+package pacman
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// A tree is an upstream in memory: a Getter of the files of one base URL.
+type tree struct {
+	mu     sync.Mutex
+	files  map[string]string // by path below the base
+	errs   map[string]error
+	before func(name string) // called without the lock
+	asked  []string
+	got    []string // those whose content was sent
+	plain  bool     // it has no validators
+	closed int
+}
+
+const treeBase = "http://upstream.example/arch"
+
+var _ Getter = (*tree)(nil)
+
+func (u *tree) Get(_ context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error) {
+	name, ok := strings.CutPrefix(url, treeBase+"/")
+	if !ok {
+		return Version{}, fmt.Errorf("%s is elsewhere: %w", url, fs.ErrNotExist)
+	}
+	u.mu.Lock()
+	before := u.before
+	u.asked = append(u.asked, name)
+	u.mu.Unlock()
+	if before != nil {
+		before(name)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.errs[name]; err != nil {
+		return Version{}, err
+	}
+	data, ok := u.files[name]
+	if !ok {
+		return Version{}, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	v := Version{Size: int64(len(data))}
+	if !u.plain {
+		v.Validator = digest.SHA256.Sum([]byte(data)).Hex()
+	}
+	if have.Validator != "" && have.Validator == v.Validator {
+		return have, ErrUnchanged
+	}
+	if v.Size > most {
+		return Version{}, fmt.Errorf("%s: more than %d bytes", name, most)
+	}
+	w, err := start()
+	if err != nil {
+		return Version{}, err
+	}
+	u.got = append(u.got, name)
+	_, err = io.WriteString(w, data)
+	return v, err
+}
+
+func (u *tree) Close() error {
+	u.closed++
+	return nil
+}
+
+// requests returns what was asked for, and what was sent, since the last call.
+func (u *tree) requests() (asked, got []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	asked, got = u.asked, u.got
+	u.asked, u.got = nil, nil
+	slices.Sort(asked)
+	slices.Sort(got)
+	return asked, got
+}
+
+// release puts a repository's database with packages into the tree, and with
+// .files. The word behind a colon says what is signed: "inline" or "beside".
+func (u *tree) release(t testing.TB, repo string, ps ...string) {
+	t.Helper()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var entries []txtar.File
+	for _, p := range ps {
+		p, signed, _ := strings.Cut(p, ":")
+		desc := treeDesc(p)
+		switch signed {
+		case "inline":
+			desc += "%PGPSIG%\n" + base64.StdEncoding.EncodeToString([]byte(goodSignature(p))) + "\n\n"
+		case "beside":
+			u.files[treeDir(repo)+treeFile(p)+".sig"] = goodSignature(p)
+		}
+		entries = append(entries, txtar.File{Name: p + "/desc", Data: []byte(desc)})
+	}
+	db := compress(t, Gzip, packages(t, entries))
+	u.files[treeDir(repo)+repo+".db"] = string(db)
+	u.files[treeDir(repo)+repo+".files"] = string(compress(t, Zstd, packages(t, entries)))
+}
+
+func treeDir(repo string) string { return repo + "/os/x86_64/" }
+func treeFile(p string) string   { return p + "-any.pkg.tar.zst" }
+
+func treeDesc(p string) string {
+	parts := strings.SplitN(p, "-", 2)
+	return fmt.Sprintf("%%FILENAME%%\n%s\n\n%%NAME%%\n%s\n\n%%VERSION%%\n%s\n\n%%CSIZE%%\n%d\n\n%%SHA256SUM%%\n%s\n\n",
+		treeFile(p), parts[0], parts[1], len(p), digest.SHA256.Sum([]byte(p)).Hex())
+}
+
+// goodSignature is one that seal accepts of data.
+func goodSignature(data string) string { return "\x89seal of " + data }
+
+// A seal is a keyring: it accepts goodSignature.
+type seal struct{}
+
+var errSeal = errors.New("signed by nobody")
+
+func (seal) Verify(data io.Reader, sig []byte) (string, error) {
+	b, err := io.ReadAll(data)
+	if err == nil && string(sig) != goodSignature(string(b)) {
+		err = errSeal
+	}
+	return "", err
+}
+
+// newTree returns an upstream with two repositories, and the options of it.
+func newTree(t testing.TB) (*tree, UpstreamOptions) {
+	u := &tree{files: map[string]string{"lastupdate": "100\n"}, errs: make(map[string]error)}
+	u.release(t, "core", "a-1-1:beside", "b-1-1:inline")
+	u.release(t, "extra", "a-1-1", "c-1-1")
+	return u, UpstreamOptions{
+		Options: Options{Name: "arch", Repos: []string{"core", "extra"}, Arches: []string{"x86_64"}, URLs: []string{treeBase}},
+		State:   filepath.Join(t.TempDir(), "state"), Getter: u,
+		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+	}
+}
+
+// scan scans as a run of the program does.
+func scan(t testing.TB, o UpstreamOptions) (*Upstream, *catalog.Scan) {
+	t.Helper()
+	u, err := NewUpstream(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := u.Scan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, s
+}
+
+// names are the packages of the scan.
+func names(s *catalog.Scan) (ns []string) {
+	for _, d := range s.Distfiles {
+		ns = append(ns, strings.TrimSuffix(string(d.Name), "-any.pkg.tar.zst"))
+	}
+	return ns
+}
+
+func problems(s *catalog.Scan) string {
+	var lines []string
+	for _, p := range s.Problems {
+		lines = append(lines, p.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+func equal(t testing.TB, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+func TestUpstreamAsksForWhatMayHaveChanged(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	_, s := scan(t, o)
+	equal(t, "packages", names(s), []string{"a-1-1", "b-1-1", "c-1-1"})
+	if len(s.Problems) > 0 || u.closed != 1 {
+		t.Errorf("problems %s, closed %d times", problems(s), u.closed)
+	}
+	asked, got := u.requests()
+	want := []string{
+		"core/os/x86_64/a-1-1-any.pkg.tar.zst.sig", "core/os/x86_64/core.db", "core/os/x86_64/core.files",
+		"extra/os/x86_64/extra.db", "extra/os/x86_64/extra.files", "lastupdate",
+	}
+	// a of extra has the content of core's; b has its signature inside; c has
+	// none.
+	equal(t, "sent at first", got, want)
+	if !slices.Contains(asked, "extra/os/x86_64/c-1-1-any.pkg.tar.zst.sig") || slices.Contains(asked, "core/os/x86_64/b-1-1-any.pkg.tar.zst.sig") {
+		t.Errorf("asked at first: %q", asked)
+	}
+
+	_, s = scan(t, o)
+	asked, _ = u.requests()
+	equal(t, "asked without a change", asked, []string{"lastupdate"})
+	equal(t, "packages without a change", names(s), []string{"a-1-1", "b-1-1", "c-1-1"})
+
+	for name, change := range map[string]func(*tree, *UpstreamOptions){
+		"another time":  func(u *tree, _ *UpstreamOptions) { u.files["lastupdate"] = "101\n" },
+		"no time":       func(u *tree, _ *UpstreamOptions) { delete(u.files, "lastupdate") },
+		"a page":        func(u *tree, _ *UpstreamOptions) { u.files["lastupdate"] = "<html>" },
+		"not our thing": func(u *tree, _ *UpstreamOptions) { u.errs["lastupdate"] = fs.ErrPermission },
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, o := newTree(t)
+			scan(t, o)
+			u.requests()
+			change(u, &o)
+			u.release(t, "extra", "c-2-1")
+			up, s := scan(t, o)
+			asked, got := u.requests()
+			if !slices.Contains(asked, "core/os/x86_64/core.db") {
+				t.Errorf("asked %q", asked)
+			}
+			got = slices.DeleteFunc(got, func(s string) bool { return s == "lastupdate" })
+			equal(t, "sent", got, []string{"extra/os/x86_64/extra.db", "extra/os/x86_64/extra.files"})
+			equal(t, "packages", names(s), []string{"a-1-1", "b-1-1", "c-2-1"})
+			if up.Views()[1].Names().SHA256 != digest.SHA256.Sum([]byte(u.files["extra/os/x86_64/extra.db"])).Hex() {
+				t.Error("the view has another database")
+			}
+		})
+	}
+	for name, change := range map[string]func(*UpstreamOptions){
+		"one more repository": func(o *UpstreamOptions) { o.Repos = append(o.Repos, "more") },
+		"without files":       func(o *UpstreamOptions) { o.NoFiles = true },
+		"another host":        func(o *UpstreamOptions) { o.URLs = []string{treeBase + "/"} },
+		"state lost": func(o *UpstreamOptions) {
+			if err := os.Remove(filepath.Join(o.State, "1", "core/os/x86_64/core.db")); err != nil {
+				panic(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, o := newTree(t)
+			u.release(t, "more", "m-1-1")
+			scan(t, o)
+			u.requests()
+			change(&o)
+			up, s := scan(t, o)
+			asked, _ := u.requests()
+			if !slices.Contains(asked, "core/os/x86_64/core.db") || len(s.Problems) > 0 || len(up.Views()) != len(o.Repos) {
+				t.Errorf("asked %q, problems %s", asked, problems(s))
+			}
+			for _, f := range up.Views()[0].Index {
+				if data, err := os.ReadFile(f.Path); err != nil || digest.SHA256.Sum(data).Hex() != f.SHA256 || int64(len(data)) != f.Size {
+					t.Errorf("%s is not what the view says: %v", f.Path, err)
+				}
+			}
+		})
+	}
+}
+
+// TestUpstreamKeepsTheOld: whatever is wrong with a new database, the old one
+// and all that belongs to it stay in use, and the rest is taken.
+func TestUpstreamKeepsTheOld(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("connection lost")
+	const dir = "core/os/x86_64/"
+	for name, c := range map[string]struct {
+		change func(t *testing.T, u *tree)
+		want   string
+	}{
+		"gone":            {func(_ *testing.T, u *tree) { delete(u.files, dir+"core.db") }, "core.db: file does not exist; the databases of the last run are used"},
+		"cannot be had":   {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = broken }, "connection lost"},
+		"forbidden":       {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = fs.ErrPermission }, "permission denied"},
+		"empty":           {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "" }, "core.db: "},
+		"page":            {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "<!DOCTYPE html>" }, "is it an error page?"},
+		"cut":             {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = u.files[dir+"core.db"][:100] }, "cut short"},
+		"files broken":    {func(_ *testing.T, u *tree) { u.files[dir+"core.files"] = "x" }, "(files=no leaves it out)"},
+		"files forbidden": {func(_ *testing.T, u *tree) { u.errs[dir+"core.files"] = fs.ErrPermission }, "permission denied"},
+		"files lost":      {func(_ *testing.T, u *tree) { u.errs[dir+"core.files"] = broken }, "connection lost"},
+		"files name more": {func(t *testing.T, u *tree) {
+			u.release(t, "core", "a-1-1:beside", "new-1-1")
+			files := u.files[dir+"core.files"]
+			u.release(t, "core", "a-1-1:beside")
+			u.files[dir+"core.files"] = files
+		}, "core.files names new-1-1-any.pkg.tar.zst, which core.db does not"},
+		"signature is a page": {func(_ *testing.T, u *tree) { u.files[dir+"core.db.sig"] = "<html>" }, "core.db.sig is no signature"},
+		"links broken":        {func(_ *testing.T, u *tree) { u.files[dir+"core.links"] = "x" }, "core.links: "},
+		"never the same": {func(_ *testing.T, u *tree) {
+			db, n := u.files[dir+"core.db"], 0
+			u.before = func(name string) {
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				if name == dir+"core.db" {
+					n++
+					u.files[name] = db + strings.Repeat(" ", n)
+				}
+			}
+		}, "the upstream changed while its files were fetched"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u, o := newTree(t)
+			up, _ := scan(t, o)
+			before := up.Views()[0].Index
+			u.release(t, "core", "a-1-1:beside", "b-2-1")
+			u.release(t, "extra", "c-2-1")
+			u.files["lastupdate"] = "101"
+			c.change(t, u)
+			up, s := scan(t, o)
+			if got := problems(s); !strings.Contains(got, c.want) || !strings.HasPrefix(got, "core/os/x86_64: ") || len(s.Problems) != 1 {
+				t.Errorf("problems are\n%s\nwant one with %q", got, c.want)
+			}
+			equal(t, "packages", names(s), []string{"a-1-1", "b-1-1", "c-2-1"})
+			for i, f := range up.Views()[0].Index {
+				data, err := os.ReadFile(f.Path)
+				if err != nil || digest.SHA256.Sum(data).Hex() != before[i].SHA256 || f.Name != before[i].Name {
+					t.Errorf("%s is not what it was: %v", f.Name, err)
+				}
+			}
+			// It is asked again, although lastupdate stays.
+			u.errs, u.before = make(map[string]error), nil
+			delete(u.files, dir+"core.db.sig")
+			delete(u.files, dir+"core.links")
+			u.release(t, "core", "a-1-1:beside", "b-3-1")
+			_, s = scan(t, o)
+			equal(t, "packages at last", names(s), []string{"a-1-1", "b-3-1", "c-2-1"})
+			if len(s.Problems) > 0 {
+				t.Errorf("problems at last: %s", problems(s))
+			}
+		})
+	}
+}
+
+// TestUpstreamMoves changes the upstream between two of its files: what is
+// taken belongs together.
+func TestUpstreamMoves(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{false, true} {
+		for _, at := range []string{"core.db.sig", "core.files", "core.links"} {
+			t.Run(fmt.Sprint(at, plain), func(t *testing.T) {
+				t.Parallel()
+				u, o := newTree(t)
+				u.plain = plain
+				once := sync.OnceFunc(func() { u.release(t, "core", "new-1-1", "newer-1-1") })
+				u.before = func(name string) {
+					if strings.HasSuffix(name, at) {
+						once()
+					}
+				}
+				_, s := scan(t, o)
+				if plain && at != "core.files" {
+					// Without validators only what the files say counts.
+					return
+				}
+				equal(t, "packages", names(s), []string{"new-1-1", "newer-1-1", "a-1-1", "c-1-1"})
+				if len(s.Problems) > 0 {
+					t.Error(problems(s))
+				}
+			})
+		}
+	}
+}
+
+func TestUpstreamUnreachable(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	u.errs["lastupdate"] = errors.New("connection refused")
+	up, err := NewUpstream(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.Scan(t.Context()); err == nil || err.Error() != "pacman repository arch: connection refused" {
+		t.Errorf("error = %v", err)
+	}
+	u.errs = make(map[string]error)
+	scan(t, o)
+	u.requests()
+	u.errs["lastupdate"] = errors.New("connection refused")
+	_, s := scan(t, o)
+	asked, _ := u.requests()
+	equal(t, "asked", asked, []string{"lastupdate"})
+	if want := "connection refused; the databases of the last run are used"; problems(s) != want {
+		t.Errorf("problems are %q, want %q", problems(s), want)
+	}
+	equal(t, "packages", names(s), []string{"a-1-1", "b-1-1", "c-1-1"})
+
+	o.Offline = true
+	_, s = scan(t, o)
+	if asked, _ := u.requests(); len(asked) > 0 || len(s.Problems) > 0 {
+		t.Errorf("offline: asked %q, problems %s", asked, problems(s))
+	}
+	o.Offline, o.Dry = false, true
+	u.errs = make(map[string]error)
+	u.files["lastupdate"] = "102"
+	u.release(t, "extra", "d-1-1")
+	_, s = scan(t, o)
+	equal(t, "packages of a dry run", names(s), []string{"a-1-1", "b-1-1", "d-1-1"})
+	o.Dry, o.Offline = false, true
+	_, s = scan(t, o)
+	equal(t, "packages after a dry run", names(s), []string{"a-1-1", "b-1-1", "c-1-1"})
+	entries, err := os.ReadDir(o.State)
+	if err != nil || len(entries) != 3 {
+		t.Errorf("state has %v, %v", entries, err)
+	}
+}
+
+func TestUpstreamState(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	scan(t, o)
+	// What a killed run has left is removed by the next that changes anything.
+	if err := os.MkdirAll(filepath.Join(o.State, "7", "core"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	u.files["lastupdate"] = "101"
+	u.release(t, "extra", "d-1-1")
+	scan(t, o)
+	entries, err := os.ReadDir(o.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	equal(t, "state", left, []string{"2", "signatures", "state.json"})
+	for text, want := range map[string]string{
+		"{":                 "remove " + o.State,
+		`{"dir":"../../x"}`: "no directory of databases",
+	} {
+		if err := os.WriteFile(filepath.Join(o.State, stateFile), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		up, err := NewUpstream(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := up.Scan(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error = %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+func TestUpstreamView(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	o.At = "at"
+	u.files["core/os/x86_64/core.db.sig"] = goodSignature("whatever")
+	u.files["core/os/x86_64/core.files.sig"] = goodSignature("whatever")
+	u.files["core/os/x86_64/core.links"] = u.files["core/os/x86_64/core.db"]
+	u.files["core/os/x86_64/core.links.sig"] = goodSignature("whatever")
+	entries := []txtar.File{{Name: "good-1-1/desc", Data: []byte(treeDesc("good-1-1"))}, {Name: "bad-1-1/desc", Data: []byte("%NAME%\nbad\n")}}
+	u.files["extra/os/x86_64/extra.db"] = string(packages(t, entries))
+	delete(u.files, "extra/os/x86_64/extra.files")
+	up, s := scan(t, o)
+	if len(s.Problems) != 1 {
+		t.Errorf("problems are\n%s", problems(s))
+	}
+	vs := up.Views()
+	core, extra := vs[0], vs[1]
+	var index []string
+	for _, f := range core.Index {
+		index = append(index, string(f.Name))
+		if data, err := os.ReadFile(f.Path); err != nil || string(data) != u.files["core/os/x86_64/"+string(f.Name)] || f.SHA256 != digest.SHA256.Sum(data).Hex() || f.ModTime.IsZero() {
+			t.Errorf("%s: %+v, %v", f.Name, f, err)
+		}
+	}
+	equal(t, "index", index, []string{"core.links.sig", "core.links", "core.files.sig", "core.files", "core.db.sig", "core.db"})
+	if core.Dir != "at/core/os/x86_64" || core.Suffix != ".sig" || core.Blocked != "" || core.CheckID != "" {
+		t.Errorf("view is %+v", core)
+	}
+	if extra.Blocked != "1 of its 2 entries cannot be understood" || len(extra.Index) != 1 {
+		t.Errorf("view of a database with a bad entry is %+v", extra)
+	}
+	for _, l := range core.Links {
+		name := strings.TrimSuffix(string(l.Name), "-any.pkg.tar.zst")
+		sig := l.Beside.Data
+		if l.Beside.Path != "" {
+			var err error
+			if sig, err = os.ReadFile(l.Beside.Path); err != nil {
+				t.Error(err)
+			}
+		}
+		if string(sig) != goodSignature(name) || l.Check != nil || l.Owners[0].String() != name+"::arch" {
+			t.Errorf("%s has the signature %q and the owners %v", l.Name, sig, l.Owners)
+		}
+	}
+	ds, err := up.Named(core.Names().Path)
+	if err != nil || len(ds) != 2 || ds[0].Name != treeName("a-1-1") || ds[1].Digests.Get(digest.SHA256) != digest.SHA256.Sum([]byte("b-1-1")) {
+		t.Errorf("named are %v, %v", ds, err)
+	}
+	if _, err := up.Named(core.Index[0].Path); err == nil {
+		t.Error("a signature names something")
+	}
+}
+
+func treeName(p string) catalog.Name { return catalog.Name(treeFile(p)) }
+
+func TestUpstreamSignatures(t *testing.T) {
+	t.Parallel()
+	const sig = "core/os/x86_64/a-1-1-any.pkg.tar.zst.sig"
+	day := 24 * time.Hour
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	u, o := newTree(t)
+	o.Repos = []string{"core"}
+	now := start
+	o.Now = func() time.Time { return now }
+	o.Dry = true
+	scan(t, o)
+	if asked, _ := u.requests(); slices.Contains(asked, sig) {
+		t.Error("a dry run asks for signatures")
+	}
+	o.Dry = false
+	delete(u.files, sig)
+	up, s := scan(t, o)
+	u.requests()
+	if len(s.Problems) > 0 || up.Views()[0].Links[0].Beside != nil {
+		t.Errorf("no signature: %s", problems(s))
+	}
+	ask := func(when string, after time.Duration, want bool) {
+		t.Helper()
+		now = start.Add(after)
+		u.files["lastupdate"] = fmt.Sprint(after)[:1] + now.Format("20060102150405")
+		scan(t, o)
+		if asked, _ := u.requests(); slices.Contains(asked, sig) != want {
+			t.Errorf("%s: asked %q", when, asked)
+		}
+	}
+	ask("an hour later", time.Hour, false)
+	ask("a day later", day, true)
+	ask("two days later", 2*day, false)
+	ask("three days later", 3*day, true)
+	u.release(t, "core", "a-1-1", "b-1-1:inline", "z-1-1")
+	ask("with a new database", 3*day+time.Hour, false)
+
+	// Trouble is told and tried again, whatever lastupdate says.
+	now = start.Add(30 * day)
+	u.files["lastupdate"] = "777"
+	for _, c := range []struct {
+		err  error
+		text string
+		want string
+	}{
+		{errors.New("connection lost"), "", "a-1-1: signature: connection lost"},
+		{nil, "<html>", "a-1-1: signature: " + treeBase + "/" + sig + " is no signature: is it an error page?"},
+		{nil, strings.Repeat("\x89", maxSignature+1), "a-1-1: signature: " + sig + ": more than 65536 bytes"},
+	} {
+		u.errs[sig], u.files[sig] = c.err, c.text
+		up, s = scan(t, o)
+		if problems(s) != c.want || up.Views()[0].Links[0].Beside != nil {
+			t.Errorf("problems are %q, want %q", problems(s), c.want)
+		}
+	}
+	u.errs[sig], u.files[sig] = nil, goodSignature("a-1-1")
+	up, s = scan(t, o)
+	if len(s.Problems) > 0 || up.Views()[0].Links[0].Beside == nil {
+		t.Errorf("at last: %s", problems(s))
+	}
+	u.requests()
+	up, _ = scan(t, o)
+	asked, _ := u.requests()
+	equal(t, "asked with all there", asked, []string{"lastupdate"})
+
+	// It goes with its package.
+	file := up.Views()[0].Links[0].Beside.Path
+	u.release(t, "core", "b-1-1:inline")
+	u.files["lastupdate"] = "9"
+	scan(t, o)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the signature of a package that is gone is kept: %v", err)
+	}
+}
+
+func TestUpstreamKeyring(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	o.Keyring, o.KeyringID = seal{}, "keys of 2026"
+	sign := func(repo string) {
+		name := treeDir(repo) + repo + ".db"
+		u.files[name+".sig"] = goodSignature(u.files[name])
+	}
+	check := func(l catalog.ViewLink, content string) error {
+		t.Helper()
+		if l.Check == nil {
+			t.Fatalf("%s is not checked", l.Name)
+		}
+		return l.Check(strings.NewReader(content))
+	}
+	up, s := scan(t, o)
+	core, extra := up.Views()[0], up.Views()[1]
+	if len(s.Problems) > 0 || core.CheckID != o.KeyringID {
+		t.Errorf("problems %s, id %q", problems(s), core.CheckID)
+	}
+	if err := errors.Join(check(core.Links[0], "a-1-1"), check(core.Links[1], "b-1-1")); err != nil {
+		t.Errorf("good signatures: %v", err)
+	}
+	if err := check(extra.Links[1], "c-1-1"); !errors.Is(err, errUnsigned) {
+		t.Errorf("no signature at all: %v", err)
+	}
+	if err := check(core.Links[1], "other"); !errors.Is(err, errSeal) || !strings.Contains(err.Error(), "signature of b-1-1-any.pkg.tar.zst: ") {
+		t.Errorf("a bad signature: %v", err)
+	}
+	// A fetched signature that is bad is asked for again.
+	u.requests()
+	if err := check(core.Links[0], "other"); !errors.Is(err, errSeal) {
+		t.Errorf("a bad signature: %v", err)
+	}
+	scan(t, o)
+	asked, _ := u.requests()
+	equal(t, "asked after a bad signature", asked, []string{"core/os/x86_64/a-1-1-any.pkg.tar.zst.sig", "extra/os/x86_64/c-1-1-any.pkg.tar.zst.sig", "lastupdate"})
+
+	// A signed database vouches for packages that are not.
+	u.files["lastupdate"] = "101"
+	sign("extra")
+	up, s = scan(t, o)
+	if l := up.Views()[1].Links[1]; len(s.Problems) > 0 || l.Check != nil {
+		t.Errorf("a signed database: %s", problems(s))
+	}
+	u.requests()
+	scan(t, o)
+	asked, _ = u.requests()
+	equal(t, "asked for packages of a signed database", asked, []string{"lastupdate"})
+
+	// One whose signature is not good is not taken.
+	u.files["lastupdate"] = "102"
+	u.release(t, "extra", "d-1-1")
+	_, s = scan(t, o)
+	if want := "extra/os/x86_64: extra.db: signed by nobody; the databases of the last run are used"; problems(s) != want {
+		t.Errorf("problems are %q, want %q", problems(s), want)
+	}
+	sign("extra")
+	up, s = scan(t, o)
+	if len(s.Problems) > 0 || len(up.Views()[1].Links) != 1 {
+		t.Errorf("signed again: %s", problems(s))
+	}
+
+	// A keyring that comes later finds what was taken without one.
+	late, lo := newTree(t)
+	late.files["core/os/x86_64/core.db.sig"] = goodSignature("other")
+	scan(t, lo)
+	lo.Keyring = seal{}
+	up, s = scan(t, lo)
+	if len(s.Problems) != 1 || up.Views()[0].Blocked != "core.db: signed by nobody" || up.Views()[1].Blocked != "" {
+		t.Errorf("a keyring that comes later: %s; %q", problems(s), up.Views()[0].Blocked)
+	}
+}
+
+func TestUpstreamCancelled(t *testing.T) {
+	t.Parallel()
+	u, o := newTree(t)
+	for _, at := range []string{"lastupdate", "core.db", "core.files", ".sig"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("the end")
+		u.before = func(name string) {
+			if strings.HasSuffix(name, at) {
+				cancel(why)
+			}
+		}
+		up, err := NewUpstream(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := up.Scan(ctx); !errors.Is(err, why) && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error = %v", at, err)
+		}
+	}
+	u.before = nil
+	if _, s := scan(t, o); len(s.Problems) > 0 {
+		t.Error(problems(s))
+	}
+}
+
+func FuzzLoadState(f *testing.F) {
+	f.Add([]byte(`{"base":"http://h","dir":"1","files":{"core/core.db":{"size":1,"sha256":"ab"}}}`))
+	f.Add([]byte(`{"files":null,"dir":"999999999999999999999"}`))
+	f.Add([]byte(`{"files":{"../../x":{}},"unsigned":{"a":{"count":-5}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, stateFile), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := loadState(dir, true)
+		if err != nil {
+			return
+		}
+		for _, n := range s.Unsigned {
+			n.due(time.Now())
+		}
+		if _, err := s.successor(dir); err != nil {
+			t.Error(err)
+		}
+	})
+}
