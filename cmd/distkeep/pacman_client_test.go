@@ -301,6 +301,13 @@ func TestPacmanItself(t *testing.T) {
 	}
 	want("with a forged package", c.download("alpha", "beta", "gamma"), a2, b1, c1)
 
+	// An archive that had no keyring so far finds it by the first one.
+	later := newPacMirror(t, u, "--repo=pacman:"+u.URL+"?repo=tools")
+	later.mirror(0)
+	if out := later.mirror(1, "--keyring="+keyring); !strings.Contains(out, "tools.db is held back: epsilon-1-1-x86_64.pkg.tar.zst: signature of") {
+		t.Errorf("a keyring that comes later:\n%s", out)
+	}
+
 	b.sign(e1)
 	b.add("tools", e1)
 	u.set(b.release(prefix, "5"))
