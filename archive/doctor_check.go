@@ -117,7 +117,7 @@ func (d *doctor) twice(records []*ledger.Distfile) {
 }
 
 func intact(r *ledger.Distfile, n *node) bool {
-	return n.regular() && n.fi.Size() == r.Size && n.fi.ModTime().Equal(r.ModTime)
+	return n.regular() && n.size == r.Size && n.mtime == r.ModTime.UnixNano()
 }
 
 // record compares one record with the disk.
@@ -182,7 +182,7 @@ func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
 // quarantine unless they are the same.
 func (d *doctor) wrongLink(r *ledger.Distfile, n, good *node) {
 	f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "link it there; other bytes go to quarantine")
-	if n.fi.IsDir() {
+	if n.mode.IsDir() {
 		f.Problem, f.Remedy = "a directory is in its place", ""
 	} else {
 		f.fix = func(ctx context.Context) error {
@@ -203,14 +203,14 @@ func (d *doctor) clear(ctx context.Context, r *ledger.Distfile, n *node) error {
 		return nil // commit replaces it
 	}
 	path := d.store.Path(n.rel)
-	sums, _, err := store.Hash(ctx, path)
+	sums, fi, err := store.Hash(ctx, path)
 	if err != nil {
 		return err
 	}
 	if sums.Get(digest.SHA256) == r.SHA256 {
 		return nil
 	}
-	_, err = d.store.SetAside("unknown."+sums.Get(digest.SHA256).Hex(), n.fi, []string{path})
+	_, err = d.store.SetAside("unknown."+sums.Get(digest.SHA256).Hex(), fi, []string{path})
 	d.lookAgain(path)
 	return err
 }
@@ -222,7 +222,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 	for _, rel := range rels {
 		if n := d.at(rel); n != nil && n.regular() {
 			wrong = append(wrong, n)
-			if n.fi.Size() == r.Size {
+			if n.size == r.Size {
 				same = cmp.Or(same, n)
 			}
 		}
@@ -236,7 +236,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 		f.Remedy = "read it; if it is wrong it goes to quarantine, and the next mirror run fetches it"
 	case len(wrong) > 0:
 		f.Kind, f.Path = FindChanged, wrong[0].rel
-		f.Problem = fmt.Sprintf("the file has %d bytes, want %d", wrong[0].fi.Size(), r.Size)
+		f.Problem = fmt.Sprintf("the file has %d bytes, want %d", wrong[0].size, r.Size)
 		f.Remedy = "move it to quarantine; the next mirror run fetches it"
 	case source != "":
 		f.Remedy = "link it to " + source

@@ -28,11 +28,17 @@ func inodeOf(fi fs.FileInfo) inode {
 // A node is something that is no directory in the published tree.
 type node struct {
 	rel   string
-	fi    fs.FileInfo
 	inode inode
+	size  int64
+	mtime int64 // nanoseconds since 1970
+	mode  fs.FileMode
 }
 
-func (n *node) regular() bool { return n.fi.Mode().IsRegular() }
+func nodeOf(rel string, fi fs.FileInfo) *node {
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode()}
+}
+
+func (n *node) regular() bool { return n.mode.IsRegular() }
 
 func (n *node) base() string { return path.Base(n.rel) }
 
@@ -98,7 +104,7 @@ func (d *doctor) put(rel string, e fs.DirEntry) error {
 	} else if err != nil {
 		return err
 	}
-	d.nodes[rel] = &node{rel, fi, inodeOf(fi)}
+	d.nodes[rel] = nodeOf(rel, fi)
 	return nil
 }
 
@@ -111,7 +117,7 @@ func (d *doctor) at(rel string) *node {
 	if err != nil {
 		return nil
 	}
-	n := &node{rel, fi, inodeOf(fi)}
+	n := nodeOf(rel, fi)
 	if !fi.IsDir() {
 		d.nodes[rel] = n
 	}

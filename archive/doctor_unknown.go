@@ -112,7 +112,7 @@ func (u *unknowns) adopt(n *node, a *adoptee) {
 		f.SHA256 = a.sum.Hex()
 		f.Remedy += "; if it is something else it goes to quarantine"
 	}
-	a.path, a.size = u.store.Path(n.rel), n.fi.Size()
+	a.path, a.size = u.store.Path(n.rel), n.size
 	f.adopt = []*adoptee{a}
 	u.find(f)
 }
@@ -125,7 +125,11 @@ func (u *unknowns) superfluous(kind string, n *node, problem string) {
 	} else {
 		f.Remedy = "move it to quarantine"
 		f.fix = func(context.Context) error {
-			_, err := u.store.SetAside("unknown", n.fi, []string{u.store.Path(n.rel)})
+			copies, err := replicas([]string{u.store.Path(n.rel)})
+			if err != nil || len(copies) == 0 {
+				return err
+			}
+			_, err = u.store.SetAside("unknown", copies[0].fi, copies[0].paths)
 			return err
 		}
 	}
@@ -146,7 +150,7 @@ func (u *unknowns) published(n *node) {
 	case hidden(n.rel):
 	case !n.regular():
 		if current {
-			u.find(&Finding{Kind: FindIrregular, Path: n.rel, Problem: "it is " + n.fi.Mode().Type().String() + ", no regular file"})
+			u.find(&Finding{Kind: FindIrregular, Path: n.rel, Problem: "it is " + n.mode.Type().String() + ", no regular file"})
 		}
 	case former && holder != nil:
 		u.superfluous(FindFormer, n, "its layout is not in layout.conf any more")
@@ -187,7 +191,7 @@ func (u *unknowns) cipher(n *node) {
 	name, err := catalog.ParseName(base)
 	switch {
 	case !n.regular():
-		u.find(&Finding{Kind: FindIrregular, Path: n.rel, Problem: "it is " + n.fi.Mode().Type().String() + ", no regular file"})
+		u.find(&Finding{Kind: FindIrregular, Path: n.rel, Problem: "it is " + n.mode.Type().String() + ", no regular file"})
 		return
 	case err != nil:
 		u.superfluous(FindUnknown, n, oneLine(err.Error()))
@@ -379,12 +383,12 @@ func (d *doctor) lists() {
 		"status.json":     func() error { return report.LoadStatus(dir, new(Summary)) },
 		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
 		"deletions.jsonl": func() error { _, err := report.LoadDeletions(dir); return err },
-		"distfiles.jsonl": func() error { _, err := report.LoadDistfiles(dir); return err },
+		"distfiles.jsonl": func() error { return report.CheckDistfiles(dir) },
 	} {
 		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
 			d.find(&Finding{
 				Kind: FindList, Path: filepath.Join(dir, file), Problem: oneLine(err.Error()), Remedy: "write it anew", late: true,
-				fix: func(context.Context) error { return d.refresh() },
+				fix: func(context.Context) error { d.restated = true; return d.refresh() },
 			})
 		}
 	}

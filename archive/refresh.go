@@ -74,8 +74,10 @@ func (m *mirror) refresh() error {
 	m.sum = s
 	s.totals(m.view.index)
 	s.Ages = agesOf(m.view.index, m.now)
-	if err := m.exportDistfiles(); err != nil {
-		return brokenIf(err)
+	if m.stale() {
+		if err := m.exportDistfiles(); err != nil {
+			return brokenIf(err)
+		}
 	}
 	return brokenIf(m.export())
 }

@@ -113,3 +113,28 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 	}
 	return ds, nil
 }
+
+// CheckDistfiles returns an error that names the first line that WriteDistfiles
+// cannot have written.
+func CheckDistfiles(dir string) error {
+	path := filepath.Join(dir, distfilesFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", dir, ErrNoRun)
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(make([]byte, 64<<10), maxLine)
+	n := 1
+	for ; sc.Scan(); n++ {
+		if !bytes.HasPrefix(sc.Bytes(), []byte(`{"name":`)) || !json.Valid(sc.Bytes()) {
+			return fmt.Errorf("%s:%d: not a record", path, n)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("%s:%d: %w", path, n, err)
+	}
+	return nil
+}
