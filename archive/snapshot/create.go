@@ -20,7 +20,7 @@ type CreateOptions struct {
 	// Label, when set, is added to the name; see Name.
 	Label string
 	// NoByCipher leaves out by_cipher, which needs a directory for each
-	// content: 4 KiB and an inode on ext4. Benchmark has numbers.
+	// content: 4 KiB and an inode on ext4. BenchmarkSnapshot has times.
 	NoByCipher bool
 	// Room, when set, is asked for each piece of a directory whether the file
 	// system has room for it, by several goroutines at once. Its error ends

@@ -168,7 +168,8 @@ func (d *differ) half(x, y *dir, rel string, f func(name string, st, other *unix
 		}
 		for _, e := range entries {
 			name := e.Name()
-			if rel == "" && (isList(name) || name == byCipher || name == recordName || name == "lost+found") {
+			switch path := filepath.Join(rel, name); {
+			case isList(path), path == byCipher, path == recordName, path == "lost+found":
 				continue
 			}
 			var st, other unix.Stat_t

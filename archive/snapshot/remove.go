@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,31 +82,43 @@ func (d *Dir) removeOne(top *dir, name string) (Removed, error) {
 // removeView removes the directory name of top with everything in it. That it
 // is not there is no error.
 func removeView(top *dir, name string) (Removed, error) {
-	var r Removed
 	d, err := top.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
+		return Removed{}, nil
 	} else if err != nil {
-		return r, err
+		return Removed{}, err
 	}
-	return r, r.dir(top, d, name)
+	// Twice as many as there are processors: most wait for the disk.
+	r := &removal{free: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
+	err = r.dir(top, d, name)
+	return Removed{Files: r.files.Load(), Freed: r.freed.Load()}, err
+}
+
+// A removal is a view that is being removed, by several goroutines.
+type removal struct {
+	free         chan struct{} // has room when another goroutine may begin
+	files, freed atomic.Int64
+	// inodes are locked while one of their links is removed, so that it is
+	// seen which was the last: many share a lock.
+	inodes [64]sync.Mutex
 }
 
 // dir removes the directory d, which is name in parent, and closes it.
-func (r *Removed) dir(parent, d *dir, name string) (err error) {
+func (r *removal) dir(parent, d *dir, name string) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
 	for {
 		n := 0
+		var subs errgroup.Group
 		err := d.each(func(entries []fs.DirEntry) error {
 			n += len(entries)
 			for _, e := range entries {
-				if err := r.entry(d, e); err != nil {
+				if err := r.entry(d, e, &subs); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-		if err != nil {
+		if err = errors.Join(err, subs.Wait()); err != nil {
 			return err
 		}
 		// Some file systems skip entries while others are being removed.
@@ -116,28 +132,50 @@ func (r *Removed) dir(parent, d *dir, name string) (err error) {
 	}
 }
 
-func (r *Removed) entry(d *dir, e fs.DirEntry) error {
+// entry removes an entry of d: a directory in another goroutine of subs if one
+// is free.
+func (r *removal) entry(d *dir, e fs.DirEntry, subs *errgroup.Group) error {
 	name := e.Name()
 	if e.IsDir() {
 		sub, err := d.open(name)
 		if err != nil {
 			return err
 		}
-		return r.dir(d, sub, name)
+		select {
+		case r.free <- struct{}{}:
+			subs.Go(func() error {
+				defer func() { <-r.free }()
+				return r.dir(d, sub, name)
+			})
+			return nil
+		default:
+			return r.dir(d, sub, name)
+		}
 	}
+	if d.depth == 1 && name == recordName {
+		return d.remove(name, 0)
+	}
+	r.files.Add(1)
+	return r.unlink(d, name)
+}
+
+// unlink removes a file or a symbolic link of d.
+func (r *removal) unlink(d *dir, name string) error {
 	var st unix.Stat_t
+	if err := d.stat(name, &st); err != nil {
+		return err
+	}
+	mu := &r.inodes[st.Ino%uint64(len(r.inodes))]
+	mu.Lock()
+	defer mu.Unlock()
 	if err := d.stat(name, &st); err != nil {
 		return err
 	}
 	if err := d.remove(name, 0); err != nil {
 		return err
 	}
-	if d.depth == 1 && name == recordName {
-		return nil
-	}
-	r.Files++
 	if st.Nlink == 1 {
-		r.Freed += st.Size
+		r.freed.Add(st.Size)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,6 +53,23 @@ func TestRemove(t *testing.T) {
 	}
 	if len(listDir(t, outside)) != 1 {
 		t.Error("a symbolic link was followed")
+	}
+}
+
+// TestFreed counts what is freed by many links that go at once.
+func TestFreed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 200 {
+		w.publish(fmt.Sprintf("%d/a", i), fmt.Sprintf("%04d", i))
+		w.link(fmt.Sprintf("%d/a", i), fmt.Sprintf("%d/b", 199-i))
+	}
+	s := w.create(CreateOptions{})
+	w.check(os.RemoveAll(w.tree))
+	removed, err := w.d.Remove(t.Context(), s.Name)
+	w.check(err)
+	if diff := cmp.Diff([]Removed{{Name: s.Name, Files: 600, Freed: 800}}, removed); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

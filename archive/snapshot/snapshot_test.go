@@ -152,6 +152,8 @@ func TestViewIsTheTree(t *testing.T) {
 	w.publish("a%2Fb@v1.zip", "a")
 	w.publish("sub/dir/b.tar", "bb")
 	w.publish(".hidden", "ccc")
+	w.publish("core/os/any/core.db", "") // its name is one of an index below by_cipher, too
+	w.publish("core/os/any/core.db.sig", "")
 	w.write("layout.conf", "[structure]\n", 0o644)
 	w.write("distinfo", "x\n", 0o644)
 	w.check(os.Symlink("sub/dir/b.tar", filepath.Join(w.tree, "link")))
@@ -166,7 +168,7 @@ func TestViewIsTheTree(t *testing.T) {
 	}
 	wantS := Snapshot{
 		Name: "2026-01-02T040000Z", Time: w.now, ByCipher: true, Latest: true,
-		Files: 6, Bytes: 1 + 2 + 3 + int64(len("[structure]\n")+len("x\n")+len("sub/dir/b.tar")),
+		Files: 8, Bytes: 1 + 2 + 3 + int64(len("[structure]\n")+len("x\n")+len("sub/dir/b.tar")),
 	}
 	if diff := cmp.Diff(wantS, s); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -185,7 +187,7 @@ func TestViewIsTheTree(t *testing.T) {
 
 	s = w.create(CreateOptions{NoByCipher: true, Label: "x"})
 	maps.DeleteFunc(want, func(path, _ string) bool { return path == byCipher || inByCipher(path) })
-	if diff := cmp.Diff(want, sums(t, w.view(s))); diff != "" || s.ByCipher || s.Files != 6 {
+	if diff := cmp.Diff(want, sums(t, w.view(s))); diff != "" || s.ByCipher || s.Files != 8 {
 		t.Errorf("without by_cipher: %+v, -tree +view:\n%s", s, diff)
 	}
 }

@@ -144,29 +144,32 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
-// isList reports whether name, at the top of a published tree, is a list or a
-// stamp that the archive writes in every run.
-func isList(name string) bool {
-	switch name {
+// isList reports whether rel, a path in a published tree, is a list or a stamp
+// that the archive writes.
+func isList(rel string) bool {
+	switch rel {
 	case "distinfo", "history", "lastsync", "lastupdate":
 		return true
 	}
 	return false
 }
 
-// isOwn reports whether name, at the top of a published tree, is a file that
-// the archive or its operator writes, and no distfile.
-func isOwn(name string) bool { return isList(name) || name == "layout.conf" }
+// isOwn reports whether rel, a path in a published tree, is a file that the
+// archive or its operator writes, and no distfile.
+func isOwn(rel string) bool { return isList(rel) || rel == "layout.conf" }
 
 const byCipher = "by_cipher"
 
 func inByCipher(rel string) bool { return strings.HasPrefix(rel, byCipher+"/") }
 
-// isIndex reports whether name is that of a pacman database or of its
+// isFirst reports whether rel names other files, so that it comes before them.
+func isFirst(rel string) bool { return isOwn(rel) || isIndex(rel) && !inByCipher(rel) }
+
+// isIndex reports whether rel has the name of a pacman database or of its
 // signature, which name other files: REPO.db, REPO.files, REPO.links, and
 // REPO.db.tar.zst.
-func isIndex(name string) bool {
-	name = strings.TrimSuffix(name, ".sig")
+func isIndex(rel string) bool {
+	name := strings.TrimSuffix(filepath.Base(rel), ".sig")
 	for _, s := range []string{".db", ".files", ".links"} {
 		if strings.HasSuffix(name, s) || strings.Contains(name, s+".tar") {
 			return true

@@ -95,26 +95,26 @@ func changed(d *dir) (int64, error) {
 	return fi.ModTime().UnixNano(), nil
 }
 
-// add puts one entry of src into dst. again says that src was read before.
-func (c *creation) add(src, dst *dir, rel string, e fs.DirEntry, again bool) error {
-	name := e.Name()
-	top := rel == ""
+// add puts one entry of src, which is at parent in the tree, into dst. again
+// says that src was read before.
+func (c *creation) add(src, dst *dir, parent string, e fs.DirEntry, again bool) error {
+	rel := filepath.Join(parent, e.Name())
 	switch {
-	case top && (name == recordName || name == "lost+found"):
+	case rel == recordName || rel == "lost+found":
 		return nil
 	case e.IsDir():
-		if top && name == byCipher && (c.indexes || c.o.NoByCipher) {
+		if rel == byCipher && (c.indexes || c.o.NoByCipher) {
 			return nil
 		}
-		return c.addDir(src, dst, filepath.Join(rel, name), again)
-	case (top && isOwn(name) || isIndex(name)) != c.indexes:
+		return c.addDir(src, dst, rel, again)
+	case isFirst(rel) != c.indexes:
 		return nil
 	case e.Type() == fs.ModeSymlink:
-		return c.link(src, dst, filepath.Join(rel, name))
-	case e.Type().IsRegular() && top && isOwn(name):
-		return c.copyOwn(src, dst, name)
+		return c.link(src, dst, rel)
+	case e.Type().IsRegular() && isOwn(rel):
+		return c.copyOwn(src, dst, rel)
 	case e.Type().IsRegular():
-		return c.link(src, dst, filepath.Join(rel, name))
+		return c.link(src, dst, rel)
 	}
 	return nil // a socket or the like: nothing that could be kept
 }
