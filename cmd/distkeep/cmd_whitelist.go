@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -194,15 +194,13 @@ func whitelistCheck(e *env) *cli.Command {
 				return err
 			}
 			issues := l.Check(e.now())
-			for _, i := range issues {
-				if asJSON {
-					err = json.NewEncoder(e.stdout).Encode(i)
-				} else {
-					_, err = fmt.Fprintln(e.stdout, i)
-				}
-				if err != nil {
-					return err
-				}
+			if asJSON {
+				err = writeJSON(e.stdout, issues)
+			} else {
+				err = printIssues(e.stdout, issues)
+			}
+			if err != nil {
+				return err
 			}
 			if len(issues) > 0 {
 				return status(exitUsage)
@@ -210,4 +208,13 @@ func whitelistCheck(e *env) *cli.Command {
 			return nil
 		},
 	}
+}
+
+func printIssues(w io.Writer, issues []whitelist.Issue) error {
+	for _, i := range issues {
+		if _, err := fmt.Fprintln(w, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
