@@ -68,6 +68,9 @@ func (b *planner) strays(d *ledger.Distfile) (any bool) {
 func (b *planner) foreign() {
 	planned := make(map[string]bool, len(b.readings))
 	for _, r := range b.readings {
+		if r.part {
+			return // it is a link to one of them: next time it is known
+		}
 		planned[r.rel] = true
 	}
 	var rels []string

@@ -243,6 +243,9 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 			}
 			continue
 		}
+		if err := m.dropWhole(); err != nil {
+			return nil, err
+		}
 		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
 		for _, f := range p.failing {
 			m.failing[f.key] = f
@@ -252,6 +255,18 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 		}
 		return p, nil
 	}
+}
+
+// dropWhole removes the parts of interrupted commits. All that are of use were
+// recorded, and the archive has the bytes under another name.
+func (m *mirror) dropWhole() error {
+	for path := range m.view.whole {
+		if err := removePart(path); err != nil {
+			return brokenIf(err)
+		}
+	}
+	clear(m.view.whole)
+	return nil
 }
 
 // dropLost forgets records whose bytes are gone. What stands at their paths is

@@ -45,7 +45,7 @@ type Options struct {
 // a time.
 type Ledger struct {
 	dir    string
-	sealed map[string]string
+	sealed map[string]sealed
 	db     *badger.DB
 	lock   *flock.Flock
 }

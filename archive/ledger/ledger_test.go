@@ -295,6 +295,46 @@ func TestEmptyLogs(t *testing.T) {
 	}
 }
 
+// TestTableReplaced has what a killed process may leave: the number of a table of
+// the seal belongs to another one, as the MANIFEST says.
+func TestTableReplaced(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	l := open(t, dir)
+	var b Batch
+	d := sample("a", "content")
+	b.PutDistfile(d)
+	if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	seal, err := os.ReadFile(filepath.Join(dir, sealName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // other tables, and an old seal that names one of them
+		l = open(t, dir)
+		b.PutDistfile(sample("b", "other"))
+		if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("no tables: %v", err)
+	}
+	seal = append(seal, fmt.Sprintf("%s %s\n", strings.Repeat("0", 64), filepath.Base(tables[0]))...)
+	if err := os.WriteFile(filepath.Join(dir, sealName), seal, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	if s, err := l.Load(); err != nil || s.Distfiles[d.Key] == nil {
+		t.Errorf("record is lost, %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestKill(t *testing.T) {
 	if dir := os.Getenv(childDir); dir != "" {
 		l := open(t, dir)

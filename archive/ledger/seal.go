@@ -18,42 +18,100 @@ import (
 // sealName is the list of badger's tables and their SHA-256, written when a
 // ledger is closed. badger maps its tables into memory and panics, in
 // goroutines that nobody can recover, over one that does not hold what it
-// expects; so they are compared with the list before badger sees them. Tables
-// never change once written: a list is still true after a crash, only short.
+// expects; so they are compared with the list before badger sees them.
+//
+// The first line is the SHA-256 of badger's MANIFEST. A process that was killed
+// may have removed tables and given their numbers to new ones, which never
+// happens without a change of the MANIFEST: then the list says nothing. badger
+// checks the MANIFEST itself.
 const sealName = "SEAL"
+
+const manifestName = "MANIFEST"
 
 // maxSeal bounds the reading of the list: some 100 bytes a table.
 const maxSeal = 1 << 20
 
-// known has the sums of the tables that were there when the ledger was opened.
-func writeSeal(dir string, known map[string]string) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+// A sealed table is one whose content was found to be that of the list.
+type sealed struct {
+	sum  string
+	file fs.FileInfo
+}
+
+// writeSeal lists the tables in dir. known are those that were there when the
+// ledger was opened.
+func writeSeal(dir string, known map[string]sealed) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	sum, err := sumFile(filepath.Join(dir, manifestName))
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
-	for _, t := range tables {
-		name := filepath.Base(t)
-		sum := known[name]
-		if sum == "" {
-			if sum, err = sumFile(t); err != nil {
+	fmt.Fprintf(&b, "%s %s\n", sum, manifestName)
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".sst" {
+			continue
+		}
+		fi, err := f.Info()
+		if err != nil {
+			return err
+		}
+		k := known[f.Name()]
+		if k.file == nil || !os.SameFile(k.file, fi) || !k.file.ModTime().Equal(fi.ModTime()) {
+			if k.sum, err = sumFile(filepath.Join(dir, f.Name())); err != nil {
 				return err
 			}
 		}
-		fmt.Fprintf(&b, "%s %s\n", sum, name)
+		fmt.Fprintf(&b, "%s %s\n", k.sum, f.Name())
 	}
 	return renameio.WriteFile(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
 
 // checkSeal returns an error that wraps ErrDamaged when a table is not what it
-// was when the ledger was last closed, and the sums of those that are. A table
-// that is gone is badger's to judge: after a crash it may have been merged into
-// another.
-func checkSeal(dir string) (map[string]string, error) {
+// was when the ledger was last closed, and else the tables that it has read. A
+// table that is gone is badger's to judge.
+func checkSeal(dir string) (map[string]sealed, error) {
 	path := filepath.Join(dir, sealName)
+	lines, err := readSeal(path)
+	if err != nil || len(lines) == 0 || lines[0].name != manifestName {
+		return nil, err
+	}
+	switch sum, err := sumFile(filepath.Join(dir, manifestName)); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && sum != lines[0].sum:
+		return nil, nil // it was not closed since
+	case err != nil:
+		return nil, err
+	}
+	known := make(map[string]sealed, len(lines))
+	for _, l := range lines[1:] {
+		table := filepath.Join(dir, l.name)
+		fi, err := os.Lstat(table)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		switch got, err := sumFile(table); {
+		case err != nil:
+			return nil, err
+		case got != l.sum:
+			return nil, fmt.Errorf("%s: %w: content changed since the ledger was closed", table, ErrDamaged)
+		}
+		known[l.name] = sealed{l.sum, fi}
+	}
+	return known, nil
+}
+
+// A sealLine is one line of the list.
+type sealLine struct{ sum, name string }
+
+// readSeal returns nothing for a ledger that is new or was never closed.
+func readSeal(path string) (lines []sealLine, err error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // new, or never closed
+		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
@@ -64,26 +122,15 @@ func checkSeal(dir string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[string]string)
 	sc := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; sc.Scan(); n++ {
-		want, name, ok := strings.Cut(sc.Text(), " ")
-		if !ok || name != filepath.Base(name) || len(want) != 2*sha256.Size {
+		sum, name, ok := strings.Cut(sc.Text(), " ")
+		if !ok || name != filepath.Base(name) || len(sum) != 2*sha256.Size {
 			return nil, fmt.Errorf("%s:%d: %w: unreadable line", path, n, ErrDamaged)
 		}
-		table := filepath.Join(dir, name)
-		got, err := sumFile(table)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, err
-		case got != want:
-			return nil, fmt.Errorf("%s: %w: content changed since the ledger was closed", table, ErrDamaged)
-		default:
-			known[name] = want
-		}
+		lines = append(lines, sealLine{sum, name})
 	}
-	return known, sc.Err()
+	return lines, sc.Err()
 }
 
 func sumFile(path string) (string, error) {

@@ -31,10 +31,9 @@ func TestKill(t *testing.T) {
 		name := fmt.Sprintf("large-%d.tar.xz", i)
 		files[name] = randomBytes(name, 1<<20+i)
 	}
-	s := newSite(t, files)
-	s.up.serve = func(ctx context.Context, w http.ResponseWriter, rest []byte) {
+	s := newSite(t, files, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
 		slowly(ctx, w, rest, 128<<10, 8*time.Millisecond)
-	}
+	})
 	s.run(0, "init", "--archive", filepath.Join(s.dir, "calm"), "--layout", "flat", "--layout", "filename-hash BLAKE2B 8")
 	s.run(0, s.mirrorArgs("calm")...)
 	calm := published(t, filepath.Join(s.dir, "calm", "distfiles"))
@@ -50,7 +49,7 @@ func TestKill(t *testing.T) {
 	for n := 0; kills > 0; n++ {
 		v := &victim{site: s, archive: fmt.Sprintf("killed%d", n)}
 		s.run(0, "init", "--archive", filepath.Join(s.dir, v.archive), "--layout", "flat", "--layout", "filename-hash BLAKE2B 8")
-		for v.attempt(time.Duration(r.Int64N(int64(900 * time.Millisecond)))) {
+		for kills > 0 && v.attempt(time.Duration(r.Int64N(int64(900*time.Millisecond)))) {
 			kills--
 		}
 		s.run(0, s.mirrorArgs(v.archive)...)

@@ -19,7 +19,7 @@ import (
 // changes: none but the archive's own lists.
 func TestNothingToDo(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smallFiles(3000))
+	s := newSite(t, smallFiles(3000), nil)
 	dir := filepath.Join(s.dir, "archive")
 	s.run(0, "init", "--archive", dir, "--layout", "filename-hash BLAKE2B 8", "--layout", "flat")
 	out, _ := s.run(0, s.mirrorArgs("archive")...)

@@ -29,10 +29,10 @@ func TestSignal(t *testing.T) {
 
 func testSignal(t *testing.T, signal syscall.Signal, status int) {
 	const name, size, half = "big.tar.xz", 1 << 20, 1 << 19
-	s := newSite(t, map[string][]byte{name: randomBytes(name, size)})
 	var hang atomic.Bool
 	hang.Store(true)
-	s.up.serve = func(ctx context.Context, w http.ResponseWriter, rest []byte) {
+	files := map[string][]byte{name: randomBytes(name, size)}
+	s := newSite(t, files, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
 		if !hang.Load() {
 			w.Write(rest) // a client that is gone shows below
 			return
@@ -40,7 +40,7 @@ func testSignal(t *testing.T, signal syscall.Signal, status int) {
 		w.Write(rest[:half])
 		http.NewResponseController(w).Flush()
 		<-ctx.Done()
-	}
+	})
 	s.run(0, "init", "--archive", "archive")
 	cmd := s.command(s.mirrorArgs("archive")...)
 	var out strings.Builder

@@ -43,9 +43,9 @@ type request struct {
 }
 
 // newUpstream serves until the test ends.
-func newUpstream(t testing.TB, files map[string][]byte) *upstream {
+func newUpstream(t testing.TB, files map[string][]byte, serve func(context.Context, http.ResponseWriter, []byte)) *upstream {
 	t.Helper()
-	u := &upstream{files: files}
+	u := &upstream{files: files, serve: serve}
 	srv := httptest.NewServer(u)
 	t.Cleanup(srv.Close)
 	u.url = srv.URL
@@ -126,10 +126,12 @@ type site struct {
 	up   *upstream
 }
 
-func newSite(t testing.TB, files map[string][]byte) *site {
+// newSite makes a site whose upstream serves as serve does, or at once if that
+// is nil.
+func newSite(t testing.TB, files map[string][]byte, serve func(context.Context, http.ResponseWriter, []byte)) *site {
 	t.Helper()
 	dir := t.TempDir()
-	s := &site{t, dir, filepath.Join(dir, "tree"), newUpstream(t, files)}
+	s := &site{t, dir, filepath.Join(dir, "tree"), newUpstream(t, files, serve)}
 	writeTree(t, s.tree, s.up.url, files)
 	return s
 }
