@@ -68,6 +68,10 @@ func (s *getServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		io.WriteString(w, "content")
+	case "/chunked":
+		io.WriteString(w, "con")
+		http.NewResponseController(w).Flush()
+		io.WriteString(w, "tent")
 	case "/cut-once":
 		if n == 1 {
 			w.Header().Set("Content-Length", "100")
@@ -140,6 +144,8 @@ func TestGet(t *testing.T) {
 		"/ok":        {asked: 1},
 		"/ok#most":   {asked: 1, most: 7},
 		"/ok#more":   {asked: 1, most: 6, class: fetch.ClassSize},
+		"/chunked":   {asked: 1},
+		"/chunked#6": {asked: 1, most: 6, class: fetch.ClassSize},
 		"/etag":      {asked: 1},
 		"/etag#v1":   {asked: 1, have: fetch.Version{Size: 7, Validator: `"v1"`}, err: fetch.ErrUnchanged},
 		"/etag#v2":   {asked: 1, have: fetch.Version{Size: 7, Validator: `"v2"`}},

@@ -260,9 +260,7 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 	if err := g.Wait(); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(next.dir(u.o.State)))
 	}
-	if len(problems) == 0 {
-		next.LastUpdate = last
-	}
+	next.LastUpdate = last // Scan forgets it when there are problems
 	if next.sameFiles(old) {
 		err = os.RemoveAll(next.dir(u.o.State))
 		next.Dir = old.Dir
