@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"distkeep/archive/ledger"
 )
 
@@ -302,6 +304,19 @@ func (a *Archive) ExportLedger(w io.Writer) error {
 		return brokenIf(err)
 	}
 	return nil
+}
+
+// ExportLedgerFile does so to a file, which has all of it or stays as it is.
+func (a *Archive) ExportLedgerFile(path string) (err error) {
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	if err != nil {
+		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+	}
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	if err := a.ExportLedger(f); err != nil {
+		return err
+	}
+	return brokenIf(f.CloseAtomicallyReplace())
 }
 
 // ImportLedger reads into the ledger, which must be empty, what ExportLedger

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
@@ -132,15 +131,7 @@ func (o *doctorFlags) export(e *env) (err error) {
 	if o.exportTo == "-" {
 		return a.ExportLedger(e.stdout)
 	}
-	f, err := renameio.NewPendingFile(o.exportTo, renameio.WithPermissions(0o644))
-	if err != nil {
-		return usagef("--export: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	if err := a.ExportLedger(f); err != nil {
-		return err
-	}
-	return f.CloseAtomicallyReplace()
+	return a.ExportLedgerFile(o.exportTo)
 }
 
 func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
