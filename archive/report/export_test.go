@@ -131,7 +131,7 @@ func TestDistfiles(t *testing.T) {
 		{Name: "a<b>&c", SHA256: strings.Repeat("0a", 32), Size: 7, Digests: map[string]string{"BLAKE2B": "ff"}, Named: true, Owner: "c/p", Kind: "gentoo", Origin: "o", Added: day, Verified: day},
 		{Name: "a", SHA256: strings.Repeat("0b", 32), Added: day, Verified: day, Recycled: true, Undone: day},
 		{Name: "a", SHA256: strings.Repeat("0a", 32), Added: day, Verified: day},
-		{Name: strings.Repeat("0b", 32), SHA256: strings.Repeat("0c", 32), Added: day, Verified: day, Owner: `","sha256":"` + strings.Repeat("0d", 32) + `",`},
+		{Name: strings.Repeat("0b", 32), SHA256: strings.Repeat("0c", 32), Added: day, Verified: day, Digests: map[string]string{"sha256": strings.Repeat("0d", 32), "x": ""}},
 	}
 	err := WriteDistfiles(dir, func(yield func(*Distfile) bool) {
 		for i := range want {

@@ -160,12 +160,12 @@ func TestDeletionLogTarget(t *testing.T) {
 	if err := WriteDeletionLog(fifo, ds, day); err != nil {
 		t.Fatal(err)
 	}
+	if fi, err := os.Lstat(fifo); err != nil || fi.Mode().Type() != fs.ModeNamedPipe {
+		t.Fatalf("the FIFO was replaced: %v", err)
+	}
 	buf := make([]byte, 100)
 	if n, err := r.Read(buf); err != nil || string(buf[:n]) != want {
 		t.Errorf("through the FIFO came %q, %v", buf[:n], err)
-	}
-	if fi, err := os.Lstat(fifo); err != nil || fi.Mode().Type() != fs.ModeNamedPipe {
-		t.Errorf("the FIFO was replaced: %v", err)
 	}
 	if err := WriteDeletionLog(dir, ds, day); !errors.Is(err, syscall.EISDIR) {
 		t.Errorf("a directory: %v", err)
