@@ -2,14 +2,14 @@ module distkeep
 
 go 1.26.0
 
-require (
+require ( // the four that the project is built around; badger below v4.9.4 brings deleted keys back
 	github.com/dgraph-io/badger/v4 v4.9.6
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/rs/zerolog v1.35.1
 	github.com/urfave/cli/v2 v2.27.7
 )
 
-require (
+require ( // ours beyond them
 	github.com/BurntSushi/toml v1.5.0
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/dustin/go-humanize v1.1.0
@@ -26,6 +26,7 @@ require (
 	golang.org/x/time v0.16.0
 )
 
+// Test dependencies.
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0
@@ -50,6 +51,5 @@ require (
 	go.opentelemetry.io/otel v1.41.0 // indirect
 	go.opentelemetry.io/otel/metric v1.41.0 // indirect
 	go.opentelemetry.io/otel/trace v1.41.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.7 // indirect
 )
