@@ -327,3 +327,41 @@ func TestExportLedger(t *testing.T) {
 		t.Errorf("findings: %v", found)
 	}
 }
+
+// TestSharedPath: by content-hash, the names of one content have one path, and
+// one line in distinfo.
+func TestSharedPath(t *testing.T) {
+	t.Parallel()
+	l, err := layout.Parse("content-hash SHA512 8:8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, l)
+	b.put("a.tgz", catalog.Gentoo, true, "one")
+	b.put("b.tgz", catalog.Gentoo, true, "one")
+	b.put("c.tgz", catalog.Gentoo, true, "two")
+	b.do(func(a *Archive) {
+		m, err := a.change(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var batch ledger.Batch
+		batch.DropMeta(metaDirty)
+		if err := errors.Join(m.writeDistinfo(), a.ledger.Commit(&batch)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if found := b.doctor(false); found != nil {
+		t.Errorf("findings: %v", found)
+	}
+	if err := os.WriteFile(b.path("distinfo"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found := b.doctor(false); !slices.Equal(found, []string{FindList}) {
+		t.Errorf("findings: %v, want that distinfo is empty", found)
+	}
+	b.doctor(true)
+	if found := b.doctor(false); found != nil {
+		t.Errorf("after: %v", found)
+	}
+}

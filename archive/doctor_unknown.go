@@ -413,12 +413,14 @@ func (d *doctor) distinfoList() {
 		for _, l := range lines {
 			listed[line{l.Name, l.SHA256}] = true
 		}
-		held := d.distinfo()
+		held := make(map[line]bool, len(lines)) // by content-hash, names share a path
 		missing := 0
-		for _, l := range held {
-			if !listed[line{l.Name, l.SHA256}] {
+		for _, l := range d.distinfo() {
+			k := line{l.Name, l.SHA256}
+			if !held[k] && !listed[k] {
 				missing++
 			}
+			held[k] = true
 		}
 		if missing == 0 && len(held) == len(listed) {
 			return
