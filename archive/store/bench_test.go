@@ -15,9 +15,9 @@ import (
 // Files a second on ext4, kernel 6.18, two virtual cores that other work kept
 // busy (load 6 to 20), so that only the proportions mean anything:
 //
-//	        median of the last 6 runs   range of 16 runs
+//	        median of the last 6 runs   range of 13 runs
 //	syncfs                        862       730 to 7,900
-//	fsync                         388       320 to   730
+//	fsync                         388       320 to   710
 //	none                          931       480 to 3,500
 //
 // One syncfs for the data and one for the links cost less than the noise; an
