@@ -68,6 +68,15 @@ func (m *mirror) add(adds []*addition) error {
 		a.entry.ModTime = items[i].ModTime.UTC()
 		former = append(former, m.record(&b, a)...)
 	}
+	var back []ledger.Key
+	for _, a := range adds {
+		if a.err == nil && a.back != nil {
+			back = append(back, a.back.Key)
+		}
+	}
+	if err := m.beginPurge(&b, back); err != nil {
+		return err
+	}
 	if err := m.commit(&b); err != nil {
 		return err
 	}
@@ -82,7 +91,7 @@ func (m *mirror) add(adds []*addition) error {
 	if err := m.store.Release(items); err != nil {
 		m.warn("%v", err)
 	}
-	return m.leaveRecycle(adds)
+	return m.endPurge(back)
 }
 
 // holding returns a path of the archive that holds the content already.
@@ -123,9 +132,6 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 	}
 	if a.want != nil && m.view.index.Failures[a.want.failureKey()] != nil {
 		b.DropFailure(a.want.failureKey())
-	}
-	if a.back != nil {
-		b.DropRecycled(a.back.Key)
 	}
 	if a.drop != nil {
 		b.PutDropped(a.drop)
@@ -178,6 +184,9 @@ func (m *mirror) dropFormerPaths(d *ledger.Distfile) {
 		if !l.IsContentHash() || rel == "" || keep(rel) {
 			continue
 		}
+		if _, ok := m.view.disk.Get(rel); !ok {
+			continue
+		}
 		if err := m.store.Unlink(rel, store.CipherPaths(&c)[0]); err != nil {
 			m.warn("%v", err)
 			continue
@@ -204,32 +213,6 @@ func (m *mirror) keeper(d *ledger.Distfile) func(rel string) bool {
 		}
 	}
 	return func(rel string) bool { return needed[rel] }
-}
-
-// leaveRecycle removes from recycle what was restored.
-func (m *mirror) leaveRecycle(adds []*addition) error {
-	for _, a := range adds {
-		if a.back == nil || a.err != nil {
-			continue
-		}
-		m.view.index.dropRecycled(a.back.Key)
-		c := content(&a.back.Distfile)
-		if err := m.purge(&c); err != nil {
-			return brokenIf(err)
-		}
-	}
-	return nil
-}
-
-// purge removes a content from recycle unless another record needs that file.
-func (m *mirror) purge(c *store.Content) error {
-	for k, r := range m.view.index.Recycled {
-		o := content(&r.Distfile)
-		if k.SHA256 == c.SHA256() && m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
-			return nil
-		}
-	}
-	return m.store.Purge(c)
 }
 
 // A committer collects what the transfers deliver and commits it in batches,

@@ -339,27 +339,6 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 	return m.commit(&b)
 }
 
-// purgeAll removes contents from recycle for good: the record first, so that no
-// record promises bytes that are gone.
-func (m *mirror) purgeAll(rs []*ledger.Recycled) error {
-	var b ledger.Batch
-	for _, r := range rs {
-		b.DropRecycled(r.Key)
-		m.view.index.dropRecycled(r.Key)
-		m.sum.Purged.add(r.Size)
-	}
-	if err := m.commit(&b); err != nil {
-		return err
-	}
-	for _, r := range rs {
-		c := content(&r.Distfile)
-		if err := m.purge(&c); err != nil {
-			return brokenIf(err)
-		}
-	}
-	return nil
-}
-
 // rememberRepos notes the repositories of this complete run. One that is
 // missing or has shrunk stays as it was until it is retired: a run that deletes
 // nothing must not make the next forget.

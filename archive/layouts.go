@@ -54,6 +54,7 @@ func (b *planner) formerLayouts() {
 // when the content has its place in all others, and notes which layouts may
 // have links now.
 func (m *mirror) unlinkFormer(p *plan) error {
+	m.dropNameless()
 	planner := &planner{view: m.view}
 	layouts := slices.Clone([]layout.Layout(m.store.Layouts()))
 	left := false
@@ -77,6 +78,19 @@ func (m *mirror) unlinkFormer(p *plan) error {
 		layouts = append(layouts, m.view.former...) // the next run tries again
 	}
 	return m.noteLayouts(layouts)
+}
+
+// dropNameless removes the paths by content of records without a name, which a
+// run that was killed when the name went to another has left.
+func (m *mirror) dropNameless() {
+	if !slices.ContainsFunc(m.store.Layouts(), layout.Layout.IsContentHash) {
+		return
+	}
+	for _, d := range m.view.index.Distfiles {
+		if !d.Named {
+			m.dropFormerPaths(d)
+		}
+	}
 }
 
 // refuge returns the path at which d stays when links of former layouts go: in

@@ -181,6 +181,9 @@ func (m *mirror) mend() error {
 	if err := m.unpublish(pending); err != nil {
 		return err
 	}
+	if err := m.resumePurge(); err != nil {
+		return err
+	}
 	whole, err := m.store.SweepParts(m.now)
 	if err != nil {
 		return brokenIf(err)

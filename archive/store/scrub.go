@@ -102,6 +102,7 @@ func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string
 		if err := removeFile(p); err != nil {
 			return kept, fmt.Errorf("quarantine: %w", err)
 		}
+		Failpoint("quarantine.moved")
 		s.pruneAny(filepath.Dir(p))
 	}
 	return kept, nil

@@ -55,7 +55,9 @@ func newUpstream(t testing.TB, files map[string][]byte, serve func(context.Conte
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
+	u.mu.Lock()
 	data, ok := u.files[name]
+	u.mu.Unlock()
 	from, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
 	start, err := strconv.Atoi(from)
 	if !ok || err == nil && start >= len(data) {
@@ -76,6 +78,13 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u.serve(r.Context(), w, data[start:])
+}
+
+// replace gives a file another content.
+func (u *upstream) replace(name string, data []byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.files[name] = data
 }
 
 // take returns the requests since the last call.
