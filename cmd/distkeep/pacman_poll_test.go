@@ -66,6 +66,13 @@ func (u *pacUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", f.time, bytes.NewReader(f.data))
 }
 
+// hook has f called before a path is served.
+func (u *pacUpstream) hook(f func(path string)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.before = f
+}
+
 // requests returns what was asked for since the last call.
 func (u *pacUpstream) requests() []string {
 	u.mu.Lock()
@@ -299,29 +306,29 @@ func TestPacmanClientNeverMisses(t *testing.T) {
 			// of what the databases name is gone.
 			u.set(releases[3])
 			once := sync.OnceFunc(func() { u.set(releases[4]) })
-			u.before = func(path string) {
+			u.hook(func(path string) {
 				if strings.HasSuffix(path, ".zst") {
 					once()
 				}
-			}
+			})
 			m.mirror(1)
 			serves("changed in the middle", 2, 2)
-			u.before = nil
+			u.hook(nil)
 			m.mirror(0)
 			serves("after that", 4, 4)
 
 			// It changes between the databases of one repository.
 			u.set(releases[4])
 			once = sync.OnceFunc(func() { u.set(releases[5]) })
-			u.before = func(path string) {
+			u.hook(func(path string) {
 				if strings.HasSuffix(path, ".files") {
 					once()
 				}
-			}
+			})
 			u.spoil("/lastupdate", []byte("9999\n"))
 			m.mirror(0)
 			serves("changed between databases", 5, 5)
-			u.before = nil
+			u.hook(nil)
 
 			// A mirror in the middle of its update: databases before packages.
 			part := maps.Clone(releases[0])
