@@ -34,6 +34,9 @@ func newStorm(t testing.TB, n, every int, calm bool) *storm {
 	for i := range 8 {
 		u := upstream(t, fmt.Sprintf("127.0.0.%d:0", i+2))
 		u.Stall = 5 * time.Second
+		if calm {
+			u.WriteBuffer = 64 << 10 // counts what was sent exactly enough
+		}
 		s.hosts = append(s.hosts, u)
 	}
 	faults := fetchtest.Faults()
@@ -132,7 +135,7 @@ func TestStorm(t *testing.T) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	s := newStorm(t, 300, 2, true)
-	big := fetchtest.Content("big", 8<<20)
+	big := fetchtest.Content("big", 32<<20)
 	s.hosts[0].Add("big", big)
 	s.data["big"] = big
 	s.size += int64(len(big))
@@ -146,7 +149,7 @@ func TestKilled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		o := s.options(t)
 		var mu sync.Mutex
-		stop := 200_000 + r.IntN(1_500_000)
+		stop := 1_000_000 + r.IntN(5_000_000)
 		if round < 10 {
 			o.Events.Bytes = func(_ catalog.Name, n int) {
 				mu.Lock()
@@ -178,8 +181,8 @@ func TestKilled(t *testing.T) {
 	for _, h := range s.hosts {
 		sent += h.Sent()
 	}
-	if limit := s.size * 12 / 10; sent > limit {
-		t.Errorf("%d bytes were sent for %d", sent, s.size)
-	}
 	t.Logf("%d bytes were sent for %d", sent, s.size)
+	if sent > s.size*12/10 {
+		t.Error("that is too much")
+	}
 }

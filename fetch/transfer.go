@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -316,9 +317,13 @@ func (t *transfer) wrong(err error, fill int) error {
 	return errors.Join(t.page(err), p.remove())
 }
 
-// page makes err an *htmlError if what came is a web page. A page is what many
-// servers send, with status 200, for a file that they have not or no more.
+// page makes err an *htmlError if what came is a web page, and none was wanted.
+// A page is what many servers send, with status 200, for a file that they have
+// not or no more.
 func (t *transfer) page(err error) error {
+	if strings.Contains(t.j.req.Name.Base(), ".htm") {
+		return err
+	}
 	if looksLikePage(t.head) || t.head == nil && t.body != nil && t.body.html {
 		return &htmlError{err}
 	}
@@ -374,8 +379,13 @@ func (t *transfer) moreRoom(n int64) error {
 // grown is told by a transport whose program writes the .part that n bytes
 // more are there.
 func (t *transfer) grown(n int64) error {
-	t.w.answered(t.lane)
-	t.out.begun = true
+	if !t.out.begun {
+		t.out.begun = true
+		t.w.answered(t.lane)
+		p := &t.j.part
+		t.out.offset = p.have
+		t.w.f.o.Events.start(t.j.req.Name, redact(t.j.target()), p.have, t.j.req.Size)
+	}
 	t.dog.allow(t.w.f.o.Stall, errStalled)
 	t.out.received += n
 	t.w.f.o.Events.bytes(t.j.req.Name, int(n))

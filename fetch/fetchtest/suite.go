@@ -195,6 +195,12 @@ func (p Place) interrupted(t *testing.T) {
 	defer cancel(nil)
 	o := p.Options
 	o.HostRate = size
+	started := 0
+	o.Events.Start = func(_ catalog.Name, at string, offset, n int64) {
+		if started++; at == "" || offset != 0 || n != size {
+			t.Errorf("started %q at %d of %d", at, offset, n)
+		}
+	}
 	seen := 0
 	o.Events.Bytes = func(_ catalog.Name, n int) {
 		if seen += n; seen > size/4 {
@@ -204,6 +210,9 @@ func (p Place) interrupted(t *testing.T) {
 	res := p.run(t, ctx, o, r)[0]
 	if !errors.Is(res.Err, cause) || fetch.Classify(res.Err) != fetch.ClassInterrupted {
 		t.Fatalf("error %v does not tell the cause", res.Err)
+	}
+	if started != 1 {
+		t.Errorf("told %d times that the transfer began", started)
 	}
 	res = p.one(t, r, data)
 	if res.Resumed == 0 || !p.Whole && res.Received != size-res.Resumed {

@@ -43,6 +43,9 @@ type Upstream struct {
 	Other string
 	// Delay is the time before each answer, as a long way makes it.
 	Delay time.Duration
+	// WriteBuffer bounds what counts as sent although no client has read it:
+	// megabytes otherwise. Small ones are slow.
+	WriteBuffer int
 	// Stall is how long a stalled transfer hangs before it is cut.
 	Stall time.Duration
 
@@ -134,9 +137,8 @@ func (u *Upstream) connState(c net.Conn, s http.ConnState) {
 	defer u.mu.Unlock()
 	switch s {
 	case http.StateNew:
-		if tcp, ok := c.(*net.TCPConn); ok {
-			// Else megabytes count as sent that no client has asked to read.
-			tcp.SetWriteBuffer(32 << 10)
+		if tcp, ok := c.(*net.TCPConn); ok && u.WriteBuffer > 0 {
+			tcp.SetWriteBuffer(u.WriteBuffer)
 		}
 		u.conns[c] = true
 		u.peak = max(u.peak, len(u.conns))
