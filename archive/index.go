@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"cmp"
 	"slices"
 
 	"distkeep/archive/layout"
@@ -19,7 +18,7 @@ type index struct {
 	// bySum is made when first asked for: a run with nothing to do never is.
 	bySum map[digest.Digest][]*ledger.Distfile
 	// recycledBySum is made when first asked for.
-	recycledBySum map[digest.Digest]*ledger.Recycled
+	recycledBySum map[digest.Digest][]*ledger.Recycled
 }
 
 func newIndex(s *ledger.State) *index {
@@ -86,33 +85,54 @@ func (x *index) withSum(s digest.Digest) []*ledger.Distfile {
 // recycledFor returns a content in recycle that is the wanted one, or nil: that
 // of the same name if there is one.
 func (x *index) recycledFor(w *catalog.Distfile) *ledger.Recycled {
-	if x.recycledBySum == nil {
-		x.recycledBySum = make(map[digest.Digest]*ledger.Recycled)
-		for _, r := range x.Recycled {
-			for _, s := range r.Digests {
-				if s.Alg.Strong() {
-					x.recycledBySum[s] = r
-				}
+	var found *ledger.Recycled
+	for _, s := range w.Digests {
+		for _, r := range x.recycledWith(s) {
+			if satisfies(&r.Distfile, w) && (found == nil || r.Name == w.Name) {
+				found = r
 			}
 		}
 	}
-	for _, s := range w.Digests {
-		if r := x.recycledBySum[s]; r != nil && satisfies(&r.Distfile, w) {
-			return cmp.Or(x.Recycled[ledger.Key{Name: w.Name, SHA256: r.SHA256}], r)
+	return found
+}
+
+// recycledWith returns the contents in recycle that have the digest.
+func (x *index) recycledWith(s digest.Digest) []*ledger.Recycled {
+	if x.recycledBySum == nil {
+		x.recycledBySum = make(map[digest.Digest][]*ledger.Recycled)
+		for _, r := range x.Recycled {
+			x.addRecycledSums(r)
 		}
 	}
-	return nil
+	return x.recycledBySum[s]
+}
+
+func (x *index) addRecycledSums(r *ledger.Recycled) {
+	for _, s := range r.Digests {
+		if s.Alg.Strong() {
+			x.recycledBySum[s] = append(x.recycledBySum[s], r)
+		}
+	}
 }
 
 // recycle adds, dropRecycled removes a record of recycle.
 func (x *index) recycle(r *ledger.Recycled) {
+	x.dropRecycled(r.Key)
 	x.Recycled[r.Key] = r
-	x.recycledBySum = nil
+	if x.recycledBySum != nil {
+		x.addRecycledSums(r)
+	}
 }
 
 func (x *index) dropRecycled(k ledger.Key) {
+	r := x.Recycled[k]
 	delete(x.Recycled, k)
-	x.recycledBySum = nil
+	if r == nil || x.recycledBySum == nil {
+		return
+	}
+	for _, s := range r.Digests {
+		x.recycledBySum[s] = slices.DeleteFunc(x.recycledBySum[s], func(o *ledger.Recycled) bool { return o == r })
+	}
 }
 
 // named returns the record that holds the published name, or nil.

@@ -114,9 +114,9 @@ func (m *mirror) resumePurge() error {
 
 // purge removes a content from recycle unless another record needs that file.
 func (m *mirror) purge(c *store.Content) error {
-	for k, r := range m.view.index.Recycled {
+	for _, r := range m.view.index.recycledWith(c.SHA256()) {
 		o := content(&r.Distfile)
-		if k.SHA256 == c.SHA256() && m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
+		if m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
 			return nil
 		}
 	}
