@@ -9,6 +9,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
 )
@@ -35,8 +36,19 @@ const (
 	batchAge   = time.Second
 )
 
-// add publishes and records additions, in that order.
+// add publishes and records additions, in that order. Of two contents that get
+// one name the later keeps it, as if they had come in two batches.
 func (m *mirror) add(adds []*addition) error {
+	named := make(map[catalog.Name]bool, len(adds))
+	for i, a := range adds {
+		if a.entry.Named && named[a.entry.Name] {
+			if err := m.add(adds[:i]); err != nil {
+				return err
+			}
+			return m.add(adds[i:])
+		}
+		named[a.entry.Name] = named[a.entry.Name] || a.entry.Named
+	}
 	items := make([]*store.Item, len(adds))
 	first := make(map[digest.Digest]string) // the part that others of its content are linked to
 	for i, a := range adds {

@@ -1,0 +1,55 @@
+package archive
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/ledger"
+	"distkeep/catalog/digest"
+)
+
+// TestOneNameTwiceInABatch: of two contents that get one name in one batch, the
+// later has it, on disk and in the ledger, and the other stays below by_cipher.
+func TestOneNameTwiceInABatch(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	var adds []*addition
+	b.do(func(a *Archive) {
+		m, err := a.change(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range []string{"first", "second"} {
+			part := filepath.Join(a.store.PartsDir(), fmt.Sprint(i, ".part"))
+			if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			h := digest.NewHasher()
+			h.Write([]byte(text))
+			adds = append(adds, &addition{part: part, entry: ledger.Distfile{
+				Key:  ledger.Key{Name: "a.tar.gz", SHA256: h.Sum().Get(digest.SHA256)},
+				Size: int64(len(text)), Digests: h.Sum(), Named: true, Added: a.now, Verified: a.now,
+			}})
+		}
+		if err := m.add(adds); err != nil {
+			t.Fatal(err)
+		}
+	})
+	want := []string{
+		fmt.Sprintf("a.tar.gz %.8s 5 named=false kind= [SHA256]", adds[0].entry.SHA256.Hex()),
+		fmt.Sprintf("a.tar.gz %.8s 6 named=true kind= [SHA256]", adds[1].entry.SHA256.Hex()),
+	}
+	if want[0] > want[1] {
+		want[0], want[1] = want[1], want[0]
+	}
+	if d := cmp.Diff(want, b.records()); d != "" {
+		t.Errorf("records: -want +got:\n%s", d)
+	}
+	if text, err := os.ReadFile(b.path("a.tar.gz")); err != nil || string(text) != "second" {
+		t.Errorf("a.tar.gz holds %q, %v", text, err)
+	}
+}
