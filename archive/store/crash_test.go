@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,7 +185,17 @@ func pass(dir string) error {
 		r.remove("b-anew", oldB),
 		r.step("quarantine", func() error {
 			c := oldA.content()
-			return errors.Join(s.Quarantine(&c), s.SyncRemoved())
+			path := s.Path(CipherPaths(&c)[0])
+			fi, err := os.Lstat(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				// The pass that was killed has left the directory at most.
+				s.Prune(filepath.Dir(path))
+				return s.SyncRemoved()
+			} else if err != nil {
+				return err
+			}
+			_, err = s.SetAside("changed", fi, []string{path})
+			return errors.Join(err, s.SyncRemoved())
 		}),
 	)
 }

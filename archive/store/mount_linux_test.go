@@ -156,9 +156,14 @@ func TestReadOnly(t *testing.T) {
 	}
 	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t))
 	_, rerr := s.Recycle([]*Content{c})
+	fi, err2 := os.Lstat(s.Path("a"))
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	_, aerr := s.SetAside("changed", fi, []string{s.Path("a")})
 	for what, err := range map[string]error{
 		"open": err, "recycle": rerr, "commit": s.Commit([]*Item{it}),
-		"release": s.Release([]*Item{{Part: it.Part}}), "quarantine": s.Quarantine(c),
+		"release": s.Release([]*Item{{Part: it.Part}}), "quarantine": aerr,
 	} {
 		if !errors.Is(err, syscall.EROFS) || !Broken(err) {
 			t.Errorf("%s: error = %v, want EROFS and Broken", what, err)

@@ -198,46 +198,7 @@ func (s *Store) Purge(c *Content) error {
 	return nil
 }
 
-// Quarantine moves what stands at the by_cipher paths of c out of the published
-// tree, because it is not what those paths promise. A content that was there
-// before it under the same digest is replaced. SyncRemoved makes it durable.
-func (s *Store) Quarantine(c *Content) error {
-	for i, rel := range CipherPaths(c) {
-		to := filepath.Join(s.QuarantineDir(), fmt.Sprintf("changed.%s.%d", c.SHA256().Hex(), i))
-		if err := s.quarantine(s.Path(rel), to); err != nil {
-			return fmt.Errorf("quarantine %s: %w", c.Name, err)
-		}
-	}
-	return nil
-}
-
-func (s *Store) quarantine(path, to string) error {
-	fi, err := os.Lstat(path)
-	if isGone(err) {
-		s.removed[s.QuarantineDir()] = struct{}{}
-		s.prune(filepath.Dir(path))
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if fi.IsDir() {
-		return fmt.Errorf("%w: %s is a directory", ErrPath, path)
-	}
-	move := func() error { return renameFile(path, to) }
-	if old, err := os.Lstat(to); err == nil && os.SameFile(old, fi) {
-		// rename(2) does nothing when both are links to one inode.
-		move = func() error { return removeFile(path) }
-	}
-	if err := move(); err != nil {
-		return err
-	}
-	Failpoint("quarantine.moved")
-	s.removed[s.QuarantineDir()] = struct{}{}
-	s.prune(filepath.Dir(path))
-	return nil
-}
-
-// SyncRemoved makes durable what Unpublish, Unlink, Purge and Quarantine have
+// SyncRemoved makes durable what Unpublish, Unlink, Purge and SetAside have
 // removed since its last call. Whoever records that something is gone calls it
 // before: after a power failure the file would be back, known to nobody.
 func (s *Store) SyncRemoved() error {

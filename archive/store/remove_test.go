@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"distkeep/catalog"
 )
 
 // recycle lets go of contents as a run does.
@@ -254,47 +252,6 @@ func TestPurge(t *testing.T) {
 	}
 	if exists(dir) || !exists(s.RecycleDir()) {
 		t.Error("the directory of the content is left, or recycle itself is gone")
-	}
-}
-
-func TestQuarantine(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	it := part(t, s, "a", "data")
-	it.Kind = catalog.OpenBSD
-	commit(t, s, it)
-	c := &it.Content
-	bad := s.Path(CipherPaths(c)[0])
-	if err := errors.Join(os.Chmod(bad, 0o644), os.WriteFile(bad, []byte("DATA"), 0o644), s.Release([]*Item{it})); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the second time the same inode is in quarantine already
-		if err := s.Quarantine(c); err != nil {
-			t.Fatal(err)
-		}
-		for _, rel := range CipherPaths(c) {
-			if exists(s.Path(rel)) {
-				t.Errorf("%s is still published", rel)
-			}
-		}
-		if got, _ := os.ReadFile(filepath.Join(s.QuarantineDir(), "changed."+c.SHA256().Hex()+".0")); string(got) != "DATA" {
-			t.Errorf("quarantine has %q", got)
-		}
-		commit(t, s, &Item{Content: *c, Have: s.Path("a")})
-	}
-	if err := s.SyncRemoved(); err != nil {
-		t.Error(err)
-	}
-	// Nothing there is fine; a directory is not ours to move.
-	other := content("b", "b")
-	if err := s.Quarantine(&other); err != nil {
-		t.Error(err)
-	}
-	if err := os.MkdirAll(s.Path(CipherPaths(&other)[0]), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Quarantine(&other); !errors.Is(err, ErrPath) {
-		t.Errorf("a directory: %v, want ErrPath", err)
 	}
 }
 
