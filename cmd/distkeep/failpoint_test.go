@@ -30,7 +30,6 @@ func TestFailpoints(t *testing.T) {
 	}
 	calm := newLife(t, bin)
 	calm.live("")
-	want := calm.published()
 	for _, name := range store.Failpoints {
 		if strings.HasPrefix(name, "expose.") || strings.HasPrefix(name, "withdraw.") {
 			continue // of snapshots, which this life has none of
@@ -42,8 +41,8 @@ func TestFailpoints(t *testing.T) {
 				if kills := l.live(name + count); kills == 0 && count == "" {
 					t.Fatal("no run comes by here")
 				}
-				if diff := cmp.Diff(want, l.published(), cmpopts.EquateComparable(listed{})); diff != "" {
-					t.Errorf("not the archive of undisturbed runs (-want +got):\n%s", diff)
+				if diff := cmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
+					t.Errorf("not the archive of undisturbed runs, step by step (-want +got):\n%s", diff)
 				}
 				for _, dir := range []string{"parts", "recycle"} {
 					left, err := os.ReadDir(filepath.Join(l.dir, "archive", "state", dir))
@@ -62,6 +61,7 @@ type life struct {
 	*site
 	bin   string
 	kills int
+	after []map[string]listed // what is published after each step
 }
 
 func newLife(t *testing.T, bin string) *life {
@@ -125,6 +125,7 @@ func (l *life) step(failpoint string, args ...string) {
 	exit := (*exec.ExitError)(nil)
 	switch {
 	case err == nil:
+		l.after = append(l.after, l.published())
 		return
 	case !errors.As(err, &exit) || exit.Exited():
 		l.t.Fatalf("%v: %v\n%s", args, err, out)
