@@ -26,7 +26,12 @@ import (
 // know it.
 const nowVar = "DISTKEEP_TEST_NOW"
 
+// The race detector lets a process sleep for a second before it exits. That
+// would be most of the time of tests that run some thousand of them.
+const raceVar, raceOptions = "GORACE", "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	os.Setenv(raceVar, raceOptions)
 	testscript.Main(m, map[string]func(){
 		"distkeep": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, testClock())) },
 	})
@@ -92,6 +97,7 @@ func setupScript(e *testscript.Env) error {
 	}))
 	e.Defer(srv.Close)
 	e.Setenv("WWW", srv.URL)
+	e.Setenv(raceVar, raceOptions)
 	e.Setenv(nowVar, "2026-01-02T03:00:00Z")
 	e.Setenv("DISTKEEP_ARCHIVE", "archive")
 	e.Setenv("DISTKEEP_ALLOW_PRIVATE", "true")
