@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -209,46 +206,6 @@ func TestPartSurvivesRuns(t *testing.T) {
 	checkClass(t, res, "", data)
 	if res.Resumed < int64(len(data))/4 || res.Resumed+res.Received != int64(len(data)) {
 		t.Errorf("resumed %d and received %d of %d", res.Resumed, res.Received, len(data))
-	}
-}
-
-// TestPartsAreHashedLast: what must be hashed first does not hold back what can
-// be transferred at once.
-func TestPartsAreHashedLast(t *testing.T) {
-	t.Parallel()
-	u := upstream(t, "127.0.0.1:0")
-	dir := t.TempDir()
-	var reqs []*fetch.Request
-	for i := range 40 {
-		name := fmt.Sprint(i)
-		data := fetchtest.Content(name, 100)
-		if i < 8 {
-			data = fetchtest.Content(name, 5<<20)
-		}
-		u.Add(name, data)
-		r := want(t, dir, name, data, u.URL+"/ok/"+name)
-		if i < 8 {
-			if err := os.WriteFile(r.Part, data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reqs = append(reqs, r)
-	}
-	var mu sync.Mutex
-	var order []string
-	o := options(u.URL)
-	o.HostJobs = 16
-	fetcher(t, o).Run(t.Context(), reqs, func(r fetch.Result) {
-		mu.Lock()
-		defer mu.Unlock()
-		if r.Err != nil {
-			t.Error(r.Err)
-		}
-		order = append(order, string(r.Request.Name))
-	})
-	// Some are hashed while the host has not answered yet.
-	if i := slices.Index(order, "6"); len(order) != 40 || i < 16 {
-		t.Errorf("order %v", order)
 	}
 }
 
