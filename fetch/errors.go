@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -188,13 +189,21 @@ func oneLine(s string) string {
 	return s
 }
 
-// newError makes the error of a request from its attempts.
+// newError makes the error of a request from its attempts. The last word of
+// each source counts: one that was busy first and then has not got the file, has
+// not got it.
 func newError(r *Request, attempts []Attempt) *Error {
 	e := &Error{Class: ClassNoURI, Name: r.Name, Attempts: attempts, Err: errNoURI}
 	best := len(classes) + 1
-	for _, a := range attempts {
+	spoken := make(map[int]bool)
+	upstream := slices.ContainsFunc(attempts, func(a Attempt) bool { return !a.Fallback })
+	for _, a := range slices.Backward(attempts) {
+		if a.Err == nil || spoken[a.source] {
+			continue
+		}
+		spoken[a.source] = true
 		// That other archives have not got it says nothing about upstream.
-		if rank := a.Class.rank(); a.Err != nil && rank <= best && (!a.Fallback || e.Class == ClassNoURI) {
+		if rank := a.Class.rank(); rank < best && !(upstream && a.Fallback) {
 			best, e.Class, e.Err, e.url = rank, a.Class, a.Err, a.URL
 		}
 	}

@@ -79,6 +79,8 @@ type Attempt struct {
 	// Offset is where the transfer began, Received what came.
 	Offset, Received int64
 	Took             time.Duration
+
+	source int // which of the job's sources
 }
 
 // HostStats are the figures of one lane since New.

@@ -101,8 +101,9 @@ func (j *job) advance() {
 	j.cur = (j.cur + 1) % len(j.sources)
 }
 
-// note records an attempt.
-func (j *job) note(f *Fetcher, a Attempt) {
+// note records an attempt at a source.
+func (j *job) note(f *Fetcher, source int, a Attempt) {
+	a.source = source
 	j.res.Attempts = append(j.res.Attempts, a)
 	if j.layout != nil {
 		return

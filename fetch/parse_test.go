@@ -243,10 +243,12 @@ func TestClasses(t *testing.T) {
 // TestErrorOfMany checks which of several failures speaks for the file.
 func TestErrorOfMany(t *testing.T) {
 	t.Parallel()
-	gone := Attempt{URL: "https://a/x", Class: ClassGone, Err: &statusError{code: 404, text: "Not Found"}}
-	dead := Attempt{URL: "https://b/x", Class: ClassDNS, Err: &net.DNSError{Name: "b", Err: "no such host"}}
-	busy := Attempt{URL: "https://c/x", Class: ClassServer, Err: &statusError{code: 500, text: "Internal Server Error"}}
-	other := Attempt{URL: "https://d/x", Class: ClassServer, Err: busy.Err, Fallback: true}
+	gone := Attempt{source: 0, URL: "https://a/x", Class: ClassGone, Err: &statusError{code: 404, text: "Not Found"}}
+	dead := Attempt{source: 1, URL: "https://b/x", Class: ClassDNS, Err: &net.DNSError{Name: "b", Err: "no such host"}}
+	busy := Attempt{source: 2, URL: "https://c/x", Class: ClassServer, Err: &statusError{code: 500, text: "Internal Server Error"}}
+	other := Attempt{source: 3, URL: "https://d/x", Class: ClassServer, Err: busy.Err, Fallback: true}
+	late := busy
+	late.source = gone.source
 	for _, c := range []struct {
 		attempts []Attempt
 		want     string
@@ -255,6 +257,9 @@ func TestErrorOfMany(t *testing.T) {
 		{[]Attempt{gone}, "fetch n: gone: https://a/x: 404 Not Found"},
 		{[]Attempt{gone, dead}, "fetch n: gone: https://a/x: 404 Not Found (2 attempts failed in all)"},
 		{[]Attempt{busy, gone, dead}, "fetch n: server: https://c/x: 500 Internal Server Error (3 attempts failed in all)"},
+		{[]Attempt{late, gone}, "fetch n: gone: https://a/x: 404 Not Found (2 attempts failed in all)"},
+		{[]Attempt{gone, late}, "fetch n: server: https://c/x: 500 Internal Server Error (2 attempts failed in all)"},
+		{[]Attempt{other}, "fetch n: server: https://d/x: 500 Internal Server Error"},
 		{[]Attempt{gone, other}, "fetch n: gone: https://a/x: 404 Not Found (2 attempts failed in all)"},
 		{[]Attempt{{URL: "https://e/", Class: ClassPolicy, Err: &policyError{"a\nb\tc"}}}, "fetch n: policy: https://e/: a b c"},
 	} {

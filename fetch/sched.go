@@ -168,7 +168,7 @@ func (s *scheduler) try(w *worker, j *job) {
 		a.URL = redactFinal(u)
 	}
 	if out.redirect == nil {
-		j.note(s.f, a)
+		j.note(s.f, j.cur, a)
 	}
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
@@ -264,7 +264,7 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 		}
 	}
 	if err != nil {
-		j.note(s.f, Attempt{URL: redact(src.url), Host: host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
+		j.note(s.f, j.cur, Attempt{URL: redact(src.url), Host: host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
 		src.struck = true
 		j.advance()
 		s.route(j)
@@ -332,7 +332,7 @@ func (s *scheduler) pick(j *job) *lane {
 		if src.struck {
 			continue
 		}
-		l := s.laneOf(j, src)
+		l := s.laneOf(j, n)
 		if l == nil {
 			continue
 		}
@@ -351,7 +351,8 @@ func (s *scheduler) pick(j *job) *lane {
 }
 
 // laneOf returns the lane of a source, or strikes the source and returns nil.
-func (s *scheduler) laneOf(j *job, src *source) *lane {
+func (s *scheduler) laneOf(j *job, n int) *lane {
+	src := &j.sources[n]
 	var err error
 	if src.url == nil {
 		if src.url, err = parseURL(src.text); err == nil && !src.trusted {
@@ -371,7 +372,7 @@ func (s *scheduler) laneOf(j *job, src *source) *lane {
 	if l != nil {
 		a.Host = l.host
 	}
-	j.note(s.f, a)
+	j.note(s.f, n, a)
 	return nil
 }
 

@@ -141,6 +141,7 @@ func TestKilled(t *testing.T) {
 	s.size += int64(len(big))
 	s.reqs = append(s.reqs, want(t, t.TempDir(), "big", big, s.hosts[0].URL+"/ok/big"))
 	left := s.reqs
+	var received int64
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := 0; len(left) > 0; round++ {
 		if round > 40 {
@@ -164,6 +165,7 @@ func TestKilled(t *testing.T) {
 		f.Run(ctx, left, func(res fetch.Result) {
 			mu.Lock()
 			defer mu.Unlock()
+			received += res.Received
 			if res.Err != nil {
 				next = append(next, res.Request)
 				return
@@ -181,8 +183,9 @@ func TestKilled(t *testing.T) {
 	for _, h := range s.hosts {
 		sent += h.Sent()
 	}
-	t.Logf("%d bytes were sent for %d", sent, s.size)
-	if sent > s.size*12/10 {
+	t.Logf("%d bytes were sent and %d received for %d", sent, received, s.size)
+	// What was sent, but still on its way when a run ended, is nobody's fault.
+	if received != s.size || sent > s.size*3/2 {
 		t.Error("that is too much")
 	}
 }
