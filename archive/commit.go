@@ -25,27 +25,40 @@ type addition struct {
 	read  bool             // it was on disk, and may be known
 	total *Count           // where it is counted, if at all
 	count *int             // or there
+	item  *store.Item      // made when its bytes are made durable
 	err   error            // why it could not be published
+}
+
+// itemOf returns what the store is given: a link to have, or the part.
+func (a *addition) itemOf(have string) *store.Item {
+	if a.item == nil || have != "" {
+		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have}
+	}
+	return a.item
 }
 
 // A batch bounds what one synchronisation makes durable and one transaction
 // records: what a crash costs, and how long a file waits to be published.
 const (
-	batchFiles = 512
+	batchFiles = 2048
 	batchBytes = 256 << 20
 	batchAge   = time.Second
+	// enough is a batch of what came while another was committed: its bytes
+	// are durable by then, and it is not kept waiting.
+	enough = 256
 )
 
 // add publishes and records additions, in that order. Of two contents that get
-// one name the later keeps it, as if they had come in two batches.
-func (m *mirror) add(adds []*addition) error {
+// one name the later keeps it, as if they had come in two batches. The parts of
+// next may be made durable with them.
+func (m *mirror) add(adds, next []*addition) error {
 	named := make(map[catalog.Name]bool, len(adds))
 	for i, a := range adds {
 		if a.entry.Named && named[a.entry.Name] {
-			if err := m.add(adds[:i]); err != nil {
+			if err := m.add(adds[:i], nil); err != nil {
 				return err
 			}
-			return m.add(adds[i:])
+			return m.add(adds[i:], next)
 		}
 		named[a.entry.Name] = named[a.entry.Name] || a.entry.Named
 	}
@@ -65,9 +78,13 @@ func (m *mirror) add(adds []*addition) error {
 			// Whatever brought it back: it is not in recycle any more.
 			a.back = m.view.index.Recycled[a.entry.Key]
 		}
-		items[i] = &store.Item{Content: content(&a.entry), Part: a.part, Have: a.have}
+		items[i] = a.itemOf(a.have)
 	}
-	if err := m.store.Commit(items); err != nil {
+	coming := make([]*store.Item, len(next))
+	for i, a := range next {
+		coming[i] = a.itemOf("")
+	}
+	if err := m.store.Commit(items, coming); err != nil {
 		return mark(ErrBroken, err)
 	}
 	var b ledger.Batch
@@ -289,50 +306,83 @@ func (c *committer) fail(err error) {
 	}
 }
 
+// A batch is what is committed together.
+type batch struct {
+	adds  []*addition
+	bytes int64
+}
+
+func (b *batch) add(adds []*addition) {
+	for _, a := range adds {
+		b.bytes += a.entry.Size
+	}
+	b.adds = append(b.adds, adds...)
+}
+
+func (b *batch) full() bool { return len(b.adds) >= batchFiles || b.bytes >= batchBytes }
+
 // run commits batches until in is closed. After an error it only drains: the
 // parts stay for the next run.
 func (c *committer) run() {
 	defer close(c.done)
-	var batch []*addition
-	var bytes int64
-	timer := time.NewTimer(batchAge)
-	timer.Stop()
-	flush := func() {
-		timer.Stop()
-		if len(batch) == 0 {
-			return
-		}
-		c.mu.Lock()
-		failed := c.err != nil && !errors.Is(c.err, context.Canceled)
-		c.mu.Unlock()
-		if !failed {
-			if err := c.m.add(batch); err != nil {
-				c.mu.Lock()
-				c.fail(err)
-				c.mu.Unlock()
-			}
-		}
-		batch, bytes = nil, 0
-	}
+	var b batch
+	age := time.NewTimer(batchAge)
+	age.Stop()
 	for {
 		select {
 		case adds, ok := <-c.in:
 			if !ok {
-				flush()
+				c.commit(b.adds, nil)
 				return
 			}
-			if len(batch) == 0 {
-				timer.Reset(batchAge)
+			if len(b.adds) == 0 {
+				age.Reset(batchAge)
 			}
-			for _, a := range adds {
-				bytes += a.entry.Size
+			b.add(adds)
+			if !b.full() {
+				continue
 			}
-			if batch = append(batch, adds...); len(batch) >= batchFiles || bytes >= batchBytes {
-				flush()
-			}
-		case <-timer.C:
-			flush()
+		case <-age.C:
 		}
+		for more := true; more; more = len(b.adds) >= enough {
+			next := c.waiting()
+			c.commit(b.adds, next.adds)
+			b = next
+		}
+		if age.Stop(); len(b.adds) > 0 {
+			age.Reset(batchAge)
+		}
+	}
+}
+
+// waiting returns what has come while a batch was committed.
+func (c *committer) waiting() (b batch) {
+	for !b.full() {
+		select {
+		case adds := <-c.in:
+			if adds == nil {
+				return b
+			}
+			b.add(adds)
+		default:
+			return b
+		}
+	}
+	return b
+}
+
+// commit commits a batch unless one has failed.
+func (c *committer) commit(adds, next []*addition) {
+	c.mu.Lock()
+	failed := c.err != nil && !errors.Is(c.err, context.Canceled)
+	c.mu.Unlock()
+	if failed || len(adds) == 0 {
+		return
+	}
+	if err := c.m.add(adds, next); err != nil {
+		c.mu.Lock()
+		c.fail(err)
+		c.mu.Unlock()
 	}
 }
 

@@ -35,7 +35,7 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 				Size: int64(len(text)), Digests: h.Sum(), Named: true, Added: a.now, Verified: a.now,
 			}})
 		}
-		if err := m.add(adds); err != nil {
+		if err := m.add(adds, nil); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -268,7 +268,7 @@ func (d *doctor) repair(ctx context.Context) error {
 	links := d.links
 	d.links = nil
 	for chunk := range slices.Chunk(links, batchFiles) {
-		if err := d.add(chunk); err != nil {
+		if err := d.add(chunk, nil); err != nil {
 			return err
 		}
 	}

@@ -208,7 +208,7 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		}
 	}
 	if len(adds) > 0 {
-		if err := d.add(adds); err != nil {
+		if err := d.add(adds, nil); err != nil {
 			return err
 		}
 	}

@@ -76,7 +76,7 @@ func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledge
 			Key: key, Size: int64(len(text)), Digests: h.Sum(), Named: named, Kind: kind,
 			Owner: "p::r", Origin: "https://h.example/" + name, Added: a.now, Verified: a.now,
 		}}
-		if err := m.add([]*addition{add}); err != nil || add.err != nil {
+		if err := m.add([]*addition{add}, nil); err != nil || add.err != nil {
 			b.t.Fatal(err, add.err)
 		}
 		if err := m.refresh(); err != nil {

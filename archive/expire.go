@@ -272,7 +272,7 @@ func (m *mirror) restore(rs []*ledger.Recycled) error {
 		adds = append(adds, a)
 	}
 	for chunk := range slices.Chunk(adds, batchFiles) {
-		if err := m.add(chunk); err != nil {
+		if err := m.add(chunk, nil); err != nil {
 			return err
 		}
 	}

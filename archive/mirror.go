@@ -320,7 +320,7 @@ func (m *mirror) link(p *plan) error {
 		adds = append(adds, m.linked(planner, l))
 	}
 	for chunk := range slices.Chunk(adds, batchFiles) {
-		if err := m.add(chunk); err != nil {
+		if err := m.add(chunk, nil); err != nil {
 			return err
 		}
 	}

@@ -219,7 +219,7 @@ func (r *verifier) repair(x *examined, why string) error {
 		}
 	}
 	if len(adds) > 0 {
-		if err := m.add(adds); err != nil {
+		if err := m.add(adds, nil); err != nil {
 			return err
 		}
 	}

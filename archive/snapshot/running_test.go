@@ -163,7 +163,7 @@ func (m *mirror) put(name catalog.Name) error {
 		return err
 	}
 	it := &store.Item{Content: store.Content{Name: name, Digests: sums, Size: int64(len(body)), Named: true, Kind: catalog.Gentoo}, Part: part}
-	if err := errors.Join(m.store.Commit([]*store.Item{it}), it.Err); err != nil {
+	if err := errors.Join(m.store.Commit([]*store.Item{it}, nil), it.Err); err != nil {
 		return err
 	}
 	m.have[name] = &it.Content

@@ -12,16 +12,17 @@ import (
 // and below by_cipher, that is 512 files, 1,024 links and 1,024 directories.
 // Writing the parts is not measured, making their bytes durable is.
 //
-// Files a second on ext4, kernel 6.18, two virtual cores that other work kept
-// busy (load 6 to 20), so that only the proportions mean anything:
+// Files a second on ext4, kernel 6.18, two virtual cores, medians of five; each
+// run on a file system made for it, because ext4 passes over every inode that
+// was deleted within the last minutes one by one:
 //
-//	        median of the last 6 runs   range of 13 runs
-//	syncfs                        862       730 to 7,900
-//	fsync                         388       320 to   710
-//	none                          931       480 to 3,500
+//	        a disk   memory (no device to wait for)
+//	syncfs  10,200   14,300
+//	fsync    2,030    3,790
+//	none         -   27,800
 //
-// One syncfs for the data and one for the links cost less than the noise; an
-// fsync for each file and directory costs more than half of the speed.
+// One syncfs for the data and one for the links halve the speed of no
+// synchronisation at all; an fsync for each file and directory leaves a seventh.
 func BenchmarkCommit(b *testing.B) {
 	const batch = 512
 	for _, mode := range []struct {
@@ -45,11 +46,8 @@ func BenchmarkCommit(b *testing.B) {
 				}
 				b.StartTimer()
 				if mode.never {
-					dirs := make(dirSet)
-					for _, it := range items {
-						if err := s.publish(it, dirs); err != nil {
-							b.Fatal(err)
-						}
+					if _, err := s.publishAll(items); err != nil {
+						b.Fatal(err)
 					}
 				} else {
 					commit(b, s, items...)

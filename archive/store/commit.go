@@ -4,10 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"distkeep/catalog/digest"
 )
 
 // An Item is one content to be published.
@@ -24,6 +29,8 @@ type Item struct {
 	ModTime time.Time
 	// Err is why this one item could not be published, set by Commit.
 	Err error
+
+	durable bool // its bytes are
 }
 
 // source is the file whose inode is published.
@@ -46,30 +53,28 @@ const (
 // Commit publishes items and makes them durable: first the bytes of all, then
 // their links, so that no reader ever sees, even after a power failure, a file
 // that is not whole. A path that holds another inode is replaced by rename.
-// Whatever a run that was killed has linked before is made durable, too.
+// Whatever a run that was killed has linked before is made durable, too. No two
+// items may have the same name with different contents.
+//
+// The bytes of next, which a later Commit is to publish, are made durable with
+// the links of items where one synchronisation does both.
 //
 // What is wrong with a single item is in its Err, and the others are published.
 // The error of Commit itself means that nothing may be recorded: the file
 // system is full or failing. Parts whose bytes may not have reached the disk
 // are then removed, because the kernel reports that once and afterwards takes
 // what it has in memory for good.
-func (s *Store) Commit(items []*Item) error {
+func (s *Store) Commit(items, next []*Item) error {
 	if err := s.syncData(items); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	Failpoint("commit.data-synced")
-	dirs := make(dirSet)
-	for _, it := range items {
-		if it.Err != nil {
-			continue
-		}
-		it.Err = s.publish(it, dirs)
-		if it.Err != nil && Broken(it.Err) {
-			return fmt.Errorf("commit %s: %w", it.Name, it.Err)
-		}
+	dirs, err := s.publishAll(items)
+	if err != nil {
+		return fmt.Errorf("commit %w", err)
 	}
 	Failpoint("commit.linked")
-	if err := s.syncDirs(dirs); err != nil {
+	if err := s.syncLinks(dirs, next); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	Failpoint("commit.dirs-synced")
@@ -82,6 +87,9 @@ func (s *Store) syncData(items []*Item) error {
 	var sources []string
 	for _, it := range items {
 		src := it.source()
+		if it.durable {
+			continue
+		}
 		if bySource[src] == nil {
 			sources = append(sources, src)
 		}
@@ -101,15 +109,41 @@ func (s *Store) syncData(items []*Item) error {
 	if each {
 		return nil
 	}
-	if err := s.sync.filesystem(); err != nil {
-		for _, it := range items {
-			if it.Have == "" {
-				err = errors.Join(err, removeFile(it.Part))
-			}
+	return s.syncWhole(items)
+}
+
+// syncLinks makes what has changed in dirs durable.
+func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
+	if len(dirs) <= syncEachDir || !s.sync.whole {
+		return s.syncDirs(dirs)
+	}
+	ready := next[:0:0]
+	for _, it := range next {
+		if prepare(it.source(), it.Have == "", false) == nil {
+			ready = append(ready, it)
 		}
+	}
+	if err := s.syncWhole(ready); err != nil {
 		return err
 	}
+	for _, it := range ready {
+		it.durable = true
+	}
 	return nil
+}
+
+// syncWhole makes durable what the file system has, the bytes of items among it.
+func (s *Store) syncWhole(items []*Item) error {
+	err := s.sync.filesystem()
+	if err == nil {
+		return nil
+	}
+	for _, it := range items {
+		if it.Have == "" && !it.durable {
+			err = errors.Join(err, removeFile(it.Part))
+		}
+	}
+	return err
 }
 
 // An unsyncedError means that the bytes of a file may not be on the disk.
@@ -119,7 +153,20 @@ func (e *unsyncedError) Unwrap() error { return e.error }
 
 // prepare makes the file src fit for publication.
 func prepare(src string, part, sync bool) error {
-	if !part && !sync {
+	if part {
+		// Published files are never written to again.
+		fi, err := os.Lstat(src)
+		if err == nil && !fi.Mode().IsRegular() {
+			err = fmt.Errorf("%s: not a regular file", src)
+		}
+		if err == nil && fi.Mode().Perm() != 0o444 {
+			err = os.Chmod(src, 0o444)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !sync {
 		return nil
 	}
 	f, err := openRegular(src)
@@ -127,15 +174,6 @@ func prepare(src string, part, sync bool) error {
 		return err
 	}
 	defer f.Close()
-	if part {
-		// Published files are never written to again.
-		if err := f.Chmod(0o444); err != nil {
-			return err
-		}
-	}
-	if !sync {
-		return nil
-	}
 	err = syncFile(f)
 	if err != nil && part {
 		err = errors.Join(err, removeFile(src))
@@ -144,6 +182,46 @@ func prepare(src string, part, sync bool) error {
 		return &unsyncedError{err}
 	}
 	return nil
+}
+
+// linkers is how many goroutines link a large batch: more of them only wait for
+// the lock of the directory that all names are in.
+const linkers = 4
+
+// publishAll links items to their paths and returns the directories that have
+// changed. Its error means that the file system fails.
+func (s *Store) publishAll(items []*Item) (dirSet, error) {
+	shares := make([][]*Item, linkers)
+	for _, it := range items {
+		if it.Err != nil {
+			continue
+		}
+		n := 0
+		if len(items) > syncEach {
+			// What shares an inode is for one of them.
+			n = int(it.SHA256().Raw()[0]) % linkers
+		}
+		shares[n] = append(shares[n], it)
+	}
+	dirs := make([]dirSet, linkers)
+	var g errgroup.Group
+	for n, share := range shares {
+		dirs[n] = make(dirSet)
+		g.Go(func() error {
+			for _, it := range share {
+				it.Err = s.publish(it, dirs[n])
+				if it.Err != nil && Broken(it.Err) {
+					return fmt.Errorf("%s: %w", it.Name, it.Err)
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	for _, d := range dirs[1:] {
+		maps.Copy(dirs[0], d)
+	}
+	return dirs[0], err
 }
 
 // publish links one item to all its paths.
@@ -159,7 +237,7 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 	// The inode has as many links as the file system allows, 65,000 on ext4.
 	// All paths of the item go to another one.
 	sum := it.SHA256()
-	if spare := s.spare[sum]; spare != "" {
+	if spare := s.spareOf(sum); spare != "" {
 		err = s.linkAll(it, spare, paths, dirs)
 		if !errors.Is(err, syscall.EMLINK) && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -170,9 +248,17 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 		return err
 	}
 	if err = s.linkAll(it, spare, paths, dirs); err == nil {
+		s.mu.Lock()
 		s.spare[sum] = s.Path(paths[0])
+		s.mu.Unlock()
 	}
 	return errors.Join(err, removeFile(spare))
+}
+
+func (s *Store) spareOf(sum digest.Digest) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spare[sum]
 }
 
 // linkAll makes paths links to src.
@@ -184,8 +270,9 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	if !fi.Mode().IsRegular() || fi.Size() != it.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", src, it.Size)
 	}
-	for _, rel := range paths {
-		if err := s.link(src, fi, rel, dirs); err != nil {
+	for n, rel := range paths {
+		// New content has a directory of its own to come below by_cipher.
+		if err := s.link(src, fi, rel, n == 0 && it.Have == "", dirs); err != nil {
 			return err
 		}
 		Failpoint("commit.path-linked")
@@ -195,10 +282,14 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 }
 
 // link makes the path rel of the published tree a link to src. What is there
-// with another inode is replaced in one step.
-func (s *Store) link(src string, fi fs.FileInfo, rel string, dirs dirSet) error {
+// with another inode is replaced in one step. fresh tells that the directory of
+// rel is likely to be missing.
+func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs dirSet) error {
 	dst := s.Path(rel)
-	err := linkFile(src, dst)
+	err := fs.ErrNotExist
+	if !fresh {
+		err = linkFile(src, dst)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = s.mkdir(filepath.Dir(dst)); err == nil {
 			err = linkFile(src, dst)

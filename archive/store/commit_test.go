@@ -112,7 +112,7 @@ func TestCommitReplaces(t *testing.T) {
 	}
 
 	// A temporary link that a killed run has left is not in the way.
-	write(t, filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps+1)), "left over")
+	write(t, filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps.Load()+1)), "left over")
 	publish(t, s, "a", "newer")
 	c := publish(t, s, "a", "new!")
 
@@ -199,7 +199,7 @@ func TestCommitItemErrors(t *testing.T) {
 			for i := range batch {
 				items = append(items, part(t, s, catalog.Name(fmt.Sprint("good", i)), fmt.Sprint(i)))
 			}
-			if err := s.Commit(items); err != nil {
+			if err := s.Commit(items, nil); err != nil {
 				t.Fatal(err)
 			}
 			for _, it := range bad {
@@ -243,12 +243,27 @@ func TestCommitUnsynced(t *testing.T) {
 		t.Skip("needs a file system that syncfs is known to work on")
 	}
 	s.sync.close() // every syncfs fails from here on
-	if err := s.Commit(items); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EBADF) {
+	if err := s.Commit(items, nil); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EBADF) {
 		t.Errorf("error = %v, want that of syncfs", err)
 	}
 	for _, it := range items {
 		if exists(it.Part) || exists(s.Path(string(it.Name))) {
 			t.Errorf("%s is kept although nobody knows what is on the disk", it.Name)
+		}
+	}
+	// What is to follow shares the fate of the synchronisation that it shares.
+	var next []*Item
+	items = nil
+	for i := range syncEach {
+		items = append(items, part(t, s, catalog.Name(fmt.Sprint("g", i)), fmt.Sprint("data", i)))
+		next = append(next, part(t, s, catalog.Name(fmt.Sprint("h", i)), fmt.Sprint("more", i)))
+	}
+	if err := s.Commit(items, next); err == nil {
+		t.Error("the links were made durable by nothing")
+	}
+	for i, it := range next {
+		if exists(it.Part) || !exists(items[i].Part) {
+			t.Errorf("%s is kept, or %s is not, although that was synchronised", it.Name, items[i].Name)
 		}
 	}
 	var err error
@@ -353,7 +368,7 @@ func TestTooManyLinks(t *testing.T) {
 	}
 	clear(s.spare)
 	d := &Item{Content: content("d", "data"), Have: have}
-	if err := s.Commit([]*Item{d}); err != nil || d.Err == nil || exists(s.Path("d")) {
+	if err := s.Commit([]*Item{d}, nil); err != nil || d.Err == nil || exists(s.Path("d")) {
 		t.Errorf("a changed file was copied: %v, %v", err, d.Err)
 	}
 }

@@ -69,7 +69,9 @@ func (r *run) add(name string, cs ...stored) error {
 			}
 			items = append(items, it)
 		}
-		if err := r.store.Commit(items); err != nil {
+		// In two batches, the second of which is synchronised with the first.
+		half := len(items) / 2
+		if err := errors.Join(r.store.Commit(items[:half], items[half:]), r.store.Commit(items[half:], nil)); err != nil {
 			return err
 		}
 		for _, it := range items {

@@ -94,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		whole["former"] = true
 		full(free)
-		err := s.Commit(items)
+		err := s.Commit(items, nil)
 		if err != nil && (!Broken(err) || !errors.Is(err, syscall.ENOSPC)) {
 			t.Fatalf("%d names left: error = %v, want ENOSPC and Broken", free, err)
 		}
@@ -162,7 +162,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	_, aerr := s.SetAside("changed", fi, []string{s.Path("a")})
 	for what, err := range map[string]error{
-		"open": err, "recycle": rerr, "commit": s.Commit([]*Item{it}),
+		"open": err, "recycle": rerr, "commit": s.Commit([]*Item{it}, nil),
 		"release": s.Release([]*Item{{Part: it.Part}}), "quarantine": aerr,
 	} {
 		if !errors.Is(err, syscall.EROFS) || !Broken(err) {

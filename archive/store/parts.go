@@ -48,8 +48,7 @@ func (s *Store) PartPath(name catalog.Name, want string) string {
 // temp returns a path in PartsDir for a link on its way to its place. No part
 // has such a name, and one that a crash left behind is of no use to anybody.
 func (s *Store) temp() string {
-	s.temps++
-	return filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps))
+	return filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps.Add(1)))
 }
 
 func isTemp(name string) bool {

@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,10 +35,12 @@ type Store struct {
 	work      string // parent of parts, recycle and quarantine: on the file system of published
 	layouts   layout.Conf
 	sync      syncer
-	temps     int // numbers temporary links
+	temps     atomic.Int64 // numbers temporary links
 
-	removed dirSet                   // directories that SyncRemoved has to look after
-	spare   map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
+	removed dirSet // directories that SyncRemoved has to look after
+
+	mu    sync.Mutex
+	spare map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
 }
 
 // Open opens the store whose published half is the directory distfiles and

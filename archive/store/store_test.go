@@ -85,7 +85,7 @@ func write(t testing.TB, path, data string) {
 // commit publishes items and expects that to succeed.
 func commit(t testing.TB, s *Store, items ...*Item) {
 	t.Helper()
-	if err := s.Commit(items); err != nil {
+	if err := s.Commit(items, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, it := range items {
@@ -220,7 +220,7 @@ func TestOpenApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad, good := part(t, s, "dir/x", "x"), part(t, s, "y", "y")
-	if err := s.Commit([]*Item{bad, good}); err != nil {
+	if err := s.Commit([]*Item{bad, good}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(bad.Err, syscall.EXDEV) || good.Err != nil {

@@ -88,7 +88,7 @@ func (s *Store) expose(l Link, dirs dirSet) error {
 	if !fi.Mode().IsRegular() || fi.Size() != l.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", l.Have, l.Size)
 	}
-	return s.link(l.Have, fi, l.Rel, dirs)
+	return s.link(l.Have, fi, l.Rel, false, dirs)
 }
 
 // writeCopy writes the file temp.
