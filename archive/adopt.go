@@ -64,7 +64,8 @@ func (b *planner) strays(d *ledger.Distfile) (any bool) {
 
 // foreign plans to read the files in the published tree that the ledger does
 // not know: they were there before the archive, or a crash came between their
-// publication and their record.
+// publication and their record. One that may still be growing is left to the next
+// run, unless its place will be taken in this one.
 func (b *planner) foreign() {
 	planned := make(map[string]bool, len(b.readings))
 	for _, r := range b.readings {
@@ -75,15 +76,25 @@ func (b *planner) foreign() {
 	}
 	var rels []string
 	sizes := make(map[string]int64)
+	growing := make(map[string]bool)
 	b.disk.All(func(rel string, f store.File) bool {
 		rels = append(rels, rel)
 		sizes[rel] = f.Size
+		if b.growing(f.ModTime) {
+			growing[rel] = true
+		}
 		return true
 	})
+	wanted := make(map[catalog.Name]bool, len(growing))
+	if len(growing) > 0 {
+		for _, w := range b.catalog.Distfiles {
+			wanted[w.Name] = true
+		}
+	}
 	slices.Sort(rels)
 	for _, rel := range rels {
 		name, ok := b.nameOf(rel)
-		if !ok || planned[rel] || b.index.named(name) != nil {
+		if !ok || planned[rel] || b.index.named(name) != nil || growing[rel] && !wanted[name] {
 			continue
 		}
 		b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: name, size: sizes[rel]})

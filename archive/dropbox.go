@@ -42,13 +42,14 @@ func (f *dropFile) keeps(x *index, d *ledger.Distfile) bool {
 }
 
 // settle is how long a file must have been left alone before it is taken for
-// complete when its size does not tell: people copy into the drop box slowly.
+// complete when its size does not tell: people copy slowly into the drop box and
+// the published tree.
 const settle = time.Minute
 
-// growing reports whether somebody may still be writing f. A time in the future
-// says nothing about that.
-func (f *dropFile) growing(now time.Time) bool {
-	age := now.Sub(f.modTime)
+// growing reports whether somebody may still be writing a file. A time in the
+// future says nothing about that.
+func (v *view) growing(modTime time.Time) bool {
+	age := v.now.Sub(modTime)
 	return age >= 0 && age < settle
 }
 
@@ -139,7 +140,7 @@ func (b *planner) readDrop(f *dropFile, w *want) bool {
 	if r := f.seen(b.index); r != nil && r.Want == w.key() && r.Refused != "" {
 		return false
 	}
-	if f.size != w.Size && f.growing(b.now) {
+	if f.size != w.Size && b.growing(f.modTime) {
 		return false
 	}
 	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
@@ -184,7 +185,7 @@ func (b *planner) dropped() {
 		case key != "":
 			b.readDrop(f, w)
 		default:
-			if f.growing(b.now) {
+			if b.growing(f.modTime) {
 				continue
 			}
 			if err := b.store.Layouts().Check(f.name); err != nil {

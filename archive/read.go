@@ -166,7 +166,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	}
 	rec.SHA256, rec.Size, rec.ModTime = sums.Get(digest.SHA256), fi.Size(), fi.ModTime().UTC()
 	if r.want != nil && !fits(r.want.Distfile, fi.Size(), sums) {
-		if r.drop.growing(m.now) {
+		if m.view.growing(r.drop.modTime) {
 			return nil, removePart(part) // it has its size, but not yet its bytes
 		}
 		rec.Refused = refusal(r.path, r.want.Distfile, fi.Size(), sums)
