@@ -14,6 +14,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/whitelist"
 )
 
 // An expiry is what a run may let go of. It is made from the catalog and the
@@ -129,11 +130,40 @@ func (m *mirror) wantedRecords() map[*ledger.Distfile]bool {
 }
 
 func (m *mirror) whitelisted(name catalog.Name) bool {
-	if m.o.Whitelist == nil {
-		return false
-	}
-	_, ok := m.o.Whitelist.Has(name)
+	_, ok := m.white.Has(name)
 	return ok
+}
+
+func (m *mirror) readWhitelist() (err error) {
+	if m.white = new(whitelist.List); m.o.Whitelist != nil {
+		m.white, err = m.o.Whitelist()
+	}
+	return err
+}
+
+// reread reads again what people may have changed since the run began, hours
+// ago perhaps: the whitelist and the drop box. A package that has come to want a
+// file since is served by the next run, out of recycle.
+func (m *mirror) reread() error {
+	white := m.white
+	if err := m.readWhitelist(); err != nil {
+		m.white = white
+		return err
+	}
+	drops, err := listDrops(m.o.Local, func(string, ...any) {}, m.Archive.o.Distfiles, m.Archive.o.State)
+	if err != nil {
+		return err
+	}
+	m.view.drops = drops
+	return nil
+}
+
+// spare takes out of ds what somebody has put on the whitelist or into the drop
+// box while the run deleted other files.
+func (m *mirror) spare(ds []*ledger.Distfile) []*ledger.Distfile {
+	return slices.DeleteFunc(slices.Clone(ds), func(d *ledger.Distfile) bool {
+		return m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(m.view.index, d)
+	})
 }
 
 // guard returns why nothing may be let go of in this run, or "".
@@ -201,9 +231,13 @@ func (m *mirror) expire() error {
 	if err := m.reown(); err != nil {
 		return err
 	}
+	rerr := m.reread()
 	e, err := m.planExpiry()
 	if err != nil {
 		return err
+	}
+	if rerr != nil && m.o.Delete {
+		e.guard = rerr.Error()
 	}
 	if err := m.restore(e.restore); err != nil {
 		return err
@@ -232,7 +266,10 @@ func (m *mirror) expire() error {
 		return err
 	}
 	for chunk := range slices.Chunk(e.due, batchFiles) {
-		if err := m.recycle(chunk); err != nil {
+		if err := m.reread(); err != nil {
+			return mark(ErrConfig, err)
+		}
+		if err := m.recycle(m.spare(chunk)); err != nil {
 			return err
 		}
 	}

@@ -22,9 +22,10 @@ type MirrorOptions struct {
 	// Repositories are scanned in this order: the first that wants a name
 	// decides its content.
 	Repositories []catalog.Repository
-	// Whitelist names what to keep although no package wants it. Nil keeps
-	// nothing.
-	Whitelist *whitelist.List
+	// Whitelist reads the list of what to keep although no package wants it.
+	// It is asked at the beginning, and again before anything is deleted. Nil
+	// keeps nothing.
+	Whitelist func() (*whitelist.List, error)
 	// Local is the directory distfiles-local; empty means that there is none.
 	Local string
 	// LocalExpiry is how long a file stays in Local once it is in the archive.
@@ -55,6 +56,7 @@ type MirrorOptions struct {
 type mirror struct {
 	*Archive
 	o       MirrorOptions
+	white   *whitelist.List
 	view    *view
 	fetcher *fetch.Fetcher
 	sum     *Summary
@@ -114,6 +116,9 @@ func (a *Archive) newMirror(o MirrorOptions) *mirror {
 
 // prepare reads everything that the run decides by.
 func (m *mirror) prepare(ctx context.Context) error {
+	if err := m.readWhitelist(); err != nil {
+		return mark(ErrConfig, err)
+	}
 	m.Archive.o.Events.phase("scan", len(m.o.Repositories), 0)
 	cat, err := catalog.Collect(ctx, m.o.Repositories)
 	if err != nil {

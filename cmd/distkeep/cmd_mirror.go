@@ -90,9 +90,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Repositories, err = o.repoFlags.open(e, &upstreams{state: o.state, fetch: m.Fetch, dry: o.dryRun, now: e.now}); err != nil {
 		return m, err
 	}
-	if m.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {
-		return m, err
-	}
+	m.Whitelist = func() (*whitelist.List, error) { return loadWhitelists(o.state, o.whitelists.Value()) }
 	if o.local != "" {
 		if m.Local, err = filepath.Abs(o.local); err != nil {
 			return m, err
