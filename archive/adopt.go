@@ -74,30 +74,29 @@ func (b *planner) foreign() {
 		}
 		planned[r.rel] = true
 	}
-	var rels []string
-	sizes := make(map[string]int64)
-	growing := make(map[string]bool)
+	var found []*reading
+	growing := make(map[catalog.Name]bool)
 	b.disk.All(func(rel string, f store.File) bool {
-		rels = append(rels, rel)
-		sizes[rel] = f.Size
+		name, ok := b.nameOf(rel)
+		if !ok || planned[rel] || b.index.named(name) != nil {
+			return true
+		}
+		found = append(found, &reading{path: b.store.Path(rel), rel: rel, name: name, size: f.Size})
 		if b.growing(f.ModTime) {
-			growing[rel] = true
+			growing[name] = true
 		}
 		return true
 	})
-	wanted := make(map[catalog.Name]bool, len(growing))
 	if len(growing) > 0 {
 		for _, w := range b.catalog.Distfiles {
-			wanted[w.Name] = true
+			delete(growing, w.Name)
 		}
 	}
-	slices.Sort(rels)
-	for _, rel := range rels {
-		name, ok := b.nameOf(rel)
-		if !ok || planned[rel] || b.index.named(name) != nil || growing[rel] && !wanted[name] {
-			continue
+	slices.SortFunc(found, func(a, b *reading) int { return strings.Compare(a.rel, b.rel) })
+	for _, r := range found {
+		if !growing[r.name] {
+			b.readOnce(r)
 		}
-		b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: name, size: sizes[rel]})
 	}
 	if len(b.readings) == 0 {
 		b.unknown()
