@@ -253,7 +253,7 @@ func TestProxy(t *testing.T) {
 }
 
 // nowhere is a name server that knows no name.
-func nowhere(t *testing.T) *net.Resolver {
+func nowhere(t testing.TB) *net.Resolver {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

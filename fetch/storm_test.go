@@ -87,7 +87,7 @@ func closedPort(t testing.TB) string {
 	return "http://" + l.Addr().String()
 }
 
-func (s *storm) options(t *testing.T) fetch.Options {
+func (s *storm) options(t testing.TB) fetch.Options {
 	bases := []string{strings.Replace(s.reqs[3].Sources[0].URI, "/"+string(s.reqs[3].Name), "", 1)}
 	if !strings.HasPrefix(bases[0], "http://127.0.0.1:") {
 		bases = nil
