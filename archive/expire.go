@@ -69,18 +69,24 @@ func (m *mirror) planExpiry() (*expiry, error) {
 			due.add(d.Size)
 		}
 	}
-	for _, r := range x.Recycled {
-		if elapsed(m.now, r.Since, m.o.RecycleDelay) && !m.whitelisted(r.Name) {
-			e.purge = append(e.purge, r)
-		}
-	}
+	e.purge = m.purgeable()
 	byKey := func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) }
 	slices.SortFunc(e.schedule, byKey)
 	slices.SortFunc(e.due, byKey)
-	slices.SortFunc(e.purge, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
 	guard, err := m.guard(due)
 	e.guard = cmp.Or(guard, viewed)
 	return e, err
+}
+
+// purgeable are the contents that have been in recycle for long enough.
+func (m *mirror) purgeable() (rs []*ledger.Recycled) {
+	for _, r := range m.view.index.Recycled {
+		if elapsed(m.now, r.Since, m.o.RecycleDelay) && !m.whitelisted(r.Name) {
+			rs = append(rs, r)
+		}
+	}
+	slices.SortFunc(rs, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
+	return rs
 }
 
 // elapsed reports whether delay has passed since then. A time in the future
@@ -265,7 +271,13 @@ func (m *mirror) expire() error {
 	if err := m.commit(&b); err != nil {
 		return err
 	}
-	for chunk := range slices.Chunk(e.due, batchFiles) {
+	return m.letGo(e.due, e.purge)
+}
+
+// letGo moves contents to recycle and others out of it, and notes the
+// repositories that this was decided by. It is the only way out of the archive.
+func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
+	for chunk := range slices.Chunk(due, batchFiles) {
 		if err := m.reread(); err != nil {
 			return mark(ErrConfig, err)
 		}
@@ -273,7 +285,7 @@ func (m *mirror) expire() error {
 			return err
 		}
 	}
-	if err := m.purgeAll(e.purge); err != nil {
+	if err := m.purgeAll(purge); err != nil {
 		return err
 	}
 	return m.rememberRepos()

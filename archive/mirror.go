@@ -177,16 +177,7 @@ func (a *Archive) look(ctx context.Context, cat *catalog.Catalog, local string) 
 
 // mend ends what a crash interrupted.
 func (m *mirror) mend() error {
-	var pending []*ledger.Recycled
-	for k, r := range m.view.index.Recycled {
-		if r.Pending && m.view.index.Distfiles[k] == nil {
-			pending = append(pending, r)
-		}
-	}
-	if err := m.unpublish(pending); err != nil {
-		return err
-	}
-	if err := m.resumePurge(); err != nil {
+	if err := m.mendRecycle(); err != nil {
 		return err
 	}
 	whole, err := m.store.SweepParts(m.now)
@@ -197,6 +188,20 @@ func (m *mirror) mend() error {
 		m.view.whole[p] = true
 	}
 	return nil
+}
+
+// mendRecycle ends the moves to recycle and out of it that a crash interrupted.
+func (m *mirror) mendRecycle() error {
+	var pending []*ledger.Recycled
+	for k, r := range m.view.index.Recycled {
+		if r.Pending && m.view.index.Distfiles[k] == nil {
+			pending = append(pending, r)
+		}
+	}
+	if err := m.unpublish(pending); err != nil {
+		return err
+	}
+	return m.resumePurge()
 }
 
 // brokenIf marks err as ErrBroken when it says that the file system fails.

@@ -26,7 +26,11 @@ func (m *mirror) publish() error {
 	x := m.view.index
 	dirty := x.Meta[metaDirty] != ""
 	if m.knowsAll() {
-		if _, err := m.writeHistory(dirty); err != nil {
+		old, records, err := m.nextHistory(dirty)
+		if err == nil {
+			err = m.writeHistory(old, records)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -43,12 +47,16 @@ func (m *mirror) publish() error {
 	if err := m.stamp("lastsync"); err != nil {
 		return err
 	}
-	if !dirty {
-		return nil
-	}
-	delete(x.Meta, metaDirty)
+	return m.dropDirty()
+}
+
+// dropDirty notes that distinfo and history are those of the ledger.
+func (m *mirror) dropDirty() error {
 	var b ledger.Batch
-	b.DropMeta(metaDirty)
+	if m.view.index.Meta[metaDirty] != "" {
+		delete(m.view.index.Meta, metaDirty)
+		b.DropMeta(metaDirty)
+	}
 	return m.commit(&b)
 }
 
@@ -85,13 +93,11 @@ func line(d *ledger.Distfile, name catalog.Name) history.Line {
 	return history.Line{Name: name, SHA256: d.SHA256, Base64: d.Kind == catalog.OpenBSD}
 }
 
-// writeHistory notes what no package wants any more, and returns all lines. The
-// catalog is complete.
-func (m *mirror) writeHistory(readDistinfo bool) ([]history.Record, error) {
-	path := m.store.Path("history")
-	old, err := history.LoadHistory(path)
-	if err != nil {
-		return nil, mark(ErrConfig, err)
+// nextHistory returns the history as it is, and as it has to be: with what no
+// package wants any more. The catalog is complete.
+func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err error) {
+	if old, err = history.LoadHistory(m.store.Path("history")); err != nil {
+		return nil, nil, mark(ErrConfig, err)
 	}
 	wanted := m.wantedRecords()
 	var known []history.Line
@@ -103,21 +109,26 @@ func (m *mirror) writeHistory(readDistinfo bool) ([]history.Record, error) {
 	if readDistinfo {
 		lines, err := history.LoadDistinfo(m.store.Path("distinfo"))
 		if err != nil {
-			return nil, mark(ErrConfig, err)
+			return nil, nil, mark(ErrConfig, err)
 		}
 		known = append(known, lines...)
 	}
 	if len(old) == 0 && len(known) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	records := history.Update(old, known, m.wants(), m.now)
+	return old, history.Update(old, known, m.wants(), m.now), nil
+}
+
+// writeHistory replaces the history old. An archive that has none gets none for
+// nothing.
+func (m *mirror) writeHistory(old, records []history.Record) error {
 	if len(old) == 0 && len(records) == 0 {
-		return nil, nil
+		return nil
 	}
-	_, err = history.WriteFileIfChanged(path, m.store.PartsDir(), func(w io.Writer) error {
+	_, err := history.WriteFileIfChanged(m.store.Path("history"), m.store.PartsDir(), func(w io.Writer) error {
 		return history.WriteHistory(w, records)
 	})
-	return records, err
+	return err
 }
 
 // wants returns a function that reports whether the catalog wants a content

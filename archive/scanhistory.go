@@ -29,29 +29,49 @@ func (a *Archive) History(ctx context.Context, repos []catalog.Repository) (*His
 	if err := m.prepare(ctx); err != nil {
 		return nil, err
 	}
-	s := &HistorySummary{Repositories: m.sum.Repositories, Complete: m.sum.Complete, Problems: m.sum.Problems}
-	before, err := history.LoadHistory(a.store.Path("history"))
-	if err != nil {
-		return nil, mark(ErrConfig, err)
-	}
-	s.Lines = len(before)
+	s := m.historySummary()
 	if !s.Complete {
-		return s, nil
+		return s, m.countHistory(s)
 	}
-	after, err := m.writeHistory(true)
+	old, records, err := m.nextHistory(true)
+	if err == nil {
+		err = m.writeHistory(old, records)
+	}
 	if err != nil {
 		return nil, brokenIf(err)
 	}
-	s.Lines = len(after)
-	was := make(map[ledger.Key]bool, len(before))
-	for _, r := range before {
-		was[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = true
+	s.count(old, records)
+	return s, nil
+}
+
+func (m *mirror) historySummary() *HistorySummary {
+	return &HistorySummary{Repositories: m.sum.Repositories, Complete: m.sum.Complete, Problems: m.sum.Problems}
+}
+
+// countHistory counts the lines of a history that stays as it is.
+func (m *mirror) countHistory(s *HistorySummary) error {
+	old, err := history.LoadHistory(m.store.Path("history"))
+	if err != nil {
+		return mark(ErrConfig, err)
 	}
-	for _, r := range after {
-		if !was[ledger.Key{Name: r.Name, SHA256: r.SHA256}] {
+	s.Lines = len(old)
+	return nil
+}
+
+// count tells how the history changed by the scan.
+func (s *HistorySummary) count(old, records []history.Record) {
+	was := make(map[ledger.Key]bool, len(old))
+	for _, r := range old {
+		was[recordKey(r)] = true
+	}
+	s.New = 0
+	for _, r := range records {
+		if !was[recordKey(r)] {
 			s.New++
 		}
 	}
-	s.Back = len(was) + s.New - len(after)
-	return s, nil
+	s.Lines = len(records)
+	s.Back = len(was) + s.New - len(records)
 }
+
+func recordKey(r history.Record) ledger.Key { return ledger.Key{Name: r.Name, SHA256: r.SHA256} }
