@@ -90,7 +90,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Repositories, err = o.repoFlags.open(e, &upstreams{state: o.state, fetch: m.Fetch, dry: o.dryRun, now: e.now}); err != nil {
 		return m, err
 	}
-	m.Whitelist = func() (*whitelist.List, error) { return loadWhitelists(o.state, o.whitelists.Value()) }
+	m.Whitelist = whitelists(o.state, o.whitelists.Value())
 	if o.local != "" {
 		if m.Local, err = filepath.Abs(o.local); err != nil {
 			return m, err
@@ -282,4 +282,9 @@ func loadWhitelists(state string, paths []string) (*whitelist.List, error) {
 		return nil, usageError{err} // it names the file
 	}
 	return l, nil
+}
+
+// whitelists returns loadWhitelists as something to be called more than once.
+func whitelists(state string, paths []string) func() (*whitelist.List, error) {
+	return func() (*whitelist.List, error) { return loadWhitelists(state, paths) }
 }

@@ -69,7 +69,7 @@ func newLife(t *testing.T, bin string) *life {
 }
 
 // live mirrors, changes the tree, the layout and the drop box, damages a file,
-// deletes and purges. Each run is killed at the failpoint, if it comes by, and
+// deletes and purges, and cleans the history. Each run is killed at the failpoint, if it comes by, and
 // done again. It returns how many were killed.
 func (l *life) live(failpoint string) (kills int) {
 	l.t.Helper()
@@ -104,6 +104,21 @@ func (l *life) live(failpoint string) (kills int) {
 	// What was replaced and what went to recycle in the last run goes now.
 	for range 3 {
 		l.step(failpoint, append(mirror, "--distfiles-local", drop)...)
+	}
+
+	// The history is cleaned: of files that go, and that have gone.
+	for i, name := range slices.Sorted(maps.Keys(files)) {
+		if i%4 == 1 {
+			delete(files, name)
+		}
+	}
+	l.must(os.RemoveAll(l.tree))
+	writeTree(l.t, l.tree, l.up.url, files)
+	for range 2 {
+		l.step(failpoint, "history", "--archive", "archive", "--repo", "gentoo:"+l.tree, "--clean", "--before", "0", "--recycle-delay", "0", "--max-delete", "100%")
+	}
+	if lines, err := os.ReadFile(filepath.Join(distfiles, "history")); err != nil || len(lines) > 0 {
+		l.t.Errorf("history has %q, %v", lines, err)
 	}
 	return l.kills
 }

@@ -139,3 +139,30 @@ func printHistory(w io.Writer, s *archive.HistorySummary) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// printClean prints what a cleaning of the history did.
+func printClean(w io.Writer, s *archive.CleanSummary) error {
+	if err := printHistory(w, &s.HistorySummary); err != nil || !s.Complete {
+		return err
+	}
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s "+format+"\n", append([]any{label}, args...)...)
+	}
+	line("deletions", "%s deleted, %s purged; %s dropped from history", count(s.Deleted), files(s.Purged), plural(s.Dropped, "line"))
+	for i, k := range s.Kept {
+		if i == maxShown {
+			fmt.Fprintf(&b, "  and %d more: see --json\n", len(s.Kept)-i)
+			break
+		}
+		line("kept", "%s: %s", k.Name, k.Why)
+	}
+	for _, k := range s.Damaged {
+		line("damaged", "%s: kept with its line: %s", k.Name, k.Why)
+	}
+	if s.Guard != "" {
+		line("guard", "nothing was deleted: %s", s.Guard)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
