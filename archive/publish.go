@@ -39,7 +39,8 @@ func (m *mirror) publish() error {
 			return err
 		}
 	}
-	if m.changed || !exists(m.store.Path("lastupdate")) {
+	// A run that was killed has left its changes to this one to tell.
+	if m.changed || dirty || !exists(m.store.Path("lastupdate")) {
 		if err := m.stamp("lastupdate"); err != nil {
 			return err
 		}
