@@ -131,6 +131,7 @@ type pacMirror struct {
 	served   *httptest.Server
 	upstream *pacUpstream
 	args     []string
+	now      string // the clock, if it is not the real one
 }
 
 func newPacMirror(t testing.TB, u *pacUpstream, args ...string) *pacMirror {
@@ -142,12 +143,18 @@ func newPacMirror(t testing.TB, u *pacUpstream, args ...string) *pacMirror {
 	return m
 }
 
+// command prepares the program with args.
+func (m *pacMirror) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(m.t.Context(), "distkeep", args...)
+	cmd.Env = append(os.Environ(), "DISTKEEP_ARCHIVE="+m.archive, "DISTKEEP_ALLOW_PRIVATE=true", nowVar+"="+m.now,
+		"DISTKEEP_ALLOW_PORT="+m.upstream.URL[strings.LastIndexByte(m.upstream.URL, ':')+1:])
+	return cmd
+}
+
 // distkeep runs the program, which must exit with the status.
 func (m *pacMirror) distkeep(status int, args ...string) string {
 	m.t.Helper()
-	cmd := exec.CommandContext(m.t.Context(), "distkeep", args...)
-	cmd.Env = append(os.Environ(), "DISTKEEP_ARCHIVE="+m.archive, "DISTKEEP_ALLOW_PRIVATE=true",
-		"DISTKEEP_ALLOW_PORT="+m.upstream.URL[strings.LastIndexByte(m.upstream.URL, ':')+1:])
+	cmd := m.command(args...)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != status {
 		m.t.Fatalf("distkeep %s: %v, want status %d\n%s", args, err, status, out)
