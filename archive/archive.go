@@ -215,6 +215,14 @@ func (a *Archive) Close() error {
 	return errors.Join(errs...)
 }
 
+// Room returns a function that says whether need bytes may be written below
+// dir, so that keep are still free. It is for what repositories keep of their
+// upstreams while they are scanned; a scan that ends with its error is one of
+// an archive that is full.
+func Room(dir string, keep int64) func(need int64) error {
+	return func(need int64) error { return store.Room(dir, need, keep) }
+}
+
 // Dirs returns the published and the state directory of an archive at dir.
 func Dirs(dir string) (distfiles, state string) {
 	return filepath.Join(dir, "distfiles"), filepath.Join(dir, "state")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"distkeep/archive/layout"
@@ -121,7 +122,10 @@ func (m *mirror) prepare(ctx context.Context) error {
 	}
 	m.Archive.o.Events.phase("scan", len(m.o.Repositories), 0)
 	cat, err := catalog.Collect(ctx, m.o.Repositories)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC):
+		return mark(ErrBroken, err)
+	case err != nil:
 		return mark(ErrConfig, err)
 	}
 	m.sum.scanned(cat)

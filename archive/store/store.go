@@ -174,16 +174,19 @@ func (s *Store) RecyclePath(c *Content) string {
 	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
 }
 
-// Room returns an error that wraps ErrFull unless need bytes can be written and
-// keep bytes are still free afterwards.
-func (s *Store) Room(need, keep int64) error {
-	free, err := freeBytes(s.published)
+// Room is Room of the package for the published half.
+func (s *Store) Room(need, keep int64) error { return Room(s.published, need, keep) }
+
+// Room returns an error that wraps ErrFull unless need bytes can be written to
+// the file system of dir and keep bytes are still free afterwards.
+func Room(dir string, need, keep int64) error {
+	free, err := freeBytes(dir)
 	if err != nil {
-		return &fs.PathError{Op: "statfs", Path: s.published, Err: err}
+		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	if free-need < keep {
 		return fmt.Errorf("%s: %w: %d MiB free, %d MiB to write, %d MiB to be kept free (--min-free)",
-			s.published, ErrFull, free>>20, need>>20, keep>>20)
+			dir, ErrFull, free>>20, need>>20, keep>>20)
 	}
 	return nil
 }

@@ -136,10 +136,13 @@ func (u *Upstream) fetchFile(ctx context.Context, l Location, from, to string, m
 				return nil, &diskError{err}
 			}
 		}
+		if err := u.o.Room(roomStep); err != nil {
+			return nil, &diskError{err}
+		}
 		if f, err = os.Create(path); err != nil {
 			return nil, &diskError{err}
 		}
-		return io.MultiWriter(f, hash), nil
+		return io.MultiWriter(&roomWriter{f, u.o.Room, roomStep}, hash), nil
 	})
 	switch {
 	case errors.Is(err, ErrUnchanged):
@@ -161,6 +164,32 @@ func (u *Upstream) fetchFile(ctx context.Context, l Location, from, to string, m
 	}
 	files[name] = fileState{v, hash.Sum().Get(digest.SHA256).Hex()}
 	return nil
+}
+
+// roomStep is how often a file asks for room: upstreams need not say how long
+// it is, and databases have some MiB.
+const roomStep = 1 << 20
+
+// A roomWriter writes to a file as long as there is room. Its errors are of type
+// *diskError.
+type roomWriter struct {
+	f    *os.File
+	room func(need int64) error
+	left int64 // what may be written before room is asked again
+}
+
+func (w *roomWriter) Write(p []byte) (int, error) {
+	if w.left -= int64(len(p)); w.left < 0 {
+		w.left = max(roomStep-int64(len(p)), 0)
+		if err := w.room(max(roomStep, int64(len(p)))); err != nil {
+			return 0, &diskError{err}
+		}
+	}
+	n, err := w.f.Write(p)
+	if err != nil {
+		err = &diskError{err}
+	}
+	return n, err
 }
 
 // judge refuses files that must not be used: a database or signature that is

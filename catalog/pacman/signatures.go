@@ -140,6 +140,9 @@ func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, erro
 				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Msg: "signature: " + err.Error()})
 				return nil
 			}
+			if err := u.o.Room(int64(len(sig))); err != nil {
+				return err
+			}
 			delete(u.state.Unsigned, m.key)
 			u.sigs.have[m.key] = true
 			return u.sigs.put(m.key, sig)

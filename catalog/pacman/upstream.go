@@ -78,6 +78,9 @@ type UpstreamOptions struct {
 	Offline bool
 	// Dry keeps nothing of what is fetched.
 	Dry bool
+	// Room says whether need bytes more may be written to State. Its error
+	// ends the scan. Nil means that they always may.
+	Room func(need int64) error
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -120,6 +123,9 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Room == nil {
+		o.Room = func(int64) error { return nil }
 	}
 	return &Upstream{o: o, locs: r.locs}, nil
 }

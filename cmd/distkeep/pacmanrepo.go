@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive"
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
@@ -45,6 +46,8 @@ type upstreams struct {
 	// state is the state directory of the archive.
 	state string
 	fetch fetch.Options
+	// minFree is what must stay free there.
+	minFree int64
 	// offline: nothing is asked; dry: nothing that comes is kept.
 	offline, dry bool
 	now          func() time.Time
@@ -145,7 +148,7 @@ func (r *repoFlags) pacman(text string, up *upstreams) (*pacman.Upstream, error)
 	o := pacman.UpstreamOptions{
 		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Template: s.template, URLs: []string{s.base}},
 		State:   filepath.Join(up.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
-		Offline: up.offline, Dry: up.dry, Now: up.now,
+		Offline: up.offline, Dry: up.dry, Now: up.now, Room: archive.Room(up.state, up.minFree),
 	}
 	if o.Keyring, o.KeyringID, err = loadKeyring(r.keyring, up.now); err != nil {
 		return nil, err
