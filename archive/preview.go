@@ -2,12 +2,17 @@ package archive
 
 import (
 	"context"
+	"fmt"
+	"slices"
+
+	"distkeep/catalog"
 )
 
 // An Action is something that a run would do.
 type Action struct {
-	// Do is read, link, relink, restore, fetch, fail, wait, schedule, take
-	// back, delete or purge.
+	// Do is read, link, relink, restore, fetch, fail, wait, publish, hold
+	// back, schedule, take back, delete, purge or forget. What is published
+	// is the index of a view, under its path.
 	Do     string `json:"do"`
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
@@ -16,7 +21,8 @@ type Action struct {
 
 // DryRun plans a run and changes nothing. Where the archive has files that have
 // to be read first, what follows from them is not known yet: then Mirror may do
-// less than DryRun says.
+// less than DryRun says. So it may when a transfer fails, or when a package is
+// not signed as it should be, and an index is held back for that.
 func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Action, error) {
 	m := a.newMirror(o)
 	if err := m.newFetcher(); err != nil {
@@ -33,7 +39,11 @@ func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Acti
 	}
 	m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
 	m.sum.Guard = e.guard
-	return m.sum, append(p.actions(), m.expiryActions(e)...), nil
+	views, err := m.viewActions(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.sum, slices.Concat(p.actions(), views, m.expiryActions(e)), nil
 }
 
 func (p *plan) actions() (as []Action) {
@@ -71,6 +81,54 @@ func (p *plan) actions() (as []Action) {
 		do("wait", string(w.Name), w.Size, "")
 	}
 	return as
+}
+
+// viewActions tell what becomes of the indexes of views that are not published
+// as they are, or not with all their links.
+func (m *mirror) viewActions(p *plan) (as []Action, err error) {
+	known, err := m.publishedViews()
+	if err != nil {
+		return nil, err
+	}
+	absent := make(map[catalog.Name]bool)
+	for _, f := range p.failing {
+		absent[f.key.Name] = true
+	}
+	for _, w := range p.waiting {
+		absent[w.Name] = true
+	}
+	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
+		vw := &viewing{m: m, v: v, repo: r.Name(), known: known}
+		why := vw.blocked()
+		links := 0
+		for _, l := range v.Links {
+			_, ok, err := m.store.Stat(vw.rel(l.Name))
+			switch {
+			case err != nil:
+				return brokenIf(err)
+			case ok:
+			case absent[l.Name] && why == "":
+				why = string(l.Name) + " is missing"
+			}
+			if !ok {
+				links++
+			}
+		}
+		var size int64
+		for _, f := range v.Index {
+			size += f.Size
+		}
+		switch is, err := vw.current(); {
+		case err != nil:
+			return err
+		case why != "":
+			as = append(as, Action{"hold back", vw.key(), size, why})
+		case !is || links > 0:
+			as = append(as, Action{"publish", vw.key(), size, fmt.Sprintf("%d of %d files are new there", links, len(v.Links))})
+		}
+		return nil
+	})
+	return as, err
 }
 
 // expiryActions are empty when a guard holds: Mirror would do none of them.

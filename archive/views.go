@@ -146,12 +146,8 @@ func (p *viewing) holdBack(format string, args ...any) {
 // beside them appear and are durable; then the index replaces the old one; then
 // what the old index had and the new one has not goes.
 func (p *viewing) publish(ctx context.Context) error {
-	if p.v.Blocked != "" {
-		p.holdBack("%s", p.v.Blocked)
-		return nil
-	}
-	if slices.ContainsFunc(p.m.store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
-		p.holdBack("a layout of the archive uses the directory %s as well", p.v.Dir)
+	if why := p.blocked(); why != "" {
+		p.holdBack("%s", why)
 		return nil
 	}
 	held, ok := p.resolve()
@@ -170,6 +166,15 @@ func (p *viewing) publish(ctx context.Context) error {
 		return p.record()
 	}
 	return p.expose(current)
+}
+
+// blocked returns why the view must not be published, whatever the archive has,
+// or "".
+func (p *viewing) blocked() string {
+	if slices.ContainsFunc(p.m.store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
+		return fmt.Sprintf("a layout of the archive uses the directory %s as well", p.v.Dir)
+	}
+	return p.v.Blocked
 }
 
 // resolve finds the contents of all links.
