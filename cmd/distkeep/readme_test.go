@@ -35,10 +35,15 @@ func blocks(t *testing.T, text, language string) (found []string) {
 	return found
 }
 
-// words splits a command line at blanks outside double quotes.
-func words(line string) (ws []string) {
-	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
-		ws = append(ws, m[1]+m[2])
+// words splits a command line at blanks outside quotes, of which single ones
+// keep a shell from what looks like its variables.
+func words(t *testing.T, line string) (ws []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`"([^"]*)"|'([^']*)'|(\S+)`).FindAllStringSubmatch(line, -1) {
+		if strings.ContainsAny(m[1]+m[3], "$?*&") {
+			t.Errorf("a shell does not leave %q as it is: %s", m[0], line)
+		}
+		ws = append(ws, m[1]+m[2]+m[3])
 	}
 	return ws
 }
@@ -57,6 +62,10 @@ func TestReadmeCommands(t *testing.T) {
 	if err := os.Symlink(w.tree, filepath.Join(root, "var/db/repos/gentoo")); err != nil {
 		t.Fatal(err)
 	}
+	u, keyring := signedUpstream(t)
+	if err := os.WriteFile(filepath.Join(root, "srv/packagers.gpg"), keyring, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	// A port without distfiles: what is shown is how the dump is given.
 	if err := os.WriteFile(filepath.Join(root, "srv/dump-vars.txt"), []byte("===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -67,11 +76,12 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	// The examples of dpb begin with an archive that was made "in the same way".
 	lines = slices.Insert(lines, 0, "distkeep init --archive /srv/ports")
-	fetching := w.mirror("")[len(w.mirror(""))-5:]
+	fetching := append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", u.URL[strings.LastIndexByte(u.URL, ':')+1:])
 	for _, line := range lines {
-		args := words(line)
+		args := words(t, line)
 		for i, a := range args {
 			args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr)/`).ReplaceAllString(a, "${1}"+root+"/${2}/")
+			args[i] = strings.Replace(args[i], "https://packages.example.org/", u.URL+"/", 1)
 		}
 		if args[1] == "mirror" {
 			args = append(args, fetching...)
@@ -82,7 +92,11 @@ func TestReadmeCommands(t *testing.T) {
 			t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
 		}
 	}
-	for _, f := range []string{"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log"} {
+	for _, f := range []string{
+		"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log",
+		"srv/all/distfiles/core/os/x86_64/core.db.sig", "srv/all/distfiles/extra/os/x86_64/b-1-1-any.pkg.tar.zst.sig",
+		"srv/all/distfiles/arm/aarch64/core/core.files", "srv/all/distfiles/package00000-part0-1.0.tar.xz",
+	} {
 		if !exists(filepath.Join(root, f)) {
 			t.Errorf("the commands of README.md did not make %s", f)
 		}
