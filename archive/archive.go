@@ -132,7 +132,7 @@ type Archive struct {
 	now    time.Time // began in whole seconds, UTC: what is decided and recorded
 	store  *store.Store
 	ledger *ledger.Ledger
-	unlock func() error
+	lock   *store.Held
 }
 
 // Open takes the lock of the archive that Init made and opens it. Its error
@@ -149,8 +149,10 @@ func open(o Options, openLedger func(*Archive) error) (a *Archive, err error) {
 	if err := Check(o.Distfiles, o.State); err != nil {
 		return nil, mark(ErrConfig, err)
 	}
-	if a.unlock, err = store.Lock(o.State, o.What, a.now); err != nil {
+	if a.lock, err = store.Lock(o.State, o.What, a.now); errors.Is(err, ErrLocked) {
 		return nil, err
+	} else if err != nil {
+		return nil, mark(classOf(err), err)
 	}
 	defer func() {
 		if err != nil {
@@ -162,10 +164,26 @@ func open(o Options, openLedger func(*Archive) error) (a *Archive, err error) {
 	if err != nil {
 		return a, mark(ErrConfig, err)
 	}
-	if a.store, err = store.Open(o.Distfiles, o.State, layouts); err != nil {
-		return a, mark(classOf(err), err)
+	if a.store, err = openStore(o.Distfiles, o.State, layouts, a.lock); err != nil {
+		return a, err
 	}
 	return a, openLedger(a)
+}
+
+// openStore opens the store of an archive. What a run that was killed has linked
+// there is made durable before anybody builds upon it.
+func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held) (*store.Store, error) {
+	s, err := store.Open(distfiles, state, layouts)
+	if err != nil {
+		return nil, mark(classOf(err), err)
+	}
+	if lock.Unsettled {
+		if err := s.Settle(); err != nil {
+			return nil, errors.Join(mark(classOf(err), err), s.Close())
+		}
+		lock.Unsettled = false
+	}
+	return s, nil
 }
 
 func (a *Archive) openLedger() error {
@@ -207,11 +225,13 @@ func (a *Archive) Close() error {
 	var errs []error
 	if a.ledger != nil {
 		errs = append(errs, a.ledger.Close())
+		store.Failpoint("ledger.closed")
 	}
 	if a.store != nil {
+		a.lock.Unsettled = a.lock.Unsettled || a.store.Unsettled()
 		errs = append(errs, a.store.Close())
 	}
-	errs = append(errs, a.unlock())
+	errs = append(errs, a.lock.Unlock())
 	return errors.Join(errs...)
 }
 

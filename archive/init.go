@@ -40,19 +40,19 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 			return mark(ErrConfig, err)
 		}
 	}
-	unlock, err := store.Lock(state, "distkeep init", now)
+	lock, err := store.Lock(state, "distkeep init", now)
 	if err != nil {
 		return mark(classOf(err), err)
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if len(conf) == 0 {
 		if conf, err = layout.Load(distfiles); err != nil {
 			return mark(ErrConfig, err)
 		}
 	}
-	s, err := store.Open(distfiles, state, conf)
+	s, err := openStore(distfiles, state, conf, lock)
 	if err != nil {
-		return mark(classOf(err), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if len(text) == 0 {

@@ -281,13 +281,15 @@ func (d *Dir) Get(name string) (Snapshot, error) {
 
 // lock takes the lock of d and removes what interrupted commands have left.
 func (d *Dir) lock(what string) (unlock func() error, err error) {
-	unlock, err = store.Lock(d.path, what, d.now())
+	held, err := store.Lock(d.path, what, d.now())
 	if err != nil {
 		return nil, err
 	}
+	unlock = held.Unlock
 	if err := d.sweep(); err != nil {
 		return nil, errors.Join(fmt.Errorf("remove what an interrupted snapshot command has left: %w", err), unlock())
 	}
+	held.Unsettled = false // what was interrupted is gone
 	return unlock, nil
 }
 

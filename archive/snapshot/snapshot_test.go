@@ -413,7 +413,7 @@ func TestLocked(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", "a")
 	s := w.create(CreateOptions{})
-	unlock, err := store.Lock(w.dir, "somebody", w.now)
+	held, err := store.Lock(w.dir, "somebody", w.now)
 	w.check(err)
 	w.now = w.now.Add(time.Hour)
 	_, err1 := w.d.Create(t.Context(), w.tree, CreateOptions{})
@@ -427,7 +427,7 @@ func TestLocked(t *testing.T) {
 	if _, err := w.d.List(); err != nil {
 		t.Errorf("list needs no lock: %v", err)
 	}
-	w.check(unlock())
+	w.check(held.Unlock())
 	w.create(CreateOptions{})
 }
 

@@ -70,11 +70,11 @@ func (s *Store) Commit(items, next []*Item) error {
 	}
 	Failpoint("commit.data-synced")
 	dirs, err := s.publishAll(items)
-	if err != nil {
+	if s.settled(err) != nil {
 		return fmt.Errorf("commit %w", err)
 	}
 	Failpoint("commit.linked")
-	if err := s.syncLinks(dirs, next); err != nil {
+	if err := s.settled(s.syncLinks(dirs, next)); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	Failpoint("commit.dirs-synced")

@@ -160,9 +160,6 @@ func pass(dir string) error {
 		return err
 	}
 	defer s.Close()
-	if os.Getenv(eachEnv) != "" {
-		s.sync.whole = false
-	}
 	r := &run{dir, s}
 	if _, err := s.SweepParts(time.Now()); err != nil {
 		return err
@@ -304,7 +301,7 @@ func TestCrash(t *testing.T) {
 		t.Error("a small batch was not synchronised file by file")
 	}
 	each := t.TempDir()
-	if err := passIn(each, eachEnv+"=1"); err != nil {
+	if err := passIn(each, "DISTKEEP_SYNC_EACH=1"); err != nil {
 		t.Fatal(err)
 	}
 	if trace := ordered(t, each); strings.Contains(trace, "\nsyncfs\n") {

@@ -16,3 +16,8 @@ func Failpoint(string) {}
 // Package store traces write-part, fsync, syncfs, link, rename, mkdir,
 // fsync-dir, unlink and rmdir.
 func Trace(string, ...string) {}
+
+// syncEachFile is false. In a build with the tag failpoint it is true when the
+// environment variable DISTKEEP_SYNC_EACH is set: then syncfs is not used, as on
+// file systems where it is not known to work.
+func syncEachFile() bool { return false }

@@ -18,21 +18,33 @@ var ErrLocked = errors.New("archive is in use by another run")
 // maxHolder bounds what is read of a lock file.
 const maxHolder = 512
 
+// A Held lock is held by this process.
+type Held struct {
+	// Unsettled says that something of what is there may not be durable: the
+	// holder before was killed, or left it set. Whoever makes it durable clears
+	// it; whoever fails to sets it. A holder that was killed on a disk too full
+	// for a name in the lock file is not found out.
+	Unsettled bool
+
+	path string
+	file *flock.Flock
+}
+
 // Lock takes the lock of the archive whose state directory is given, creating
-// the directory, and returns the function that lets it go. what says what the
-// holder does, for the message that a second run prints. The lock file stays:
-// removing it would let two runs lock two files of one name.
+// the directory. what says what the holder does, for the message that a second
+// run prints. The lock file stays: removing it would let two runs lock two files
+// of one name.
 //
 // It is flock(2): it holds between processes of one host on any local file
 // system, and between hosts over NFS when Linux passes it on (not with the
 // mount options nolock or local_lock). A lock ends with its process.
-func Lock(state, what string, now time.Time) (unlock func() error, err error) {
+func Lock(state, what string, now time.Time) (*Held, error) {
 	if err := makeDirs(filepath.Clean(state)); err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := filepath.Join(state, "lock")
-	l := flock.New(path)
-	ok, err := l.TryLock()
+	h := &Held{path: path, file: flock.New(path)}
+	ok, err := h.file.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
@@ -48,12 +60,36 @@ func Lock(state, what string, now time.Time) (unlock func() error, err error) {
 		host = "unknown host"
 	}
 	// On a full disk nobody can be told who holds the lock, but it is held.
-	text := fmt.Sprintf("%s, pid %d on %s, since %s\n", what, os.Getpid(), host, now.UTC().Format(time.RFC3339))
-	werr := os.WriteFile(path, []byte(text), 0o644)
-	if werr != nil && !Broken(werr) {
-		return nil, errors.Join(fmt.Errorf("lock archive: %w", werr), l.Unlock())
+	err = h.sign(fmt.Sprintf("%s, pid %d on %s, since %s\n", what, os.Getpid(), host, now.UTC().Format(time.RFC3339)))
+	if err != nil && !Broken(err) {
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), h.file.Unlock())
 	}
-	return func() error {
-		return errors.Join(os.Truncate(path, 0), l.Unlock())
-	}, nil
+	return h, nil
+}
+
+// sign puts text into the lock file, which at no time becomes empty by it.
+func (h *Held) sign(text string) (err error) {
+	f, err := os.OpenFile(h.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h.Unsettled = fi.Size() > 0
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(text)))
+}
+
+// Unlock lets the lock go. The holder's name stays in the lock file when it is
+// Unsettled, as that of one that was killed does.
+func (h *Held) Unlock() error {
+	if h.Unsettled {
+		return h.file.Unlock()
+	}
+	return errors.Join(os.Truncate(h.path, 0), h.file.Unlock())
 }

@@ -14,11 +14,10 @@ import (
 
 // lockEnv makes the test program a run that takes the lock of the directory it
 // names, says so, and holds it until its input ends. runEnv makes it one pass of
-// the crash test over the archive it names, eachEnv one without syncfs.
+// the crash test over the archive it names.
 const (
 	lockEnv = "DISTKEEP_TEST_LOCK"
 	runEnv  = "DISTKEEP_TEST_RUN"
-	eachEnv = "DISTKEEP_TEST_EACH"
 )
 
 func TestMain(m *testing.M) {
@@ -37,13 +36,13 @@ func TestMain(m *testing.M) {
 }
 
 func holdLock(dir string) error {
-	unlock, err := Lock(dir, "distkeep test", time.Unix(0, 0))
+	held, err := Lock(dir, "distkeep test", time.Unix(0, 0))
 	if err != nil {
 		return err
 	}
 	fmt.Println("locked")
 	os.Stdin.Read(make([]byte, 1))
-	return unlock()
+	return held.Unlock()
 }
 
 // hold starts a process that holds the lock.
@@ -88,18 +87,34 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	child.Wait()
-	unlock, err := Lock(state, "distkeep mirror", time.Now())
+	held, err := Lock(state, "distkeep mirror", time.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !held.Unsettled {
+		t.Error("it is not noticed that the last holder was killed")
 	}
 	if _, err := Lock(state, "second", time.Now()); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "distkeep mirror") {
 		t.Errorf("second in this process: %v", err)
 	}
-	if err := unlock(); err != nil {
+	if err := held.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if held, err = Lock(state, "third", time.Now()); err != nil || !held.Unsettled {
+		t.Errorf("after a holder that made nothing durable: %+v, %v", held, err)
+	}
+	held.Unsettled = false
+	if err := held.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(state, "lock")); err != nil || len(b) > 0 {
 		t.Errorf("after unlock the file says %q, %v", b, err)
+	}
+	if held, err = Lock(state, "fourth", time.Now()); err != nil || held.Unsettled {
+		t.Errorf("after one that did: %+v, %v", held, err)
+	}
+	if err := held.Unlock(); err != nil {
+		t.Fatal(err)
 	}
 	if child = hold(t, state); child.Process.Signal(syscall.SIGKILL) != nil || child.Wait() == nil {
 		t.Error("the child was not killed")
@@ -113,7 +128,7 @@ func TestLockHolder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			state := t.TempDir()
-			unlock, err := Lock(state, "first", time.Now())
+			held, err := Lock(state, "first", time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +137,7 @@ func TestLockHolder(t *testing.T) {
 			if !errors.Is(err, ErrLocked) || !strings.HasSuffix(err.Error(), "unknown") {
 				t.Errorf("error = %.100v, want that the holder is unknown", err)
 			}
-			if err := unlock(); err != nil {
+			if err := held.Unlock(); err != nil {
 				t.Error(err)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 // link there. Nothing is unpublished yet. A content whose published files are
 // all gone is returned in missing and is not in recycle.
 func (s *Store) Recycle(cs []*Content) (missing []*Content, err error) {
+	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
 	for _, c := range cs {
 		ok, err := s.recycle(c, dirs)

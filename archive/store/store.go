@@ -37,7 +37,8 @@ type Store struct {
 	sync      syncer
 	temps     atomic.Int64 // numbers temporary links
 
-	removed dirSet // directories that SyncRemoved has to look after
+	unsettled bool   // something was linked and could not be made durable
+	removed   dirSet // directories that SyncRemoved has to look after
 
 	mu    sync.Mutex
 	spare map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
@@ -90,11 +91,42 @@ func (s *Store) open() error {
 		return &fs.PathError{Op: "write", Path: s.published, Err: err}
 	}
 	s.sync, err = newSyncer(s.published)
+	s.sync.whole = s.sync.whole && !syncEachFile()
 	return err
 }
 
 // Close lets go of the store's resources.
 func (s *Store) Close() error { return s.sync.close() }
+
+// Settle makes durable whatever is in the store, by whomever it was put there.
+func (s *Store) Settle() error {
+	if s.sync.whole {
+		return s.sync.filesystem()
+	}
+	dirs := dirSet{filepath.Dir(s.published): {}, filepath.Dir(s.state): {}, s.state: {}, s.work: {}}
+	for _, root := range []string{s.published, s.RecycleDir(), s.QuarantineDir()} {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				dirs[path] = struct{}{}
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
+	}
+	return s.syncDirs(dirs)
+}
+
+// Unsettled reports whether something was linked that a failure has kept from
+// being made durable.
+func (s *Store) Unsettled() bool { return s.unsettled }
+
+// settled notes how it went to make links durable.
+func (s *Store) settled(err error) error {
+	s.unsettled = s.unsettled || err != nil
+	return err
+}
 
 // Published is the directory that is served.
 func (s *Store) Published() string { return s.published }

@@ -52,6 +52,7 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 		}
 	}
 	Failpoint("expose.copied")
+	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
 	for _, l := range links {
 		if err := s.expose(l, dirs); err != nil {
