@@ -13,6 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/store"
 )
 
 // DoctorOptions say what Doctor may do.
@@ -322,6 +323,7 @@ func (a *Archive) ExportLedgerFile(path string) (err error) {
 // ImportLedger reads into the ledger, which must be empty, what ExportLedger
 // wrote, and returns the number of records; file is for errors.
 func (a *Archive) ImportLedger(ctx context.Context, file string, r io.Reader) (int, error) {
+	store.Trace("ledger-commit")
 	n, err := a.ledger.Import(file, r)
 	if errors.Is(err, ledger.ErrNotEmpty) {
 		return 0, mark(ErrConfig, fmt.Errorf("%w: move %s away first", err, a.store.LedgerDir()))

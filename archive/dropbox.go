@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/fetch"
 )
@@ -231,6 +232,7 @@ func (m *mirror) expireDrops() error {
 			m.warn("distfiles-local: %v", err)
 			continue
 		}
+		store.Failpoint("drop.removed")
 		m.sum.LocalExpired.add(f.size)
 		delete(m.view.drops, f.name)
 	}

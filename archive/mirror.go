@@ -389,9 +389,11 @@ func (m *mirror) commit(b *ledger.Batch) error {
 	if err := m.store.Room(ledgerRoom, 0); err != nil {
 		return mark(ErrBroken, err)
 	}
+	store.Trace("ledger-commit")
 	if err := m.ledger.Commit(b); err != nil {
 		return mark(ErrBroken, err)
 	}
+	store.Failpoint("ledger.committed")
 	return nil
 }
 
@@ -419,6 +421,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	s.totals(m.view.index)
 	if m.stale() {
 		errs = append(errs, m.exportDistfiles())
+		store.Failpoint("distfiles.exported")
 	}
 	if err == nil {
 		errs = append(errs, m.publish())

@@ -12,6 +12,7 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
@@ -33,21 +34,25 @@ func (m *mirror) publish() error {
 		if err != nil {
 			return err
 		}
+		store.Failpoint("history.written")
 	}
 	if dirty || !exists(m.store.Path("distinfo")) {
 		if err := m.writeDistinfo(); err != nil {
 			return err
 		}
+		store.Failpoint("distinfo.written")
 	}
 	// A run that was killed has left its changes to this one to tell.
 	if m.changed || dirty || !exists(m.store.Path("lastupdate")) {
 		if err := m.stamp("lastupdate"); err != nil {
 			return err
 		}
+		store.Failpoint("lastupdate.written")
 	}
 	if err := m.stamp("lastsync"); err != nil {
 		return err
 	}
+	store.Failpoint("lastsync.written")
 	return m.dropDirty()
 }
 
@@ -187,9 +192,11 @@ func (m *mirror) export() error {
 	if err := report.WriteFailures(dir, fs); err != nil {
 		return err
 	}
+	store.Failpoint("failures.exported")
 	if err := report.WriteDeletions(dir, m.deletions(x)); err != nil {
 		return err
 	}
+	store.Failpoint("deletions.exported")
 	return report.WriteStatus(dir, m.sum)
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,12 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"distkeep/archive"
 	"distkeep/archive/store"
+	"distkeep/archive/store/storetest"
 )
 
-// TestFailpoints kills whole runs at every named step of package store, with a
-// program that is built for that, and runs the same command again. In the end
-// the archive is that of runs that nobody has disturbed.
+// TestFailpoints kills whole runs at every named step of packages store and
+// archive, at its first, second, fourth … time, with a program that is built for
+// that, and runs the same command again. Doctor finds nothing after it, no power
+// failure on the way could have done harm, and in the end the archive is that of
+// runs that nobody has disturbed.
 func TestFailpoints(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -28,31 +34,41 @@ func TestFailpoints(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	calm := newLife(t, bin)
+	calm := newLife(t, bin, t.TempDir())
 	calm.live("")
-	for _, name := range store.Failpoints {
+	if trace := calm.checkOrder(); !strings.Contains(trace, "\nsyncfs\n") {
+		t.Log("this file system is synchronised file by file")
+	}
+	t.Run("sync each file", func(t *testing.T) {
+		t.Parallel()
+		l := newLife(t, bin, t.TempDir())
+		l.env = append(l.env, "DISTKEEP_SYNC_EACH=1")
+		l.live("")
+		if trace := l.checkOrder(); strings.Contains(trace, "\nsyncfs\n") {
+			t.Error("syncfs was called where it is not known to work")
+		}
+		l.like(calm)
+	})
+	for _, name := range slices.Concat(store.Failpoints, archive.Failpoints) {
 		if strings.HasPrefix(name, "expose.") || strings.HasPrefix(name, "withdraw.") {
-			continue // of snapshots, which this life has none of
+			continue // of views, which this life has none of
 		}
-		for _, count := range []string{"", ":2"} {
-			t.Run(name+count, func(t *testing.T) {
-				t.Parallel()
-				l := newLife(t, bin)
-				if kills := l.live(name + count); kills == 0 && count == "" {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := 1; !t.Failed(); n *= 2 {
+				l := newLife(t, bin, inMemory(t))
+				kills := l.live(fmt.Sprint(name, ":", n))
+				switch {
+				case kills == 0 && n == 1:
 					t.Fatal("no run comes by here")
+				case kills == 0:
+					return // no run comes by as often as that
 				}
-				if diff := cmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
-					t.Errorf("not the archive of undisturbed runs, step by step (-want +got):\n%s", diff)
-				}
-				for _, dir := range []string{"parts", "recycle"} {
-					left, err := os.ReadDir(filepath.Join(l.dir, "archive", "state", dir))
-					if err != nil || len(left) > 0 {
-						t.Errorf("%s: %v are left, %v", dir, left, err)
-					}
-				}
-				l.step("", "verify", "--archive", "archive")
-			})
-		}
+				t.Logf("time %d: %d runs were killed", n, kills)
+				l.checkOrder()
+				l.like(calm)
+			}
+		})
 	}
 }
 
@@ -60,12 +76,20 @@ func TestFailpoints(t *testing.T) {
 type life struct {
 	*site
 	bin   string
+	env   []string // beside that of command
+	drop  string
 	kills int
 	after []map[string]listed // what is published after each step
 }
 
-func newLife(t *testing.T, bin string) *life {
-	return &life{site: newSite(t, smallFiles(30), nil), bin: bin}
+func newLife(t *testing.T, bin, dir string) *life {
+	s := newSiteIn(t, dir, smallFiles(30), nil)
+	// One trace for all runs: what a killed one has linked is not durable
+	// because another one begins.
+	return &life{
+		site: s, bin: bin, drop: filepath.Join(s.dir, "drop"),
+		env: []string{"DISTKEEP_TRACE=" + filepath.Join(s.dir, "trace"), "DISTKEEP_DISTFILES_LOCAL=" + filepath.Join(s.dir, "drop")},
+	}
 }
 
 // live mirrors, changes the tree, the layout and the drop box, damages a file,
@@ -73,6 +97,7 @@ func newLife(t *testing.T, bin string) *life {
 // done again. It returns how many were killed.
 func (l *life) live(failpoint string) (kills int) {
 	l.t.Helper()
+	l.must(os.Mkdir(l.drop, 0o755))
 	l.step("", "init", "--archive", "archive")
 	mirror := l.mirrorArgs("archive", "--delete", "--deletion-delay", "0", "--recycle-delay", "0", "--max-delete", "100%")
 	l.step(failpoint, mirror...)
@@ -93,17 +118,19 @@ func (l *life) live(failpoint string) (kills int) {
 	files["dropped.tar.gz"] = dropped
 	l.must(os.RemoveAll(l.tree))
 	writeTree(l.t, l.tree, l.up.url, files)
-	drop := filepath.Join(l.dir, "drop")
-	l.must(os.MkdirAll(drop, 0o755))
-	l.must(os.WriteFile(filepath.Join(drop, "dropped.tar.gz"), dropped, 0o644))
+	l.must(os.WriteFile(filepath.Join(l.drop, "dropped.tar.gz"), dropped, 0o644))
 	distfiles := filepath.Join(l.dir, "archive", "distfiles")
 	l.must(os.WriteFile(filepath.Join(distfiles, "layout.conf"), []byte("[structure]\n0=filename-hash BLAKE2B 8\n"), 0o644))
 	l.must(os.Truncate(filepath.Join(distfiles, "small-0001.tar.gz"), 10))
-	l.step(failpoint, append(mirror, "--distfiles-local", drop)...)
+	l.step(failpoint, mirror...)
 
-	// What was replaced and what went to recycle in the last run goes now.
+	// What was replaced and what went to recycle in the last run goes now, and
+	// so does what has come from the drop box.
 	for range 3 {
-		l.step(failpoint, append(mirror, "--distfiles-local", drop)...)
+		l.step(failpoint, append(mirror, "--local-expiry", "0")...)
+	}
+	if out, err := l.try("", "verify", "--archive", "archive"); err != nil {
+		l.t.Fatalf("verify: %v\n%s", err, out)
 	}
 
 	// The history is cleaned: of files that go, and that have gone.
@@ -130,23 +157,63 @@ func (l *life) must(err error) {
 	}
 }
 
-// step runs the program, and again when it was killed at the failpoint.
+// step runs the program, and again when it was killed at the failpoint. Then
+// nothing is wrong with the archive.
 func (l *life) step(failpoint string, args ...string) {
 	l.t.Helper()
-	cmd := l.command(args...)
-	cmd.Path = l.bin
-	cmd.Env = append(cmd.Env, "DISTKEEP_FAILPOINT="+failpoint)
-	out, err := cmd.CombinedOutput()
+	out, err := l.try(failpoint, args...)
 	exit := (*exec.ExitError)(nil)
-	switch {
-	case err == nil:
-		l.after = append(l.after, l.published())
-		return
-	case !errors.As(err, &exit) || exit.Exited():
+	killed := errors.As(err, &exit) && !exit.Exited()
+	if killed {
+		l.kills++
+		out, err = l.try("", args...)
+	}
+	if err != nil {
 		l.t.Fatalf("%v: %v\n%s", args, err, out)
 	}
-	l.kills++
-	l.step("", args...)
+	if killed || failpoint == "" {
+		if out, err := l.try("", "doctor", "--archive", "archive"); err != nil {
+			l.t.Fatalf("after %v: doctor: %v\n%s", args, err, out)
+		}
+	}
+	l.after = append(l.after, l.published())
+}
+
+func (l *life) try(failpoint string, args ...string) ([]byte, error) {
+	cmd := l.command(args...)
+	cmd.Path = l.bin
+	cmd.Env = slices.Concat(cmd.Env, l.env, []string{"DISTKEEP_FAILPOINT=" + failpoint})
+	return cmd.CombinedOutput()
+}
+
+// like checks that the life has come by the same archives as another one.
+func (l *life) like(calm *life) {
+	l.t.Helper()
+	if diff := cmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
+		l.t.Errorf("not the archive of undisturbed runs, step by step (-want +got):\n%s", diff)
+	}
+	for _, dir := range []string{"archive/state/parts", "archive/state/recycle", "drop"} {
+		left, err := os.ReadDir(filepath.Join(l.dir, dir))
+		if err != nil || len(left) > 0 {
+			l.t.Errorf("%s: %v are left, %v", dir, left, err)
+		}
+	}
+}
+
+// checkOrder checks that at no moment a power failure could have taken what was
+// recorded. It returns the trace.
+func (l *life) checkOrder() string {
+	l.t.Helper()
+	trace, err := os.ReadFile(filepath.Join(l.dir, "trace"))
+	l.must(err)
+	n, err := storetest.CheckOrder(bytes.NewReader(trace), filepath.Join(l.dir, "archive", "state", "parts"))
+	if err != nil {
+		l.t.Errorf("after %d ledger commits: %v", n, err)
+	}
+	if n < 10 || !bytes.Contains(trace, []byte("write-part\t")) {
+		l.t.Errorf("%d ledger commits are in the trace, or no transfer", n)
+	}
+	return string(trace)
 }
 
 // published lists the archive without the times of its last runs.
