@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,53 +20,76 @@ import (
 )
 
 // TestKill kills the program with SIGKILL at random moments of a mirror run and
-// starts it again, until it comes to its end, and that for as many archives as
-// it takes to have killed it often enough. In between, nothing that is not whole
-// is published; nothing that is stored, or complete in a part, is asked for
-// again, and what is half done is continued; in the end the archive is that of a
-// run that nobody has disturbed.
+// starts it again, up to ten times or until it comes to its end, and that for as
+// many archives as it takes to have killed it often enough: 20 times, or
+// DISTKEEP_KILLS. In between, nothing that is not whole is published; nothing
+// that is stored, or complete in a part, is asked for again, and what is half
+// done is continued, so that the upstream sends less than 1.2 times the tree. In
+// the end the archive is that of a run that nobody has disturbed, and neither
+// doctor nor verify finds anything.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	files := smallFiles(300)
-	for i := range 4 {
-		name := fmt.Sprintf("large-%d.tar.xz", i)
-		files[name] = randomBytes(name, 1<<20+i)
+	for i := range 16 {
+		name := fmt.Sprintf("large-%02d.tar.xz", i)
+		files[name] = randomBytes(name, 4<<20+i)
 	}
 	s := newSite(t, files, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
-		slowly(ctx, w, rest, 128<<10, 8*time.Millisecond)
+		slowly(ctx, w, rest, 64<<10, 4*time.Millisecond)
 	})
 	s.run(0, "init", "--archive", filepath.Join(s.dir, "calm"), "--layout", "flat", "--layout", "filename-hash BLAKE2B 8")
 	s.run(0, s.mirrorArgs("calm")...)
 	calm := published(t, filepath.Join(s.dir, "calm", "distfiles"))
 	s.up.take()
+	size := s.up.sent.Swap(0)
 
 	kills := 20
 	if testing.Short() {
 		kills = 6
 	}
+	if n := os.Getenv("DISTKEEP_KILLS"); n != "" {
+		var err error
+		if kills, err = strconv.Atoi(n); err != nil {
+			t.Fatal(err)
+		}
+	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
+	most := 0.0
 	for n := 0; kills > 0; n++ {
 		v := &victim{site: s, archive: fmt.Sprintf("killed%d", n)}
-		s.run(0, "init", "--archive", filepath.Join(s.dir, v.archive), "--layout", "flat", "--layout", "filename-hash BLAKE2B 8")
-		for kills > 0 && v.attempt(time.Duration(r.Int64N(int64(900*time.Millisecond)))) {
+		dir := filepath.Join(s.dir, v.archive)
+		s.run(0, "init", "--archive", dir, "--layout", "flat", "--layout", "filename-hash BLAKE2B 8")
+		killed := 0
+		for killed < 10 && kills > 0 && v.attempt(time.Duration(r.Int64N(int64(500*time.Millisecond)))) {
+			killed++
 			kills--
 		}
 		s.run(0, s.mirrorArgs(v.archive)...)
 		v.checkRequests()
-		got := published(t, filepath.Join(s.dir, v.archive, "distfiles"))
+		got := published(t, filepath.Join(dir, "distfiles"))
 		if diff := cmp.Diff(calm, got, cmpopts.EquateComparable(listed{})); diff != "" {
 			t.Fatalf("%s is not the archive of an undisturbed run (-want +got):\n%s", v.archive, diff)
 		}
 		if parts := v.parts(); len(parts) > 0 {
 			t.Errorf("%s: parts are left: %v", v.archive, parts)
 		}
-		s.run(0, "verify", "--archive", filepath.Join(s.dir, v.archive))
+		sent := float64(s.up.sent.Swap(0)) / float64(size)
+		if most = max(most, sent); sent >= 1.2 {
+			t.Errorf("%s: the upstream has sent %.3f times the tree in %d runs that were killed", v.archive, sent, killed)
+		}
+		s.run(0, "doctor", "--archive", dir)
+		s.run(0, "verify", "--archive", dir)
 		if out, _ := s.run(0, s.mirrorArgs(v.archive, "--dry-run")...); out != "" {
 			t.Errorf("%s: something is left to be done:\n%s", v.archive, out)
 		}
+		t.Logf("%s: killed %d times, %.3f times the tree was sent", v.archive, killed, sent)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
+	t.Logf("at most %.3f times the tree, of %d bytes, was sent", most, size)
 }
 
 // A victim is an archive whose runs are killed.

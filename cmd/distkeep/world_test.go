@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,9 +33,10 @@ type upstream struct {
 	// serve writes the rest of a file, or nil: at once.
 	serve func(ctx context.Context, w http.ResponseWriter, rest []byte)
 
+	sent atomic.Int64 // bytes of files
+
 	mu       sync.Mutex
 	requests []request
-	sent     int64
 }
 
 // A request is one that an upstream got: from is where its range begins.
@@ -46,7 +49,15 @@ type request struct {
 func newUpstream(t testing.TB, files map[string][]byte, serve func(context.Context, http.ResponseWriter, []byte)) *upstream {
 	t.Helper()
 	u := &upstream{files: files, serve: serve}
-	srv := httptest.NewServer(u)
+	srv := httptest.NewUnstartedServer(u)
+	srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		// What is counted as sent is under way, but for this.
+		if err := c.(*net.TCPConn).SetWriteBuffer(128 << 10); err != nil {
+			panic(err)
+		}
+		return ctx
+	}
+	srv.Start()
 	t.Cleanup(srv.Close)
 	u.url = srv.URL
 	return u
@@ -66,18 +77,33 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	u.mu.Lock()
 	u.requests = append(u.requests, request{name, start})
-	u.sent += int64(len(data) - start)
 	u.mu.Unlock()
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)-start))
 	if start > 0 {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", start, len(data)-1, len(data)))
 		w.WriteHeader(http.StatusPartialContent)
 	}
+	counted := &countingWriter{w, &u.sent}
 	if u.serve == nil {
-		w.Write(data[start:]) // the client may go away at any time
+		counted.Write(data[start:]) // the client may go away at any time
 		return
 	}
-	u.serve(r.Context(), w, data[start:])
+	u.serve(r.Context(), counted, data[start:])
+}
+
+// A countingWriter counts the bytes of a body.
+type countingWriter struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+// Unwrap is for http.ResponseController.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.n.Add(int64(n))
+	return n, err
 }
 
 // replace gives a file another content.
@@ -210,12 +236,9 @@ func published(t testing.TB, distfiles string) map[string]listed {
 	t.Helper()
 	files := make(map[string]listed)
 	first := make(map[uint64]string)
+	sums := make(map[uint64]string)
 	err := filepath.WalkDir(distfiles, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
 			return err
 		}
 		fi, err := e.Info()
@@ -228,9 +251,13 @@ func published(t testing.TB, distfiles string) map[string]listed {
 		}
 		inode := fi.Sys().(*syscall.Stat_t).Ino
 		if first[inode] == "" {
-			first[inode] = rel // the walk is sorted
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			first[inode], sums[inode] = rel, digest.SHA256.Sum(data).Hex() // the walk is sorted
 		}
-		files[rel] = listed{digest.SHA256.Sum(data).Hex(), first[inode]}
+		files[rel] = listed{sums[inode], first[inode]}
 		return nil
 	})
 	if err != nil {
