@@ -197,7 +197,7 @@ func (a *Archive) openLedger() error {
 func (a *Archive) tryLedger() (err error) {
 	a.ledger, err = ledger.Open(a.store.LedgerDir(), ledger.Options{
 		Warn: func(msg string) { a.o.Events.warn("ledger: %s", msg) },
-		Room: func(need int64) error { return a.store.Room(need, 0) },
+		Room: a.store.StateRoom,
 	})
 	if err != nil {
 		return mark(classOf(err), err)

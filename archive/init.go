@@ -62,5 +62,5 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 		_, err := w.Write(text)
 		return err
 	})
-	return err
+	return brokenIf(err)
 }

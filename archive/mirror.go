@@ -386,7 +386,7 @@ func (m *mirror) commit(b *ledger.Batch) error {
 		return mark(ErrBroken, err)
 	}
 	// badger cannot meet a full disk and live.
-	if err := m.store.Room(ledgerRoom, 0); err != nil {
+	if err := m.store.StateRoom(store.LedgerRoom); err != nil {
 		return mark(ErrBroken, err)
 	}
 	store.Trace("ledger-commit")
@@ -396,10 +396,6 @@ func (m *mirror) commit(b *ledger.Batch) error {
 	store.Failpoint("ledger.committed")
 	return nil
 }
-
-// ledgerRoom is what must be free before a transaction: badger may flush both
-// memtables and compact on its account.
-const ledgerRoom = 64 << 20
 
 func (m *mirror) warn(format string, args ...any) { m.Archive.o.Events.warn(format, args...) }
 
@@ -413,7 +409,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		s.Interrupted = true
 	}
-	if errors.Is(err, ErrBroken) && m.store.Room(ledgerRoom, 0) != nil {
+	if errors.Is(err, ErrBroken) && m.store.StateRoom(store.LedgerRoom) != nil {
 		return nil // nothing can be written; what is recorded is true
 	}
 	var errs []error

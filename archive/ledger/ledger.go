@@ -27,17 +27,21 @@ var (
 	ErrDamaged = errors.New("ledger is damaged")
 )
 
-// room is what badger may come to write in one run before anybody looks again:
-// two memtables with their logs, one value log and a compaction.
-const room = 256 << 20
+const (
+	// room is what badger may come to write in one run before anybody looks
+	// again: two memtables with their logs, one value log and a compaction.
+	room = 256 << 20
+	// closeRoom is what it may come to write when it is closed.
+	closeRoom = 64 << 20
+)
 
 // Options of Open. The zero value is ready for use.
 type Options struct {
 	// Warn is told what badger has to say that somebody should know. Nil
 	// means nobody.
 	Warn func(msg string)
-	// Room returns an error unless that many bytes are free. Nil means that
-	// nobody looks.
+	// Room returns an error unless that many bytes, and the files that they
+	// take, can be written. Nil means that nobody looks.
 	Room func(need int64) error
 }
 
@@ -45,6 +49,7 @@ type Options struct {
 // a time.
 type Ledger struct {
 	dir    string
+	room   func(need int64) error
 	sealed map[string]sealed
 	db     *badger.DB
 	lock   *flock.Flock
@@ -72,7 +77,7 @@ func badgerOptions(dir string, o Options) badger.Options {
 // Open opens or creates the ledger in dir. Its error wraps ErrLocked or
 // ErrDamaged where that is the cause.
 func Open(dir string, o Options) (*Ledger, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	// badger writes through mmap, where a full disk arrives as SIGBUS and
@@ -102,11 +107,27 @@ func Open(dir string, o Options) (*Ledger, error) {
 		lock.Unlock()
 		return nil, fmt.Errorf("open ledger %s: %w: %w", dir, cause(err), err)
 	}
-	l := &Ledger{dir, sealed, db, lock}
+	l := &Ledger{dir, o.Room, sealed, db, lock}
 	if err := l.checkSchema(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// makeDir makes the directory of a new ledger durable: badger looks after what is
+// in it.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 // dropEmpty removes logs of badger that have no byte: whoever was killed between
@@ -144,18 +165,24 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 
 // cause tells what the operating system refused from ErrDamaged.
 func cause(err error) error {
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	// badger cuts the chain of errors when it opens files.
+	switch is := func(e error) bool { return errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) }; {
+	case is(syscall.ENOSPC):
 		return syscall.ENOSPC
-	case errors.Is(err, os.ErrPermission), strings.Contains(err.Error(), "permission denied"):
-		// badger cuts the chain of errors when it opens files.
+	case is(os.ErrPermission):
 		return os.ErrPermission
 	}
 	return ErrDamaged
 }
 
-// Close flushes and closes the ledger.
+// Close flushes and closes the ledger. Without the room for that it leaves the
+// ledger as a process does that is killed, for the next one to open: what was
+// committed is durable. badger would end this process by SIGBUS, or try for ever
+// to make a file. Until this process ends, nobody in it can open the ledger again.
 func (l *Ledger) Close() error {
+	if l.room != nil && l.room(closeRoom) != nil {
+		return l.lock.Unlock()
+	}
 	err := l.db.Close()
 	if err == nil {
 		err = writeSeal(l.dir, l.sealed)

@@ -1,10 +1,20 @@
 package store
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
 
-// freeBytes is what an unprivileged process may still write.
-func freeBytes(dir string) (int64, error) {
+	"golang.org/x/sys/unix"
+)
+
+// free returns how many bytes an unprivileged process may still write, and how
+// many files it may still make, as far as the file system has a bound for that.
+func free(dir string) (bytes, files int64, err error) {
 	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	return st.F_bavail * int64(st.F_bsize), err
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, err
+	}
+	if files = st.F_favail; st.F_files == 0 {
+		files = math.MaxInt64
+	}
+	return st.F_bavail * int64(st.F_bsize), files, nil
 }

@@ -206,19 +206,49 @@ func (s *Store) RecyclePath(c *Content) string {
 	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
 }
 
+// LedgerRoom is what must be free beside the ledger before it is written to, and
+// before it is closed: badger may flush both memtables and compact on its account.
+const LedgerRoom = 64 << 20
+
+// ledgerFiles is how many files badger may make meanwhile, and those that lists
+// beside it are written to before they are renamed.
+const ledgerFiles = 32
+
 // Room is Room of the package for the published half.
 func (s *Store) Room(need, keep int64) error { return Room(s.published, need, keep) }
 
 // Room returns an error that wraps ErrFull unless need bytes can be written to
-// the file system of dir and keep bytes are still free afterwards.
+// the file system of dir and keep bytes, and what the ledger needs, are still
+// free afterwards.
 func Room(dir string, need, keep int64) error {
-	free, err := freeBytes(dir)
-	if err != nil {
+	keep = max(keep, LedgerRoom)
+	bytes, files, err := free(dir)
+	switch {
+	case err != nil:
 		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	if free-need < keep {
+	case bytes-need < keep:
 		return fmt.Errorf("%s: %w: %d MiB free, %d MiB to write, %d MiB to be kept free (--min-free)",
-			dir, ErrFull, free>>20, need>>20, keep>>20)
+			dir, ErrFull, bytes>>20, need>>20, keep>>20)
+	}
+	return enough(dir, files)
+}
+
+// StateRoom returns an error that wraps ErrFull unless need bytes can be written
+// where the ledger is.
+func (s *Store) StateRoom(need int64) error {
+	bytes, files, err := free(s.state)
+	switch {
+	case err != nil:
+		return &fs.PathError{Op: "statfs", Path: s.state, Err: err}
+	case bytes < need:
+		return fmt.Errorf("%s: %w: %d MiB free, the ledger needs %d MiB", s.state, ErrFull, bytes>>20, need>>20)
+	}
+	return enough(s.state, files)
+}
+
+func enough(dir string, files int64) error {
+	if files < ledgerFiles {
+		return fmt.Errorf("%s: %w: there are inodes for %d more files, %d are needed", dir, ErrFull, files, ledgerFiles)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -91,9 +92,15 @@ func mountOf(dir string) (mount, error) {
 	return m, nil
 }
 
-// freeBytes is what an unprivileged process may still write.
-func freeBytes(dir string) (int64, error) {
+// free returns how many bytes an unprivileged process may still write, and how
+// many files it may still make, as far as the file system has a bound for that.
+func free(dir string) (bytes, files int64, err error) {
 	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	return int64(st.Bavail) * int64(st.Frsize), err
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, err
+	}
+	if files = int64(st.Ffree); st.Files == 0 {
+		files = math.MaxInt64
+	}
+	return int64(st.Bavail) * int64(st.Frsize), files, nil
 }

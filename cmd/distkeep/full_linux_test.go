@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+)
+
+// A disk is a small file system with an archive.
+type disk struct {
+	*victim
+	dir  string
+	size int // MiB
+}
+
+// newDisk mounts a disk of so many MiB that has room for so many names, its root
+// among them; 0 is for any number.
+func newDisk(t *testing.T, s *site, name string, size, names int) *disk {
+	t.Helper()
+	d := &disk{&victim{site: s, archive: filepath.Join(name, "archive")}, filepath.Join(s.dir, name), size}
+	if err := os.Mkdir(d.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", 0, d.options(names)); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(d.dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func (d *disk) options(names int) string {
+	return fmt.Sprintf("size=%dm,nr_inodes=%d", d.size, names)
+}
+
+// enlarge makes room for any number of names.
+func (d *disk) enlarge() {
+	d.t.Helper()
+	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT, d.options(0)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// fill takes all of the disk but so many bytes.
+func (d *disk) fill(but int64) {
+	f, err := os.Create(filepath.Join(d.dir, "filler"))
+	if err != nil {
+		d.t.Error(err)
+		return
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	if err = unix.Fstatfs(int(f.Fd()), &st); err == nil {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail)*st.Frsize-but)
+	}
+	if err != nil {
+		d.t.Error(err)
+	}
+}
+
+// attempt runs the program on a disk that may run full. It reports whether it
+// came to its end; otherwise it has said why.
+func (d *disk) attempt(args ...string) bool {
+	d.t.Helper()
+	ctx, stop := context.WithTimeout(d.t.Context(), time.Minute)
+	defer stop()
+	cmd := d.command(args...)
+	context.AfterFunc(ctx, func() { cmd.Process.Kill() }) // it may have ended
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		d.t.Fatal(err)
+	}
+	switch status := cmd.ProcessState.ExitCode(); {
+	case status == 0:
+		return true
+	case status != 5:
+		d.t.Fatalf("%v: %v, want status 5\n%s%s", args, cmd.ProcessState, out.String(), errs.String())
+	}
+	msg := errs.String()
+	if strings.Count(msg, "\n") != 1 || !strings.Contains(msg, "no space left on device") && !strings.Contains(msg, "too little free space") {
+		d.t.Errorf("%v: want one line that names the cause, got:\n%s", args, msg)
+	}
+	return false
+}
+
+// goOn checks what an attempt has left, and that the next run, for which there
+// is room, makes calm of it without fetching again what was stored.
+func (d *disk) goOn(calm map[string]listed, args ...string) {
+	d.t.Helper()
+	d.up.take() // the attempt's
+	d.look()
+	d.run(0, d.mirrorArgs(d.archive, args...)...)
+	d.checkRequests()
+	if diff := cmp.Diff(calm, published(d.t, filepath.Join(d.dir, "archive", "distfiles")), cmpopts.EquateComparable(listed{})); diff != "" {
+		d.t.Errorf("not the archive of an undisturbed run (-want +got):\n%s", diff)
+	}
+	d.run(0, "doctor", "--archive", d.archive)
+	d.run(0, "verify", "--archive", d.archive)
+}
+
+// TestFullNames gives an archive a disk with room for ever more names: every
+// step of init and of a run meets the last one.
+func TestFullNames(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smallFiles(6), nil)
+	calm := newDisk(t, s, "calm", 1024, 0).undisturbed()
+	stops, done := 0, false
+	for names := 2; !done && !t.Failed(); names++ {
+		d := newDisk(t, s, fmt.Sprint("names", names), 1024, names)
+		begun := d.attempt(d.initArgs()...)
+		done = begun && d.attempt(d.mirrorArgs(d.archive, "--min-free", "0")...)
+		if begun && !done {
+			stops++
+		}
+		d.enlarge()
+		if !begun {
+			d.run(0, d.initArgs()...)
+		}
+		d.goOn(calm, "--min-free", "0")
+		if t.Failed() {
+			t.Fatalf("with room for %d names", names)
+		}
+	}
+	if stops < 60 {
+		t.Errorf("the disk was full at %d steps of a run, want at least 60", stops)
+	}
+}
+
+// TestFullLock has a disk without room for the lock file, which somebody has
+// removed.
+func TestFullLock(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smallFiles(3), nil)
+	d := newDisk(t, s, "full", 1024, 60)
+	d.run(0, d.initArgs()...)
+	if err := os.Remove(filepath.Join(d.dir, "archive", "state", "lock")); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for i := 0; err == nil; i++ {
+		err = os.Mkdir(filepath.Join(d.dir, fmt.Sprint("filler", i)), 0o755)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{d.initArgs(), d.mirrorArgs(d.archive), {"doctor", "--archive", d.archive}} {
+		if d.attempt(args...) {
+			t.Errorf("%v: there is no room for a lock", args)
+		}
+	}
+}
+
+// TestFullBytes has a disk run full in the middle of a transfer, and at ever
+// more bytes after it.
+func TestFullBytes(t *testing.T) {
+	t.Parallel()
+	files := smallFiles(6)
+	for i := range 3 {
+		name := fmt.Sprintf("large-%d.tar.xz", i)
+		files[name] = randomBytes(name, 300<<10)
+	}
+	var fill atomic.Pointer[func()]
+	s := newSite(t, files, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
+		if f := fill.Load(); f != nil {
+			(*f)()
+		}
+		slowly(ctx, w, rest, 128<<10, 0)
+	})
+	calm := newDisk(t, s, "calm", 300, 0).undisturbed()
+	// The ledger must have 64 MiB, and 256 MiB at first.
+	var left []int64
+	for i := range int64(10) {
+		left = append(left, i*96<<10, 64<<20+(i-1)*128<<10)
+	}
+	ends := 0
+	for _, but := range append(left, 256<<20-4<<10, 256<<20+4<<10) {
+		d := newDisk(t, s, fmt.Sprint("bytes", but), 300, 0)
+		d.run(0, d.initArgs()...)
+		once := sync.OnceFunc(func() { d.fill(but) })
+		if but >= 256<<20-4<<10 {
+			once()
+		}
+		fill.Store(&once)
+		done := d.attempt(d.mirrorArgs(d.archive, "--min-free", "0")...)
+		fill.Store(nil)
+		if done {
+			ends++
+		}
+		if done && but < 64<<20 || done != (but > 256<<20) && but > 65<<20 {
+			t.Errorf("the run has come to its end: %v", done)
+		}
+		for _, args := range [][]string{d.mirrorArgs(d.archive, "--min-free", "0"), {"doctor", "--archive", d.archive}, {"verify", "--archive", d.archive}} {
+			if but < 256<<20-1<<20 && d.attempt(args...) {
+				t.Errorf("%v: there is no room for a ledger", args)
+			}
+		}
+		if err := os.Remove(filepath.Join(d.dir, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		d.goOn(calm, "--min-free", "0")
+		if t.Failed() {
+			t.Fatalf("with %d bytes left", but)
+		}
+	}
+	if ends < 2 || ends > 12 {
+		t.Errorf("%d runs have come to their end", ends)
+	}
+}
+
+func (d *disk) initArgs() []string {
+	return []string{"init", "--archive", d.archive, "--layout", "flat", "--layout", "filename-hash BLAKE2B 8"}
+}
+
+// undisturbed is the archive of a run that has the room.
+func (d *disk) undisturbed() map[string]listed {
+	d.t.Helper()
+	d.run(0, d.initArgs()...)
+	d.run(0, d.mirrorArgs(d.archive, "--min-free", "0")...)
+	d.up.take()
+	return published(d.t, filepath.Join(d.dir, "archive", "distfiles"))
+}
