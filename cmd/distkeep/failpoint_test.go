@@ -41,13 +41,17 @@ func TestFailpoints(t *testing.T) {
 	}
 	t.Run("sync each file", func(t *testing.T) {
 		t.Parallel()
-		l := newLife(t, bin, t.TempDir())
-		l.env = append(l.env, "DISTKEEP_SYNC_EACH=1")
-		l.live("")
-		if trace := l.checkOrder(); strings.Contains(trace, "\nsyncfs\n") {
-			t.Error("syncfs was called where it is not known to work")
+		for _, failpoint := range []string{"", "commit.linked:2", "commit.directory-made:8", "recycle.linked:2"} {
+			l := newLife(t, bin, t.TempDir())
+			l.env = append(l.env, "DISTKEEP_SYNC_EACH=1")
+			if kills := l.live(failpoint); kills == 0 && failpoint != "" {
+				t.Errorf("no run comes by %s", failpoint)
+			}
+			if trace := l.checkOrder(); strings.Contains(trace, "\nsyncfs\n") {
+				t.Error("syncfs was called where it is not known to work")
+			}
+			l.like(calm)
 		}
-		l.like(calm)
 	})
 	for _, name := range slices.Concat(store.Failpoints, archive.Failpoints) {
 		if strings.HasPrefix(name, "expose.") || strings.HasPrefix(name, "withdraw.") {
