@@ -7,6 +7,8 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 PREFIX ?= /usr/local
 FUZZTIME ?= 30s
+# Where it has to build as well.
+ELSEWHERE = openbsd freebsd netbsd
 
 .PHONY: all demo test race lint fuzz bench cover ci install clean
 
@@ -33,6 +35,7 @@ lint:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	@set -e; for os in $(ELSEWHERE); do echo "GOOS=$$os go build"; GOOS=$$os $(GO) build -o /dev/null ./cmd/distkeep; done
 
 # Every fuzz target of every package for FUZZTIME; their seeds run in make test.
 fuzz:
@@ -51,7 +54,8 @@ cover:
 ci: lint test demo
 
 install: bin/distkeep
-	install -D -m 755 bin/distkeep $(DESTDIR)$(PREFIX)/bin/distkeep
+	mkdir -p $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/distkeep $(DESTDIR)$(PREFIX)/bin/distkeep
 
 clean:
 	rm -rf bin demo cover.out

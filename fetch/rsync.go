@@ -68,7 +68,8 @@ func (t *rsyncTransport) open(ctx context.Context, u *url.URL, from resume) (*bo
 	cmd.Env = []string{"LC_ALL=C", "RSYNC_PASSWORD=" + password}
 	cmd.Stdout, cmd.Stderr = &said, &said
 	// rsync is two processes; both end with the transfer, and with us.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	dieWithParent(cmd.SysProcAttr)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {

@@ -1,4 +1,4 @@
-//go:build !openbsd && !linux
+//go:build !openbsd && !netbsd && !linux
 
 package store
 

@@ -11,10 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"distkeep/catalog/digest"
 )
@@ -91,9 +91,12 @@ func glances(dir string) (map[string]glance, error) {
 		if err != nil {
 			return err
 		}
-		st := fi.Sys().(*syscall.Stat_t)
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return err
+		}
 		all[rel] = glance{
-			fi.Mode(), st.Ino, uint64(st.Nlink), fi.Size(),
+			fi.Mode(), uint64(st.Ino), uint64(st.Nlink), fi.Size(),
 			fi.ModTime().Format(time.RFC3339Nano), fmt.Sprint(st.Ctim),
 		}
 		return nil

@@ -1,0 +1,20 @@
+package store
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// free returns how many bytes an unprivileged process may still write, and how
+// many files it may still make, as far as the file system has a bound for that.
+func free(dir string) (bytes, files int64, err error) {
+	var st unix.Statvfs_t
+	if err := unix.Statvfs(dir, &st); err != nil {
+		return 0, 0, err
+	}
+	if files = int64(st.Favail); st.Files == 0 {
+		files = math.MaxInt64
+	}
+	return int64(st.Bavail) * int64(st.Frsize), files, nil
+}
