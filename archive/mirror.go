@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -121,7 +122,18 @@ func (m *mirror) prepare(ctx context.Context) error {
 		return mark(ErrConfig, err)
 	}
 	m.Archive.o.Events.phase("scan", len(m.o.Repositories), 0)
+	// The archive is looked at while the trees are scanned.
+	lctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var v *view
+	var lerr error
+	var looking sync.WaitGroup
+	looking.Go(func() { v, lerr = m.look(lctx, m.o.Local) })
 	cat, err := catalog.Collect(ctx, m.o.Repositories)
+	if err != nil {
+		stop()
+	}
+	looking.Wait()
 	switch {
 	case errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC):
 		return mark(ErrBroken, err)
@@ -129,10 +141,10 @@ func (m *mirror) prepare(ctx context.Context) error {
 		return mark(ErrConfig, err)
 	}
 	m.sum.scanned(cat)
-	v, err := m.look(ctx, cat, m.o.Local)
-	if err != nil {
-		return err
+	if lerr != nil {
+		return lerr
 	}
+	v.catalog = cat
 	m.view = v
 	v.dirs = make(map[string]bool)
 	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
@@ -151,14 +163,15 @@ func (s *Summary) scanned(cat *catalog.Catalog) {
 	}
 }
 
-// look reads the ledger, the published tree and the drop box.
-func (a *Archive) look(ctx context.Context, cat *catalog.Catalog, local string) (*view, error) {
+// look reads the ledger, the published tree and the drop box. The view has no
+// catalog yet.
+func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 	state, err := a.ledger.Load()
 	if err != nil {
 		return nil, mark(ErrBroken, err)
 	}
 	v := &view{
-		now: a.now, catalog: cat, index: newIndex(state), store: a.store,
+		now: a.now, index: newIndex(state), store: a.store,
 		whole: make(map[string]bool), read: make(map[string]bool),
 	}
 	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {

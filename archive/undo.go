@@ -27,10 +27,11 @@ type Undone struct {
 func (a *Archive) change(ctx context.Context, command string) (*mirror, error) {
 	m := a.newMirror(MirrorOptions{})
 	m.sum.Command = command
-	v, err := m.look(ctx, new(catalog.Catalog), "")
+	v, err := m.look(ctx, "")
 	if err != nil {
 		return nil, err
 	}
+	v.catalog = new(catalog.Catalog)
 	m.view = v
 	return m, nil
 }

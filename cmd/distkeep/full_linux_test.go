@@ -192,7 +192,7 @@ func TestFullBytes(t *testing.T) {
 		left = append(left, i*96<<10, 64<<20+(i-1)*128<<10)
 	}
 	ends := 0
-	for _, but := range append(left, 256<<20-4<<10, 256<<20+4<<10) {
+	for _, but := range append(left, 72<<20, 256<<20-4<<10, 256<<20+4<<10) {
 		d := newDisk(t, s, fmt.Sprint("bytes", but), 300, 0)
 		d.run(0, d.initArgs()...)
 		once := sync.OnceFunc(func() { d.fill(but) })
@@ -205,7 +205,7 @@ func TestFullBytes(t *testing.T) {
 		if done {
 			ends++
 		}
-		if done && but < 64<<20 || done != (but > 256<<20) && but > 65<<20 {
+		if done && but < 64<<20 || done != (but > 256<<20) && but > 128<<20 {
 			t.Errorf("the run has come to its end: %v", done)
 		}
 		for _, args := range [][]string{d.mirrorArgs(d.archive, "--min-free", "0"), {"doctor", "--archive", d.archive}, {"verify", "--archive", d.archive}} {
@@ -221,7 +221,7 @@ func TestFullBytes(t *testing.T) {
 			t.Fatalf("with %d bytes left", but)
 		}
 	}
-	if ends < 2 || ends > 12 {
+	if ends < 2 || ends > 13 {
 		t.Errorf("%d runs have come to their end", ends)
 	}
 }
