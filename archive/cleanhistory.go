@@ -342,7 +342,7 @@ func (c *cleaning) publish() error {
 	}
 	rest := slices.DeleteFunc(slices.Clone(c.next), func(r history.Record) bool {
 		k := recordKey(r)
-		return c.gone[k] && m.view.index.Distfiles[k] == nil // not spared at the last moment
+		return c.gone[k] && m.view.index.Distfiles[k] == nil && !m.whitelisted(r.Name) // not spared at the last moment
 	})
 	c.sum.Dropped = len(c.next) - len(rest)
 	return m.writeHistory(c.next, rest)

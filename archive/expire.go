@@ -14,6 +14,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/whitelist"
 )
 
@@ -285,10 +286,45 @@ func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
 			return err
 		}
 	}
-	if err := m.purgeAll(purge); err != nil {
+	if len(purge) > 0 {
+		if err := m.reread(); err != nil {
+			return mark(ErrConfig, err)
+		}
+	}
+	if err := m.purgeAll(m.unmissed(purge)); err != nil {
 		return err
 	}
 	return m.rememberRepos()
+}
+
+// unmissed are those of rs that nobody could miss. A run has taken what is wanted
+// out of recycle before it comes here, but a cleaning has not, and people change
+// the whitelist and the drop box at any time. What goes here is gone for good.
+func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
+	if len(rs) == 0 {
+		return nil
+	}
+	names, sums := make(map[catalog.Name][]*catalog.Distfile), make(map[digest.Digest]bool)
+	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
+		for _, w := range ws {
+			names[w.Name] = append(names[w.Name], w)
+			for _, d := range w.Digests {
+				sums[d] = true
+			}
+		}
+	}
+	for _, r := range rs {
+		wanted := slices.ContainsFunc(names[r.Name], func(w *catalog.Distfile) bool {
+			return satisfies(&r.Distfile, w) || !w.Digests.Verifiable()
+		})
+		// It may be wanted under another name.
+		only := len(m.view.index.withSum(r.SHA256)) == 0
+		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
+		if !wanted && !m.whitelisted(r.Name) && m.view.drops[r.Name] == nil {
+			left = append(left, r)
+		}
+	}
+	return left
 }
 
 // reown notes who wants what by now, so that the last who did is known when
