@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive/history"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
@@ -117,12 +118,35 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 		if err != nil {
 			return nil, nil, mark(ErrConfig, err)
 		}
-		known = append(known, lines...)
+		known = append(known, m.named(lines)...)
 	}
 	if len(old) == 0 && len(known) == 0 {
 		return nil, nil, nil
 	}
 	return old, history.Update(old, known, m.wants(), m.now), nil
+}
+
+// named gives lines of distinfo, which have paths of the first layout that there
+// was when they were written, their names.
+func (m *mirror) named(lines []history.Line) []history.Line {
+	layouts := slices.Concat([]layout.Layout(m.store.Layouts()), m.view.former)
+	names := make(map[string]catalog.Name)
+	for _, d := range m.view.index.Distfiles {
+		for _, l := range layouts {
+			if p := layoutPath(d, l); p != "" {
+				names[p] = d.Name
+			}
+		}
+	}
+	pl := &planner{view: m.view}
+	for i := range lines {
+		if name, ok := names[string(lines[i].Name)]; ok {
+			lines[i].Name = name
+		} else if name, ok := pl.nameOf(string(lines[i].Name)); ok {
+			lines[i].Name = name
+		}
+	}
+	return lines
 }
 
 // writeHistory replaces the history old. An archive that has none gets none for
