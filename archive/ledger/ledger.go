@@ -166,11 +166,12 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 // cause tells what the operating system refused from ErrDamaged.
 func cause(err error) error {
 	// badger cuts the chain of errors when it opens files.
-	switch is := func(e error) bool { return errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) }; {
-	case is(syscall.ENOSPC):
-		return syscall.ENOSPC
-	case is(os.ErrPermission):
-		return os.ErrPermission
+	for _, e := range []error{
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, os.ErrPermission,
+	} {
+		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
+			return e
+		}
 	}
 	return ErrDamaged
 }

@@ -56,6 +56,8 @@ func TestCause(t *testing.T) {
 	for text, want := range map[string]error{
 		"open x: no space left on device": syscall.ENOSPC,
 		"open x: permission denied":       os.ErrPermission,
+		"sync x: input/output error":      syscall.EIO,
+		"open x: too many open files":     syscall.EMFILE,
 		"checksum mismatch":               ErrDamaged,
 	} {
 		if got := cause(errors.New(text)); got != want {
