@@ -135,8 +135,8 @@ func (m *mirror) prepare(ctx context.Context) error {
 	}
 	looking.Wait()
 	switch {
-	case errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC):
-		return mark(ErrBroken, err)
+	case slices.ContainsFunc([]error{store.ErrFull, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS}, func(e error) bool { return errors.Is(err, e) }):
+		return mark(ErrBroken, err) // where databases of upstreams are staged
 	case err != nil:
 		return mark(ErrConfig, err)
 	}

@@ -13,7 +13,7 @@ func free(dir string) (bytes, files int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
-	if files = st.F_favail; st.F_files == 0 {
+	if files = st.F_favail; st.F_files == 0 || files < 0 { // some say -1 for no bound
 		files = math.MaxInt64
 	}
 	return st.F_bavail * int64(st.F_bsize), files, nil
