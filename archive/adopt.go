@@ -91,6 +91,12 @@ func (b *planner) foreign() {
 		for _, w := range b.catalog.Distfiles {
 			delete(growing, w.Name)
 		}
+		for name := range b.drops {
+			delete(growing, name)
+		}
+		for _, r := range b.index.Recycled {
+			delete(growing, r.Name) // it may come back
+		}
 	}
 	slices.SortFunc(found, func(a, b *reading) int { return strings.Compare(a.rel, b.rel) })
 	for _, r := range found {
@@ -98,9 +104,30 @@ func (b *planner) foreign() {
 			b.readOnce(r)
 		}
 	}
+	b.dropsLast()
 	if len(b.readings) == 0 {
 		b.unknown()
 	}
+}
+
+// dropsLast leaves files of the drop box to the next plan if their place in the
+// published tree has something that is to be read: when that is known, its
+// content is kept by its digest.
+func (b *planner) dropsLast() {
+	if len(b.drops) == 0 {
+		return
+	}
+	taken := make(map[catalog.Name]bool)
+	for _, r := range b.readings {
+		taken[r.name] = taken[r.name] || r.rel != ""
+	}
+	b.readings = slices.DeleteFunc(b.readings, func(r *reading) bool {
+		if r.drop == nil || !taken[r.name] {
+			return false
+		}
+		delete(b.read, r.key())
+		return true
+	})
 }
 
 // unknown plans to read what only by_cipher has when the ledger was lost: files

@@ -84,7 +84,9 @@ func (m *mirror) add(adds, next []*addition) error {
 	for i, a := range next {
 		coming[i] = a.itemOf("")
 	}
-	if err := m.store.Commit(items, coming); err != nil {
+	err := m.store.Commit(items, coming)
+	m.warnReplaced()
+	if err != nil {
 		return mark(ErrBroken, err)
 	}
 	var b ledger.Batch
@@ -121,6 +123,13 @@ func (m *mirror) add(adds, next []*addition) error {
 		m.warn("%v", err)
 	}
 	return m.endPurge(back)
+}
+
+// warnReplaced tells of the files that others were published in place of.
+func (m *mirror) warnReplaced() {
+	for _, kept := range m.store.Replaced() {
+		m.warn("%s: somebody put this file where the archive has one of its own", kept)
+	}
 }
 
 // holding returns a path of the archive that holds the content already.

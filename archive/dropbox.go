@@ -47,11 +47,10 @@ func (f *dropFile) keeps(x *index, d *ledger.Distfile) bool {
 // the published tree.
 const settle = time.Minute
 
-// growing reports whether somebody may still be writing a file. A time in the
-// future says nothing about that.
+// growing reports whether somebody may still be writing a file, as far as its
+// listing in the first hour of the run can tell. A time beyond that says nothing.
 func (v *view) growing(modTime time.Time) bool {
-	age := v.now.Sub(modTime)
-	return age >= 0 && age < settle
+	return modTime.After(v.now.Add(-settle)) && modTime.Before(v.now.Add(time.Hour))
 }
 
 // apart returns an error if the drop box dir shares files with the directories

@@ -79,6 +79,14 @@ type reading struct {
 	algs []digest.Algorithm
 }
 
+// key is what one reading is enough of.
+func (r *reading) key() string {
+	if r.want == nil {
+		return r.path
+	}
+	return r.path + "\x00" + r.want.key()
+}
+
 // A linking makes a content that the archive has available under one more name.
 type linking struct {
 	want *want
@@ -339,14 +347,10 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 
 // readOnce plans to read a file unless that was done before for the same want.
 func (b *planner) readOnce(r *reading) bool {
-	key := r.path
-	if r.want != nil {
-		key += "\x00" + r.want.key()
-	}
-	if b.read[key] {
+	if b.read[r.key()] {
 		return false
 	}
-	b.read[key] = true
+	b.read[r.key()] = true
 	r.algs = b.algorithms(r.want)
 	b.readings = append(b.readings, r)
 	return true

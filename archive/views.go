@@ -352,7 +352,9 @@ func (p *viewing) expose(current bool) error {
 		return mark(ErrBroken, err)
 	}
 	p.m.changed = true
-	if err := p.m.store.Expose(p.early, p.files); err != nil {
+	err := p.m.store.Expose(p.early, p.files)
+	p.m.warnReplaced()
+	if err != nil {
 		return p.failed(err)
 	}
 	index := p.lately
@@ -361,7 +363,9 @@ func (p *viewing) expose(current bool) error {
 			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime})
 		}
 	}
-	if err := p.m.store.Expose(p.late, index); err != nil {
+	err = p.m.store.Expose(p.late, index)
+	p.m.warnReplaced()
+	if err != nil {
 		return p.failed(err)
 	}
 	old := p.known[p.key()].Index

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,7 +53,8 @@ const (
 
 // Commit publishes items and makes them durable: first the bytes of all, then
 // their links, so that no reader ever sees, even after a power failure, a file
-// that is not whole. A path that holds another inode is replaced by rename.
+// that is not whole. A path that holds another inode is replaced by rename; if
+// it was the only link to that, the inode goes to quarantine (see Replaced).
 // Whatever a run that was killed has linked before is made durable, too. No two
 // items may have the same name with different contents.
 //
@@ -134,7 +136,7 @@ func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
 
 // syncWhole makes durable what the file system has, the bytes of items among it.
 func (s *Store) syncWhole(items []*Item) error {
-	err := s.sync.filesystem()
+	err := s.syncAll()
 	if err == nil {
 		return nil
 	}
@@ -297,7 +299,9 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		err = s.replace(src, fi, dst)
+		if err = s.rescue(src, fi, dst); err == nil {
+			err = s.replace(src, fi, dst)
+		}
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
 	}
@@ -306,6 +310,53 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	}
 	dirs.add(dst, s.published)
 	return nil
+}
+
+// rescue links the file at dst, a path of the published tree that another is to
+// get, into quarantine if that is the only link to it, unless it has the same
+// bytes. It is not the archive's, then: somebody has put it there since the
+// archive was looked at.
+func (s *Store) rescue(src string, another fs.FileInfo, dst string) error {
+	old, err := os.Lstat(dst)
+	if err != nil {
+		return err
+	}
+	if !old.Mode().IsRegular() || links(old) > 1 || os.SameFile(old, another) {
+		return nil
+	}
+	if old.Size() == another.Size() {
+		if same, err := sameBytes(src, dst); same || err != nil {
+			return err
+		}
+	}
+	kept, err := s.linkAside("replaced."+filepath.Base(dst), old, dst)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replaced = append(s.replaced, kept)
+	return nil
+}
+
+func sameBytes(a, b string) (bool, error) {
+	var sums [2]digest.Set
+	for i, path := range []string{a, b} {
+		var err error
+		if sums[i], _, err = Hash(context.Background(), path); err != nil {
+			return false, err
+		}
+	}
+	return sums[0].Get(digest.SHA256) == sums[1].Get(digest.SHA256), nil
+}
+
+// Replaced returns files that have gone to quarantine since it was last called,
+// because something else was published in their place.
+func (s *Store) Replaced() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.replaced = nil }()
+	return s.replaced
 }
 
 // replace puts a link to src at dst, where something is already.

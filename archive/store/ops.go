@@ -127,7 +127,7 @@ func (s dirSet) add(path, root string) {
 
 func (s *Store) syncDirs(dirs dirSet) error {
 	if len(dirs) > syncEachDir && s.sync.whole {
-		return s.sync.filesystem()
+		return s.syncAll()
 	}
 	for d := range dirs {
 		if err := syncDir(d); err != nil {

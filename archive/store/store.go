@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -38,10 +39,12 @@ type Store struct {
 	temps     atomic.Int64 // numbers temporary links
 
 	unsettled bool   // something was linked and could not be made durable
+	failed    bool   // syncAll has
 	removed   dirSet // directories that SyncRemoved has to look after
 
-	mu    sync.Mutex
-	spare map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
+	mu       sync.Mutex
+	spare    map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
+	replaced []string                 // see Replaced
 }
 
 // Open opens the store whose published half is the directory distfiles and
@@ -95,27 +98,70 @@ func (s *Store) open() error {
 	return err
 }
 
-// Close lets go of the store's resources.
-func (s *Store) Close() error { return s.sync.close() }
+// Close lets go of the store's resources. Nobody writes to parts any more. After
+// a synchronisation of the file system has failed they are removed: nobody knows
+// which of them it was about, and the next one would not fail for them again.
+func (s *Store) Close() error {
+	var errs []error
+	if s.failed {
+		entries, err := os.ReadDir(s.PartsDir())
+		errs = append(errs, err)
+		for _, e := range entries {
+			errs = append(errs, removeFile(filepath.Join(s.PartsDir(), e.Name())))
+		}
+	}
+	return errors.Join(append(errs, s.sync.close())...)
+}
+
+// syncAll makes everything durable that the file system has.
+func (s *Store) syncAll() error {
+	err := s.sync.filesystem()
+	s.failed = s.failed || err != nil
+	return err
+}
 
 // Settle makes durable whatever is in the store, by whomever it was put there.
 func (s *Store) Settle() error {
 	if s.sync.whole {
-		return s.sync.filesystem()
+		return s.syncAll()
 	}
 	dirs := dirSet{filepath.Dir(s.published): {}, filepath.Dir(s.state): {}, s.state: {}, s.work: {}}
 	for _, root := range []string{s.published, s.RecycleDir(), s.QuarantineDir()} {
-		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && e.IsDir() {
-				dirs[path] = struct{}{}
-			}
-			return err
-		})
-		if err != nil {
+		if err := addTree(dirs, root); err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
 	}
 	return s.syncDirs(dirs)
+}
+
+// addTree adds dir and all directories below it, those behind symbolic links,
+// which an operator may have put there, included. What this process cannot read
+// it has not written to.
+func addTree(dirs dirSet, dir string) error {
+	real, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if _, ok := dirs[real]; ok {
+		return nil
+	}
+	entries, err := os.ReadDir(real)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	dirs[real] = struct{}{}
+	for _, e := range entries {
+		if e.IsDir() || e.Type() == fs.ModeSymlink {
+			if err := addTree(dirs, filepath.Join(real, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Unsettled reports whether something was linked that a failure has kept from

@@ -99,7 +99,7 @@ func free(dir string) (bytes, files int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
-	if files = int64(st.Ffree); st.Files == 0 {
+	if files = int64(st.Ffree); st.Files == 0 || files < 0 { // some say -1 for no bound
 		files = math.MaxInt64
 	}
 	return int64(st.Bavail) * int64(st.Frsize), files, nil

@@ -47,7 +47,7 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 		}
 	}
 	if !each {
-		if err := s.sync.filesystem(); err != nil {
+		if err := s.syncAll(); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
