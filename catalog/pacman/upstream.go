@@ -148,9 +148,9 @@ func (u *Upstream) Dirs() []string {
 // Scan asks the upstream for its lastupdate, and for its databases unless that
 // is the same as at the end of the last scan without trouble, and scans them.
 //
-// What is wrong with a database or its signature, or a signature of a package
-// that cannot be had, is a problem; the database of the last run stays in use
-// then. An error means that there is no database at all.
+// What is wrong with the upstream, with a database or its signature, or a
+// signature of a package that cannot be had, is a problem; the databases of the
+// last run stay in use then, if there are any. An error is about this machine.
 func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	defer func() { err = errors.Join(err, u.o.Getter.Close()) }()
 	if u.state, err = loadState(u.o.State, u.o.Offline || u.o.Dry); err != nil {
@@ -174,8 +174,16 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	}
 	s, err = r.Scan(ctx)
 	switch {
-	case err != nil && len(problems) > 0:
-		return nil, fmt.Errorf("pacman repository %s: %w", u.o.Name, problems[0])
+	case err != nil && len(problems) > 0 && ctx.Err() == nil:
+		// Nothing was had, neither now nor in an earlier run.
+		u.dbs = nil
+		if next.Dir != u.state.Dir {
+			err = os.RemoveAll(u.dir)
+			u.dir = u.state.dir(u.o.State)
+		} else {
+			err = nil
+		}
+		return &catalog.Scan{Repo: u.o.Name, Kind: catalog.Pacman, Problems: problems}, err
 	case err != nil:
 		return nil, err
 	}
@@ -219,10 +227,12 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
-	case err != nil && !old.has(u.locs):
-		return nil, nil, fmt.Errorf("pacman repository %s: %w", u.o.Name, err)
 	case err != nil:
-		return old, []catalog.Problem{u.problem("%v; the databases of the last run are used", err)}, nil
+		stay := ""
+		if len(old.Files) > 0 {
+			stay = "; the databases of the last run are used"
+		}
+		return old, []catalog.Problem{u.problem("%v%s", err, stay)}, nil
 	case last != "" && last == old.LastUpdate && old.Base == u.base() && old.Form == u.form() && old.has(u.locs):
 		u.idle = true
 		return old, nil, nil
@@ -251,11 +261,14 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 				return err
 			}
 			if err != nil {
-				stays := ""
-				if files, err = u.carry(l, next.dir(u.o.State), err); len(files) > 0 {
-					stays = "; the databases of the last run are used"
+				note := ""
+				switch files, err = u.carry(l, next.dir(u.o.State), err); {
+				case len(files) > 0:
+					note = "; the databases of the last run are used"
+				case errors.Is(err, fs.ErrNotExist):
+					note = "; check the repository, the architecture and the template"
 				}
-				problems = append(problems, u.problem("%s: %v%s", l.Dir, err, stays))
+				problems = append(problems, u.problem("%s: %v%s", l.Dir, err, note))
 			}
 			for name, f := range files {
 				next.Files[name] = f
