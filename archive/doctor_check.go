@@ -228,16 +228,20 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 		}
 	}
 	source := d.elsewhere(r)
-	f := about(FindLost, r, "", "its file is gone", "forget it; the next mirror run fetches it")
+	then := "the next mirror run fetches it if a package wants it"
+	if s := d.view.index.Deletions[r.Key]; s != nil && !s.Undone {
+		then = "no package wants it, and no run fetches it"
+	}
+	f := about(FindLost, r, "", "its file is gone", "forget it; "+then)
 	switch {
 	case same != nil:
 		f.Kind, f.Path = FindChanged, same.rel
 		f.Problem = "the file has another time than the one that was verified"
-		f.Remedy = "read it; if it is wrong it goes to quarantine, and the next mirror run fetches it"
+		f.Remedy = "read it; if it is wrong it goes to quarantine, and " + then
 	case len(wrong) > 0:
 		f.Kind, f.Path = FindChanged, wrong[0].rel
 		f.Problem = fmt.Sprintf("the file has %d bytes, want %d", wrong[0].size, r.Size)
-		f.Remedy = "move it to quarantine; the next mirror run fetches it"
+		f.Remedy = "move it to quarantine; " + then
 	case source != "":
 		f.Remedy = "link it to " + source
 		f.link = &addition{entry: *r, have: source}

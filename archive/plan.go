@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -326,9 +327,14 @@ func (b *planner) changed(d *ledger.Distfile) (path, rel string) {
 }
 
 // linked reports whether d is at its path in every layout, and below by_cipher
-// as far as the number of links tells: to look there for each of some 10^5
-// files would cost more than all the rest of a run with nothing to do.
+// as far as the number of links tells, which snapshots, views and other names of
+// the content add to: to look there for each of some 10^5 files would cost more
+// than all the rest of a run with nothing to do.
 func (b *planner) linked(d *ledger.Distfile) bool {
+	least := uint64(len(b.store.Layouts()) + 1)
+	if d.Kind == catalog.OpenBSD {
+		least++
+	}
 	few := false
 	for _, l := range b.store.Layouts() {
 		rel := layoutPath(d, l)
@@ -336,13 +342,13 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 			return false
 		}
 		f, _ := b.disk.Get(rel)
-		few = few || f.Links > 0 && f.Links <= uint64(len(b.store.Layouts()))
+		few = few || f.Links > 0 && f.Links < least
 	}
 	if !few {
 		return true
 	}
 	c := content(d)
-	return b.intact(d, store.CipherPaths(&c)[0])
+	return !slices.ContainsFunc(store.CipherPaths(&c), func(rel string) bool { return !b.intact(d, rel) })
 }
 
 // readOnce plans to read a file unless that was done before for the same want.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"distkeep/catalog"
 )
@@ -43,10 +44,10 @@ func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Acti
 	if err != nil {
 		return nil, nil, err
 	}
-	return m.sum, slices.Concat(p.actions(), views, m.expiryActions(e)), nil
+	return m.sum, slices.Concat(p.actions(m.view.index), views, m.expiryActions(e)), nil
 }
 
-func (p *plan) actions() (as []Action) {
+func (p *plan) actions(x *index) (as []Action) {
 	do := func(what, name string, size int64, detail string) {
 		as = append(as, Action{what, name, size, detail})
 	}
@@ -78,7 +79,8 @@ func (p *plan) actions() (as []Action) {
 		do("fail", string(f.key.Name), 0, string(f.class)+": "+f.reason)
 	}
 	for _, w := range p.waiting {
-		do("wait", string(w.Name), w.Size, "")
+		f := x.Failures[w.failureKey()]
+		do("wait", string(w.Name), w.Size, "until "+f.Next.UTC().Format(time.RFC3339)+": "+f.Reason)
 	}
 	return as
 }

@@ -372,8 +372,7 @@ func (w *asked) verdict(a *Answer) (why string, known bool) {
 	}
 	switch {
 	case len(a.Failures) > 0:
-		f := a.Failures[0]
-		return fmt.Sprintf("not in the archive: %s: %s", f.Class, f.Reason), true
+		return "not in the archive: " + a.Failures[0].Text(), true
 	case len(a.Contents) > 0:
 		return a.Contents[0].Why, true
 	case len(a.Wanted) > 0 && a.Wanted[0].Refused != "":

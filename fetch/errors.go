@@ -95,12 +95,24 @@ var classes = []classProperty{
 	{ClassGone, true, "fix the URI in the package, or supply the file in distfiles-local"},
 	{ClassTLS, false, "the host's certificate is at fault: tell its operator, or --tls-skip-verify-host if digests suffice"},
 	{ClassRefused, false, "the host is down or does not serve this protocol: if it stays, fix the URI in the package"},
-	{ClassDNS, false, "the host is gone or misspelt: fix the URI in the package"},
-	{ClassLocal, false, "look at the file named; distkeep verify checks all"},
+	{ClassDNS, false, "the host is gone or misspelt: fix the URI in the package; if it is so with every host, look at the network of this machine"},
+	{ClassLocal, false, "look at the file named: replace it in the drop box, or move it out of the way; what is damaged in the archive is fetched again"},
 	{ClassRestricted, true, "supply the file in distfiles-local if it may be published"},
-	{ClassPolicy, true, "fix the URI in the package, or allow it: --allow-scheme, --allow-port, --allow-private"},
+	{ClassPolicy, true, "fix the name or the URI in the package, or allow the URI: --allow-scheme, --allow-port, --allow-private"},
 	{ClassBadURI, true, "fix the URI in the package"},
 	{ClassNoURI, true, "add a URI to the package, or supply the file in distfiles-local"},
+}
+
+// Classes are all classes that a failure of a file may have.
+func Classes() []Class {
+	var cs []Class
+	for _, c := range classes {
+		if c.class != ClassInterrupted {
+			cs = append(cs, c.class)
+		}
+	}
+	slices.Sort(cs)
+	return cs
 }
 
 func (c Class) rank() int {

@@ -106,8 +106,10 @@ type HostStats struct {
 	Max   int `json:"max"`
 	// Spent is the time that failed attempts took in all.
 	Spent time.Duration `json:"spent"`
-	// Dead says why the host is not asked any more; empty when it is.
-	Dead string `json:"dead,omitempty"`
+	// Dead says why the host is not asked any more, and DeadClass what kind
+	// of trouble that is; empty when it is.
+	Dead      string `json:"dead,omitempty"`
+	DeadClass Class  `json:"dead_class,omitempty"`
 	// SkipVerify tells that certificates of the host are not verified.
 	SkipVerify bool `json:"skip_verify,omitempty"`
 }

@@ -84,7 +84,7 @@ func (l *lane) snapshot() HostStats {
 	s := l.stats
 	s.Host, s.Limit, s.Max = l.host, l.limit, l.max
 	if l.dead != nil {
-		s.Dead = oneLine(l.dead.Error())
+		s.Dead, s.DeadClass = oneLine(l.dead.Error()), Classify(l.dead)
 	}
 	return s
 }

@@ -40,6 +40,11 @@ type Failure struct {
 	URLs   []string  `json:"urls,omitempty"`
 }
 
+// Text is the reason after the class, which most reasons begin with.
+func (f *Failure) Text() string {
+	return f.Class + ": " + strings.TrimPrefix(f.Reason, f.Class+": ")
+}
+
 // The states of a Deletion.
 const (
 	Scheduled = "scheduled" // published until Due

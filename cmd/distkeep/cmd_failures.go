@@ -12,6 +12,7 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/catalog"
+	"distkeep/fetch"
 )
 
 const failuresHelp = `Print a line for each distfile that is wanted and not in the archive: name, class,
@@ -42,6 +43,9 @@ func failuresCommand(e *env) *cli.Command {
 			if retry || all {
 				return runRetry(c, e, &p, retry, all)
 			}
+			if known := fetch.Classes(); class != "" && !slices.Contains(known, fetch.Class(class)) {
+				return usagef("failures: --class %s: the classes are %v", class, known)
+			}
 			dir, err := p.reports()
 			if err != nil {
 				return err
@@ -51,6 +55,12 @@ func failuresCommand(e *env) *cli.Command {
 				return err
 			}
 			names := c.Args().Slice()
+			warn := e.warner()
+			for _, n := range names {
+				if !slices.ContainsFunc(fs, func(f report.Failure) bool { return f.Name == n }) {
+					warn(fmt.Sprintf("%s: the last run had no failure of that name", n))
+				}
+			}
 			fs = slices.DeleteFunc(fs, func(f report.Failure) bool {
 				return class != "" && f.Class != class || len(names) > 0 && !slices.Contains(names, f.Name)
 			})

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -155,7 +157,8 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	return outcome(s, o.failOn.value)
 }
 
-// preview prints what a run would do.
+// preview prints what a run would do, and to standard error why it would delete
+// nothing.
 func (o *mirrorFlags) preview(ctx context.Context, e *env, a *archive.Archive, m archive.MirrorOptions) error {
 	s, actions, err := a.DryRun(ctx, m)
 	if err != nil {
@@ -165,10 +168,15 @@ func (o *mirrorFlags) preview(ctx context.Context, e *env, a *archive.Archive, m
 		if err := writeJSON(e.stdout, actions); err != nil {
 			return err
 		}
-		return outcome(s, "never")
+		actions = nil
 	}
 	for _, x := range actions {
 		fmt.Fprintf(e.stdout, "%s\t%s\t%d\t%s\n", x.Do, x.Name, x.Size, x.Detail)
+	}
+	var b strings.Builder
+	printFrozen(&b, s, "nothing would be scheduled or deleted", "mend these first")
+	if _, err := io.WriteString(e.stderr, b.String()); err != nil {
+		return err
 	}
 	return outcome(s, "never")
 }

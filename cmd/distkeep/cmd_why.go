@@ -134,7 +134,7 @@ func printAnswer(b *strings.Builder, a *archive.Answer) {
 		printHeld(b, &h)
 	}
 	for _, f := range a.Failures {
-		field(b, "failure", "%s: %s", f.Class, f.Reason)
+		field(b, "failure", "%s", f.Text())
 		next := "every run"
 		if !f.Next.IsZero() {
 			next = "at " + stamp(f.Next)

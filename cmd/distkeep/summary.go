@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive"
+	"distkeep/fetch"
 )
 
 // maxShown bounds lists in a summary that a person reads in five seconds.
@@ -34,6 +36,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	if len(s.Views) > 0 {
 		line("indexes", "%s", views(s.Views))
 	}
+	printHosts(&b, s.Hosts)
 	line("failed", "%d new, %d known%s", s.NewFailures(), s.AllFailures()-s.NewFailures(), classes(s))
 	if s.Deleting {
 		line("deletions", "%s scheduled, %s taken back, %s deleted, %s purged", files(s.Scheduled), files(s.Unscheduled), files(s.Deleted), files(s.Purged))
@@ -44,19 +47,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	line("archive", "%s; %d scheduled for deletion, %d in recycle", count(s.Archive), s.Pending.Files, s.Recycle.Files)
 	printAges(line, s.Ages, s.Start)
 	line("took", "%v, %s received", s.Took.Round(time.Millisecond), humanSize(s.Received))
-	if !s.Complete {
-		line("incomplete", "nothing was scheduled or deleted, because of %s:", plural(len(s.Problems), "problem"))
-		for i, p := range s.Problems {
-			if i == maxShown {
-				fmt.Fprintf(&b, "  and %d more: see distkeep status --json\n", len(s.Problems)-i)
-				break
-			}
-			fmt.Fprintf(&b, "  %s\n", p)
-		}
-	}
-	if s.Guard != "" {
-		line("guard", "nothing was scheduled or deleted: %s", s.Guard)
-	}
+	printFrozen(&b, s, "nothing was scheduled or deleted", "see distkeep status --json")
 	if s.Interrupted {
 		line("interrupted", "partial work is kept; the next run goes on")
 	}
@@ -65,6 +56,55 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printHosts tells how many hosts were asked, and of those that failed most what
+// that has cost.
+func printHosts(b *strings.Builder, hs []fetch.HostStats) {
+	if len(hs) == 0 {
+		return
+	}
+	trouble := slices.DeleteFunc(slices.Clone(hs), func(h fetch.HostStats) bool { return h.Failures+h.Spared == 0 })
+	slices.SortStableFunc(trouble, func(x, y fetch.HostStats) int {
+		return cmp.Compare(y.Failures+y.Spared, x.Failures+x.Spared)
+	})
+	fmt.Fprintf(b, "%-12s %d asked, %d with failures\n", "hosts", len(hs), len(trouble))
+	for i, h := range trouble {
+		if i == maxShown {
+			fmt.Fprintf(b, "  and %d more: see distkeep status --json\n", len(trouble)-i)
+			break
+		}
+		fmt.Fprintf(b, "  %s: %s, %s, %s, %s at most, %s in %v", h.Host, plural(h.Files, "file"), humanSize(h.Bytes),
+			plural(h.Requests, "request"), plural(h.Connections, "connection"), plural(h.Failures, "failure"), h.Spent.Round(time.Second))
+		if h.Dead != "" {
+			fmt.Fprintf(b, "; given up (%s), %s spared", h.DeadClass, plural(h.Spared, "request"))
+		}
+		b.WriteByte('\n')
+	}
+	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h fetch.HostStats) bool { return h.DeadClass != fetch.ClassDNS }) {
+		fmt.Fprintf(b, "%-12s none of these hosts has an address: look at the network and the resolver of this machine\n", "network")
+	}
+}
+
+// offline is the number of hosts of which some should have an address.
+const offline = 3
+
+// printFrozen tells what froze the deletions, if anything did. what is the
+// consequence, and more where the whole list of problems is.
+func printFrozen(b *strings.Builder, s *archive.Summary, what, more string) {
+	if !s.Complete {
+		fmt.Fprintf(b, "%-12s %s, because of %s:\n", "incomplete", what, plural(len(s.Problems), "problem"))
+		for i, p := range s.Problems {
+			if i == maxShown {
+				fmt.Fprintf(b, "  and %d more: %s\n", len(s.Problems)-i, more)
+				break
+			}
+			fmt.Fprintf(b, "  %s\n", p)
+		}
+	}
+	if s.Guard != "" {
+		fmt.Fprintf(b, "%-12s %s: %s\n", "guard", what, s.Guard)
+	}
 }
 
 // views counts the indexes of repositories by what became of them.
