@@ -17,6 +17,11 @@ import (
 // ErrNoArchive means that there is no archive where one was expected.
 var ErrNoArchive = errors.New("no archive here")
 
+// Holder returns who holds the lock of the archive whose state directory is
+// given, or, when held is false, whoever had it last and was killed or could not
+// make all that it did durable. It returns "" when all is in order.
+func Holder(state string) (who string, held bool, err error) { return store.Holder(state) }
+
 // Check returns an error that wraps ErrNoArchive unless both halves of an
 // archive are there.
 func Check(distfiles, state string) error {

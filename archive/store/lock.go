@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -42,18 +43,19 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 	if err := makeDirs(filepath.Clean(state)); err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
-	path := filepath.Join(state, "lock")
+	path := lockPath(state)
 	h := &Held{path: path, file: flock.New(path)}
+	// Holder looks at the lock by taking it for a moment.
 	ok, err := h.file.TryLock()
+	for n := 0; n < 50 && err == nil && !ok; n++ {
+		time.Sleep(2 * time.Millisecond)
+		ok, err = h.file.TryLock()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	if !ok {
-		holder := "unknown"
-		if b, err := os.ReadFile(path); err == nil && len(b) > 0 && len(b) <= maxHolder {
-			holder = strings.TrimSpace(string(b))
-		}
-		return nil, fmt.Errorf("%s: %w: %s", path, ErrLocked, holder)
+		return nil, fmt.Errorf("%s: %w: %s", path, ErrLocked, cmp.Or(signature(path), "unknown"))
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -65,6 +67,36 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), h.file.Unlock())
 	}
 	return h, nil
+}
+
+func lockPath(state string) string { return filepath.Join(state, "lock") }
+
+// signature is what the holder wrote into the lock file.
+func signature(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) > maxHolder {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Holder returns who holds the lock of the archive, as Lock was told, or whoever
+// held it last if that did not let it go properly: then held is false. Without
+// either it returns "".
+func Holder(state string) (who string, held bool, err error) {
+	path := lockPath(state)
+	if who = signature(path); who == "" {
+		return "", false, nil
+	}
+	probe := flock.New(path)
+	free, err := probe.TryRLock()
+	if err != nil {
+		return "", false, fmt.Errorf("look at the lock: %w", err)
+	}
+	if !free {
+		return who, true, nil
+	}
+	return signature(path), false, probe.Unlock()
 }
 
 // sign puts text into the lock file, which at no time becomes empty by it.

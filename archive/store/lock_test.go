@@ -82,11 +82,17 @@ func TestLock(t *testing.T) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
 	}
+	if who, held, err := Holder(state); !strings.HasPrefix(who, "distkeep test, pid ") || !held || err != nil {
+		t.Errorf("while it is held: %q, %v, %v", who, held, err)
+	}
 	// A killed run leaves its name, but not its lock.
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	child.Wait()
+	if who, held, err := Holder(state); !strings.HasPrefix(who, "distkeep test, pid ") || held || err != nil {
+		t.Errorf("after a kill: %q, %v, %v", who, held, err)
+	}
 	held, err := Lock(state, "distkeep mirror", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +115,12 @@ func TestLock(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(state, "lock")); err != nil || len(b) > 0 {
 		t.Errorf("after unlock the file says %q, %v", b, err)
+	}
+	if who, held, err := Holder(state); who != "" || held || err != nil {
+		t.Errorf("when nobody holds it: %q, %v, %v", who, held, err)
+	}
+	if who, held, err := Holder(t.TempDir()); who != "" || held || err != nil {
+		t.Errorf("before anybody did: %q, %v, %v", who, held, err)
 	}
 	if held, err = Lock(state, "fourth", time.Now()); err != nil || held.Unsettled {
 		t.Errorf("after one that did: %+v, %v", held, err)
@@ -142,6 +154,46 @@ func TestLockHolder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLockIsProbed: looking who holds the lock keeps nobody from it.
+func TestLockIsProbed(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	held, err := Lock(state, "killed", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Unsettled = true
+	if err := held.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, _, err := Holder(state); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	for range 200 {
+		held, err := Lock(state, "mirror", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held.Unsettled = true
+		if err := held.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	<-stopped
 }
 
 func TestLockFails(t *testing.T) {

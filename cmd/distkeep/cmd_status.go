@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,27 +22,74 @@ func statusCommand(e *env) *cli.Command {
 		Name:        "status",
 		Usage:       "show how the last run ended and what the archive holds",
 		UsageText:   "distkeep status --archive DIR [--json]",
-		Description: "It reads what the last run exported: it needs no lock and may be called during a run.",
+		Description: "It reads what the last run exported, and who holds the lock. It needs no lock itself\nand may be called during a run.",
 		Flags:       append(p.flags(), jsonFlag(&asJSON)),
 		Action: func(*cli.Context) error {
 			dir, err := p.reports()
 			if err != nil {
 				return err
 			}
-			var s archive.Summary
-			if err := report.LoadStatus(dir, &s); err != nil {
+			s := statusRecord{Summary: new(archive.Summary)}
+			if s.Holder, s.Running, err = archive.Holder(p.state); err != nil {
+				return err
+			}
+			if err := s.load(dir); err != nil && (!errors.Is(err, report.ErrNoRun) || s.Holder == "") {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(s)
 			}
-			age := e.now().Sub(s.Start).Round(time.Second)
-			if _, err := fmt.Fprintf(e.stdout, "%-12s %s at %s, %v ago\n", "last run", s.Command, s.Start.Format(time.RFC3339), age); err != nil {
-				return err
-			}
-			return printSummary(e.stdout, &s)
+			return s.print(e.stdout, e.now())
 		},
 	}
+}
+
+// A statusRecord is what status tells: how the last run ended, and what is going
+// on since.
+type statusRecord struct {
+	*archive.Summary        // nil before the first run has ended
+	Holder           string `json:"holder,omitempty"`
+	// Running is false when the holder was killed.
+	Running bool `json:"running,omitempty"`
+	// Since is the number of failures that were found after the last run.
+	Since int `json:"failures_since,omitempty"`
+}
+
+func (s *statusRecord) load(dir string) error {
+	if err := report.LoadStatus(dir, s.Summary); err != nil {
+		s.Summary = nil
+		return err
+	}
+	fs, err := report.LoadFailures(dir)
+	for _, f := range fs {
+		if f.Last.After(s.Start) {
+			s.Since++
+		}
+	}
+	return err
+}
+
+func (s *statusRecord) print(w io.Writer, now time.Time) error {
+	var b strings.Builder
+	switch {
+	case s.Running:
+		fmt.Fprintf(&b, "%-12s %s\n", "running", s.Holder)
+	case s.Holder != "":
+		fmt.Fprintf(&b, "%-12s %s, did not come to its end; the next run goes on\n", "broken off", s.Holder)
+	}
+	if s.Summary == nil {
+		fmt.Fprintf(&b, "%-12s none has finished yet\n", "last run")
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	if s.Since > 0 {
+		fmt.Fprintf(&b, "%-12s %s since the last run: see distkeep failures\n", "found", plural(s.Since, "failure"))
+	}
+	fmt.Fprintf(&b, "%-12s %s at %s, %v ago\n", "last run", s.Command, s.Start.Format(time.RFC3339), now.Sub(s.Start).Round(time.Second))
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	return printSummary(w, s.Summary)
 }
 
 // reports returns the directory of what the last run exported.
