@@ -123,11 +123,26 @@ func behind(all, args []string) string {
 }
 
 func onUsageError(_ *cli.Context, err error, _ bool) error {
-	return usageError{errors.New(twoDashes.Replace(err.Error()))}
+	text, _, _ := strings.Cut(twoDashes.Replace(err.Error()), ": strconv.")
+	if bad, ok := strings.CutSuffix(text, parseError); ok {
+		text = bad + kindWanted(strings.HasPrefix(text, "invalid boolean"))
+	}
+	return usageError{errors.New(text)}
+}
+
+// parseError is all that package flag says of a number or a truth value.
+const parseError = "parse error"
+
+// kindWanted says more: what a value is not.
+func kindWanted(truth bool) string {
+	if truth {
+		return "neither true nor false"
+	}
+	return "not a whole number"
 }
 
 // twoDashes spells options as our help does; package flag has one dash.
-var twoDashes = strings.NewReplacer("for flag -", "for option --", "flag needs an argument: -", "an argument is missing behind --", "flag provided but not defined: -", "there is no option --")
+var twoDashes = strings.NewReplacer("for flag -", "for option --", "for -", "for option --", "flag needs an argument: -", "an argument is missing behind --", "flag provided but not defined: -", "there is no option --")
 
 // addEnv lets every flag be set by DISTKEEP_NAME as well.
 func addEnv(f cli.Flag) {

@@ -97,7 +97,12 @@ func setFlag(c *cli.Context, key string, v any) error {
 		}
 		return nil
 	case string, bool, int64, float64:
-		return c.Set(key, fmt.Sprint(v))
+		err := c.Set(key, fmt.Sprint(v))
+		if err == nil || err.Error() != parseError {
+			return err
+		}
+		_, truth := c.Value(key).(bool)
+		return fmt.Errorf("%q is %s", fmt.Sprint(v), kindWanted(truth))
 	}
 	return fmt.Errorf("value of type %T cannot be used", v)
 }
