@@ -185,6 +185,10 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 		if v.ciphers, err = listCiphers(a.store); err != nil {
 			return nil, brokenIf(err)
 		}
+		if len(state.Distfiles) == 0 && len(v.ciphers) > 0 {
+			a.o.Events.warn("%s has no record of the %d files below by_cipher: mirror reads them and records what they are, "+
+				"but what was scheduled for deletion or in recycle only distkeep doctor --repair can tell", a.store.LedgerDir(), len(v.ciphers))
+		}
 	}
 	if v.drops, err = listDrops(local, a.o.Events.warn, a.o.Distfiles, a.o.State); err != nil {
 		return nil, mark(ErrConfig, err)
