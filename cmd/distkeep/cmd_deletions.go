@@ -15,7 +15,7 @@ import (
 const deletionsHelp = `Print a line for each file that is on its way out, the next to go first: name,
 state (scheduled: still published; recycled: in recycle), when it leaves that
 state at the earliest, size in bytes, the owner that wanted it last, and SHA-256.
-It reads what the last run exported.
+It reads what the last run exported, and says on standard error how old that is.
 
 With --undo, take names off the schedule, and publish again what is in recycle
 under them. That counts for a deletion delay, and for a day at least: a file that
@@ -46,6 +46,7 @@ func deletionsCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
+			p.sayAge(e, dir)
 			if names := c.Args().Slice(); len(names) > 0 {
 				ds = slices.DeleteFunc(ds, func(d report.Deletion) bool { return !slices.Contains(names, d.Name) })
 			}

@@ -17,7 +17,8 @@ import (
 
 const failuresHelp = `Print a line for each distfile that is wanted and not in the archive: name, class,
 number of runs that tried, the time of the first, the owner, and the reason. With
---hints, a second line says what can be done. It reads what the last run exported.
+--hints, a second line says what can be done. It reads what the last run exported,
+and says on standard error how old that is.
 
 What failed for good, such as a file that is gone, is not tried in every run: the
 pauses grow from an hour to a day. With --retry, the next run tries the names, or
@@ -54,6 +55,7 @@ func failuresCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
+			p.sayAge(e, dir)
 			names := c.Args().Slice()
 			warn := e.warner()
 			for _, n := range names {

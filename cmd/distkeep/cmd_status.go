@@ -92,6 +92,22 @@ func (s *statusRecord) print(w io.Writer, now time.Time) error {
 	return printSummary(w, s.Summary)
 }
 
+// sayAge tells on standard error how old the exported lists are, and whether a
+// run is going on that will change them. What it cannot tell, status does.
+func (p *place) sayAge(e *env, dir string) {
+	var last struct {
+		Start time.Time `json:"start"`
+	}
+	if report.LoadStatus(dir, &last) != nil {
+		return
+	}
+	meanwhile := ""
+	if who, held, err := archive.Holder(p.state); err == nil && held {
+		meanwhile = "; now running: " + who
+	}
+	fmt.Fprintf(e.stderr, "distkeep: as of the run of %s, %v ago%s\n", stamp(last.Start), e.now().Sub(last.Start).Round(time.Second), meanwhile)
+}
+
 // reports returns the directory of what the last run exported.
 func (p *place) reports() (string, error) {
 	if err := p.resolve(); err != nil {
