@@ -291,7 +291,11 @@ func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
 			return mark(ErrConfig, err)
 		}
 	}
-	if err := m.purgeAll(m.unmissed(purge)); err != nil {
+	purge, err := m.unviewed(m.unmissed(purge))
+	if err == nil {
+		err = m.purgeAll(purge)
+	}
+	if err != nil {
 		return err
 	}
 	return m.rememberRepos()

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 )
 
@@ -129,6 +130,37 @@ func (m *mirror) withdraw(key string, v publishedView) error {
 	return brokenIf(m.store.Withdraw(rels...))
 }
 
+// unviewed are those of rs that no directory of a view has any more. Only their
+// records tell pruneViews what may go from there.
+func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err error) {
+	known, err := m.publishedViews()
+	if err != nil || len(known) == 0 {
+		return rs, err
+	}
+	dirs := make(map[string]bool)
+	for key := range known {
+		dirs[path.Dir(key)] = true
+	}
+	for _, r := range rs {
+		there := false
+		for dir := range dirs {
+			at, ok, err := m.store.Stat(path.Join(dir, string(r.Name)))
+			if err != nil {
+				return nil, brokenIf(err)
+			}
+			there = there || ok && isRecycled(at, r)
+		}
+		if !there {
+			left = append(left, r)
+		}
+	}
+	return left, nil
+}
+
+func isRecycled(f store.File, r *ledger.Recycled) bool {
+	return f.Size == r.Size && f.ModTime.Equal(r.ModTime)
+}
+
 func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Recycled) error {
 	entries, err := os.ReadDir(m.store.Path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,15 +178,16 @@ func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Rec
 		if err != nil {
 			return brokenIf(err)
 		}
-		is := func(r *ledger.Recycled) bool { return at.Size == r.Size && at.ModTime.Equal(r.ModTime) }
-		if !ok || !slices.ContainsFunc(rs, is) {
+		if !ok || !slices.ContainsFunc(rs, func(r *ledger.Recycled) bool { return isRecycled(at, r) }) {
 			continue
 		}
 		m.changed = true
-		rels := []string{rel}
+		// What tells the next run, if this one is killed, goes last.
+		var rels []string
 		for _, suffix := range d.suffixes {
 			rels = append(rels, rel+suffix)
 		}
+		rels = append(rels, rel)
 		if err := m.store.Withdraw(rels...); err != nil {
 			return brokenIf(err)
 		}

@@ -30,10 +30,7 @@ func TestFailpoints(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program of its own")
 	}
-	bin := filepath.Join(t.TempDir(), "distkeep")
-	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := failpointProgram(t)
 	calm := newLife(t, bin, t.TempDir())
 	calm.live("")
 	if trace := calm.checkOrder(); !strings.Contains(trace, "\nsyncfs\n") {
@@ -54,8 +51,8 @@ func TestFailpoints(t *testing.T) {
 		}
 	})
 	for _, name := range slices.Concat(store.Failpoints, archive.Failpoints) {
-		if strings.HasPrefix(name, "expose.") || strings.HasPrefix(name, "withdraw.") {
-			continue // of views, which this life has none of
+		if ofViews(name) {
+			continue // see TestPacmanFailpoints
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,6 +71,22 @@ func TestFailpoints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failpointProgram builds the program with failpoints.
+func failpointProgram(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "distkeep")
+	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+// ofViews reports whether only the views of pacman repositories come by a
+// failpoint.
+func ofViews(failpoint string) bool {
+	return strings.HasPrefix(failpoint, "expose.") || strings.HasPrefix(failpoint, "withdraw.")
 }
 
 // A life is an archive that comes by every step.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"distkeep/archive/store"
+	"distkeep/archive/store/storetest"
 )
 
 // pacReleaseOf is the ith of the successive states of an upstream with two
@@ -78,6 +83,92 @@ func TestPacmanKill(t *testing.T) {
 	if parts, err := filepath.Glob(filepath.Join(killed.archive, "state/parts/[^.]*")); err != nil || len(parts) > 0 {
 		t.Errorf("parts are left: %v, %v", parts, err)
 	}
+}
+
+// TestPacmanFailpoints kills runs at every named step of publishing a database
+// and of taking away what none names any more, and at some before and after. What
+// is served in between can be had whole, and each run that follows makes the
+// archive that of undisturbed ones.
+func TestPacmanFailpoints(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds a program of its own")
+	}
+	bin := failpointProgram(t)
+	calm, _ := pacLife(t, bin, "")
+	names := []string{"commit.linked", "ledger.committed", "lastupdate.written", "lastsync.written"}
+	for _, name := range store.Failpoints {
+		if ofViews(name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := 1; !t.Failed(); n *= 2 {
+				trees, kills := pacLife(t, bin, fmt.Sprint(name, ":", n))
+				if diff := cmp.Diff(calm, trees, cmpopts.EquateComparable(listed{})); diff != "" {
+					t.Errorf("not the archive of undisturbed runs, release by release (-want +got):\n%s", diff)
+				}
+				if kills == 0 && n == 1 {
+					t.Fatal("no run comes by here")
+				} else if kills == 0 {
+					return // no run comes by as often as that
+				}
+				t.Logf("time %d: %d runs were killed", n, kills)
+			}
+		})
+	}
+}
+
+// pacLife mirrors one release after another and returns what is published after
+// each. Each run is killed at the failpoint, if it comes by, and done again. No
+// power failure on the way could have taken what was recorded.
+func pacLife(t *testing.T, bin, failpoint string) (trees []map[string]listed, kills int) {
+	t.Helper()
+	u := newPacUpstream(t)
+	m := newPacMirror(t, u, "--repo=pacman:"+u.URL+"?repo=core,extra", "--delete", "--deletion-delay=0s", "--recycle-delay=0s", "--max-delete=100%")
+	trace := filepath.Join(t.TempDir(), "trace")
+	run := func(failpoint string) (killed bool) {
+		cmd := m.command(append([]string{"mirror"}, m.args...)...)
+		cmd.Path, cmd.Env = bin, append(cmd.Env, "DISTKEEP_FAILPOINT="+failpoint, "DISTKEEP_TRACE="+trace)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil || err != nil && cmd.ProcessState.Exited() {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return err != nil
+	}
+	for i := range 4 {
+		u.set(pacReleaseOf(i))
+		if run(failpoint) {
+			kills++
+			for _, index := range bothIndexes {
+				if _, err := m.look(index, false); err != nil {
+					t.Errorf("release %d, after a kill: %v", i, err)
+				}
+			}
+			run("")
+		}
+		m.distkeep(0, "doctor")
+		for _, index := range bothIndexes {
+			if n, err := m.look(index, false); n == 0 || err != nil {
+				t.Errorf("release %d: %d files of %s can be had, %v", i, n, index, err)
+			}
+		}
+		tree := m.tree()
+		for _, stamp := range []string{"lastsync", "lastupdate", "history"} {
+			delete(tree, stamp)
+		}
+		trees = append(trees, tree)
+	}
+	lines, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := storetest.CheckOrder(bytes.NewReader(lines), filepath.Join(m.archive, "state", "parts")); n < 8 || err != nil {
+		t.Errorf("after %d ledger commits: %v", n, err)
+	}
+	return trees, kills
 }
 
 // kill starts a run and kills it after d. It reports whether it could: false
