@@ -70,7 +70,9 @@ func (b *planner) foreign() {
 	planned := make(map[string]bool, len(b.readings))
 	for _, r := range b.readings {
 		if r.part {
-			return // it is a link to one of them: next time it is known
+			// It is a link to one of them: next time it is known.
+			b.dropsLast(func(*reading) bool { return true })
+			return
 		}
 		planned[r.rel] = true
 	}
@@ -104,25 +106,22 @@ func (b *planner) foreign() {
 			b.readOnce(r)
 		}
 	}
-	b.dropsLast()
+	taken := make(map[catalog.Name]bool)
+	for _, r := range b.readings {
+		taken[r.name] = taken[r.name] || r.rel != ""
+	}
+	b.dropsLast(func(r *reading) bool { return taken[r.name] })
 	if len(b.readings) == 0 {
 		b.unknown()
 	}
 }
 
-// dropsLast leaves files of the drop box to the next plan if their place in the
-// published tree has something that is to be read: when that is known, its
-// content is kept by its digest.
-func (b *planner) dropsLast() {
-	if len(b.drops) == 0 {
-		return
-	}
-	taken := make(map[catalog.Name]bool)
-	for _, r := range b.readings {
-		taken[r.name] = taken[r.name] || r.rel != ""
-	}
+// dropsLast leaves the files of the drop box for which after is true to the next
+// plan: their place in the published tree may have something that is to be read,
+// and when that is known, its content is kept by its digest.
+func (b *planner) dropsLast(after func(*reading) bool) {
 	b.readings = slices.DeleteFunc(b.readings, func(r *reading) bool {
-		if r.drop == nil || !taken[r.name] {
+		if r.drop == nil || !after(r) {
 			return false
 		}
 		delete(b.read, r.key())

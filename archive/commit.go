@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type addition struct {
 	entry ledger.Distfile
 	part  string           // the verified file, or
 	have  string           // a file of the archive to link
+	was   fs.FileInfo      // have when it was read, if it was
 	want  *want            // nil when no package wants it
 	back  *ledger.Recycled // it leaves recycle
 	drop  *ledger.Dropped  // it came from the drop box
@@ -32,7 +34,7 @@ type addition struct {
 // itemOf returns what the store is given: a link to have, or the part.
 func (a *addition) itemOf(have string) *store.Item {
 	if a.item == nil || have != "" {
-		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have}
+		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have, Was: a.was}
 	}
 	return a.item
 }

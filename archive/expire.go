@@ -82,10 +82,11 @@ func (m *mirror) planExpiry() (*expiry, error) {
 // purgeable are the contents that have been in recycle for long enough.
 func (m *mirror) purgeable() (rs []*ledger.Recycled) {
 	for _, r := range m.view.index.Recycled {
-		if elapsed(m.now, r.Since, m.o.RecycleDelay) && !m.whitelisted(r.Name) {
+		if elapsed(m.now, r.Since, m.o.RecycleDelay) {
 			rs = append(rs, r)
 		}
 	}
+	rs = m.unmissed(rs)
 	slices.SortFunc(rs, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
 	return rs
 }
@@ -324,7 +325,7 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 		// It may be wanted under another name.
 		only := len(m.view.index.withSum(r.SHA256)) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
-		if !wanted && !m.whitelisted(r.Name) && m.view.drops[r.Name] == nil {
+		if !wanted && !m.whitelisted(r.Name) && !m.view.drops[r.Name].keeps(m.view.index, &r.Distfile) {
 			left = append(left, r)
 		}
 	}

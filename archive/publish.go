@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"time"
 
@@ -127,26 +128,57 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 }
 
 // named gives lines of distinfo, which have paths of the first layout that there
-// was when they were written, their names.
-func (m *mirror) named(lines []history.Line) []history.Line {
+// was when they were written, their names. A path by content that neither the
+// archive nor recycle knows has none.
+func (m *mirror) named(lines []history.Line) (known []history.Line) {
 	layouts := slices.Concat([]layout.Layout(m.store.Layouts()), m.view.former)
-	names := make(map[string]catalog.Name)
-	for _, d := range m.view.index.Distfiles {
+	at := make(map[string][]*ledger.Distfile)
+	add := func(d *ledger.Distfile) {
 		for _, l := range layouts {
 			if p := layoutPath(d, l); p != "" {
-				names[p] = d.Name
+				at[p] = append(at[p], d)
 			}
 		}
 	}
-	pl := &planner{view: m.view}
-	for i := range lines {
-		if name, ok := names[string(lines[i].Name)]; ok {
-			lines[i].Name = name
-		} else if name, ok := pl.nameOf(string(lines[i].Name)); ok {
-			lines[i].Name = name
+	for _, d := range m.view.index.Distfiles {
+		add(d)
+	}
+	for _, r := range m.view.index.Recycled { // what this run has let go of
+		add(&r.Distfile)
+	}
+	for _, l := range lines {
+		recorded := false
+		for _, d := range at[string(l.Name)] {
+			if d.SHA256 == l.SHA256 {
+				known = append(known, history.Line{Name: d.Name, SHA256: l.SHA256, Base64: l.Base64})
+				recorded = true
+			}
+		}
+		if recorded {
+			continue
+		}
+		if name, ok := nameAt(string(l.Name), layouts); ok {
+			l.Name = name
+			known = append(known, l)
 		}
 	}
-	return lines
+	return known
+}
+
+// nameAt returns the name of a path that one of layouts explains, flat last: that
+// has any path.
+func nameAt(rel string, layouts []layout.Layout) (catalog.Name, bool) {
+	for _, l := range layouts {
+		if name, ok := l.NameOf(rel); ok && l != layout.Flat() {
+			return name, true
+		}
+	}
+	if !slices.Contains(layouts, layout.Flat()) || slices.ContainsFunc(layouts, func(l layout.Layout) bool {
+		return l.IsContentHash() && l.InBuckets(path.Dir(rel))
+	}) {
+		return "", false
+	}
+	return layout.Flat().NameOf(rel)
 }
 
 // writeHistory replaces the history old. An archive that has none gets none for

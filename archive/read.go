@@ -104,7 +104,7 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
-	a := &addition{have: r.path, read: true, total: &m.sum.Adopted}
+	a := &addition{have: r.path, was: fi, read: true, total: &m.sum.Adopted}
 	if fits {
 		a.want = r.want
 		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
@@ -112,7 +112,7 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 		return nil // not what it was kept for: the transfer starts afresh
 	}
 	if r.part {
-		a.part, a.have = r.path, ""
+		a.part, a.have, a.was = r.path, "", nil
 	}
 	a.entry = d
 	return a

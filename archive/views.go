@@ -229,6 +229,13 @@ func (p *viewing) published(old publishedIndex, f *catalog.IndexFile) (bool, err
 	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), brokenIf(err)
 }
 
+// foreign reports whether an index file is there that was not published.
+func (p *viewing) foreign(rel string) (bool, error) {
+	old := p.known[p.key()].Index[rel]
+	at, ok, err := p.m.store.Stat(rel)
+	return ok && (at.Size != old.Size || !at.ModTime.Equal(old.ModTime)), brokenIf(err)
+}
+
 // compare finds out which links and small files are to be made, and has the
 // contents checked that are not linked yet.
 func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current bool) error {
@@ -255,7 +262,8 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 			unchecked = append(unchecked, i)
 		}
 		if l.Beside != nil {
-			if err := p.beside(rel+p.v.Suffix, l.Beside, ok && !intact, current); err != nil {
+			foreign := !ok || at.Links == 1
+			if err := p.beside(rel+p.v.Suffix, l.Beside, ok && !intact, foreign, current); err != nil {
 				return err
 			}
 		}
@@ -264,9 +272,10 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 }
 
 // beside compares a small file with what is published. While the index stays as
-// it is, so does what stands beside the distfiles.
-func (p *viewing) beside(rel string, f *catalog.SmallFile, late, current bool) error {
-	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path}
+// it is, so does what stands beside the distfiles. What stands beside a foreign
+// file is foreign.
+func (p *viewing) beside(rel string, f *catalog.SmallFile, late, foreign, current bool) error {
+	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path, Foreign: foreign}
 	at, there, err := p.m.store.Stat(c.Rel)
 	switch {
 	case err != nil:
@@ -360,7 +369,11 @@ func (p *viewing) expose(current bool) error {
 	index := p.lately
 	if !current {
 		for _, f := range p.v.Index {
-			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime})
+			foreign, err := p.foreign(p.rel(f.Name))
+			if err != nil {
+				return err
+			}
+			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime, Foreign: foreign})
 		}
 	}
 	err = p.m.store.Expose(p.late, index)

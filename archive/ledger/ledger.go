@@ -167,13 +167,13 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 func cause(err error) error {
 	// badger cuts the chain of errors when it opens files.
 	for _, e := range []error{
-		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, os.ErrPermission,
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, os.ErrPermission,
 	} {
 		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
 			return e
 		}
 	}
-	return ErrDamaged
+	return ErrDamaged // a bad sector, too: a new ledger has other ones
 }
 
 // Close flushes and closes the ledger. Without the room for that it leaves the

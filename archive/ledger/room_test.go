@@ -56,7 +56,7 @@ func TestCause(t *testing.T) {
 	for text, want := range map[string]error{
 		"open x: no space left on device": syscall.ENOSPC,
 		"open x: permission denied":       os.ErrPermission,
-		"sync x: input/output error":      syscall.EIO,
+		"sync x: input/output error":      ErrDamaged,
 		"open x: too many open files":     syscall.EMFILE,
 		"checksum mismatch":               ErrDamaged,
 	} {

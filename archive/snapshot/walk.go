@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"distkeep/archive/store"
 )
 
 const (
@@ -360,31 +361,10 @@ func (c *creation) linkPrevious(f *os.File, dst *dir, rel string) bool {
 	if err != nil || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()) || b.Mode()&0o222 != 0 {
 		return false
 	}
-	if same, err := sameBytes(f, old); err != nil || !same {
+	if same, err := store.SameBytes(f, old); err != nil || !same {
 		return false
 	}
 	return linkat(c.prev, rel, dst, filepath.Base(rel)) == nil
-}
-
-func sameBytes(f, g *os.File) (bool, error) {
-	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
-	for off := int64(0); ; {
-		n, err := f.ReadAt(a, off)
-		if err != nil && err != io.EOF {
-			return false, err
-		}
-		m, err2 := g.ReadAt(b, off)
-		if err2 != nil && err2 != io.EOF {
-			return false, err2
-		}
-		if !bytes.Equal(a[:n], b[:m]) {
-			return false, nil
-		}
-		if n == 0 || err == io.EOF {
-			return true, nil
-		}
-		off += int64(n)
-	}
 }
 
 // inodes is a set of inode numbers. File systems give them out in runs, so

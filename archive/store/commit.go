@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +24,9 @@ type Item struct {
 	// content: a published path or one in recycle. Its inode is linked, and
 	// Part is not looked at.
 	Have string
+	// Was, when set, is Have when its content was read: if it is another file
+	// by now, or was written to, the item cannot be published.
+	Was fs.FileInfo
 
 	// ModTime is that of the stored file, set by Commit.
 	ModTime time.Time
@@ -272,6 +274,9 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	if !fi.Mode().IsRegular() || fi.Size() != it.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", src, it.Size)
 	}
+	if it.Was != nil && src == it.Have && (!os.SameFile(fi, it.Was) || !fi.ModTime().Equal(it.Was.ModTime())) {
+		return fmt.Errorf("%s: changed since it was read", src)
+	}
 	for n, rel := range paths {
 		// New content has a directory of its own to come below by_cipher.
 		if err := s.link(src, fi, rel, n == 0 && it.Have == "", dirs); err != nil {
@@ -299,9 +304,7 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		if err = s.rescue(src, fi, dst); err == nil {
-			err = s.replace(src, fi, dst)
-		}
+		err = s.supplant(src, fi, dst)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
 	}
@@ -309,79 +312,6 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 		return err
 	}
 	dirs.add(dst, s.published)
-	return nil
-}
-
-// rescue links the file at dst, a path of the published tree that another is to
-// get, into quarantine if that is the only link to it, unless it has the same
-// bytes. It is not the archive's, then: somebody has put it there since the
-// archive was looked at.
-func (s *Store) rescue(src string, another fs.FileInfo, dst string) error {
-	old, err := os.Lstat(dst)
-	if err != nil {
-		return err
-	}
-	if !old.Mode().IsRegular() || links(old) > 1 || os.SameFile(old, another) {
-		return nil
-	}
-	if old.Size() == another.Size() {
-		if same, err := sameBytes(src, dst); same || err != nil {
-			return err
-		}
-	}
-	kept, err := s.linkAside("replaced."+filepath.Base(dst), old, dst)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.replaced = append(s.replaced, kept)
-	return nil
-}
-
-func sameBytes(a, b string) (bool, error) {
-	var sums [2]digest.Set
-	for i, path := range []string{a, b} {
-		var err error
-		if sums[i], _, err = Hash(context.Background(), path); err != nil {
-			return false, err
-		}
-	}
-	return sums[0].Get(digest.SHA256) == sums[1].Get(digest.SHA256), nil
-}
-
-// Replaced returns files that have gone to quarantine since it was last called,
-// because something else was published in their place.
-func (s *Store) Replaced() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer func() { s.replaced = nil }()
-	return s.replaced
-}
-
-// replace puts a link to src at dst, where something is already.
-func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
-	old, err := os.Lstat(dst)
-	if err != nil {
-		return err
-	}
-	if os.SameFile(old, fi) {
-		return nil
-	}
-	if old.IsDir() {
-		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
-	}
-	tmp := s.temp()
-	if err := removeFile(tmp); err != nil {
-		return err
-	}
-	if err := linkFile(src, tmp); err != nil {
-		return err
-	}
-	Failpoint("commit.replacing")
-	if err := renameFile(tmp, dst); err != nil {
-		return errors.Join(err, removeFile(tmp))
-	}
 	return nil
 }
 

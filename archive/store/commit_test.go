@@ -137,31 +137,6 @@ func TestCommitReplaces(t *testing.T) {
 	}
 }
 
-// TestCommitKeepsTheLastLink: what somebody puts in the way between the look at
-// the archive and the publication is not lost.
-func TestCommitKeepsTheLastLink(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	write(t, s.Path("a"), "mine")
-	publish(t, s, "a", "theirs")
-	kept := s.Replaced()
-	if len(kept) != 1 {
-		t.Fatalf("replaced: %q, want one file", kept)
-	}
-	if got, err := os.ReadFile(kept[0]); string(got) != "mine" || filepath.Dir(kept[0]) != s.QuarantineDir() {
-		t.Errorf("%s has %q, %v", kept[0], got, err)
-	}
-	if got, _ := os.ReadFile(s.Path("a")); string(got) != "theirs" {
-		t.Errorf("a = %q, want the published content", got)
-	}
-	// What is below by_cipher as well is safe, and so is what is there already.
-	publish(t, s, "a", "newer")
-	publish(t, s, "a", "newer")
-	if kept := s.Replaced(); len(kept) > 0 {
-		t.Errorf("replaced: %q, want nothing", kept)
-	}
-}
-
 func TestCommitHave(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -291,10 +266,18 @@ func TestCommitUnsynced(t *testing.T) {
 			t.Errorf("%s is kept, or %s is not, although that was synchronised", it.Name, items[i].Name)
 		}
 	}
-	var err error
-	if s.sync, err = newSyncer(s.published); err != nil {
+	// Nor does a later run take what else was written in this one for good.
+	other := part(t, s, "other", "of this run")
+	s.sync, _ = newSyncer(s.published)
+	again, err := Open(s.published, s.state, s.layouts)
+	if err != nil {
 		t.Fatal(err)
 	}
+	again.failed = s.failed
+	if err := again.Close(); err != nil || exists(other.Part) {
+		t.Errorf("parts are left after a synchronisation has failed: %v", err)
+	}
+	s.failed = false
 }
 
 // TestCommitNotesWhatIsThere: a link that a killed run has made is not durable, and

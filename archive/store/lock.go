@@ -44,7 +44,7 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := lockPath(state)
-	h := &Held{path: path, file: flock.New(path)}
+	h := &Held{path: path, file: flock.New(path, flock.SetPermissions(0o644))}
 	// Holder looks at the lock by taking it for a moment.
 	ok, err := h.file.TryLock()
 	for n := 0; n < 50 && err == nil && !ok; n++ {

@@ -42,6 +42,8 @@ type Store struct {
 	failed    bool   // syncAll has
 	removed   dirSet // directories that SyncRemoved has to look after
 
+	supplanting sync.Mutex // held while a path is given another inode
+
 	mu       sync.Mutex
 	spare    map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
 	replaced []string                 // see Replaced
@@ -126,26 +128,34 @@ func (s *Store) Settle() error {
 		return s.syncAll()
 	}
 	dirs := dirSet{filepath.Dir(s.published): {}, filepath.Dir(s.state): {}, s.state: {}, s.work: {}}
+	here, err := mountOf(s.published)
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
 	for _, root := range []string{s.published, s.RecycleDir(), s.QuarantineDir()} {
-		if err := addTree(dirs, root); err != nil {
+		if err := addTree(dirs, root, here); err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
 	}
 	return s.syncDirs(dirs)
 }
 
-// addTree adds dir and all directories below it, those behind symbolic links,
-// which an operator may have put there, included. What this process cannot read
-// it has not written to.
-func addTree(dirs dirSet, dir string) error {
+// addTree adds dir and all directories below it on its file system, those behind
+// symbolic links, which an operator may have put there, included. What this
+// process cannot read it has not written to.
+func addTree(dirs dirSet, dir string, on mount) error {
 	real, err := filepath.EvalSymlinks(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
+	if err != nil {
+		return nil // a link to nowhere, or to itself
 	}
 	if _, ok := dirs[real]; ok {
 		return nil
+	}
+	if at, err := mountOf(real); err != nil || at != on {
+		return nil
+	}
+	if rel, err := filepath.Rel(real, dir); real != dir && err == nil && filepath.IsLocal(rel) {
+		return nil // a link to a directory that it is in
 	}
 	entries, err := os.ReadDir(real)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
@@ -156,7 +166,7 @@ func addTree(dirs dirSet, dir string) error {
 	dirs[real] = struct{}{}
 	for _, e := range entries {
 		if e.IsDir() || e.Type() == fs.ModeSymlink {
-			if err := addTree(dirs, filepath.Join(real, e.Name())); err != nil {
+			if err := addTree(dirs, filepath.Join(real, e.Name()), on); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,9 @@ type Copy struct {
 	From string
 	// ModTime is set when it is not zero.
 	ModTime time.Time
+	// Foreign says that what may be there already is not known to be the
+	// archive's: if it has other bytes, it goes to quarantine.
+	Foreign bool
 }
 
 // Expose publishes links and then copies, in their order, and makes all
@@ -62,6 +65,11 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 	}
 	for i := range copies {
 		dst := s.Path(copies[i].Rel)
+		if copies[i].Foreign {
+			if _, err := s.rescue(temps[i], dst); err != nil {
+				return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
+			}
+		}
 		err := renameFile(temps[i], dst)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err = s.mkdir(filepath.Dir(dst)); err == nil {

@@ -165,8 +165,14 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 		}
 	}
 	u.dir = next.dir(u.o.State)
-	if u.o.Dry && next.Dir != u.state.Dir {
-		defer func() { err = errors.Join(err, os.RemoveAll(u.dir)) }()
+	kept := false
+	if next.Dir != u.state.Dir {
+		staged := u.dir
+		defer func() {
+			if !kept {
+				err = errors.Join(err, os.RemoveAll(staged))
+			}
+		}()
 	}
 	r, err := Open(u.dir, u.o.Options)
 	if err != nil {
@@ -174,16 +180,12 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	}
 	s, err = r.Scan(ctx)
 	switch {
-	case err != nil && len(problems) > 0 && ctx.Err() == nil:
+	case err != nil && len(problems) > 0 && len(next.Files) == 0 && ctx.Err() == nil:
 		// Nothing was had, neither now nor in an earlier run.
 		u.dbs = nil
-		if next.Dir != u.state.Dir {
-			err = os.RemoveAll(u.dir)
-			u.dir = u.state.dir(u.o.State)
-		} else {
-			err = nil
-		}
-		return &catalog.Scan{Repo: u.o.Name, Kind: catalog.Pacman, Problems: problems}, err
+		return &catalog.Scan{Repo: u.o.Name, Kind: catalog.Pacman, Problems: problems}, nil
+	case err != nil && len(next.Files) > 0 && ctx.Err() == nil:
+		return nil, fmt.Errorf("%w; remove %s, and everything is asked for anew", err, u.o.State)
 	case err != nil:
 		return nil, err
 	}
@@ -209,6 +211,7 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	if len(s.Problems) > 0 {
 		u.state.LastUpdate = ""
 	}
+	kept = true
 	return s, u.state.save(u.o.State)
 }
 
@@ -262,11 +265,11 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 			}
 			if err != nil {
 				note := ""
-				switch files, err = u.carry(l, next.dir(u.o.State), err); {
-				case len(files) > 0:
-					note = "; the databases of the last run are used"
-				case errors.Is(err, fs.ErrNotExist):
+				if errors.Is(err, fs.ErrNotExist) {
 					note = "; check the repository, the architecture and the template"
+				}
+				if files, err = u.carry(l, next.dir(u.o.State), err); len(files) > 0 {
+					note = "; the databases of the last run are used"
 				}
 				problems = append(problems, u.problem("%s: %v%s", l.Dir, err, note))
 			}

@@ -61,6 +61,9 @@ func (s *statusRecord) load(dir string) error {
 		return err
 	}
 	fs, err := report.LoadFailures(dir)
+	if errors.Is(err, report.ErrNoRun) {
+		return nil // somebody has removed the list; the next run writes it
+	}
 	for _, f := range fs {
 		if f.Last.After(s.Start) {
 			s.Since++
@@ -75,7 +78,7 @@ func (s *statusRecord) print(w io.Writer, now time.Time) error {
 	case s.Running:
 		fmt.Fprintf(&b, "%-12s %s\n", "running", s.Holder)
 	case s.Holder != "":
-		fmt.Fprintf(&b, "%-12s %s, did not come to its end; the next run goes on\n", "broken off", s.Holder)
+		fmt.Fprintf(&b, "%-12s %s, was killed or failed; the next run goes on\n", "broken off", s.Holder)
 	}
 	if s.Summary == nil {
 		fmt.Fprintf(&b, "%-12s none has finished yet\n", "last run")

@@ -61,6 +61,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 // printHosts tells how many hosts were asked, and of those that failed most what
 // that has cost.
 func printHosts(b *strings.Builder, hs []fetch.HostStats) {
+	hs = slices.DeleteFunc(slices.Clone(hs), func(h fetch.HostStats) bool { return h.Requests+h.Failures+h.Spared == 0 })
 	if len(hs) == 0 {
 		return
 	}

@@ -1,0 +1,72 @@
+package archive
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"distkeep/archive/ledger"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/whitelist"
+)
+
+// TestUnmissed: what leaves recycle for good is wanted by nobody, whoever has come
+// to want it since the run began.
+func TestUnmissed(t *testing.T) {
+	t.Parallel()
+	recycled := func(name, text string) *ledger.Recycled {
+		h := digest.NewHasher()
+		h.Write([]byte(text))
+		return &ledger.Recycled{Distfile: ledger.Distfile{
+			Key:  ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)},
+			Size: int64(len(text)), Digests: h.Sum(), Named: true,
+		}, Since: t0}
+	}
+	wants := func(name, text string) *catalog.Distfile {
+		r := recycled(name, text)
+		return &catalog.Distfile{Name: r.Name, Size: r.Size, Digests: r.Digests}
+	}
+	var rs []*ledger.Recycled
+	for _, text := range []string{"gone", "wanted", "shadowed", "wanted elsewhere", "held elsewhere", "unverifiable", "other content", "listed", "dropped", "dropped unread", "dropped other"} {
+		rs = append(rs, recycled(strings.ReplaceAll(text, " ", "-"), text))
+	}
+	file := filepath.Join(t.TempDir(), "whitelist")
+	if err := os.WriteFile(file, []byte("# A <a@example.org> (2026-01-02)\n# Kept.\nlisted\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	white, err := whitelist.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := recycled("held", "held elsewhere").Distfile
+	drop := func(name, text string) (*dropFile, *ledger.Dropped) {
+		r := recycled(name, text)
+		return &dropFile{name: r.Name, size: r.Size, modTime: t0},
+			&ledger.Dropped{Name: r.Name, Size: r.Size, ModTime: t0, SHA256: r.SHA256}
+	}
+	x := newIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key: &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
+	drops := make(map[catalog.Name]*dropFile)
+	for name, text := range map[string]string{"dropped": "dropped", "dropped-unread": "dropped unread", "dropped-other": "another"} {
+		f, r := drop(name, text)
+		if drops[f.name] = f; name != "dropped-unread" {
+			x.Dropped[f.name] = r
+		}
+	}
+	m := &mirror{white: white, view: &view{now: t0, index: x, drops: drops, catalog: &catalog.Catalog{
+		Distfiles: []*catalog.Distfile{
+			wants("wanted", "wanted"), wants("another-name", "wanted elsewhere"), wants("held", "held elsewhere"),
+			{Name: "unverifiable"}, wants("other-content", "re-rolled"),
+		},
+		Shadowed: []*catalog.Distfile{wants("shadowed", "shadowed")},
+	}}}
+	var left []string
+	for _, r := range m.unmissed(rs) {
+		left = append(left, string(r.Name))
+	}
+	if want := "[gone held-elsewhere other-content dropped-other]"; fmt.Sprint(left) != want {
+		t.Errorf("nobody misses %v, want %s", left, want)
+	}
+}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// supplant puts a link to src at dst, a path of the published tree at which
+// another file may be. The only link to bytes that differ from those of src goes
+// to quarantine: it is not the archive's, somebody has put it there since the
+// archive was looked at.
+func (s *Store) supplant(src string, fi fs.FileInfo, dst string) error {
+	// Of two links to one file each would take the other for the one that stays.
+	s.supplanting.Lock()
+	defer s.supplanting.Unlock()
+	moved, err := s.rescue(src, dst)
+	switch {
+	case err != nil:
+		return err
+	case moved:
+		return linkFile(src, dst)
+	}
+	return s.replace(src, fi, dst)
+}
+
+// rescue keeps the file at dst in quarantine if that is the only link to it and
+// it has not the bytes of src. moved says that dst is gone by that.
+func (s *Store) rescue(src, dst string) (moved bool, err error) {
+	old, err := os.Lstat(dst)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	if !old.Mode().IsRegular() || links(old) > 1 || sameBytes(src, dst) {
+		return false, nil
+	}
+	label := "replaced." + filepath.Base(dst)
+	label = label[:min(len(label), nameMax-len(".999999"))]
+	kept, err := s.linkAside(label, old, dst)
+	if errors.Is(err, syscall.EPERM) {
+		// A file of somebody else cannot be linked, but moved.
+		kept, err = s.moveAside(label, dst)
+		moved = err == nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("quarantine: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replaced = append(s.replaced, kept)
+	return moved, nil
+}
+
+// Replaced returns files that have gone to quarantine since it was last called,
+// because something else was published in their place.
+func (s *Store) Replaced() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.replaced = nil }()
+	return s.replaced
+}
+
+// replace puts a link to src at dst, where something is already.
+func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
+	old, err := os.Lstat(dst)
+	if err != nil {
+		return err
+	}
+	if os.SameFile(old, fi) {
+		return nil
+	}
+	if old.IsDir() {
+		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
+	}
+	tmp := s.temp()
+	if err := removeFile(tmp); err != nil {
+		return err
+	}
+	if err := linkFile(src, tmp); err != nil {
+		return err
+	}
+	Failpoint("commit.replacing")
+	if err := renameFile(tmp, dst); err != nil {
+		return errors.Join(err, removeFile(tmp))
+	}
+	return nil
+}
+
+// moveAside moves path to a free name in quarantine.
+func (s *Store) moveAside(label, path string) (string, error) {
+	for n := 0; ; n++ {
+		kept := filepath.Join(s.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
+		switch _, err := os.Lstat(kept); {
+		case err == nil:
+			continue
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		}
+		if err := renameFile(path, kept); err != nil {
+			return "", err
+		}
+		return kept, syncDir(s.QuarantineDir())
+	}
+}
+
+// sameBytes reports whether two files are known to have the same bytes.
+func sameBytes(a, b string) bool {
+	f, err := openRegular(a)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	g, err := openRegular(b)
+	if err != nil {
+		return false
+	}
+	defer g.Close()
+	same, err := SameBytes(f, g)
+	return same && err == nil
+}
+
+// SameBytes reports whether two files have the same bytes. It stops at the first
+// that differs.
+func SameBytes(f, g io.ReaderAt) (bool, error) {
+	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
+	for off := int64(0); ; {
+		n, err := f.ReadAt(a, off)
+		if err != nil && err != io.EOF {
+			return false, err
+		}
+		m, err2 := g.ReadAt(b, off)
+		if err2 != nil && err2 != io.EOF {
+			return false, err2
+		}
+		if !bytes.Equal(a[:n], b[:m]) {
+			return false, nil
+		}
+		if n == 0 || err == io.EOF {
+			return true, nil
+		}
+		off += int64(n)
+	}
+}
