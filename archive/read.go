@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"sync"
 
@@ -127,6 +128,12 @@ func (m *mirror) recall(a *addition) {
 	a.total = nil
 	if a.drop != nil {
 		return
+	}
+	if fi, err := os.Lstat(a.have); a.was != nil && (err != nil || !os.SameFile(fi, a.was)) {
+		// Another copy of it was read before, and has got its paths.
+		if path := m.holding(&a.entry); path != "" {
+			a.have, a.was = path, nil
+		}
 	}
 	d := *old
 	d.Digests, d.Verified = old.Digests.Union(a.entry.Digests), a.entry.Verified
