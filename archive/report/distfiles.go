@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -75,11 +74,8 @@ func LoadDistfiles(dir string) ([]Distfile, error) { return loadLines[Distfile](
 // FindDistfiles returns the contents that the archive holds under name, or
 // those whose SHA-256 in hex is name. Only their lines are decoded.
 func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
-	path := filepath.Join(dir, distfilesFile)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
-	} else if err != nil {
+	f, err := open(dir, distfilesFile)
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
@@ -102,14 +98,14 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 		}
 		var d Distfile
 		if err := json.Unmarshal(line, &d); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", path, n, err)
+			return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", f.Name(), n, err)
 		}
 		if d.Name == name || d.SHA256 == name {
 			ds = append(ds, d)
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", path, n, err)
+		return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", f.Name(), n, err)
 	}
 	return ds, nil
 }
@@ -117,11 +113,8 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 // CheckDistfiles returns an error that names the first line that WriteDistfiles
 // cannot have written.
 func CheckDistfiles(dir string) error {
-	path := filepath.Join(dir, distfilesFile)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", dir, ErrNoRun)
-	} else if err != nil {
+	f, err := open(dir, distfilesFile)
+	if err != nil {
 		return err
 	}
 	defer f.Close()
@@ -130,11 +123,11 @@ func CheckDistfiles(dir string) error {
 	n := 1
 	for ; sc.Scan(); n++ {
 		if !bytes.HasPrefix(sc.Bytes(), []byte(`{"name":`)) || !json.Valid(sc.Bytes()) {
-			return fmt.Errorf("%s:%d: not a record", path, n)
+			return fmt.Errorf("%s:%d: not a record", f.Name(), n)
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return fmt.Errorf("%s:%d: %w", path, n, err)
+		return fmt.Errorf("%s:%d: %w", f.Name(), n, err)
 	}
 	return nil
 }

@@ -118,11 +118,8 @@ func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](
 
 // LoadStatus reads what WriteStatus wrote into summary.
 func LoadStatus(dir string, summary any) error {
-	path := filepath.Join(dir, statusFile)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", dir, ErrNoRun)
-	} else if err != nil {
+	f, err := open(dir, statusFile)
+	if err != nil {
 		return err
 	}
 	defer f.Close()
@@ -134,7 +131,7 @@ func LoadStatus(dir string, summary any) error {
 		err = json.Unmarshal(text, summary)
 	}
 	if err != nil {
-		return damaged(path, lineOf(text, err), err)
+		return damaged(f.Name(), lineOf(text, err), err)
 	}
 	return nil
 }
@@ -195,15 +192,22 @@ func write(dir, file string, text []byte) error {
 const maxLine = 1 << 20
 
 func loadLines[T any](dir, file string) ([]T, error) {
-	path := filepath.Join(dir, file)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
-	} else if err != nil {
+	f, err := open(dir, file)
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return parseLines[T](path, f)
+	return parseLines[T](f.Name(), f)
+}
+
+// open opens a file of the directory; its error is ErrNoRun when no run has
+// written it.
+func open(dir, file string) (*os.File, error) {
+	f, err := os.Open(filepath.Join(dir, file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
+	}
+	return f, err
 }
 
 func parseLines[T any](path string, r io.Reader) ([]T, error) {
