@@ -229,6 +229,10 @@ var (
 	errNoAnswer   = errors.New("no answer in time")
 	errLoop       = &uriError{"too many redirects"}
 	errNoProgress = errors.New("transfer is too slow")
+	// errForeign: the .part is not what it was. The file begins anew.
+	errForeign = errors.New("the .part file was removed or changed by somebody else")
+	// errNotContinued: the server has no more of the file, or none.
+	errNotContinued = errors.New("the transfer could not be continued")
 )
 
 // A statusError is an answer that is not the file.
@@ -321,6 +325,11 @@ type diskError struct{ err error }
 func (e *diskError) Error() string { return e.err.Error() }
 func (e *diskError) Unwrap() error { return e.err }
 
+// A roomError is a file that does not fit, although others may.
+type roomError struct{ err error }
+
+func (e *roomError) Error() string { return "there is no room for it: " + e.err.Error() }
+
 // A tlsError is a failed handshake.
 type tlsError struct{ err error }
 
@@ -370,11 +379,11 @@ func Classify(err error) Class {
 		return ClassDigest
 	case is[*htmlError](err):
 		return ClassHTML
-	case is[*sizeError](err):
+	case is[*sizeError](err), is[*roomError](err):
 		return ClassSize
 	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
 		return ClassStalled
-	case is[*truncatedError](err):
+	case is[*truncatedError](err), errors.Is(err, errForeign):
 		return ClassTruncated
 	case errors.As(err, &status):
 		return status.class()

@@ -214,14 +214,17 @@ func (p *part) open() (*os.File, error) {
 		return f, nil
 	}
 	f, err := os.OpenFile(p.path, flags, 0)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errForeign
+	} else if err != nil {
 		return nil, &diskError{err}
 	}
 	fi, err := f.Stat()
 	switch {
 	case err != nil:
 	case !fi.Mode().IsRegular() || links(fi) > 1 || fi.Size() < p.have:
-		err = &fs.PathError{Op: "continue", Path: p.path, Err: errors.New("the file was changed by somebody else")}
+		f.Close()
+		return nil, errForeign
 	case fi.Size() > p.have:
 		err = f.Truncate(p.have)
 	}

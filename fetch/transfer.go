@@ -39,11 +39,13 @@ type transfer struct {
 func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out outcome) {
 	t := &transfer{w: w, j: j, lane: l, out: &out}
 	out.began = time.Now()
+	before := j.part.have
 	if ctx.Err() != nil {
 		out.err = interrupted(ctx)
 	} else {
 		out.err = t.run(ctx, u)
 	}
+	out.kept = max(0, j.part.have-before)
 	if j.part.have == 0 {
 		w.release(&j.part) // thousands of jobs may wait for another try
 	}
@@ -97,6 +99,8 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	case errors.As(err, &moved):
 		t.out.redirect = moved.to
 		return nil
+	case errors.As(err, &complete) && t.j.req.Size >= 0 && t.j.req.Size != p.have:
+		return &sizeError{want: t.j.req.Size, got: p.have} // its file is another one
 	case errors.As(err, &complete):
 		return t.finish(0)
 	case errors.As(err, &unusable):
@@ -146,15 +150,27 @@ func (t *transfer) receive(src *source) error {
 	if b.final != nil && b.final != src.url {
 		t.j.res.Final = redactFinal(b.final)
 	}
+	fill := 0
 	switch {
 	case b.written:
 		return t.adopt()
-	case b.offset == 0:
-		if p.have > 0 { // the server would not continue
-			if err := p.remove(); err != nil {
-				return err
-			}
+	case b.offset == 0 && p.have > 0:
+		// The server would not continue. What is there is given up for the
+		// beginning of a file, not for a page or for nothing.
+		n, err := io.ReadAtLeast(b, t.w.buf, 1)
+		if err != nil {
+			return t.broken(0, err)
 		}
+		fill = n
+		if t.head = bytes.Clone(t.w.buf[:min(fill, 64)]); is[*htmlError](t.page(errNotContinued)) {
+			t.out.received += int64(n)
+			return t.page(errNotContinued)
+		}
+		if err := p.remove(); err != nil {
+			return err
+		}
+		t.w.hasher(p)
+	case b.offset == 0:
 		t.w.hasher(p)
 	case b.offset != p.have:
 		return fmt.Errorf("transfer begins at byte %d in place of %d", b.offset, p.have)
@@ -168,12 +184,16 @@ func (t *transfer) receive(src *source) error {
 	if limit < 0 {
 		limit = f.o.MaxSize
 	}
-	fill := 0
+	first := fill
 	for {
-		n, err := b.Read(t.w.buf[fill:])
+		n, err := first, error(nil)
+		if first == 0 {
+			n, err = b.Read(t.w.buf[fill:])
+			fill += n
+		}
+		first = 0
 		if n > 0 {
 			t.out.received += int64(n)
-			fill += n
 			if t.head == nil && p.have == 0 {
 				t.head = bytes.Clone(t.w.buf[:min(fill, 64)])
 			}
@@ -213,6 +233,7 @@ func (t *transfer) pace(n int) error {
 	f.o.Events.bytes(t.j.req.Name, n)
 	if f.limiter.l != nil || t.lane.limiter.l != nil {
 		began := time.Now()
+		t.dog.hold()
 		if err := errors.Join(f.limiter.wait(t.ctx, n), t.lane.limiter.wait(t.ctx, n)); err != nil {
 			return err
 		}
@@ -257,6 +278,10 @@ func (t *transfer) write(n int) error {
 	}
 	if t.file == nil {
 		f, err := p.open()
+		if src := &t.j.sources[t.j.cur]; errors.Is(err, errForeign) && !src.zeroed {
+			src.zeroed, t.out.again = true, true
+			return errors.Join(err, p.remove())
+		}
 		if err != nil {
 			return err
 		}
@@ -266,7 +291,6 @@ func (t *transfer) write(n int) error {
 		return &diskError{err}
 	}
 	p.have += int64(n)
-	t.out.kept += int64(n)
 	t.unclaim(t.claim - int64(n))
 	return nil
 }
@@ -343,16 +367,30 @@ func (t *transfer) claimRoom() error {
 	if r.Size >= 0 {
 		t.claim = r.Size - t.j.part.have
 	}
-	need := f.claimed.Add(t.claim)
 	if f.o.Room == nil {
+		f.claimed.Add(t.claim)
 		return nil
 	}
-	if err := f.o.Room(r.Part, need); err != nil {
+	if t.claim > hugeSize {
+		// The sum of such must not overflow.
+		if err := f.o.Room(r.Part, t.claim); err != nil {
+			t.claim = 0
+			return &roomError{err}
+		}
+	}
+	if err := f.o.Room(r.Part, f.claimed.Add(t.claim)); err != nil {
+		alone := t.claim
 		t.unclaim(0)
+		if f.o.Room(r.Part, 0) == nil && f.o.Room(r.Part, alone) != nil {
+			return &roomError{err}
+		}
 		return &diskError{err}
 	}
 	return nil
 }
+
+// hugeSize is more than any file has.
+const hugeSize = 1 << 50
 
 // unclaim lowers the transfer's claim to left bytes.
 func (t *transfer) unclaim(left int64) {
@@ -401,7 +439,6 @@ func (t *transfer) grown(n int64) error {
 // adopt verifies a .part that a program has written.
 func (t *transfer) adopt() error {
 	p, r := &t.j.part, t.j.req
-	before := p.have
 	f, err := openPart(p.path)
 	if err != nil {
 		return err
@@ -413,7 +450,6 @@ func (t *transfer) adopt() error {
 	if err := t.w.rehash(t.ctx, p, f); err != nil {
 		return err
 	}
-	t.out.kept = max(0, p.have-before)
 	if r.Size >= 0 && p.have != r.Size {
 		return t.wrong(&sizeError{want: r.Size, got: p.have}, 0)
 	}

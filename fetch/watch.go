@@ -41,6 +41,9 @@ func (w *watchdog) feed() {
 	w.timer.Reset(w.d)
 }
 
+// hold suspends the limit until feed or allow is called.
+func (w *watchdog) hold() { w.timer.Stop() }
+
 func (w *watchdog) stop() {
 	w.timer.Stop()
 	w.cancel(nil)
