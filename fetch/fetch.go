@@ -128,14 +128,15 @@ type Fetcher struct {
 	// claimed are the bytes that the transfers under way still need.
 	claimed atomic.Int64
 
-	mu    sync.Mutex // guards lanes and all that is in them
+	mu    sync.Mutex // guards hosts and lanes and all that is in them
+	hosts map[string]*host
 	lanes map[string]*lane
 }
 
 // New returns a Fetcher. Its error names the option that cannot be.
 func New(o Options) (*Fetcher, error) {
 	o = o.withDefaults()
-	f := &Fetcher{o: o, lanes: make(map[string]*lane), limiter: newLimiter(o.Rate)}
+	f := &Fetcher{o: o, hosts: make(map[string]*host), lanes: make(map[string]*lane), limiter: newLimiter(o.Rate)}
 	creds, err := loadNetrc(o.Netrc)
 	if err != nil {
 		return nil, err
@@ -187,9 +188,9 @@ func (f *Fetcher) Run(ctx context.Context, reqs []*Request, done func(Result)) e
 func (f *Fetcher) Hosts() []HostStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make([]HostStats, 0, len(f.lanes))
-	for _, l := range f.lanes {
-		out = append(out, l.snapshot())
+	out := make([]HostStats, 0, len(f.hosts))
+	for _, h := range f.hosts {
+		out = append(out, h.snapshot())
 	}
 	slices.SortFunc(out, func(a, b HostStats) int {
 		if a.Bytes != b.Bytes {
@@ -206,12 +207,11 @@ func (f *Fetcher) Close() error {
 	return nil
 }
 
-// countConn notes that n connections were opened (1) or closed (-1) to the
-// host of a lane.
-func (f *Fetcher) countConn(host string, n int) {
+// countConn notes that n connections were opened (1) or closed (-1) to a host.
+func (f *Fetcher) countConn(name string, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := f.lane(host)
-	l.conns += n
-	l.stats.Connections = max(l.stats.Connections, l.conns)
+	h := f.host(name)
+	h.conns += n
+	h.stats.Connections = max(h.stats.Connections, h.conns)
 }

@@ -67,8 +67,8 @@ type connPool struct {
 	count func(host string, n int)
 	mu    sync.Mutex
 	m     map[connKind]*http.Transport
-	// slots hold, by address, a token for each open connection. A Transport
-	// counts too, but not the HTTP/2 connections that are on their way out.
+	// slots hold, by host, a token for each open connection. A Transport counts
+	// too, but by port, and not the HTTP/2 connections that are on their way out.
 	slots map[string]chan struct{}
 }
 
@@ -124,10 +124,8 @@ func (p *connPool) transport(k connKind) *http.Transport {
 
 func (p *connPool) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	slot := p.slot(addr)
-	select {
-	case slot <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := p.takeSlot(ctx, slot); err != nil {
+		return nil, err
 	}
 	c, err := p.guard.dial(ctx, network, addr)
 	if err != nil {
@@ -142,18 +140,43 @@ func (p *connPool) dial(ctx context.Context, network, addr string) (net.Conn, er
 	}), nil
 }
 
-// slot returns the tokens of an address.
+// idleCheck is how often a connection that waits for a slot has those closed that
+// nobody uses: they may be to another port, or through a proxy to another host.
+const idleCheck = 100 * time.Millisecond
+
+func (p *connPool) takeSlot(ctx context.Context, slot chan struct{}) error {
+	select {
+	case slot <- struct{}{}:
+		return nil
+	default:
+	}
+	check := time.NewTicker(idleCheck)
+	defer check.Stop()
+	for {
+		p.CloseIdleConnections()
+		select {
+		case slot <- struct{}{}:
+			return nil
+		case <-check.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// slot returns the tokens of the host of an address.
 func (p *connPool) slot(addr string) chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.slots[addr]
+	host := laneOfAddr(addr)
+	s := p.slots[host]
 	if s == nil {
 		n := p.o.Jobs // a proxy's connections are for all hosts
 		if p.o.Proxy == nil {
-			n = p.o.hostLimit(laneOfAddr(addr))
+			n = p.o.hostLimit(host)
 		}
 		s = make(chan struct{}, n)
-		p.slots[addr] = s
+		p.slots[host] = s
 	}
 	return s
 }
@@ -185,7 +208,7 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	if last.Scheme == "https" && r.URL.Scheme != "https" {
 		return &policyError{"redirected from https to " + redactFinal(r.URL)}
 	}
-	if laneKey(r.URL) != laneKey(last) || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+	if doorKey(r.URL) != doorKey(last) || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
 	return nil

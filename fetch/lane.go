@@ -4,25 +4,38 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// A lane is the queue of one host, and what is known about the host. Its
-// fields are guarded by Fetcher.mu.
+// A host is what the lanes of one host have in common. Its fields are guarded by
+// Fetcher.mu.
+type host struct {
+	name  string
+	lanes []*lane
+	// max is the bound that the operator set for active transfers.
+	active, max int
+	conns       int
+	limiter     limiter
+	stats       HostStats
+}
+
+// A lane is the queue of one port of a host for one scheme, and what is known
+// about that: a host that has no https, or no rsync daemon, may well have http.
+// Its fields are guarded by Fetcher.mu.
 type lane struct {
-	host   string
+	*host
 	queue  jobQueue
 	active int // transfers under way
-	conns  int
 
 	// proven tells that the host has answered: until then it gets one transfer,
 	// so that a dead host is found out once.
 	proven atomic.Bool
 	// limit is how many transfers the host is trusted with now, ceil how far
-	// limit may grow, max the bound that the operator set.
-	limit, ceil, max int
+	// limit may grow.
+	limit, ceil int
 	// good counts answers since the last trouble.
 	good int
 	// trouble is when the host was last found in trouble: requests sent before
@@ -32,13 +45,15 @@ type lane struct {
 	// since the last good answer.
 	refusals, throttles int
 	troubled            bool
+	// stalls are transfers in a row that brought nothing, rested the pauses
+	// that the host has asked for in all.
+	stalls int
+	rested time.Duration
 
-	until   time.Time // paused
-	dead    error
-	listed  bool // in the scheduler's ready list
-	next    *lane
-	limiter limiter
-	stats   HostStats
+	until  time.Time // paused
+	dead   error
+	listed bool // in the scheduler's ready list
+	next   *lane
 }
 
 // deadAfter is how many refused connections, one at a time and with growing
@@ -46,17 +61,40 @@ type lane struct {
 // at all counts twice: it was tried for ConnectTimeout already.
 const deadAfter = 3
 
+// maxStalls is how many transfers in a row may bring nothing in StallTimeout before
+// a host is dead for the run.
+const maxStalls = 8
+
+// maxRest bounds the pauses that a host asks for in one run: whoever waits for
+// longer is better served by the next run.
+const maxRest = 10 * time.Minute
+
 // probation is how many good answers a host must give before it is trusted with
 // one transfer more than it has refused before.
 const probation = 32
 
-// lane returns the lane of a host. f.mu is held.
-func (f *Fetcher) lane(host string) *lane {
-	l := f.lanes[host]
+// host returns the host of a name that laneKey makes. f.mu is held.
+func (f *Fetcher) host(name string) *host {
+	h := f.hosts[name]
+	if h == nil {
+		h = &host{
+			name: name, max: f.o.hostLimit(name), limiter: newLimiter(f.o.HostRate),
+			stats: HostStats{SkipVerify: f.o.skipVerify(bareHost(name))},
+		}
+		f.hosts[name] = h
+	}
+	return h
+}
+
+// lane returns the lane of a URL. f.mu is held.
+func (f *Fetcher) lane(u *url.URL) *lane {
+	key := doorKey(u)
+	l := f.lanes[key]
 	if l == nil {
-		n := f.o.hostLimit(host)
-		l = &lane{host: host, stats: HostStats{SkipVerify: f.o.skipVerify(bareHost(host))}, limit: 1, ceil: n, max: n, limiter: newLimiter(f.o.HostRate)}
-		f.lanes[host] = l
+		h := f.host(laneKey(u))
+		l = &lane{host: h, limit: 1, ceil: h.max}
+		f.lanes[key] = l
+		h.lanes = append(h.lanes, l)
 	}
 	return l
 }
@@ -80,10 +118,18 @@ func bareHost(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-func (l *lane) snapshot() HostStats {
-	s := l.stats
-	s.Host, s.Limit, s.Max = l.host, l.limit, l.max
-	if l.dead != nil {
+// snapshot returns the figures. A host is dead when all its lanes are.
+func (h *host) snapshot() HostStats {
+	s := h.stats
+	s.Host, s.Max = h.name, h.max
+	for _, l := range h.lanes {
+		s.Limit = max(s.Limit, l.limit)
+	}
+	for _, l := range h.lanes {
+		if l.dead == nil {
+			s.Dead, s.DeadClass = "", ""
+			break
+		}
 		s.Dead, s.DeadClass = oneLine(l.dead.Error()), Classify(l.dead)
 	}
 	return s
@@ -91,14 +137,26 @@ func (l *lane) snapshot() HostStats {
 
 // startable reports whether a job of the lane may start now.
 func (l *lane) startable(now time.Time) bool {
-	return l.queue.head != nil && l.active < l.limit && !now.Before(l.until)
+	return l.queue.head != nil && l.active < l.limit && l.host.active < l.max && !now.Before(l.until)
+}
+
+// start and end count a transfer.
+func (l *lane) start() {
+	l.active++
+	l.host.active++
+	l.stats.Peak = max(l.stats.Peak, l.host.active)
+}
+
+func (l *lane) end() {
+	l.active--
+	l.host.active--
 }
 
 // thrive notes a good answer: the limit grows by one, up to what the host has
 // refused before, and slowly beyond.
 func (l *lane) thrive() {
 	l.prove()
-	l.refusals, l.throttles, l.troubled = 0, 0, false
+	l.refusals, l.throttles, l.troubled, l.stalls = 0, 0, false, 0
 	l.good++
 	switch {
 	case l.limit > l.ceil:
@@ -156,7 +214,7 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		}
 		status := new(statusError)
 		if errors.As(out.err, &status) && status.asked && status.after <= o.MaxRetryAfter {
-			return status.after, false
+			return l.rest(status.after, now), l.rested > maxRest
 		}
 		if fresh && !status.asked && l.active > 0 {
 			// Without a word of time it is the number of transfers that is
@@ -167,9 +225,9 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		// asked for others, slowly, until it has said so often enough.
 		dead = status.asked && l.throttles >= deadAfter
 		if fresh && l.throttles > 1 {
-			return o.pause(l.throttles - 1), dead
+			pause = l.rest(o.pause(l.throttles-1), now)
 		}
-		return 0, dead
+		return pause, dead || l.rested > maxRest
 	case c == ClassServer, c == ClassTruncated:
 		// Once may be the one file's trouble, twice in a row is the host's.
 		// Two transfers are left, so that one of them may stall.
@@ -177,11 +235,22 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 			l.halve(out.began, now)
 		}
 		l.troubled = true
+	case c == ClassStalled && out.kept == 0:
+		// A tar pit answers, and then nothing comes.
+		l.stalls++
+		return 0, l.stalls >= maxStalls
 	case c == ClassStalled, c == ClassDisk, c == ClassInterrupted:
 	default:
 		l.thrive()
 	}
 	return 0, false
+}
+
+// rest notes a pause that the host has asked for, as far as it is longer than
+// what is left of an earlier one.
+func (l *lane) rest(pause time.Duration, now time.Time) time.Duration {
+	l.rested += max(0, pause-max(0, l.until.Sub(now)))
+	return pause
 }
 
 // pause is the n-th pause in a row, from one: it doubles, and varies by a half

@@ -30,7 +30,7 @@ type scheduler struct {
 
 func newScheduler(ctx context.Context, f *Fetcher, done func(Result)) *scheduler {
 	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
-	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), local: &lane{limit: n, ceil: n, max: n}}
+	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), local: &lane{host: &host{max: n}, limit: n, ceil: n}}
 }
 
 func (s *scheduler) run(reqs []*Request) {
@@ -96,8 +96,7 @@ func (s *scheduler) take() *job {
 				continue
 			}
 			j := l.queue.pop()
-			l.active++
-			l.stats.Peak = max(l.stats.Peak, l.active)
+			l.start()
 			if l.startable(time.Now()) {
 				s.ready.push(l)
 			}
@@ -136,7 +135,7 @@ func (s *scheduler) look(w *worker, j *job) {
 	complete, later, err := w.look(s.ctx, j)
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	s.local.active--
+	s.local.end()
 	s.touch(s.local)
 	switch {
 	case complete:
@@ -161,7 +160,7 @@ func (s *scheduler) try(w *worker, j *job) {
 	u := j.target()
 	out := w.attempt(s.ctx, j, u, l)
 	a := Attempt{
-		URL: redact(u), Host: l.host, Fallback: j.sources[j.cur].trusted,
+		URL: redact(u), Host: l.name, Fallback: j.sources[j.cur].trusted,
 		Class: out.class, Err: out.err, Offset: out.offset, Received: out.received, Took: out.took,
 	}
 	if j.hop != nil {
@@ -173,14 +172,16 @@ func (s *scheduler) try(w *worker, j *job) {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	j.res.Received += out.received
-	l.active--
+	l.end()
 	l.count(&out)
 	if out.err == nil || out.redirect != nil {
 		l.thrive()
 	} else {
 		s.learn(l, &out)
 	}
-	s.touch(l)
+	for _, l := range l.lanes {
+		s.touch(l)
+	}
 	switch {
 	case out.redirect != nil:
 		s.follow(j, out.redirect)
@@ -221,7 +222,7 @@ func (s *scheduler) learn(l *lane, out *outcome) {
 	case dead:
 		l.dead = out.err
 		if s.f.o.Events.HostBusy != nil {
-			s.f.o.Events.HostBusy(l.host, time.Time{}, out.err)
+			s.f.o.Events.HostBusy(l.name, time.Time{}, out.err)
 		}
 		s.rerouteAll(l)
 	case pause > 0:
@@ -232,7 +233,7 @@ func (s *scheduler) learn(l *lane, out *outcome) {
 		l.until = until
 		s.wake(sleeper{when: until, lane: l})
 		if s.f.o.Events.HostBusy != nil {
-			s.f.o.Events.HostBusy(l.host, s.f.o.Now().Add(pause), out.err)
+			s.f.o.Events.HostBusy(l.name, s.f.o.Now().Add(pause), out.err)
 		}
 		s.rerouteAll(l)
 	}
@@ -258,7 +259,7 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 	host := laneKey(to)
 	var l *lane
 	if err == nil {
-		if l = s.f.lane(host); l.dead != nil {
+		if l = s.f.lane(to); l.dead != nil {
 			l.stats.Spared++
 			err = &deadError{host, l.dead}
 		}
@@ -361,16 +362,16 @@ func (s *scheduler) laneOf(j *job, n int) *lane {
 	}
 	var l *lane
 	if err == nil {
-		if l = s.f.lane(laneKey(src.url)); l.dead == nil {
+		if l = s.f.lane(src.url); l.dead == nil {
 			return l
 		}
 		l.stats.Spared++
-		err = &deadError{l.host, l.dead}
+		err = &deadError{l.name, l.dead}
 	}
 	src.struck = true
 	a := Attempt{URL: redactText(src.text), Class: Classify(err), Err: err, Fallback: src.trusted}
 	if l != nil {
-		a.Host = l.host
+		a.Host = l.name
 	}
 	j.note(s.f, n, a)
 	return nil

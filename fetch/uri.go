@@ -165,8 +165,8 @@ var (
 	usualPorts   = []string{"80", "443", "21", "873"}
 )
 
-// laneKey is the name of the lane of a URL: the host, with the port where it is
-// not the usual one.
+// laneKey is the name of the host of a URL, with the port where it is not a usual
+// one.
 func laneKey(u *url.URL) string {
 	if u.Scheme == "file" {
 		return "file"
@@ -174,7 +174,16 @@ func laneKey(u *url.URL) string {
 	return laneName(u.Hostname(), u.Port())
 }
 
-// laneOfAddr is the name of the lane of a host:port that is dialled.
+// doorKey is the name of a lane: scheme, host and port.
+func doorKey(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = defaultPorts[u.Scheme]
+	}
+	return u.Scheme + ":" + port + ":" + laneKey(u)
+}
+
+// laneOfAddr is laneKey for a host:port that is dialled.
 func laneOfAddr(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +67,11 @@ func (o *fetchFlags) options() (fetch.Options, error) {
 		UserAgent: "distkeep/" + version(), Contact: o.contact, Netrc: o.netrc,
 		Schemes: append([]string{"http", "https", "ftp", "rsync"}, o.schemes.Value()...),
 		Ports:   o.ports.Value(), AllowPrivate: o.allowPrivate, TLSSkipVerifyHosts: o.skipVerify.Value(),
-		Fallbacks: o.fallbacks.Value(), Proxy: http.ProxyFromEnvironment,
+		Fallbacks: o.fallbacks.Value(),
+	}
+	// With a proxy all connections are to one host: that is only said where there is one.
+	if slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}, func(v string) bool { return os.Getenv(v) != "" }) {
+		f.Proxy = http.ProxyFromEnvironment
 	}
 	if o.jobs < 1 || o.hostJobs < 1 || o.tries < 1 {
 		return f, usagef("--jobs, --host-jobs and --tries must be at least 1")
