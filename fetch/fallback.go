@@ -37,6 +37,10 @@ func (f *Fetcher) newFallback(base string) (*fallback, error) {
 	if f.transports[u.Scheme] == nil {
 		return nil, fmt.Errorf("fallback %s: scheme %q is not known", redactText(base), u.Scheme)
 	}
+	if u.Scheme == "rsync" {
+		// Its layout.conf is read without a file, which rsync cannot do.
+		return nil, fmt.Errorf("fallback %s: archives are not asked by rsync: use http, https or ftp", redactText(base))
+	}
 	f.guard.trust(u)
 	return &fallback{base: strings.TrimRight(base, "/")}, nil
 }
