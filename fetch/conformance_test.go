@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,14 +242,22 @@ func TestConformanceRsync(t *testing.T) {
 	o.Ports = []int{port}
 	o.Stall = 5 * time.Second // rsync knows whole seconds only
 	base := fmt.Sprintf("rsync://127.0.0.1:%d", port)
-	fetchtest.Conformance(t, fetchtest.Place{Options: o, Publish: inDirectory(dir, base+"/m")})
+	var once atomic.Bool
+	frail := cutting(t, fmt.Sprintf("127.0.0.1:%d", port), func() int64 {
+		if once.Swap(true) {
+			return -1
+		}
+		return 200_000
+	})
+	o.Ports = append(o.Ports, options("rsync://"+frail).Ports...)
+	fetchtest.Conformance(t, fetchtest.Place{Options: o, Publish: inDirectory(dir, base+"/m"), Break: inDirectory(dir, "rsync://"+frail+"/m")})
 	inDirectory(dir, base)(t, "f", []byte("x"))
 	if err := os.Symlink("f", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
 	for uri, class := range map[string]fetch.Class{
 		base + "/m/link":    "",
-		base + "/m":         fetch.ClassGone, // a directory
+		base + "/m":         fetch.ClassBadURI, // a directory
 		base + "/nothing/f": fetch.ClassGone,
 		base + "/closed/f":  fetch.ClassForbidden,
 		strings.Replace(base, "//", "//me:s3cret@", 1) + "/closed/f": "",

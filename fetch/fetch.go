@@ -147,7 +147,7 @@ func New(o Options) (*Fetcher, error) {
 		"http":  f.http,
 		"https": f.http,
 		"ftp":   &ftpTransport{o: &f.o, guard: f.guard, creds: creds, count: f.countConn},
-		"rsync": &rsyncTransport{o: &f.o, guard: f.guard, creds: creds},
+		"rsync": newRsyncTransport(&f.o, f.guard, creds),
 		"file":  fileTransport{},
 	}
 	for _, s := range o.Schemes {

@@ -89,10 +89,10 @@ type Options struct {
 	MaxSize int64
 
 	// Fallbacks are base URLs of other archives, asked when all sources have
-	// failed. FallbackPaths returns the slash-separated paths, below the base,
-	// at which such an archive keeps name according to its layout.conf; conf
-	// is empty when it has none. Nil means the name itself. Archives are also
-	// asked by content, under by_cipher/sha256.
+	// failed; rsync cannot ask them. FallbackPaths returns the slash-separated
+	// paths, below the base, at which such an archive keeps name according to
+	// its layout.conf; conf is empty when it has none. Nil means the name
+	// itself. Archives are also asked by content, under by_cipher/sha256.
 	Fallbacks     []string
 	FallbackPaths func(conf []byte, r *Request) ([]string, error)
 
@@ -103,8 +103,9 @@ type Options struct {
 
 	// Room is asked before a transfer starts whether need more bytes may be
 	// written to the file system of path, and again as one of unknown size
-	// grows. need includes what the transfers already under way will write. An
-	// error makes a failure of class disk, and no transfer is started after it.
+	// grows. need includes what the transfers already under way will write; by
+	// rsync a file is written twice. An error makes a failure of class disk, and
+	// no transfer is started after it.
 	Room func(path string, need int64) error
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time

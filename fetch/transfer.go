@@ -31,7 +31,9 @@ type transfer struct {
 	lastBytes int64
 	held      time.Duration
 	claim     int64 // of Fetcher.claimed
-	room      int64 // bytes, of a file of unknown size, that there is room for
+	// scratch is the file that a program writes in this attempt, or nil.
+	scratch *os.File
+	room    int64 // bytes, of a file of unknown size, that there is room for
 }
 
 // attempt asks u for what is missing of the job's file. Its outcome is without
@@ -63,7 +65,10 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	defer t.unclaim(0)
-	from := resume{size: t.j.req.Size, path: p.path, grown: t.grown}
+	from := resume{size: t.j.req.Size, grown: t.grown}
+	if t.j.layout == nil {
+		from.scratch = t.makeScratch
+	}
 	if p.have > 0 && !src.whole {
 		from.offset, from.validator = p.have, src.validator
 	}
@@ -96,6 +101,8 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		unusable *rangeError
 	)
 	switch {
+	case t.scratch != nil:
+		return t.adopt(ctx, err)
 	case errors.As(err, &moved):
 		t.out.redirect = moved.to
 		return nil
@@ -152,8 +159,6 @@ func (t *transfer) receive(src *source) error {
 	}
 	fill := 0
 	switch {
-	case b.written:
-		return t.adopt()
 	case b.offset == 0 && p.have > 0:
 		// The server would not continue. What is there is given up for the
 		// beginning of a file, not for a page or for nothing.
@@ -378,7 +383,18 @@ func (t *transfer) claimRoom() error {
 			return &roomError{err}
 		}
 	}
-	if err := f.o.Room(r.Part, f.claimed.Add(t.claim)); err != nil {
+	f.claimed.Add(t.claim)
+	return t.askRoom()
+}
+
+// askRoom asks whether there is room for all that is claimed. What this transfer
+// alone has no room for is given up, and does not concern the others.
+func (t *transfer) askRoom() error {
+	r, f := t.j.req, t.w.f
+	if f.o.Room == nil {
+		return nil
+	}
+	if err := f.o.Room(r.Part, f.claimed.Load()); err != nil {
 		alone := t.claim
 		t.unclaim(0)
 		if f.o.Room(r.Part, 0) == nil && f.o.Room(r.Part, alone) != nil {
@@ -414,14 +430,14 @@ func (t *transfer) moreRoom(n int64) error {
 	return nil
 }
 
-// grown is told by a transport whose program writes the .part that n bytes
-// more are there.
+// grown is told by a transport that n bytes more are in the scratch file.
 func (t *transfer) grown(n int64) error {
 	if !t.out.begun {
 		t.out.begun = true
 		t.w.answered(t.lane)
 		p := &t.j.part
 		t.out.offset = p.have
+		t.lastLook = time.Now() // before, both sides have read what was there
 		t.w.f.o.Events.start(t.j.req.Name, redact(t.j.target()), p.have, t.j.req.Size)
 	}
 	t.dog.allow(t.w.f.o.Stall, errStalled)
@@ -431,32 +447,9 @@ func (t *transfer) grown(n int64) error {
 		return err
 	}
 	if t.j.req.Size < 0 {
+		t.unclaim(t.claim + n) // for the copy
 		return t.moreRoom(n)
 	}
-	return nil
-}
-
-// adopt verifies a .part that a program has written.
-func (t *transfer) adopt() error {
-	p, r := &t.j.part, t.j.req
-	f, err := openPart(p.path)
-	if err != nil {
-		return err
-	}
-	if f == nil {
-		return &truncatedError{have: 0, want: r.Size, err: io.ErrUnexpectedEOF}
-	}
-	defer f.Close()
-	if err := t.w.rehash(t.ctx, p, f); err != nil {
-		return err
-	}
-	if r.Size >= 0 && p.have != r.Size {
-		return t.wrong(&sizeError{want: r.Size, got: p.have}, 0)
-	}
-	sum := p.hash.Sum()
-	if err := verify(r, sum); err != nil {
-		return t.wrong(err, 0)
-	}
-	t.w.settle(t.j, sum)
+	t.unclaim(t.claim - n)
 	return nil
 }

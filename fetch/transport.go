@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 )
 
 // A transport opens one URL that the guard has let pass. Implementations are
@@ -31,9 +32,13 @@ type resume struct {
 	// With offset 0 the content is there already: a *completeError says that
 	// it is what the server has.
 	validator string
-	// path is the .part file, for a transport that has a program write it.
-	path string
-	// grown is called by such a transport as the file grows.
+	// scratch is for a transport that has a program write the file: it makes
+	// the file that the program is to write, which begins with the offset bytes
+	// that are there. Nil when no file is asked for. The file is the caller's:
+	// it looks at what is in it after open, whether or not that has failed.
+	scratch func() (*os.File, error)
+	// grown is called by such a transport when n bytes more are in the scratch
+	// file; its error ends the transfer.
 	grown func(n int64) error
 }
 
@@ -45,8 +50,6 @@ type body struct {
 	// clean tells that an end without error is the end of the file. Otherwise
 	// it may as well be a lost connection.
 	clean bool
-	// written tells that all bytes are in the .part file already.
-	written bool
 	// final is the URL after redirects, header what the server said.
 	final     *url.URL
 	status    int
