@@ -119,6 +119,10 @@ func (t *rsyncTransport) open(ctx context.Context, u *url.URL, from resume) (*bo
 	if err := cmd.Start(); err != nil {
 		return nil, t.startErr(err)
 	}
+	// The second process, which writes, inherits the limit: it is started when
+	// the server has answered. One byte more tells too long from long enough.
+	// Where there is no such limit, supervise is less exact.
+	_ = limitFiles(cmd.Process.Pid, limit+1)
 	if err := supervise(cmd, file, limit, from); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
