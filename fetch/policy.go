@@ -75,14 +75,20 @@ var reserved = []netip.Prefix{
 	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
 	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
 	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("192.88.99.0/24"),  // relays of 6to4, deprecated
 	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("100::/64"),        // discard
-	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("fec0::/10"),       // site-local, deprecated
+	// Of this one some parts are reachable, but for protocols, not for hosts.
+	netip.MustParsePrefix("2001::/23"),     // protocol assignments
+	netip.MustParsePrefix("2001:db8::/32"), // documentation
+	netip.MustParsePrefix("3fff::/20"),     // documentation
 }
+
+// unicast6 is the only part of the IPv6 addresses that the IANA gives out to be
+// reachable from everywhere.
+var unicast6 = netip.MustParsePrefix("2000::/3")
 
 var (
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
@@ -110,7 +116,7 @@ func checkAddr(a netip.Addr) error {
 	case sixto.Contains(a):
 		return checkAddr(netip.AddrFrom4([4]byte(b[2:6])))
 	}
-	if !a.IsGlobalUnicast() || a.IsPrivate() || slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) }) {
+	if !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !unicast6.Contains(a) || slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return &policyError{"address " + a.String() + " is not public; --allow-private allows it"}
 	}
 	return nil

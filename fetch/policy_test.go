@@ -14,7 +14,7 @@ func TestPolicy(t *testing.T) {
 	g := newGuard(&o)
 	for _, good := range []string{
 		"http://example.org/x", "https://example.org:443/x", "ftp://example.org/x", "rsync://example.org/m/x",
-		"http://example.org:8080/x", "https://93.184.216.34/x", "https://[2606:2800:220:1::1]/x", "https://9front.org/x", "https://x.1e100.net/",
+		"http://example.org:8080/x", "https://93.184.216.34/x", "https://[2606:2800:220:1::1]/x", "https://[2001:200::1]/x", "https://[64:ff9b::5db8:d822]/x", "https://9front.org/x", "https://x.1e100.net/",
 	} {
 		if err := g.check(parsed(t, good)); err != nil {
 			t.Errorf("%s: %v", good, err)
@@ -29,6 +29,8 @@ func TestPolicy(t *testing.T) {
 		"http://0.0.0.0/", "http://255.255.255.255/", "http://224.0.0.1/", "http://198.18.0.1/", "http://240.0.0.1/", "http://192.0.2.1/",
 		"http://[::1]/", "http://[::]/", "http://[fe80::1]/", "http://[fc00::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:10.0.0.1]/",
 		"http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[fe80::1%25eth0]/", "http://[ff02::1]/",
+		"http://[::127.0.0.1]/", "http://[::8.8.8.8]/", "http://[64:ff9b:1::7f00:1]/", "http://[3fff::1]/", "http://[5f00::1]/", "http://[fec0::1]/",
+		"http://[100::1]/", "http://[100:0:0:1::1]/", "http://[2001::1]/", "http://[2001:1ff::1]/", "http://[2001:db8::1]/", "http://[4000::1]/", "http://192.88.99.1/",
 	} {
 		if err := g.check(parsed(t, bad)); Classify(err) != ClassPolicy {
 			t.Errorf("%s: %v (%s), want a policy error", bad, err, Classify(err))
