@@ -442,5 +442,30 @@ func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
+	return curt(err)
+}
+
+// maxQuote bounds what an error quotes of the words of a server: the errors of
+// all attempts are kept until the run ends.
+const maxQuote = 200
+
+// brief returns s or, when it is long, a copy of its beginning, which does not
+// keep the rest in memory.
+func brief(s string) string {
+	if len(s) <= maxQuote {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuote], "") + "…"
+}
+
+// curt returns err or, when it is longer than any that quotes no server, its
+// beginning. Errors that tell more than ClassServer stay what they are.
+func curt(err error) error {
+	if err == nil || Classify(err) != ClassServer {
+		return err
+	}
+	if s := err.Error(); len(s) > 2*maxQuote {
+		return errors.New(brief(s))
+	}
 	return err
 }

@@ -96,9 +96,6 @@ func (g *getter) try(ctx context.Context, u *url.URL) (Version, error) {
 		if !errors.As(err, &moved) {
 			return v, err
 		}
-		if u.Scheme == "https" && moved.to.Scheme != "https" {
-			return Version{}, &policyError{"redirected from https to " + redactFinal(moved.to)}
-		}
 		u = moved.to
 	}
 	return Version{}, errLoop

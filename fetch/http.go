@@ -74,8 +74,49 @@ type connPool struct {
 
 // RoundTrip implements http.RoundTripper.
 func (p *connPool) RoundTrip(r *http.Request) (*http.Response, error) {
-	return p.transport(connKind{p.o.hostLimit(laneKey(r.URL)), !p.o.skipVerify(r.URL.Hostname())}).RoundTrip(r)
+	resp, err := p.transport(connKind{p.o.hostLimit(laneKey(r.URL)), !p.o.skipVerify(r.URL.Hostname())}).RoundTrip(r)
+	if err != nil || !isRedirect(resp.StatusCode) {
+		return resp, err
+	}
+	// An http.Client would wait for the body, however slow it is, and quote the
+	// Location, however long it is.
+	discard(resp)
+	resp.Body, resp.ContentLength = http.NoBody, 0
+	if err := checkTarget(r.URL, resp.Header.Get("Location")); err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
+
+func isRedirect(code int) bool {
+	switch code {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// checkTarget judges where a redirect leads by what can be said without the
+// policy for hosts. All redirects come by it, those within a host too.
+func checkTarget(from *url.URL, location string) error {
+	if len(location) > maxURL {
+		return errLongTarget
+	}
+	to, err := from.Parse(location)
+	switch {
+	case location == "" || err != nil:
+		return &uriError{"redirect without a usable Location"}
+	case len(to.String()) > maxURL: // a relative one becomes longer
+		return errLongTarget
+	case from.Scheme == "https" && to.Scheme != "https":
+		return &policyError{"redirected from https to " + redactFinal(to)}
+	case to.Scheme == "file": // that the tree may name files does not allow it to strangers
+		return &policyError{"redirected to a file of this machine"}
+	}
+	return nil
+}
+
+var errLongTarget = &uriError{"redirected to a URL longer than 8000 bytes"}
 
 // CloseIdleConnections is what http.Client and retryablehttp look for.
 func (p *connPool) CloseIdleConnections() {
@@ -204,11 +245,7 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) > maxHops {
 		return errLoop
 	}
-	last := via[len(via)-1].URL
-	if last.Scheme == "https" && r.URL.Scheme != "https" {
-		return &policyError{"redirected from https to " + redactFinal(r.URL)}
-	}
-	if doorKey(r.URL) != doorKey(last) || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+	if doorKey(r.URL) != doorKey(via[len(via)-1].URL) || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
 	return nil
@@ -243,7 +280,7 @@ func (h *httpTransport) open(ctx context.Context, u *url.URL, from resume) (*bod
 		if asURLError(err, &outer) {
 			err = outer.Err // without the URL, which may hold a password
 		}
-		return nil, err
+		return nil, curt(err)
 	}
 	b, err := h.answer(resp, from)
 	if err != nil {
@@ -260,11 +297,20 @@ var (
 
 func asURLError(err error, target **url.Error) bool { return errors.As(err, target) }
 
-// discard ends a response that is not the file. A short one is read, so that
-// its connection can be used again.
+// Of a response that is not the file, so much is read, and waited for so long:
+// most error pages come at once with their headers.
+const (
+	maxDrain  = 4 << 10
+	drainTime = time.Second
+)
+
+// discard ends a response that is not the file. One that is known to be short is
+// read, so that its connection can be used again.
 func discard(resp *http.Response) {
-	if resp.ContentLength <= 4<<10 && resp.StatusCode != http.StatusTooManyRequests {
-		io.CopyN(io.Discard, resp.Body, 4<<10)
+	if n := resp.ContentLength; 0 < n && n <= maxDrain && resp.StatusCode != http.StatusTooManyRequests {
+		late := time.AfterFunc(drainTime, func() { resp.Body.Close() })
+		io.CopyN(io.Discard, resp.Body, maxDrain)
+		late.Stop()
 	}
 	resp.Body.Close()
 }
@@ -293,9 +339,9 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 		first, last, total, ok := parseContentRange(cr)
 		switch {
 		case from.offset == 0 || !ok || last < 0:
-			return nil, &rangeError{"206 with Content-Range " + strconv.Quote(cr)}
+			return nil, &rangeError{"206 with Content-Range " + quote(cr)}
 		case first != from.offset:
-			return nil, &rangeError{"asked for byte " + strconv.FormatInt(from.offset, 10) + " on, got Content-Range " + strconv.Quote(cr)}
+			return nil, &rangeError{"asked for byte " + strconv.FormatInt(from.offset, 10) + " on, got Content-Range " + quote(cr)}
 		}
 		b.offset, b.size = first, total
 		return b, nil
@@ -303,8 +349,9 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 		if _, _, total, ok := parseContentRange(cr); ok && total == from.offset {
 			return nil, &completeError{from.offset}
 		}
-		return nil, &rangeError{"416 " + http.StatusText(http.StatusRequestedRangeNotSatisfiable) + ", Content-Range " + strconv.Quote(cr)}
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return nil, &rangeError{"416 " + http.StatusText(http.StatusRequestedRangeNotSatisfiable) + ", Content-Range " + quote(cr)}
+	}
+	if isRedirect(resp.StatusCode) {
 		to, err := resp.Location()
 		if err != nil {
 			return nil, &uriError{"redirect without a usable Location"}
@@ -320,16 +367,26 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 	return nil, &statusError{code: resp.StatusCode, text: http.StatusText(resp.StatusCode), after: after, asked: asked}
 }
 
+// quote quotes a header, not all of it if it is long.
+func quote(s string) string { return strconv.Quote(brief(s)) }
+
+// maxValidator bounds a validator, which is kept for each file of a run: real
+// entity tags are shorter than a hundred bytes.
+const maxValidator = 1 << 10
+
 // validator returns what If-Range needs (RFC 9110, section 13.1.5): a strong
-// entity tag or, where there is none, the date.
+// entity tag or, where there is none, the date. What is too long is none.
 func validator(h http.Header) string {
-	if tag := h.Get("ETag"); tag != "" {
-		if strings.HasPrefix(tag, `"`) {
-			return tag
-		}
+	v := h.Get("ETag")
+	if v == "" {
+		v = h.Get("Last-Modified")
+	} else if !strings.HasPrefix(v, `"`) {
 		return ""
 	}
-	return h.Get("Last-Modified")
+	if len(v) > maxValidator {
+		return ""
+	}
+	return v
 }
 
 // parseContentRange reads a Content-Range (RFC 9110, section 14.4). last is -1
