@@ -74,6 +74,9 @@ type connPool struct {
 
 // RoundTrip implements http.RoundTripper.
 func (p *connPool) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := p.guard.admit(r); err != nil {
+		return nil, err
+	}
 	resp, err := p.transport(connKind{p.o.hostLimit(laneKey(r.URL)), !p.o.skipVerify(r.URL.Hostname())}).RoundTrip(r)
 	if err != nil || !isRedirect(resp.StatusCode) {
 		return resp, err

@@ -254,6 +254,23 @@ func TestProxy(t *testing.T) {
 
 // nowhere is a name server that knows no name.
 func nowhere(t testing.TB) *net.Resolver {
+	return nameServer(t, func(m *dnsmessage.Message) { m.RCode = dnsmessage.RCodeNameError })
+}
+
+// loopback is a name server by which all names are 127.0.0.1.
+func loopback(t testing.TB) *net.Resolver {
+	return nameServer(t, func(m *dnsmessage.Message) {
+		for _, q := range m.Questions {
+			if q.Type == dnsmessage.TypeA {
+				h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}})
+			}
+		}
+	})
+}
+
+// nameServer starts a name server that fills in the replies.
+func nameServer(t testing.TB, answer func(*dnsmessage.Message)) *net.Resolver {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -272,7 +289,8 @@ func nowhere(t testing.TB) *net.Resolver {
 			if m.Unpack(buf[:n]) != nil {
 				continue
 			}
-			m.Response, m.RCode, m.Additionals = true, dnsmessage.RCodeNameError, nil
+			m.Response, m.Additionals = true, nil
+			answer(&m)
 			if out, err := m.Pack(); err == nil {
 				c.WriteTo(out, from)
 			}

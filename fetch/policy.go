@@ -19,9 +19,10 @@ import (
 // check and to another for the transfer.
 type guard struct {
 	o *Options
-	// trusted are the host:port of proxies and fallback archives: the operator
-	// named them, so their own addresses are exempt.
-	trusted sync.Map
+	// fallbacks and proxies are host:port. The operator named them, so their
+	// addresses need not be public: a fallback archive's for the operator's own
+	// requests (byOperator), a proxy's for connections to it as a proxy.
+	fallbacks, proxies sync.Map
 }
 
 func newGuard(o *Options) *guard { return &guard{o: o} }
@@ -122,11 +123,32 @@ func checkAddr(a netip.Addr) error {
 	return nil
 }
 
-// dial connects to addr, or fails with a *policyError in the chain. When a name
-// has several addresses, those that are not public are passed over.
+type operatorKey struct{}
+
+// byOperator returns a context for requests that the operator asks for, not a
+// tree.
+func byOperator(ctx context.Context) context.Context {
+	return context.WithValue(ctx, operatorKey{}, true)
+}
+
+// exempt reports whether a host:port that a request names may have any address.
+func (g *guard) exempt(ctx context.Context, addr string) bool {
+	_, known := g.fallbacks.Load(addr)
+	return g.o.AllowPrivate || known && ctx.Value(operatorKey{}) != nil
+}
+
+// dial connects the HTTP transport to addr, the host of a request or its proxy.
 func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	_, proxy := g.proxies.Load(addr)
+	return g.connect(ctx, network, addr, proxy || g.exempt(ctx, addr))
+}
+
+// connect connects to addr, or fails with a *policyError in the chain unless
+// exempt. When a name has several addresses, those that are not public are
+// passed over.
+func (g *guard) connect(ctx context.Context, network, addr string, exempt bool) (net.Conn, error) {
 	d := net.Dialer{Timeout: g.o.ConnectTimeout, Resolver: g.o.Resolver}
-	if _, exempt := g.trusted.Load(addr); !exempt && !g.o.AllowPrivate {
+	if !exempt {
 		d.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
 			if err != nil {
@@ -138,19 +160,37 @@ func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return d.DialContext(ctx, network, addr)
 }
 
+// admit judges a request that may be sent by a connection that is open already,
+// and so was judged for another request: those to fallback archives and proxies
+// are not for everyone.
+func (g *guard) admit(r *http.Request) error {
+	addr := hostPort(r.URL)
+	_, fallback := g.fallbacks.Load(addr)
+	_, proxy := g.proxies.Load(addr)
+	if !fallback && !proxy || g.exempt(r.Context(), addr) {
+		return nil
+	}
+	if via, err := g.proxy(r); via != nil || err != nil {
+		return err // names are for the proxy to resolve
+	}
+	addrs, err := g.resolve(r.Context(), r.URL)
+	for _, a := range addrs {
+		if err := g.checkAddr(a); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // lookup returns an address of the host of u that may be connected to.
 func (g *guard) lookup(ctx context.Context, u *url.URL) (netip.Addr, error) {
-	r := g.o.Resolver
-	if r == nil {
-		r = net.DefaultResolver
-	}
-	addrs, err := r.LookupNetIP(ctx, "ip", u.Hostname())
+	addrs, err := g.resolve(ctx, u)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	_, exempt := g.trusted.Load(net.JoinHostPort(u.Hostname(), port(u)))
+	exempt := g.exempt(ctx, hostPort(u))
 	for _, a := range addrs {
-		if g.o.AllowPrivate || exempt {
+		if exempt {
 			return a.Unmap(), nil
 		}
 		if err = g.checkAddr(a); err == nil {
@@ -158,6 +198,14 @@ func (g *guard) lookup(ctx context.Context, u *url.URL) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, err
+}
+
+func (g *guard) resolve(ctx context.Context, u *url.URL) ([]netip.Addr, error) {
+	r := g.o.Resolver
+	if r == nil {
+		r = net.DefaultResolver
+	}
+	return r.LookupNetIP(ctx, "ip", u.Hostname())
 }
 
 // proxy is the Proxy function of the HTTP transport: it remembers which
@@ -181,9 +229,12 @@ func (g *guard) proxy(r *http.Request) (*url.URL, error) {
 			p = "80"
 		}
 	}
-	g.trusted.Store(net.JoinHostPort(u.Hostname(), p), true)
+	g.proxies.Store(net.JoinHostPort(u.Hostname(), p), true)
 	return u, nil
 }
 
-// trust exempts the host of u.
-func (g *guard) trust(u *url.URL) { g.trusted.Store(net.JoinHostPort(u.Hostname(), port(u)), true) }
+// trust exempts the host of u, a fallback archive.
+func (g *guard) trust(u *url.URL) { g.fallbacks.Store(hostPort(u), true) }
+
+// hostPort is what is dialled for u.
+func hostPort(u *url.URL) string { return net.JoinHostPort(u.Hostname(), port(u)) }

@@ -76,4 +76,12 @@ func TestDial(t *testing.T) {
 	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:10"); Classify(err) != ClassPolicy {
 		t.Errorf("dial beside the proxy: %v, want a policy error", err)
 	}
+	// Other protocols use no proxy, and a fallback archive is the operator's.
+	if g.exempt(byOperator(t.Context()), "127.0.0.1:9") {
+		t.Error("a proxy is exempt as a host")
+	}
+	g.trust(parsed(t, "ftp://127.0.0.1/x"))
+	if g.exempt(t.Context(), "127.0.0.1:21") || !g.exempt(byOperator(t.Context()), "127.0.0.1:21") {
+		t.Error("a fallback archive is exempt for everyone, or for nobody")
+	}
 }

@@ -61,6 +61,9 @@ func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out 
 func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	o, p := &t.w.f.o, &t.j.part
 	src := &t.j.sources[t.j.cur]
+	if src.trusted {
+		ctx = byOperator(ctx)
+	}
 	if err := t.claimRoom(); err != nil {
 		return err
 	}
