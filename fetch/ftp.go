@@ -31,7 +31,18 @@ var _ transport = (*ftpTransport)(nil)
 // Some never do; the size tells then.
 const ftpShut = 10 * time.Second
 
+// maxReply bounds what a server may say between two commands: the library keeps
+// it all in memory. Of real ones, greetings and lists of features are the
+// longest, and have a few KiB.
+const maxReply = 64 << 10
+
+var errLongReply = errors.New("ftp: reply is longer than 64 KiB")
+
 func (f *ftpTransport) open(ctx context.Context, u *url.URL, from resume) (*body, error) {
+	password, _ := u.User.Password()
+	if strings.ContainsAny(u.Path+u.User.Username()+password, "\r\n\x00") {
+		return nil, &uriError{"URI has an escaped line break or null byte, which no command of ftp can have"}
+	}
 	b, err := f.try(ctx, u, from, false)
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" && is[*ftpDataError](err) {
@@ -44,51 +55,21 @@ func (f *ftpTransport) open(ctx context.Context, u *url.URL, from resume) (*body
 func (f *ftpTransport) try(ctx context.Context, u *url.URL, from resume, pasv bool) (_ *body, err error) {
 	// The library takes no context for what follows the connection: the end of
 	// ours closes everything that it has opened.
-	conns := new(connSet)
-	stop := context.AfterFunc(ctx, conns.close)
+	d := &ftpDialer{f: f, ctx: ctx}
+	stop := context.AfterFunc(ctx, d.conns.close)
 	defer func() {
 		if err != nil {
 			stop()
-			conns.close()
+			d.conns.close()
 		}
 	}()
-	control := true
-	dial := func(network, addr string) (net.Conn, error) {
-		if !control {
-			c, err := f.guard.dial(ctx, network, addr)
-			if err != nil {
-				return nil, &ftpDataError{err}
-			}
-			return conns.add(c)
-		}
-		control = false
-		c, err := f.guard.dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return conns.add(countConn(c, addr, f.count))
-	}
-	c, err := ftp.Dial(net.JoinHostPort(u.Hostname(), port(u)), ftp.DialWithDialFunc(dial),
+	defer survive(&err)
+	c, err := ftp.Dial(net.JoinHostPort(u.Hostname(), port(u)), ftp.DialWithDialFunc(d.dial),
 		ftp.DialWithShutTimeout(ftpShut), ftp.DialWithDisabledEPSV(pasv))
 	if err != nil {
 		return nil, err
 	}
-	login, password := "anonymous", "distkeep@"
-	if f.o.Contact != "" {
-		password = strings.ReplaceAll(f.o.Contact, " ", "")
-	}
-	if l, p, ok := f.creds.find(u); ok {
-		login, password = l, p
-	} else if u.User != nil {
-		login = u.User.Username()
-		password, _ = u.User.Password()
-	}
-	if err := c.Login(login, password); err != nil {
-		var network net.Error
-		if !errors.As(err, &network) && !errors.Is(err, io.EOF) && !is[*textproto.Error](err) {
-			// The library drops the code of a refused USER.
-			err = &textproto.Error{Code: ftp.StatusNotLoggedIn, Msg: err.Error()}
-		}
+	if err := f.login(c, u); err != nil {
 		return nil, err
 	}
 	// The path is relative to where the login leads (RFC 1738, section 3.2.2).
@@ -107,8 +88,88 @@ func (f *ftpTransport) try(ctx context.Context, u *url.URL, from resume, pasv bo
 	if err != nil {
 		return nil, err
 	}
-	r := &ftpBody{resp: resp, conn: c, conns: conns, stop: stop}
+	r := &ftpBody{resp: resp, conn: c, conns: &d.conns, stop: stop}
 	return &body{ReadCloser: r, offset: offset, size: size, final: u, clean: true}, nil
+}
+
+func (f *ftpTransport) login(c *ftp.ServerConn, u *url.URL) error {
+	login, password := "anonymous", "distkeep@"
+	if f.o.Contact != "" {
+		password = strings.ReplaceAll(f.o.Contact, " ", "")
+	}
+	if l, p, ok := f.creds.find(u); ok {
+		login, password = l, p
+	} else if u.User != nil {
+		login = u.User.Username()
+		password, _ = u.User.Password()
+	}
+	err := c.Login(login, password)
+	var network net.Error
+	if err == nil || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, errLongReply) || is[*textproto.Error](err) {
+		return err
+	}
+	// The library drops the code of a refused USER.
+	return &textproto.Error{Code: ftp.StatusNotLoggedIn, Msg: err.Error()}
+}
+
+// survive makes a panic of the library an error: it takes replies apart without
+// looking whether they are what they should be ("227 )(").
+func survive(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("ftp: a reply cannot be understood: %v", r)
+	}
+}
+
+// An ftpDialer opens the connections of one transfer: first that of the
+// commands, then that of the file.
+type ftpDialer struct {
+	f     *ftpTransport
+	ctx   context.Context
+	conns connSet
+	// peer is the address that the commands go to, exempt tells that it need
+	// not be public: then its data need not come from a public one either.
+	peer   string
+	exempt bool
+}
+
+func (d *ftpDialer) dial(network, addr string) (net.Conn, error) {
+	g := d.f.guard
+	if d.peer == "" {
+		d.exempt = g.exempt(d.ctx, addr)
+		c, err := g.connect(d.ctx, network, addr, d.exempt)
+		if err != nil {
+			return nil, err
+		}
+		d.peer, _, _ = net.SplitHostPort(c.RemoteAddr().String())
+		return d.conns.add(&controlConn{Conn: countConn(c, addr, d.f.count)})
+	}
+	host, _, _ := net.SplitHostPort(addr)
+	c, err := g.connect(d.ctx, network, addr, d.exempt && host == d.peer)
+	if err != nil {
+		return nil, &ftpDataError{err}
+	}
+	return d.conns.add(c)
+}
+
+// A controlConn is the connection of the commands. It fails when the server
+// says more than maxReply at once.
+type controlConn struct {
+	net.Conn
+	said int
+}
+
+func (c *controlConn) Read(p []byte) (int, error) {
+	if c.said >= maxReply {
+		return 0, errLongReply
+	}
+	n, err := c.Conn.Read(p[:min(len(p), maxReply-c.said)])
+	c.said += n
+	return n, err
+}
+
+func (c *controlConn) Write(p []byte) (int, error) {
+	c.said = 0
+	return c.Conn.Write(p)
 }
 
 // An ftpBody is the data connection. Its end counts as the end of the file only
@@ -121,8 +182,9 @@ type ftpBody struct {
 	ended bool
 }
 
-func (b *ftpBody) Read(p []byte) (int, error) {
-	n, err := b.resp.Read(p)
+func (b *ftpBody) Read(p []byte) (n int, err error) {
+	defer survive(&err)
+	n, err = b.resp.Read(p)
 	if err == io.EOF && !b.ended {
 		b.ended = true
 		if cerr := b.resp.Close(); cerr != nil {
@@ -132,12 +194,13 @@ func (b *ftpBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *ftpBody) Close() error {
+func (b *ftpBody) Close() (err error) {
 	b.stop()
+	defer b.conns.close()
+	defer survive(&err)
 	if b.ended {
 		b.conn.Quit()
 	}
-	b.conns.close()
 	return nil
 }
 
@@ -180,7 +243,7 @@ func (e *ftpDataError) Unwrap() error { return e.err }
 func ftpErr(err error) error {
 	var p *textproto.Error
 	if !errors.As(err, &p) {
-		return err
+		return curt(err)
 	}
 	code := http.StatusBadGateway
 	text := strings.ToLower(p.Msg)
@@ -194,5 +257,5 @@ func ftpErr(err error) error {
 	case p.Code == ftp.StatusFileUnavailable, p.Code == ftp.StatusBadFileName:
 		code = http.StatusNotFound
 	}
-	return &statusError{code: code, text: fmt.Sprintf("%d %s", p.Code, p.Msg), method: "ftp"}
+	return &statusError{code: code, text: fmt.Sprintf("%d %s", p.Code, brief(p.Msg)), method: "ftp: "}
 }

@@ -1,0 +1,149 @@
+package fetch_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"distkeep/fetch"
+	"distkeep/fetch/fetchtest"
+)
+
+// ftpReplies starts an ftp server that answers each command by a table, and
+// counts the clients. It greets with the reply to "".
+func ftpReplies(t *testing.T, replies map[string]string) (base string, clients *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients = new(atomic.Int64)
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	serve := func(c net.Conn) {
+		defer c.Close()
+		fmt.Fprintf(c, "%s\r\n", replies[""])
+		for sc := bufio.NewScanner(c); sc.Scan(); {
+			verb, _, _ := strings.Cut(sc.Text(), " ")
+			reply, ok := replies[verb]
+			if !ok {
+				reply = "500 no"
+			}
+			if _, err := fmt.Fprintf(c, "%s\r\n", reply); err != nil {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			clients.Add(1)
+			wg.Go(func() { serve(c) })
+		}
+	})
+	return "ftp://" + l.Addr().String(), clients
+}
+
+// TestFTPNonsense: whatever an ftp server says is a failure of the one file, and
+// takes neither the program with it nor its memory.
+func TestFTPNonsense(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 60<<10)
+	for name, c := range map[string]struct {
+		replies map[string]string
+		class   fetch.Class
+		text    string
+	}{
+		"brackets":  {map[string]string{"PASV": "227 )("}, fetch.ClassServer, "a reply cannot be understood"},
+		"banner":    {map[string]string{"": "220 " + strings.Repeat("a", 16<<20)}, fetch.ClassServer, "longer than 64 KiB"},
+		"lines":     {map[string]string{"": "220-a\r\n" + strings.Repeat("220-a\r\n", 1<<20)}, fetch.ClassServer, "longer than 64 KiB"},
+		"login":     {map[string]string{"PASS": "530-" + strings.Repeat("a", 1<<20)}, fetch.ClassServer, "longer than 64 KiB"},
+		"no code":   {map[string]string{"": long}, fetch.ClassServer, "aaa…"},
+		"long":      {map[string]string{"PASV": "550 " + long}, fetch.ClassGone, "ftp: 404 550 aaa"},
+		"long USER": {map[string]string{"USER": "421 " + long}, fetch.ClassForbidden, "aaa…"},
+		"numbers":   {map[string]string{"PASV": "227 (1,2,3,4," + long + ",6)"}, fetch.ClassServer, "aaa…"},
+		"port":      {map[string]string{"PASV": "227 (1,2,3,4,99999,6)"}, fetch.ClassRefused, "data connection"},
+		"short":     {map[string]string{"PASV": "500 no"}, fetch.ClassServer, "ftp: 502 500 no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replies := map[string]string{"": "220 hi", "USER": "331 password", "PASS": "230 in", "TYPE": "200 ok"}
+			for verb, reply := range c.replies {
+				replies[verb] = reply
+			}
+			base, _ := ftpReplies(t, replies)
+			o := options(base)
+			o.Retries = 1
+			r := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", []byte("x"), base+"/f"))["f"]
+			checkClass(t, r, c.class, nil)
+			if !strings.Contains(r.Err.Error(), c.text) {
+				t.Errorf("error %v, want one with %q", r.Err, c.text)
+			}
+			for _, a := range r.Attempts {
+				if n := len(a.Err.Error()); n > 500 {
+					t.Errorf("an error has %d bytes", n)
+				}
+			}
+		})
+	}
+}
+
+// TestFTPLineBreak: a path that would be two commands is the tree's fault, and
+// no server is asked about it.
+func TestFTPLineBreak(t *testing.T) {
+	t.Parallel()
+	base, clients := ftpReplies(t, map[string]string{"": "220 hi"})
+	for _, uri := range []string{base + "/f%0d%0aDELE%20x", base + "/f%00", strings.Replace(base, "//", "//me%0aDELE:x@", 1) + "/f"} {
+		r := run(t, t.Context(), fetcher(t, options(base)), want(t, t.TempDir(), "f", []byte("x"), uri))["f"]
+		checkClass(t, r, fetch.ClassBadURI, nil)
+		if len(r.Attempts) != 1 || clients.Load() != 0 {
+			t.Errorf("%s: %d attempts, %d connections", uri, len(r.Attempts), clients.Load())
+		}
+	}
+}
+
+// TestFTPFallback: an archive that the operator has named may be at a private
+// address, with its data connections, but nobody else's URI leads there.
+func TestFTPFallback(t *testing.T) {
+	t.Parallel()
+	for name, configure := range map[string]func(*fetchtest.FTP){"EPSV": nil, "PASV": func(f *fetchtest.FTP) { f.NoEPSV = true }} {
+		s, err := fetchtest.StartFTP(configure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		s.Add("f", []byte("x"), false)
+		s.Add("pub/g", []byte("x"), false)
+		base := strings.Replace(s.URL, "127.0.0.1", "archive.example", 1)
+		o := options(s.URL)
+		o.AllowNets, o.Resolver = nil, loopback(t)
+		o.Fallbacks = []string{base}
+		dir := t.TempDir()
+		res := run(t, t.Context(), fetcher(t, o), want(t, dir, "f", []byte("x")), want(t, dir, "g", []byte("x"), base+"/pub/g"))
+		checkClass(t, res["f"], "", []byte("x"))
+		checkClass(t, res["g"], fetch.ClassPolicy, nil)
+		if t.Failed() {
+			t.Log(name)
+		}
+	}
+}
+
+// TestFTPGreets: a long greeting is none of our business as long as it ends.
+func TestFTPGreets(t *testing.T) {
+	t.Parallel()
+	base, _ := ftpReplies(t, map[string]string{"": strings.Repeat("220-welcome\r\n", 2000) + "220 hi"})
+	o := options(base)
+	o.Stall = 5 * time.Second
+	r := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", []byte("x"), base+"/f"))["f"]
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "530 no") {
+		t.Errorf("error %v, want that of the login", r.Err)
+	}
+}
