@@ -131,7 +131,7 @@ func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
 		g.failed = true
 		return v, &diskError{err}
 	}
-	n, err := g.copy(w, b, dog)
+	n, err := g.copy(dctx, w, b, dog)
 	if err != nil {
 		return v, err
 	}
@@ -157,11 +157,14 @@ func version(n int64, b *body) Version {
 }
 
 // copy moves the body to w.
-func (g *getter) copy(w io.Writer, b *body, dog *watchdog) (n int64, err error) {
+func (g *getter) copy(ctx context.Context, w io.Writer, b *body, dog *watchdog) (n int64, err error) {
 	o := &g.f.o
 	buf := make([]byte, bufferSize)
 	look, since := time.Now(), int64(0)
 	for {
+		if ctx.Err() != nil { // a file of this machine does not look
+			return n, context.Cause(ctx)
+		}
 		k, err := b.Read(buf)
 		if k > 0 {
 			dog.feed()

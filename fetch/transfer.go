@@ -194,6 +194,9 @@ func (t *transfer) receive(src *source) error {
 	}
 	first := fill
 	for {
+		if t.ctx.Err() != nil { // a file of this machine does not look
+			return t.broken(fill, t.ctx.Err())
+		}
 		n, err := first, error(nil)
 		if first == 0 {
 			n, err = b.Read(t.w.buf[fill:])
