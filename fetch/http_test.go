@@ -198,7 +198,7 @@ func TestQuarantine(t *testing.T) {
 			err = json.Unmarshal(data, &rec)
 		}
 		fi, serr := os.Stat(kept)
-		if err != nil || serr != nil || rec.Size != fi.Size() || rec.WantSize != int64(c.size) || string(rec.Name) != c.name ||
+		if err != nil || serr != nil || fi.Mode().Perm() != 0o600 || rec.Size != fi.Size() || rec.WantSize != int64(c.size) || string(rec.Name) != c.name ||
 			rec.URL != u.URL+"/"+c.fault+"/"+c.name || rec.Status != 200 || rec.Got["SHA256"] != filepath.Base(kept) || rec.Want["SHA512"] == "" {
 			t.Errorf("%s: record %+v (%v, %v)", c.name, rec, err, serr)
 		}

@@ -179,6 +179,11 @@ func links(fi fs.FileInfo) uint64 {
 	return 1
 }
 
+// partMode is that of files that nobody has verified. Some came with a password,
+// or from a file that not everyone may read; a commit gives what is published a
+// mode of its own.
+const partMode = 0o600
+
 func removePart(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &diskError{err}
@@ -201,12 +206,12 @@ func (p *part) open() (*os.File, error) {
 	const flags = os.O_WRONLY | syscall.O_NOFOLLOW
 	if p.have == 0 {
 		// Whatever is there is not ours, or is to be started afresh.
-		f, err := os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, partMode)
 		if errors.Is(err, fs.ErrExist) {
 			if err := removePart(p.path); err != nil {
 				return nil, err
 			}
-			f, err = os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, 0o644)
+			f, err = os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, partMode)
 		}
 		if err != nil {
 			return nil, &diskError{err}

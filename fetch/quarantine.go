@@ -135,10 +135,13 @@ func (q *quarantine) take(path, sum string, rec Quarantined) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(path, partMode); err != nil { // rsync chooses its own
+		return "", err
+	}
 	if err := os.Rename(path, kept); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(kept+".json", append(data, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(kept+".json", append(data, '\n'), partMode); err != nil {
 		return "", errors.Join(err, os.Remove(kept))
 	}
 	q.forget(func(k keptFile) bool { return k.sum == sum })
