@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"distkeep/catalog"
@@ -16,8 +17,8 @@ type Options struct {
 	// Jobs bounds the transfers under way. Zero means 16.
 	Jobs int
 	// HostJobs bounds those from one host. Zero means 4. HostLimits are
-	// exceptions: by host name, or host:port for a port that is not the usual
-	// one of its scheme.
+	// exceptions: by host name, in any case of letters, or host:port for a port
+	// that is not the usual one of its scheme.
 	HostJobs   int
 	HostLimits map[string]int
 
@@ -162,6 +163,11 @@ func (o Options) withDefaults() Options {
 	// Four hosts serve 93 % of the URIs of a real tree, so this number, not
 	// Jobs, decides how polite we are.
 	or(&o.HostJobs, 4)
+	limits := make(map[string]int, len(o.HostLimits))
+	for host, n := range o.HostLimits {
+		limits[strings.ToLower(host)] = n // as the names of lanes are
+	}
+	o.HostLimits = limits
 	or(&o.Stall, time.Minute)
 	or(&o.MinRate, 256)
 	if o.RateWindow == 0 {

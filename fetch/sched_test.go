@@ -19,7 +19,7 @@ import (
 func TestLanesKeepTheirLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f, w := newWorld(t, Options{Jobs: 8, HostLimits: map[string]int{"one.example": 1, "two.example": 2}},
+		f, w := newWorld(t, Options{Jobs: 8, HostLimits: map[string]int{"One.Example": 1, "two.example": 2}},
 			func(string, int, int) (time.Duration, error) { return time.Second, nil })
 		reqs := append(files(t, "a", 20, "one.example"), files(t, "b", 20, "two.example")...)
 		reqs = append(reqs, files(t, "c", 40, "four.example")...)
