@@ -188,10 +188,7 @@ func (t *transfer) receive(src *source) error {
 	t.out.offset = b.offset
 	size := max(r.Size, b.size)
 	f.o.Events.start(r.Name, t.j.res.URL, b.offset, size)
-	limit := r.Size
-	if limit < 0 {
-		limit = f.o.MaxSize
-	}
+	limit := t.limit()
 	first := fill
 	for {
 		if t.ctx.Err() != nil { // a file of this machine does not look
