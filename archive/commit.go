@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -145,9 +146,22 @@ func (m *mirror) holding(d *ledger.Distfile) string {
 	return ""
 }
 
-// unpublishable turns a name that cannot be published into a failure.
+// unpublishable turns a name that cannot be published into a failure. That a
+// file is not what its record says is one even if no package wants it.
 func (m *mirror) unpublishable(a *addition) {
 	w := a.want
+	if errors.Is(a.err, store.ErrDamaged) {
+		// Its names are one to verify.
+		name := a.entry.Name
+		if ds := m.view.index.withSum(a.entry.SHA256); m.view.index.Distfiles[a.entry.Key] == nil && len(ds) > 0 {
+			name = ds[0].Name
+		}
+		a.err = fmt.Errorf("%w: run distkeep verify %s", a.err, name)
+		if w == nil {
+			key := ledger.FailureKey{Name: a.entry.Name, Want: noWant}
+			m.failing[key] = &failing{key, a.entry.Owner, fetch.ClassLocal, a.err.Error()}
+		}
+	}
 	if w == nil {
 		m.warn("%s: %v", a.entry.Name, a.err)
 		return

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -151,17 +152,28 @@ func (d *doctor) record(r *ledger.Distfile) {
 		}
 		d.find(f)
 	}
+	var missing []*Finding
+	var others []*node
 	for _, rel := range rels {
 		n := d.at(rel)
 		switch {
 		case n == nil:
 			f := about(FindMissingLink, r, rel, "the link is missing", "link it to "+good.rel)
-			f.link = d.linkTo(r, good.rel)
 			d.find(f)
+			missing = append(missing, f)
 		case n.inode == good.inode, d.anothers(r, rel, n):
+		case n.mode.IsDir():
+			d.find(about(FindWrongLink, r, n.rel, "a directory is in its place", ""))
 		default:
-			d.wrongLink(r, n, good)
+			others = append(others, n)
 		}
+	}
+	if len(others) > 0 {
+		d.wrongLinks(r, rels, good, others)
+		return // that links them all
+	}
+	for _, f := range missing {
+		f.link = d.linkTo(r, good.rel)
 	}
 }
 
@@ -178,41 +190,26 @@ func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
 	return &addition{entry: *r, have: d.store.Path(rel)}
 }
 
-// wrongLink is about a path of r that is another file. Its bytes are kept in
-// quarantine unless they are the same.
-func (d *doctor) wrongLink(r *ledger.Distfile, n, good *node) {
-	f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "link it there; other bytes go to quarantine")
-	if n.mode.IsDir() {
-		f.Problem, f.Remedy = "a directory is in its place", ""
-	} else {
-		f.fix = func(ctx context.Context) error {
-			if err := d.clear(ctx, r, n); err != nil {
-				return err
-			}
-			d.links = append(d.links, d.linkTo(r, good.rel))
-			return nil
+// wrongLinks is about paths of r that are other files than good. Size and time
+// do not tell which of them has the content, if they were copied with their
+// times: all are read. Other bytes are kept in quarantine.
+func (d *doctor) wrongLinks(r *ledger.Distfile, rels []string, good *node, others []*node) {
+	var files []*node
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, rel, n) {
+			files = append(files, n)
 		}
 	}
-	d.find(f)
-}
-
-// clear moves what is at a path of r to quarantine unless it is the content of
-// r, or no file at all.
-func (d *doctor) clear(ctx context.Context, r *ledger.Distfile, n *node) error {
-	if !n.regular() {
-		return nil // commit replaces it
+	var once sync.Once
+	var err error
+	for _, n := range others {
+		f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "read both and link the right one in both places; other bytes go to quarantine")
+		f.fix = func(ctx context.Context) error {
+			once.Do(func() { err = d.recover(ctx, r, files, "", "none of its files is right") })
+			return err
+		}
+		d.find(f)
 	}
-	path := d.store.Path(n.rel)
-	sums, fi, err := store.Hash(ctx, path)
-	if err != nil {
-		return err
-	}
-	if sums.Get(digest.SHA256) == r.SHA256 {
-		return nil
-	}
-	_, err = d.store.SetAside("unknown."+sums.Get(digest.SHA256).Hex(), fi, []string{path})
-	d.lookAgain(path)
-	return err
 }
 
 // bytesOf is about a record none of whose paths has the file that was verified.
@@ -244,18 +241,16 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 		f.Remedy = "move it to quarantine; " + then
 	case source != "":
 		f.Remedy = "link it to " + source
-		f.link = &addition{entry: *r, have: source}
-		d.find(f)
-		return
 	}
 	f.fix = func(ctx context.Context) error { return d.recover(ctx, r, wrong, source, f.Problem) }
 	d.find(f)
 }
 
 // recover finds the content of r among files that may hold it, or elsewhere, or
-// forgets r. The files that do not hold it go to quarantine.
+// forgets r. The files that do not hold it go to quarantine. Nothing is taken for
+// the content that was not read.
 func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node, source, why string) error {
-	have := source
+	have := ""
 	var paths []string
 	for _, n := range files {
 		paths = append(paths, d.store.Path(n.rel))
@@ -264,25 +259,43 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 	if err != nil {
 		return err
 	}
+	claimed := slices.ContainsFunc(files, func(n *node) bool { return intact(r, n) })
 	for _, c := range copies {
 		sums, fi, err := store.Hash(ctx, c.paths[0])
 		if err != nil {
 			return err
 		}
-		if sum := sums.Get(digest.SHA256); sum == r.SHA256 && fi.Size() == r.Size {
-			have = c.paths[0]
-		} else if _, err := d.store.SetAside("changed."+r.SHA256.Hex(), c.fi, c.paths); err != nil {
+		sum := sums.Get(digest.SHA256)
+		if sum == r.SHA256 && fi.Size() == r.Size {
+			have = cmp.Or(have, c.paths[0])
+			continue
+		}
+		label := "changed." + r.SHA256.Hex()
+		if claimed && !intact(r, nodeOf("", fi)) {
+			label = "unknown." + sum.Hex() // somebody has put it there
+		}
+		kept, err := d.store.SetAside(label, c.fi, c.paths)
+		if err != nil {
 			return err
+		}
+		if intact(r, nodeOf("", fi)) {
+			d.warn("%s: its SHA256 is %s, want %s: moved to %s", c.paths[0], sum.Hex(), r.SHA256.Hex(), kept)
 		}
 		for _, p := range c.paths {
 			d.lookAgain(p)
 		}
 	}
+	if have == "" && source != "" {
+		switch sums, _, err := store.Hash(ctx, source); {
+		case err != nil:
+			return err
+		case sums.Get(digest.SHA256) == r.SHA256:
+			have = source
+		}
+	}
 	if have != "" {
 		a := &addition{entry: *r, have: have}
-		if have != source {
-			a.entry.Verified = d.now
-		}
+		a.entry.Verified = d.now
 		d.links = append(d.links, a)
 		return nil
 	}

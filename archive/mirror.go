@@ -355,6 +355,11 @@ func (m *mirror) link(p *plan) error {
 			return err
 		}
 	}
+	for _, a := range adds[:len(p.relink)] {
+		if errors.Is(a.err, store.ErrDamaged) && slices.ContainsFunc(m.view.catalog.Distfiles, func(w *catalog.Distfile) bool { return satisfies(&a.entry, w) && w.Name == a.entry.Name }) {
+			m.sum.Held = Count{m.sum.Held.Files - 1, m.sum.Held.Bytes - a.entry.Size}
+		}
+	}
 	return nil
 }
 

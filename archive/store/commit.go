@@ -34,6 +34,7 @@ type Item struct {
 	Err error
 
 	durable bool // its bytes are
+	sound   bool // they were read
 }
 
 // source is the file whose inode is published.
@@ -64,6 +65,10 @@ const (
 // the links of items where one synchronisation does both.
 //
 // What is wrong with a single item is in its Err, and the others are published.
+// The paths of an item are looked at before the first of them is linked. That a
+// file holds a content is doubted where it would take the place of one with
+// other bytes and the same size: then it is read, and the item's Err wraps
+// ErrDamaged, and all its paths stay as they are, unless it is right.
 // The error of Commit itself means that nothing may be recorded: the file
 // system is full or failing. Parts whose bytes may not have reached the disk
 // are then removed, because the kernel reports that once and afterwards takes
@@ -276,6 +281,11 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	}
 	if it.Was != nil && src == it.Have && (!os.SameFile(fi, it.Was) || !fi.ModTime().Equal(it.Was.ModTime())) {
 		return fmt.Errorf("%s: changed since it was read", src)
+	}
+	for _, rel := range paths {
+		if err := it.mayTake(s.Path(rel), src, fi); err != nil {
+			return err
+		}
 	}
 	for n, rel := range paths {
 		// New content has a directory of its own to come below by_cipher.

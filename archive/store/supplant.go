@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,45 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"distkeep/catalog/digest"
 )
+
+// ErrDamaged means that a file does not have the bytes that were verified.
+var ErrDamaged = errors.New("the file is damaged")
+
+// mayTake returns why src, that is fi, cannot be published at dst, or nil. What
+// is there with the same size and other bytes may be the content of it in a file
+// of its own, as an archive that was copied without its hard links has it, and
+// src the one that has rotted: neither size nor time tell.
+func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
+	old, err := os.Lstat(dst)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
+	case err != nil:
+		return err
+	case old.IsDir():
+		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
+	case it.Have == "" || it.Was != nil || it.sound: // it was read
+		return nil
+	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || sameBytes(src, dst):
+		return nil
+	}
+	sums, _, err := Hash(context.Background(), src)
+	if errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("%s: %w: %v", src, ErrDamaged, err) // one file, not the file system
+	} else if err != nil {
+		return err
+	}
+	if sum := sums.Get(digest.SHA256); sum != it.SHA256() {
+		return fmt.Errorf("%s: %w: its SHA256 is %s, want %s; %s has other bytes", src, ErrDamaged, sum.Hex(), it.SHA256().Hex(), dst)
+	}
+	it.sound = true
+	return nil
+}
 
 // supplant puts a link to src at dst, a path of the published tree at which
 // another file may be. The only link to bytes that differ from those of src goes

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -207,5 +208,31 @@ func TestSettleFollowsLinks(t *testing.T) {
 	}
 	if err := s.Settle(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCommitDamaged: a file that is held to have a content does not take the
+// place of one that has it, and no path is linked to it.
+func TestCommitDamaged(t *testing.T) {
+	t.Parallel()
+	s := open(t, "flat", "filename-hash BLAKE2B 8")
+	c := publish(t, s, "a", "mine")
+	ps := paths(t, s, c)
+	if err := errors.Join(os.Remove(s.Path(ps[0])), os.Remove(s.Path(ps[1]))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.Path(ps[1]), "mime")
+	it := &Item{Content: *c, Have: s.Path(ps[1])}
+	if err := s.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
+		t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
+	}
+	if got, _ := os.ReadFile(s.Path(ps[2])); string(got) != "mine" || exists(s.Path(ps[0])) || len(s.Replaced()) > 0 {
+		t.Errorf("%s has %q; by_cipher exists: %v", ps[2], got, exists(s.Path(ps[0])))
+	}
+	// The other way round it is the right one.
+	it = &Item{Content: *c, Have: s.Path(ps[2])}
+	commit(t, s, it)
+	if got, _ := os.ReadFile(s.Path(ps[1])); string(got) != "mine" || len(s.Replaced()) != 1 {
+		t.Errorf("%s has %q", ps[1], got)
 	}
 }

@@ -16,7 +16,7 @@ func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: flip FILE")
 	}
 	path := ts.MkAbs(args[0])
-	if strings.Contains(path, "*") {
+	if strings.ContainsAny(path, "*?") {
 		found, err := filepath.Glob(path)
 		ts.Check(err)
 		if len(found) != 1 {
