@@ -196,7 +196,7 @@ func cipherKey(rel string) (k ledger.Key, ok bool) {
 // one whose bytes are gone is forgotten.
 func (b *planner) unwanted() {
 	for k, d := range b.index.Distfiles {
-		if b.seen[k] || d.Named && b.linked(d) {
+		if b.seen[k] || b.stuck[k] || d.Named && b.linked(d) {
 			continue
 		}
 		path, _ := b.sound(d)

@@ -189,7 +189,9 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		case a.err != nil:
 			a.of.Error = oneLine(a.err.Error())
 		case !a.sum.IsZero() && a.sum != sum:
-			if _, err := d.store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); err != nil {
+			if _, err := d.store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
+				a.of.Error = oneLine(err.Error())
+			} else if err != nil {
 				return brokenIf(err)
 			}
 			d.lookAgain(a.path)

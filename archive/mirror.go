@@ -172,7 +172,7 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 	}
 	v := &view{
 		now: a.now, index: newIndex(state), store: a.store,
-		whole: make(map[string]bool), read: make(map[string]bool),
+		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 	}
 	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {
 		return nil, mark(ErrBroken, err)
@@ -301,42 +301,6 @@ func (m *mirror) dropWhole() error {
 	}
 	clear(m.view.whole)
 	return nil
-}
-
-// dropLost forgets records whose bytes are gone. What stands at their paths is
-// not what those promise and goes to quarantine.
-func (m *mirror) dropLost(lost []*ledger.Distfile) error {
-	var b ledger.Batch
-	wanted := m.wantedRecords()
-	for _, d := range lost {
-		if m.view.index.Distfiles[d.Key] == nil {
-			continue // wanted twice
-		}
-		m.changed = true
-		then := "it is fetched again"
-		if !wanted[d] {
-			then = "no package wants it, and it is forgotten"
-		}
-		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256.Hex(), then)
-		copies, err := replicas(m.pathsOf(d))
-		if err != nil {
-			return brokenIf(err)
-		}
-		for _, c := range copies {
-			if _, err := m.store.SetAside("changed."+d.SHA256.Hex(), c.fi, c.paths); err != nil {
-				return brokenIf(err)
-			}
-			for _, path := range c.paths {
-				m.lookAgain(path)
-			}
-		}
-		b.DropDistfile(d.Key)
-		b.DropDeletion(d.Key)
-		m.view.index.drop(d.Key)
-		delete(m.view.index.Deletions, d.Key)
-		m.sum.Lost.add(d.Size)
-	}
-	return m.commit(&b)
 }
 
 // link makes the links that need no transfer.

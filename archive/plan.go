@@ -145,6 +145,9 @@ type view struct {
 	// read remembers which files were read in vain for which want, so that
 	// planning comes to an end.
 	read map[string]bool
+	// stuck are records that are lost, and whose places are taken by what
+	// cannot be moved away.
+	stuck map[ledger.Key]bool
 }
 
 // makePlan changes nothing.
@@ -256,6 +259,9 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 	b.seen[d.Key] = true
 	path, rel := b.sound(d)
 	if path == "" {
+		if b.stuck[d.Key] {
+			return true // that is a failure already
+		}
 		if path, rel := b.changed(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w}) {
 			return true
 		}

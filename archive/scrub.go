@@ -184,7 +184,10 @@ func (r *verifier) repair(x *examined, why string) error {
 			continue
 		}
 		kept, err := m.store.SetAside("damaged."+x.sum.Hex(), c.fi, c.paths)
-		if err != nil {
+		if errors.Is(err, store.ErrStuck) {
+			d.Stuck = true
+			d.Reason += "; " + oneLine(err.Error())
+		} else if err != nil {
 			return brokenIf(err)
 		}
 		if kept != "" {
@@ -197,6 +200,12 @@ func (r *verifier) repair(x *examined, why string) error {
 	}
 	if err := m.store.SyncRemoved(); err != nil {
 		return brokenIf(err)
+	}
+	if d.Stuck {
+		// The records stay with the files, for the next verification to say
+		// it again.
+		r.sum.Damaged = append(r.sum.Damaged, d)
+		return nil
 	}
 	good := x.good()
 	var adds []*addition

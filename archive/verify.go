@@ -65,6 +65,9 @@ type Damage struct {
 	// Healed says that the archive had the right bytes in another file, and
 	// publishes those now. Otherwise the next run fetches them.
 	Healed bool `json:"healed,omitempty"`
+	// Stuck says that it could not be moved to quarantine: it is where it was,
+	// for a person to look after. Reason says why.
+	Stuck bool `json:"stuck,omitempty"`
 }
 
 // A unit is one content with all its records.

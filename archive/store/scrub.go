@@ -79,6 +79,10 @@ func Scrub(ctx context.Context, path string, wait func(ctx context.Context, n in
 // file that is in quarantine already, stay. It returns the path in quarantine,
 // or "" when none of paths is a link to same. SyncRemoved makes the removal
 // durable.
+//
+// A file of somebody else, which this process may not link, is moved there by one
+// of its paths. The error wraps ErrStuck, unless the file system fails, when it
+// cannot be moved either: it is then still at some of paths.
 func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string, error) {
 	var links []string
 	for _, p := range paths {
@@ -95,17 +99,30 @@ func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string
 		return "", nil
 	}
 	kept, err := s.linkAside(label, same, links[0])
+	if errors.Is(err, syscall.EPERM) {
+		kept, err = s.moveAside(label, links[0])
+	}
 	if err != nil {
-		return "", fmt.Errorf("quarantine: %w", err)
+		return "", stuck(err)
 	}
 	for _, p := range links {
 		if err := removeFile(p); err != nil {
-			return kept, fmt.Errorf("quarantine: %w", err)
+			return kept, stuck(err)
 		}
 		Failpoint("quarantine.moved")
 		s.pruneAny(filepath.Dir(p))
 	}
 	return kept, nil
+}
+
+// ErrStuck means that a file cannot be moved to quarantine.
+var ErrStuck = errors.New("it cannot be moved to quarantine")
+
+func stuck(err error) error {
+	if Broken(err) {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return fmt.Errorf("%w: %w", ErrStuck, err)
 }
 
 // linkAside links path to a free name in quarantine.

@@ -177,6 +177,9 @@ func outcomeOf(d archive.Damage) string {
 	if len(d.Kept) > 0 {
 		s = "; moved to " + strings.Join(d.Kept, ", ")
 	}
+	if d.Stuck {
+		return s + "; it is still published: move it away, and the next mirror run fetches it if it is wanted"
+	}
 	if d.Healed {
 		return s + "; another file of the archive with the right bytes is in its place"
 	}

@@ -1,0 +1,61 @@
+package archive
+
+import (
+	"errors"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/fetch"
+)
+
+// dropLost forgets records whose bytes are gone. What stands at their paths is
+// not what those promise and goes to quarantine.
+func (m *mirror) dropLost(lost []*ledger.Distfile) error {
+	var b ledger.Batch
+	wanted := m.wantedRecords()
+	for _, d := range lost {
+		if m.view.index.Distfiles[d.Key] == nil {
+			continue // wanted twice
+		}
+		then := "it is fetched again"
+		if !wanted[d] {
+			then = "no package wants it, and it is forgotten"
+		}
+		switch err := m.clearPaths(d); {
+		case errors.Is(err, store.ErrStuck):
+			// Its record stays, and the next run tries again.
+			key := ledger.FailureKey{Name: d.Name, Want: noWant}
+			m.failing[key] = &failing{key, d.Owner, fetch.ClassLocal, "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
+			m.view.stuck[d.Key] = true
+			continue
+		case err != nil:
+			return brokenIf(err)
+		}
+		m.changed = true
+		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256.Hex(), then)
+		b.DropDistfile(d.Key)
+		b.DropDeletion(d.Key)
+		m.view.index.drop(d.Key)
+		delete(m.view.index.Deletions, d.Key)
+		m.sum.Lost.add(d.Size)
+	}
+	return m.commit(&b)
+}
+
+// clearPaths moves the files at the paths of d to quarantine.
+func (m *mirror) clearPaths(d *ledger.Distfile) error {
+	copies, err := replicas(m.pathsOf(d))
+	if err != nil {
+		return err
+	}
+	for _, c := range copies {
+		_, err := m.store.SetAside("changed."+d.SHA256.Hex(), c.fi, c.paths)
+		for _, path := range c.paths {
+			m.lookAgain(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

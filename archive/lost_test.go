@@ -1,0 +1,76 @@
+package archive
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/fetch"
+)
+
+// A static repository wants what it has.
+type static []*catalog.Distfile
+
+func (static) Name() string       { return "r" }
+func (static) Kind() catalog.Kind { return catalog.Gentoo }
+
+func (s static) Scan(context.Context) (*catalog.Scan, error) {
+	return &catalog.Scan{Distfiles: s}, nil
+}
+
+// TestStuck: wrong bytes that cannot be moved to quarantine are told of in every
+// run, and nothing else has to wait for them.
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a.tgz", catalog.Gentoo, true, "a")
+	b.put("b.tgz", catalog.Gentoo, true, "b")
+	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte("a")), digest.BLAKE2B.Sum([]byte("a")))
+	repo := static{{Name: "a.tgz", Size: 1, Digests: sums}}
+	fi, err := os.Stat(b.path("a.tgz"))
+	if err == nil {
+		err = os.Chmod(b.path("a.tgz"), 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(b.path("a.tgz"), []byte("x"), 0o644)
+	}
+	if err == nil {
+		err = os.Chtimes(b.path("a.tgz"), fi.ModTime(), fi.ModTime())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b.do(func(a *Archive) {
+			if err := os.Remove(a.store.QuarantineDir()); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.Verify(t.Context(), VerifyOptions{})
+			if err != nil || s.Verified.Files != 1 || len(s.Damaged) != 1 || !s.Damaged[0].Stuck {
+				t.Errorf("Verify = %+v, %v", s, err)
+			}
+		})
+	}
+	if err := os.WriteFile(b.path("a.tgz"), []byte("longer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		b.do(func(a *Archive) {
+			if err := os.Remove(a.store.QuarantineDir()); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.Mirror(t.Context(), MirrorOptions{Repositories: []catalog.Repository{repo}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := s.Failures[fetch.ClassLocal]; len(s.Failures) != 1 || f.New != 1-i || f.Known != i || s.Lost.Files != 0 {
+				t.Errorf("run %d: failures: %v, lost: %v", i, s.Failures, s.Lost)
+			}
+		})
+	}
+	if n := len(b.records()); n != 2 {
+		t.Errorf("%d records, want both", n)
+	}
+}
