@@ -292,9 +292,10 @@ func (d *doctor) recycled() error {
 	for _, r := range d.view.index.Recycled {
 		p := d.recyclePath(r)
 		known[p] = true
+		sized, timed := d.view.recycledFile(r)
 		switch {
-		case !d.view.restorable(r):
-			d.recycledLost(r, p)
+		case !timed:
+			d.recycledLost(r, p, sized)
 		case r.Pending:
 			f := about(FindPending, &r.Distfile, p, "its deletion was interrupted: it is in recycle and still published", "remove the published links")
 			f.fix = func(context.Context) error { return d.unpublish([]*ledger.Recycled{r}) }
@@ -320,21 +321,31 @@ func (d *doctor) recycled() error {
 	})
 }
 
-func (d *doctor) recycledLost(r *ledger.Recycled, p string) {
+// recycledLost is about a file in recycle that is gone or has another time than
+// the verified one. It may have been restored from a backup if it has the size.
+func (d *doctor) recycledLost(r *ledger.Recycled, p string, sized bool) {
 	f := about(FindRecycle, &r.Distfile, p, "its file is gone from recycle or was changed there", "drop the record; what is there goes to quarantine")
-	f.fix = func(context.Context) error {
-		copies, err := replicas([]string{p})
-		if err != nil {
-			return err
-		}
-		for _, c := range copies {
-			if _, err := d.store.SetAside("changed."+r.SHA256.Hex(), c.fi, c.paths); err != nil {
+	if sized {
+		f.Problem = "its file in recycle has another time than the one that was verified"
+		f.Remedy = "read it; if it is wrong it goes to quarantine, and the record is dropped"
+	}
+	f.fix = func(ctx context.Context) error {
+		var b ledger.Batch
+		if fi, err := os.Lstat(p); sized && err == nil {
+			switch err := d.readRecycled(ctx, r); {
+			case err == nil:
+				fresh := *r
+				fresh.ModTime, fresh.Verified = fi.ModTime().UTC(), d.now
+				b.PutRecycled(&fresh)
+				d.view.index.recycle(&fresh)
+				return d.commit(&b)
+			case !errors.As(err, new(wrongError)):
 				return err
 			}
 		}
-		var b ledger.Batch
-		b.DropRecycled(r.Distfile.Key)
-		d.view.index.dropRecycled(r.Distfile.Key)
+		if err := d.dropRecycled(&b, r, "changed."); err != nil {
+			return err
+		}
 		return d.commit(&b)
 	}
 	d.find(f)

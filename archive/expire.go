@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -235,7 +236,7 @@ func (m *mirror) lastRepos() (repos []catalog.RepoStats, err error) {
 }
 
 // expire carries out planExpiry.
-func (m *mirror) expire() error {
+func (m *mirror) expire(ctx context.Context) error {
 	if err := m.reown(); err != nil {
 		return err
 	}
@@ -247,7 +248,10 @@ func (m *mirror) expire() error {
 	if rerr != nil && m.o.Delete {
 		e.guard = rerr.Error()
 	}
-	if err := m.restore(e.restore); err != nil {
+	if e.restore, err = m.rightBack(ctx, e.restore); err != nil {
+		return err
+	}
+	if _, err := m.restore(e.restore); err != nil {
 		return err
 	}
 	var b ledger.Batch
@@ -348,25 +352,25 @@ func (m *mirror) reown() error {
 	return m.commit(&b)
 }
 
-// restore publishes contents in recycle again.
-func (m *mirror) restore(rs []*ledger.Recycled) error {
+// restore publishes contents in recycle again, which have been read. It returns
+// what became of each.
+func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	taken := make(map[catalog.Name]bool)
-	var adds []*addition
 	for _, r := range rs {
 		a := &addition{entry: r.Distfile, back: r, total: &m.sum.Restored}
 		c := content(&r.Distfile)
 		a.have = m.store.RecyclePath(&c)
-		a.entry.Origin, a.entry.Added = ledger.OriginRecycle, m.now
+		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 		a.entry.Named = !taken[r.Name] && m.view.index.named(r.Name) == nil
 		taken[r.Name] = taken[r.Name] || a.entry.Named
 		adds = append(adds, a)
 	}
 	for chunk := range slices.Chunk(adds, batchFiles) {
 		if err := m.add(chunk, nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return adds, nil
 }
 
 // recycle moves contents out of the published tree: first a durable link in

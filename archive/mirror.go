@@ -173,6 +173,7 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 	v := &view{
 		now: a.now, index: newIndex(state), store: a.store,
 		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
+		unread: make(map[ledger.Key]bool),
 	}
 	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {
 		return nil, mark(ErrBroken, err)
@@ -254,7 +255,7 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.expireDrops(); err != nil {
 		return err
 	}
-	if err := m.expire(); err != nil {
+	if err := m.expire(ctx); err != nil {
 		return err
 	}
 	return m.pruneViews()
@@ -275,6 +276,11 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 			if err := m.dropLost(p.lost); err != nil {
 				return nil, err
 			}
+			continue
+		}
+		if again, err := m.readBack(ctx, p); err != nil {
+			return nil, err
+		} else if again {
 			continue
 		}
 		if err := m.dropWhole(); err != nil {
@@ -334,7 +340,7 @@ func (m *mirror) linked(p *planner, l *linking) *addition {
 		a.entry, a.back = l.back.Distfile, l.back
 		c := content(&a.entry)
 		a.have, a.total = m.store.RecyclePath(&c), &m.sum.Restored
-		a.entry.Origin, a.entry.Added = ledger.OriginRecycle, m.now
+		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 	} else {
 		a.entry = *l.from
 		a.have, _ = p.sound(l.from)

@@ -148,6 +148,8 @@ type view struct {
 	// stuck are records that are lost, and whose places are taken by what
 	// cannot be moved away.
 	stuck map[ledger.Key]bool
+	// unread are contents in recycle that cannot be read.
+	unread map[ledger.Key]bool
 }
 
 // makePlan changes nothing.
@@ -405,11 +407,21 @@ func (b *planner) elsewhere(w *want) bool {
 	return false
 }
 
-// restorable reports whether recycle still has the verified file of r.
+// restorable reports whether recycle may still have the verified file of r: its
+// time is not asked for, which a backup may not have kept. Whoever publishes it
+// reads it before.
 func (v *view) restorable(r *ledger.Recycled) bool {
+	ok, _ := v.recycledFile(r)
+	return ok && !v.unread[r.Key]
+}
+
+// recycledFile reports whether recycle has a file of the size of r, and whether
+// that has the time of the verified one as well.
+func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool) {
 	c := content(&r.Distfile)
 	fi, err := os.Lstat(v.store.RecyclePath(&c))
-	return err == nil && fi.Mode().IsRegular() && fi.Size() == r.Size && fi.ModTime().Equal(r.ModTime)
+	sized = err == nil && fi.Mode().IsRegular() && fi.Size() == r.Size
+	return sized, sized && fi.ModTime().Equal(r.ModTime)
 }
 
 func (b *planner) fetch(w *want) {

@@ -144,6 +144,9 @@ func (r *verifier) settle(ctx context.Context, x *examined) error {
 	for _, rec := range x.recycled {
 		fresh := *rec
 		fresh.Verified = r.m.now
+		if c := x.has([]string{r.m.recyclePath(rec)}); c != nil {
+			fresh.ModTime = c.fi.ModTime().UTC()
+		}
 		r.stamps.PutRecycled(&fresh)
 		r.m.view.index.recycle(&fresh)
 	}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -42,8 +43,11 @@ func (a *Archive) change(ctx context.Context, command string) (*mirror, error) {
 // still nobody wants it, it is scheduled as any other. What is to stay for good
 // belongs on the whitelist.
 //
-// Unless every name is on its way out, nothing is changed and the error wraps
-// ErrConfig.
+// What is in recycle is read before it is published. Unless every name is on its
+// way out, nothing is changed and the error wraps ErrConfig; unless the files in
+// recycle are right, nothing is changed and it wraps ErrBroken. What is in the
+// way of a name keeps that in recycle: then the error names it, and tells with
+// the result what has become of the others.
 func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, error) {
 	m, err := a.change(ctx, "undo")
 	if err != nil {
@@ -79,12 +83,27 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 		}
 		return keyLess(a.Distfile.Key, b.Distfile.Key)
 	})
-	if err := m.restore(recycled); err != nil {
+	for _, r := range recycled {
+		err := m.readRecycled(ctx, r)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			return nil, mark(ErrBroken, fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", err, r.Name))
+		}
+	}
+	adds, err := m.restore(recycled)
+	if err != nil {
 		return nil, err
 	}
 	undone, err := m.undone(scheduled, recycled)
 	if rerr := m.refresh(); err == nil {
 		err = rerr
+	}
+	for _, a := range adds {
+		if a.err != nil && !errors.Is(err, ErrBroken) {
+			err = errors.Join(err, mark(ErrConfig, fmt.Errorf("undo: %s stays in recycle: %w", a.entry.Name, a.err)))
+		}
 	}
 	return undone, err
 }
@@ -95,7 +114,7 @@ func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycle
 	note := func(k ledger.Key, wasRecycled bool) {
 		d := m.view.index.Distfiles[k]
 		if d == nil {
-			return // it could not be published; that was said
+			return // it could not be published
 		}
 		s := &ledger.Deletion{Key: k, Since: m.now, Owner: d.Owner, Size: d.Size, Undone: true}
 		b.PutDeletion(s)

@@ -71,13 +71,17 @@ func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	us, err := a.Undo(c.Context, names)
-	if err != nil {
+	if len(us) == 0 && err != nil {
 		return err
 	}
+	return errors.Join(err, printUndone(e.stdout, us, asJSON))
+}
+
+func printUndone(w io.Writer, us []archive.Undone, asJSON bool) error {
 	if asJSON {
-		return writeJSON(e.stdout, us)
+		return writeJSON(w, us)
 	}
-	t := newTable(e.stdout)
+	t := newTable(w)
 	for _, u := range us {
 		was, now := "scheduled", "published"
 		if u.Recycled {
