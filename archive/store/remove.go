@@ -13,7 +13,9 @@ import (
 
 // Recycle makes the contents safe in recycle: afterwards each has a durable
 // link there. Nothing is unpublished yet. A content whose published files are
-// all gone is returned in missing and is not in recycle.
+// all gone is returned in missing and is not in recycle. Other files with the same
+// bytes at its paths, as a copy of an archive has them that did not keep the hard
+// links, become links to the one in recycle, so that Unpublish knows them.
 func (s *Store) Recycle(cs []*Content) (missing []*Content, err error) {
 	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
@@ -55,9 +57,48 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 				}
 			}
 		}
+		if err == nil {
+			err = s.unify(src, paths, dirs)
+		}
 		return err == nil, err
 	}
 	return false, nil
+}
+
+// unify makes links to src of the other files at paths that have its bytes.
+func (s *Store) unify(src string, paths []string, dirs dirSet) error {
+	fi, err := os.Lstat(src)
+	if err != nil {
+		return err
+	}
+	synced := false
+	for _, rel := range paths {
+		dst := s.Path(rel)
+		old, err := os.Lstat(dst)
+		if isGone(err) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || !sameBytes(src, dst) {
+			continue
+		}
+		if !synced {
+			// The file that stays may be younger than the one that goes.
+			if err := prepare(src, false, true); err != nil {
+				return err
+			}
+			synced = true
+		}
+		switch err := s.replace(src, fi, dst); {
+		case errors.Is(err, syscall.EMLINK):
+			return nil // it stays, for another name of the content
+		case err != nil:
+			return err
+		}
+		dirs.add(dst, s.published)
+	}
+	return nil
 }
 
 // linkRecycled links src to its place in recycle. What is there already is the

@@ -283,3 +283,30 @@ func TestSyncRemoved(t *testing.T) {
 		t.Errorf("left to be synchronised: %v", s.removed)
 	}
 }
+
+// TestRecycleCopies: the paths of a content are files of their own.
+func TestRecycleCopies(t *testing.T) {
+	t.Parallel()
+	s := open(t, "flat", "filename-hash BLAKE2B 8:8", "filename-hash SHA512 8")
+	c := publish(t, s, "a", "data")
+	ps := paths(t, s, c)
+	for _, rel := range ps[1:3] {
+		if err := os.Remove(s.Path(rel)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s.Path(rel), "data")
+	}
+	if err := os.Remove(s.Path(ps[3])); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.Path(ps[3]), "mine")
+	recycle(t, s, c)
+	for i, rel := range ps {
+		if want := i == 3; exists(s.Path(rel)) != want {
+			t.Errorf("%s is published: %v, want %v", rel, !want, want)
+		}
+	}
+	if got, err := os.ReadFile(s.RecyclePath(c)); string(got) != "data" {
+		t.Errorf("recycle has %q, %v", got, err)
+	}
+}
