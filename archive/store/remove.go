@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, rel := range paths {
+	for _, rel := range s.rightFirst(c, paths) {
 		src := s.Path(rel)
 		fi, err := os.Lstat(src)
 		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size {
@@ -63,6 +64,26 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 		return err == nil, err
 	}
 	return false, nil
+}
+
+// rightFirst returns paths, those last whose files are known to be damaged: they
+// are doubted where another one has a file of the same size with other bytes.
+func (s *Store) rightFirst(c *Content, paths []string) []string {
+	var right, damaged []string
+	for _, rel := range paths {
+		src := s.Path(rel)
+		it := &Item{Content: *c, Have: src}
+		fi, err := os.Lstat(src)
+		doubt := func(other string) bool {
+			return errors.Is(it.mayTake(s.Path(other), src, fi), ErrDamaged)
+		}
+		if err == nil && fi.Mode().IsRegular() && fi.Size() == c.Size && slices.ContainsFunc(paths, doubt) {
+			damaged = append(damaged, rel)
+		} else {
+			right = append(right, rel)
+		}
+	}
+	return append(right, damaged...)
 }
 
 // unify makes links to src of the other files at paths that have its bytes.

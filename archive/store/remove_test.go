@@ -300,9 +300,13 @@ func TestRecycleCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, s.Path(ps[3]), "mine")
+	if err := os.Remove(s.Path(ps[0])); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.Path(ps[0]), "rot!")
 	recycle(t, s, c)
 	for i, rel := range ps {
-		if want := i == 3; exists(s.Path(rel)) != want {
+		if want := i == 0 || i == 3; exists(s.Path(rel)) != want {
 			t.Errorf("%s is published: %v, want %v", rel, !want, want)
 		}
 	}
