@@ -23,14 +23,14 @@ var ErrNoArchive = errors.New("no archive here")
 func Holder(state string) (who string, held bool, err error) { return store.Holder(state) }
 
 // Check returns an error that wraps ErrNoArchive unless both halves of an
-// archive are there.
+// archive are there, and another one when they are where they harm each other.
 func Check(distfiles, state string) error {
 	for _, d := range []string{state, distfiles} {
 		if fi, err := os.Stat(d); err != nil || !fi.IsDir() {
 			return fmt.Errorf("%s: %w", d, ErrNoArchive)
 		}
 	}
-	return nil
+	return checkPlaces(distfiles, state)
 }
 
 // Init makes an archive, or leaves one that exists as it is. When conf is not
@@ -44,6 +44,9 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 		if conf, err = layout.ParseConf("layout.conf", bytes.NewReader(text)); err != nil {
 			return mark(ErrConfig, err)
 		}
+	}
+	if err := checkPlaces(distfiles, state); err != nil {
+		return mark(ErrConfig, err)
 	}
 	lock, err := store.Lock(state, "distkeep init", now)
 	if err != nil {

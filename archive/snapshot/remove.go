@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +23,8 @@ type Removed struct {
 	Freed int64 `json:"freed_bytes"`
 }
 
-// Remove removes snapshots, one after the other. Before the first, it makes
+// Remove removes snapshots, one after the other, the oldest first, and each once.
+// Before the first, it makes
 // sure that all are there; its error then wraps ErrNotFound. Each vanishes from
 // sight in one step, and latest never points at one that is gone.
 //
@@ -40,6 +42,7 @@ func (d *Dir) Remove(ctx context.Context, names ...string) (removed []Removed, e
 
 // remove does what Remove says, under the lock.
 func (d *Dir) remove(ctx context.Context, names []string) (removed []Removed, err error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for _, name := range names {
 		if _, err := d.Get(name); err != nil {
 			return nil, fmt.Errorf("remove snapshot: %w", err)

@@ -42,7 +42,8 @@ func (o *snapshotFlags) flags() []cli.Flag {
 }
 
 // resolve fills in what follows from the options and checks that there is an
-// archive: an empty mount point is none.
+// archive, an empty mount point being none, and that the snapshots are apart
+// from it.
 func (o *snapshotFlags) resolve() error {
 	if err := o.place.resolve(); err != nil {
 		return err
@@ -50,7 +51,10 @@ func (o *snapshotFlags) resolve() error {
 	if o.dir == "" {
 		o.dir = filepath.Join(filepath.Dir(filepath.Clean(o.distfiles)), "snapshots")
 	}
-	return archive.Check(o.distfiles, o.state)
+	if err := archive.Check(o.distfiles, o.state); err != nil {
+		return err
+	}
+	return archive.CheckSnapshots(o.dir, o.distfiles, o.state)
 }
 
 // open opens the snapshots that are there.
