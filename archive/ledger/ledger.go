@@ -95,6 +95,9 @@ func Open(dir string, o Options) (*Ledger, error) {
 	} else if !ok {
 		return nil, fmt.Errorf("open ledger %s: %w", dir, ErrLocked)
 	}
+	if err := checkManifest(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
+	}
 	sealed, err := checkSeal(dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())

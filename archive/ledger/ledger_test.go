@@ -295,6 +295,66 @@ func TestEmptyLogs(t *testing.T) {
 	}
 }
 
+// TestManifestGone has a ledger whose MANIFEST is gone: nothing of it is changed,
+// whatever else is left of it, and with nothing left it is a new ledger.
+func TestManifestGone(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []string{"SEAL", "*.sst", "*.vlog", "*"} {
+		t.Run("without "+gone, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "ledger")
+			l := open(t, dir)
+			var b Batch
+			b.PutDistfile(sample("a", "content"))
+			if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+				t.Fatal(err)
+			}
+			others, err := filepath.Glob(filepath.Join(dir, gone))
+			if err != nil || len(others) == 0 {
+				t.Fatalf("no %s: %v", gone, err)
+			}
+			for _, f := range append(others, filepath.Join(dir, manifestName)) {
+				if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
+			}
+			if gone == "*" {
+				// What is left of a process that was killed over the first MANIFEST.
+				if err := os.WriteFile(filepath.Join(dir, "MANIFEST-REWRITE"), []byte("Bdgr"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := open(t, dir).Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			before := listing(t, dir)
+			if _, err := Open(dir, Options{}); !errors.Is(err, ErrDamaged) {
+				t.Errorf("error = %v, want ErrDamaged", err)
+			}
+			if diff := cmp.Diff(before, listing(t, dir)); diff != "" {
+				t.Errorf("the directory was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func listing(t *testing.T, dir string) (lines []string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		fi, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprint(f.Name(), fi.Size(), fi.ModTime()))
+	}
+	return lines
+}
+
 // TestTableReplaced has what a killed process may leave: the number of a table of
 // the seal belongs to another one, as the MANIFEST says.
 func TestTableReplaced(t *testing.T) {

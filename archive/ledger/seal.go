@@ -69,6 +69,35 @@ func writeSeal(dir string, known map[string]sealed) error {
 	return renameio.WriteFile(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
 
+// checkManifest returns an error that wraps ErrDamaged when badger's MANIFEST is
+// gone: badger would make a new one and remove all tables that are not in it.
+//
+// A process that was killed leaves no such ledger: badger makes the MANIFEST
+// before any of its other files with records, and durable; later on it replaces
+// it by a rename.
+func checkManifest(dir string) error {
+	manifest := filepath.Join(dir, manifestName)
+	if _, err := os.Lstat(manifest); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		fi, err := f.Info()
+		if err != nil {
+			return err
+		}
+		switch ext := filepath.Ext(f.Name()); {
+		case fi.Size() == 0: // see dropEmpty
+		case f.Name() == sealName, ext == ".sst", ext == ".vlog", ext == ".mem":
+			return fmt.Errorf("%s: %w: it is gone, and %s is there", manifest, ErrDamaged, f.Name())
+		}
+	}
+	return nil
+}
+
 // checkSeal returns an error that wraps ErrDamaged when a table is not what it
 // was when the ledger was last closed, and else the tables that it has read. A
 // table that is gone is badger's to judge.
@@ -79,10 +108,10 @@ func checkSeal(dir string) (map[string]sealed, error) {
 		return nil, err
 	}
 	switch sum, err := sumFile(filepath.Join(dir, manifestName)); {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && sum != lines[0].sum:
-		return nil, nil // it was not closed since
 	case err != nil:
 		return nil, err
+	case sum != lines[0].sum:
+		return nil, nil // it was not closed since
 	}
 	known := make(map[string]sealed, len(lines))
 	for _, l := range lines[1:] {
