@@ -18,12 +18,16 @@ var ageDays = []int{1, 7, 30, 90, 365}
 // right.
 type Ages struct {
 	// Oldest is when the one was read that was read longest ago: every byte
-	// has been read since. It is zero for an empty archive.
+	// has been read since. It is zero for an empty archive, and when there
+	// are Unknown ones.
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Within counts contents by age; each is in the first that fits. Older
 	// are those beyond the last.
 	Within []Age `json:"within,omitempty"`
 	Older  Count `json:"older"`
+	// Unknown are those of Older that were read at a time that has yet to come:
+	// the clock was wrong once.
+	Unknown Count `json:"unknown,omitzero"`
 }
 
 // An Age counts what was read at most Days days ago.
@@ -38,18 +42,23 @@ func agesOf(x *index, now time.Time) (a Ages) {
 	for i, days := range ageDays {
 		bounds[i] = now.AddDate(0, 0, -days)
 	}
+	if len(x.Distfiles) == 0 {
+		return a
+	}
+	a.Oldest = now
 	for _, d := range x.Distfiles {
-		if a.Oldest.IsZero() || d.Verified.Before(a.Oldest) {
-			a.Oldest = d.Verified
+		at := readAt(d, now)
+		if at.Before(a.Oldest) {
+			a.Oldest = at
+		}
+		if d.Verified.After(now) {
+			a.Unknown.add(d.Size)
 		}
 		i := 0
-		for i < len(bounds) && d.Verified.Before(bounds[i]) {
+		for i < len(bounds) && at.Before(bounds[i]) {
 			i++
 		}
 		counts[i].add(d.Size)
-	}
-	if a.Oldest.IsZero() {
-		return a
 	}
 	for i, days := range ageDays {
 		a.Within = append(a.Within, Age{days, counts[i]})

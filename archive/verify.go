@@ -74,9 +74,18 @@ type Damage struct {
 type unit struct {
 	sum      digest.Digest
 	size     int64
-	verified time.Time // the oldest of the records
+	verified time.Time // the oldest of the records, see readAt
 	held     []*ledger.Distfile
 	recycled []*ledger.Recycled
+}
+
+// readAt returns when d was last read, or the zero time for a time after now: the
+// clock was wrong once, and when the file was read nobody knows.
+func readAt(d *ledger.Distfile, now time.Time) time.Time {
+	if d.Verified.After(now) {
+		return time.Time{}
+	}
+	return d.Verified
 }
 
 func (u *unit) names() (names []catalog.Name) {
@@ -95,13 +104,13 @@ func (u *unit) names() (names []catalog.Name) {
 func (m *mirror) units(o *VerifyOptions) []*unit {
 	bySum := make(map[digest.Digest]*unit)
 	of := func(d *ledger.Distfile) *unit {
-		u := bySum[d.SHA256]
+		u, at := bySum[d.SHA256], readAt(d, m.now)
 		if u == nil {
-			u = &unit{sum: d.SHA256, size: d.Size, verified: d.Verified}
+			u = &unit{sum: d.SHA256, size: d.Size, verified: at}
 			bySum[d.SHA256] = u
 		}
-		if d.Verified.Before(u.verified) {
-			u.verified = d.Verified
+		if at.Before(u.verified) {
+			u.verified = at
 		}
 		return u
 	}

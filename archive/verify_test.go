@@ -65,6 +65,34 @@ func TestVerifyOrder(t *testing.T) {
 	}
 }
 
+// TestVerifyFuture: what was read at a time that has yet to come, by a clock that
+// was wrong, counts as never read.
+func TestVerifyFuture(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a", catalog.Gentoo, true, "a")
+	b.at(t0.AddDate(20, 0, 0))
+	b.put("z", catalog.Gentoo, true, "zz")
+	b.at(t0.Add(48 * time.Hour))
+	b.put("b", catalog.Gentoo, true, "b")
+	s, names := b.verify(VerifyOptions{OlderThan: 72 * time.Hour})
+	if want := []string{"z"}; !slices.Equal(names, want) || s.Ages.Unknown.Files != 0 || !s.Ages.Oldest.Equal(t0) {
+		t.Errorf("read %v, want %v; then %+v", names, want, s.Ages)
+	}
+	b.at(t0.AddDate(20, 0, 0))
+	b.put("y", catalog.Gentoo, true, "yyy")
+	b.at(t0.AddDate(0, 3, 0))
+	_, names = b.verify(VerifyOptions{Bytes: 1})
+	if want := []string{"y"}; !slices.Equal(names, want) {
+		t.Errorf("read %v, want %v first", names, want)
+	}
+	b.at(t0)
+	s, _ = b.verify(VerifyOptions{OlderThan: 1000 * time.Hour, Names: []catalog.Name{"a"}})
+	if want := (Count{3, 6}); s.Ages.Unknown != want || s.Ages.Older != want || s.Ages.Within[0].Files != 1 || !s.Ages.Oldest.IsZero() {
+		t.Errorf("ages are %+v, want y, z and b unknown", s.Ages)
+	}
+}
+
 // TestVerifyTime: no file is begun when the time is over.
 func TestVerifyTime(t *testing.T) {
 	t.Parallel()

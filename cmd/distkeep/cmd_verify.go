@@ -188,7 +188,7 @@ func outcomeOf(d archive.Damage) string {
 
 // printAges prints when the archive was last read.
 func printAges(line func(label, format string, args ...any), a archive.Ages, now time.Time) {
-	if a.Oldest.IsZero() {
+	if len(a.Within) == 0 {
 		return
 	}
 	const day = 24 * time.Hour
@@ -199,10 +199,15 @@ func printAges(line func(label, format string, args ...any), a archive.Ages, now
 			parts = append(parts, fmt.Sprintf("%s within %s", files(x.Count), plural(x.Days, "day")))
 		}
 	}
-	if a.Older.Files > 0 {
-		parts = append(parts, files(a.Older)+" before")
+	if n := a.Older.Files - a.Unknown.Files; n > 0 {
+		parts = append(parts, plural(n, "file")+" before")
 	}
-	line("last read", "every byte within the last %s (%s)", plural(days, "day"), strings.Join(parts, ", "))
+	when := "every byte within the last " + plural(days, "day")
+	if a.Unknown.Files > 0 {
+		when = "not every byte: the clock was wrong once, and verify begins with what it was wrong about"
+		parts = append(parts, files(a.Unknown)+" at a time that has yet to come")
+	}
+	line("last read", "%s (%s)", when, strings.Join(parts, ", "))
 }
 
 // warner prints what an operator should know.
