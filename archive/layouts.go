@@ -120,6 +120,11 @@ func (m *mirror) noteLayouts(layouts []layout.Layout) error {
 	if string(list) == m.view.index.Meta[metaLayouts] {
 		return nil
 	}
+	if before := m.view.index.Meta[metaLayouts]; before != "" {
+		if err := json.Unmarshal([]byte(before), &m.sum.LayoutsBefore); err != nil {
+			return fmt.Errorf("ledger: layouts: %w", err)
+		}
+	}
 	m.view.index.Meta[metaLayouts] = string(list)
 	m.changed = true
 	var b ledger.Batch

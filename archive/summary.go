@@ -36,6 +36,9 @@ type Summary struct {
 	Adopted  Count `json:"adopted"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
+	// LayoutsBefore are those that files had links for before this run, when
+	// they are not those of now.
+	LayoutsBefore []string `json:"layouts_before,omitempty"`
 	// Lost are records whose file was gone or changed.
 	Lost Count `json:"lost"`
 	// Received counts bytes over the network, failed attempts included.

@@ -37,11 +37,15 @@ type SyntaxError struct {
 // Error returns "file:line: message".
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg) }
 
-// Load reads the layout.conf in dir. An archive without one is flat (GLEP 75).
+// Load reads the layout.conf in dir. An archive without one is flat (GLEP 75); a
+// symbolic link to nothing is an error, since what it should lead to is not flat.
 func Load(dir string) (Conf, error) {
 	file := filepath.Join(dir, confName)
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, lerr := os.Lstat(file); lerr == nil {
+			return nil, fmt.Errorf("%w: %s is a symbolic link to nothing", err, file)
+		}
 		return Conf{Flat()}, nil
 	}
 	if err != nil {

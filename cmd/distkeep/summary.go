@@ -30,6 +30,9 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	if s.Lost.Files > 0 {
 		line("lost", "%s: gone from the archive or changed there", count(s.Lost))
 	}
+	if len(s.LayoutsBefore) > 0 {
+		line("layouts", "changed; before, they were %s", strings.Join(s.LayoutsBefore, ", "))
+	}
 	if s.Restricted > 0 {
 		line("restricted", "%s that must not be mirrored", plural(s.Restricted, "distfile"))
 	}
