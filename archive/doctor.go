@@ -307,9 +307,18 @@ func (a *Archive) ExportLedger(w io.Writer) error {
 	return nil
 }
 
-// ExportLedgerFile does so to a file, which has all of it or stays as it is.
+// ExportLedgerFile does so to a file, which has all of it or stays as it is. What
+// a symbolic link leads to is replaced, not the link; into a device or a pipe it
+// is written.
 func (a *Archive) ExportLedgerFile(path string) (err error) {
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	real, err := realPath(path)
+	if err != nil {
+		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+	}
+	if fi, err := os.Stat(real); err == nil && !fi.Mode().IsRegular() {
+		return a.exportInto(real)
+	}
+	f, err := renameio.NewPendingFile(real, renameio.WithPermissions(0o644))
 	if err != nil {
 		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
 	}
@@ -318,6 +327,15 @@ func (a *Archive) ExportLedgerFile(path string) (err error) {
 		return err
 	}
 	return brokenIf(f.CloseAtomicallyReplace())
+}
+
+// exportInto writes the ledger into what is at path and no regular file.
+func (a *Archive) exportInto(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+	}
+	return errors.Join(a.ExportLedger(f), brokenIf(f.Close()))
 }
 
 // ImportLedger reads into the ledger, which must be empty, what ExportLedger

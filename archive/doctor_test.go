@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -363,5 +365,78 @@ func TestSharedPath(t *testing.T) {
 	b.doctor(true)
 	if found := b.doctor(false); found != nil {
 		t.Errorf("after: %v", found)
+	}
+}
+
+// TestExportLedgerFile: what is no regular file is written to, and what a link
+// leads to is replaced.
+func TestExportLedgerFile(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.put("a", catalog.Gentoo, true, "content")
+	var want bytes.Buffer
+	b.do(func(a *Archive) {
+		if err := a.ExportLedger(&want); err != nil {
+			t.Fatal(err)
+		}
+	})
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	export := func(name string) error {
+		var err error
+		b.do(func(a *Archive) { err = a.ExportLedgerFile(at(name)) })
+		return err
+	}
+	if err := errors.Join(os.WriteFile(at("file"), []byte("old"), 0o644), os.Symlink("file", at("link")), os.Symlink("nothing", at("dangling")),
+		syscall.Mkfifo(at("fifo"), 0o644), os.Symlink("fifo", at("link-to-fifo"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"new", "file", "link"} {
+		if err := export(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, err := os.ReadFile(at(name)); err != nil || string(text) != want.String() {
+			t.Errorf("%s has %q, %v", name, text, err)
+		}
+	}
+	read := make(chan string)
+	go func() {
+		text, err := os.ReadFile(at("fifo"))
+		read <- fmt.Sprint(string(text), err)
+	}()
+	if err := export("link-to-fifo"); err != nil {
+		t.Fatal(err)
+	}
+	// The reader waits for a writer: without one, none will come.
+	w, err := os.OpenFile(at("fifo"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-read; got != want.String()+"<nil>" {
+		t.Errorf("the pipe got %q", got)
+	}
+	if err := export("dangling"); !errors.Is(err, ErrConfig) {
+		t.Errorf("a link to nothing: %v", err)
+	}
+	for name, mode := range map[string]os.FileMode{"file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "fifo": os.ModeNamedPipe, "link-to-fifo": os.ModeSymlink} {
+		if fi, err := os.Lstat(at(name)); err != nil || fi.Mode().Type() != mode {
+			t.Errorf("%s has become %v, %v", name, fi.Mode(), err)
+		}
+	}
+	if runtime.GOOS != "linux" {
+		return // the device has another number
+	}
+	// A device such as /dev/null, in a directory where it can do no harm.
+	if err := syscall.Mknod(at("null"), syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
+		t.Skipf("no right to make a device: %v", err)
+	}
+	if err := export("null"); err != nil && !errors.Is(err, os.ErrPermission) { // mounted with nodev
+		t.Error(err)
+	}
+	if fi, err := os.Lstat(at("null")); err != nil || fi.Mode()&os.ModeCharDevice == 0 {
+		t.Errorf("the device has become %v, %v", fi.Mode(), err)
 	}
 }
