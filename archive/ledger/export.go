@@ -23,10 +23,12 @@ var ErrNotEmpty = errors.New("ledger is not empty")
 
 // An entry is one line of an export. Record says which of the other fields
 // count; they mean what the fields of the record of that kind mean. The first
-// line is a "ledger" with the schema.
+// line is a "ledger" with the schema, the last an "end" with the number of lines
+// between the two: an export that was cut off has none.
 type entry struct {
 	Record string `json:"record"`
 	Schema string `json:"schema,omitempty"`
+	Count  int    `json:"count,omitempty"`
 
 	Name string `json:"name,omitempty"`
 	// NameHex is the name where it is not valid UTF-8.
@@ -87,6 +89,7 @@ func (l *Ledger) Export(w io.Writer) error {
 	if err := enc.Encode(entry{Record: "ledger", Schema: schema}); err != nil {
 		return err
 	}
+	n := 0
 	err := l.db.View(func(txn *badger.Txn) error {
 		for _, kind := range kinds {
 			err := each(txn, []byte{kind.prefix, '/'}, func(k, v []byte) error {
@@ -97,6 +100,7 @@ func (l *Ledger) Export(w io.Writer) error {
 				if err := kind.entry(k, v, &e); err != nil {
 					return err
 				}
+				n++
 				return enc.Encode(e)
 			})
 			if err != nil {
@@ -108,8 +112,14 @@ func (l *Ledger) Export(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("export ledger: %w", err)
 	}
+	if err := enc.Encode(entry{Record: endRecord, Count: n}); err != nil {
+		return err
+	}
 	return bw.Flush()
 }
+
+// endRecord is the record of the last line.
+const endRecord = "end"
 
 const (
 	// maxEntry bounds a line of an export: the summary of a run names every
@@ -121,7 +131,7 @@ const (
 
 // Import reads what Export wrote into a ledger without records, and returns
 // how many there were; file is for errors. Nothing is recorded unless all lines
-// are understood. Its error wraps ErrNotEmpty when there are records already.
+// are there and understood. Its error wraps ErrNotEmpty when there are records already.
 func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 	if err := l.checkEmpty(); err != nil {
 		return 0, fmt.Errorf("import ledger: %w", err)
@@ -129,23 +139,24 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 	lr := &io.LimitedReader{R: r, N: maxImport + 1}
 	sc := bufio.NewScanner(lr)
 	sc.Buffer(make([]byte, 64<<10), maxEntry)
-	var b Batch
-	line := 1
-	for ; sc.Scan(); line++ {
-		if err := importLine(line, sc.Bytes(), &b); err != nil {
-			return 0, fmt.Errorf("%s:%d: %w", file, line, err)
+	var in importing
+	for sc.Scan() {
+		if err := in.line(sc.Bytes()); err != nil {
+			return 0, fmt.Errorf("%s:%d: %w", file, in.lines, err)
 		}
 	}
 	switch {
 	case sc.Err() != nil:
-		return 0, fmt.Errorf("%s:%d: %w", file, line, sc.Err())
+		return 0, fmt.Errorf("%s:%d: %w", file, in.lines+1, sc.Err())
 	case lr.N == 0:
 		return 0, fmt.Errorf("%s: larger than %d bytes", file, int64(maxImport))
-	case line == 1:
+	case in.lines == 0:
 		return 0, fmt.Errorf("%s: empty, want an export of a ledger", file)
+	case !in.ended:
+		return 0, fmt.Errorf("%s:%d: the last line of an export, with the number of its records, is missing: it was cut off", file, in.lines+1)
 	}
-	n = b.Len()
-	return n, l.Commit(&b)
+	n = in.batch.Len()
+	return n, l.Commit(&in.batch)
 }
 
 func (l *Ledger) checkEmpty() error {
@@ -161,7 +172,16 @@ func (l *Ledger) checkEmpty() error {
 	})
 }
 
-func importLine(n int, text []byte, b *Batch) error {
+// An importing is an export that is being read.
+type importing struct {
+	lines int
+	ended bool
+	batch Batch
+}
+
+// line reads the next line.
+func (in *importing) line(text []byte) error {
+	in.lines++
 	var e entry
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields() // they would be lost
@@ -171,15 +191,24 @@ func importLine(n int, text []byte, b *Batch) error {
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("more than one record in a line")
 	}
-	if n == 1 {
+	switch {
+	case in.lines == 1:
 		if e.Record != "ledger" || e.Schema != schema {
 			return fmt.Errorf("not an export of a ledger with schema %s", schema)
 		}
 		return nil
+	case in.ended:
+		return errors.New("a line behind the last one")
+	case e.Record == endRecord:
+		if n := in.lines - 2; e.Count != n {
+			return fmt.Errorf("%d records, want %d: lines are missing, or were added", n, e.Count)
+		}
+		in.ended = true
+		return nil
 	}
 	for _, kind := range kinds {
 		if kind.name == e.Record {
-			return kind.put(&e, b)
+			return kind.put(&e, &in.batch)
 		}
 	}
 	return fmt.Errorf("unknown record %q", e.Record)

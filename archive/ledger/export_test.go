@@ -52,8 +52,8 @@ func TestExport(t *testing.T) {
 	defer to.Close()
 	full(t, from)
 	text := exported(t, from)
-	if n := strings.Count(text, "\n"); n != 1+6*6+2 {
-		t.Errorf("%d lines, want a header and 38 records:\n%s", n, text)
+	if n := strings.Count(text, "\n"); n != 1+6*6+2+1 {
+		t.Errorf("%d lines, want a header, 38 records and the end:\n%s", n, text)
 	}
 	n, err := to.Import("backup", strings.NewReader(text))
 	if err != nil || n != 38 {
@@ -81,6 +81,7 @@ func TestImportErrors(t *testing.T) {
 	t.Parallel()
 	const (
 		head = `{"record":"ledger","schema":"1"}` + "\n"
+		meta = `{"record":"meta","key":"a","value":"b"}` + "\n"
 		sum  = `"sha256":"d0d048a00658e42bb3cf33258a4394ed22e313f78166ce7f56c2d611adf6822c"`
 	)
 	for name, c := range map[string]struct{ text, want string }{
@@ -100,6 +101,11 @@ func TestImportErrors(t *testing.T) {
 		"failure":       {head + `{"record":"failure","name":"a"}`, "in:2: failure without"},
 		"run":           {head + `{"record":"run","start":"2026-01-02T03:04:05Z"}`, "in:2: run without"},
 		"schema":        {head + `{"record":"meta","key":"schema","value":"7"}`, `in:2: bad key "schema"`},
+		"cut off":       {head + meta, "in:3: the last line of an export"},
+		"cut off early": {head, "in:2: the last line of an export"},
+		"line missing":  {head + meta + `{"record":"end","count":2}`, "in:3: 1 records, want 2"},
+		"line added":    {head + meta + meta + `{"record":"end","count":1}`, "in:4: 2 records, want 1"},
+		"line behind":   {head + meta + `{"record":"end","count":1}` + "\n" + meta, "in:4: a line behind"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,8 +134,9 @@ func FuzzImportLine(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var b Batch
-		if err := importLine(2, text, &b); err != nil || b.err != nil {
+		in := importing{lines: 1}
+		b := &in.batch
+		if err := in.line(text); err != nil || b.err != nil || in.ended {
 			return
 		}
 		if len(b.ops) != 1 {

@@ -48,6 +48,11 @@ func doctorCommand(e *env) *cli.Command {
 			&cli.StringFlag{Name: "export", Usage: "write the ledger to `FILE`, or - for standard output", Destination: &o.exportTo},
 			&cli.StringFlag{Name: "import", Usage: "read an export from `FILE`, or - for standard input, into an empty ledger", Destination: &o.importFrom}),
 		Action: func(c *cli.Context) error {
+			for _, name := range []string{"export", "import"} {
+				if c.IsSet(name) && c.String(name) == "" {
+					return usagef("doctor: --%s needs the name of a file, or -", name)
+				}
+			}
 			switch {
 			case o.exportTo != "" && o.importFrom != "", o.repair && o.exportTo+o.importFrom != "":
 				return usagef("doctor: --repair, --export and --import are said alone")
