@@ -121,10 +121,11 @@ func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o Creat
 // newest opens the newest view, or returns nil.
 func (d *Dir) newest(top *dir) (*dir, error) {
 	list, err := d.List()
-	if err != nil || len(list) == 0 {
+	s := newest(list)
+	if err != nil || s == nil {
 		return nil, err
 	}
-	return top.open(list[len(list)-1].Name)
+	return top.open(s.Name)
 }
 
 // fill links everything into the view.

@@ -46,10 +46,11 @@ func (d *Dir) OpenView(name string) (*View, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(list) == 0 {
+		s := newest(list)
+		if s == nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(d.path, name), ErrNotFound)
 		}
-		name = list[len(list)-1].Name
+		name = s.Name
 	}
 	if _, err := d.Get(name); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // not count, and when a number is not used up, the oldest snapshot is kept as
 // well. Hours, days, ISO weeks, months and years are those of UTC.
 //
-// Snapshots with a label are kept and not counted.
+// Snapshots with a label, and those of the future, are kept and not counted.
 type Policy struct {
 	Last, Hourly, Daily, Weekly, Monthly, Yearly int
 }
@@ -27,7 +27,8 @@ type Decision struct {
 	Name string    `json:"name"`
 	Time time.Time `json:"time"`
 	Keep bool      `json:"keep"`
-	// Reasons are why it is kept: "last", "hourly", "oldest daily", "label".
+	// Reasons are why it is kept: "last", "hourly", "oldest daily", "label",
+	// "future".
 	Reasons []string `json:"reasons,omitempty"`
 }
 
@@ -67,13 +68,16 @@ func (p Policy) Apply(list []Snapshot) ([]Decision, error) {
 	}
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b Snapshot) int { return a.Time.Compare(b.Time) })
-	oldest := slices.IndexFunc(list, func(s Snapshot) bool { return s.Label == "" })
+	oldest := slices.IndexFunc(list, func(s Snapshot) bool { return s.Label == "" && !s.Future })
 	ds := make([]Decision, len(list))
 	for i, s := range slices.Backward(list) {
 		ds[i] = Decision{Name: s.Name, Time: s.Time}
-		if s.Label != "" {
+		switch {
+		case s.Label != "":
 			ds[i].Reasons = []string{"label"}
-		} else {
+		case s.Future:
+			ds[i].Reasons = []string{"future"}
+		default:
 			ds[i].Reasons = decide(rules, s.Time.UTC(), i, i == oldest)
 		}
 		ds[i].Keep = len(ds[i].Reasons) > 0

@@ -11,7 +11,8 @@
 //
 //	SNAPSHOTS/2026-01-02T030000Z/        a view
 //	SNAPSHOTS/2026-01-02T030000Z.label/  a view that Policy never lets go
-//	SNAPSHOTS/latest                     a symbolic link to the newest view
+//	SNAPSHOTS/latest                     a symbolic link to the newest view, but for those
+//	                                     whose time has yet to come
 //	SNAPSHOTS/lock
 //
 // A view is never seen half made or half removed: until it is whole, and from
@@ -72,8 +73,11 @@ type Snapshot struct {
 	// Vanished is the number of names that went away while the view was made:
 	// more than zero means that a run was deleting or replacing files.
 	Vanished int64 `json:"vanished,omitempty"`
-	// Latest says that it is the newest.
+	// Latest says that it is the newest, but for those of the Future, which a
+	// clock that was wrong has made: as the newest for years they would stand
+	// in for all that come after them.
 	Latest bool `json:"latest,omitempty"`
+	Future bool `json:"future,omitempty"`
 }
 
 var labelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
@@ -235,15 +239,25 @@ func (d *Dir) List() ([]Snapshot, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("list snapshots: %w", err)
 		}
-		s.Latest = false
+		s.Latest, s.Future = false, s.Time.After(d.now())
 		list = append(list, s)
 	}
 	// The time is at the start of the name and always as long.
 	slices.SortFunc(list, func(a, b Snapshot) int { return strings.Compare(a.Name, b.Name) })
-	if n := len(list); n > 0 {
-		list[n-1].Latest = true
+	if newest := newest(list); newest != nil {
+		newest.Latest = true
 	}
 	return list, nil
+}
+
+// newest returns which of list, as List returns it, is the newest, or nil.
+func newest(list []Snapshot) *Snapshot {
+	for i := range slices.Backward(list) {
+		if !list[i].Future {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 // Get returns one snapshot. Its error wraps ErrNotFound unless name is that of
@@ -331,13 +345,14 @@ func (d *Dir) pointLatest(gone ...string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %s is in the place of the link to the newest snapshot: move it away", err, filepath.Join(d.path, latestName))
 	}
-	if len(list) == 0 {
+	newest := newest(list)
+	if newest == nil {
 		if err != nil {
 			return nil
 		}
 		return errors.Join(d.root.Remove(latestName), d.sync())
 	}
-	target := list[len(list)-1].Name
+	target := newest.Name
 	if err == nil && old == target {
 		return nil
 	}

@@ -153,8 +153,9 @@ func snapshotList(e *env) *cli.Command {
 		UsageText: "distkeep snapshot list --archive DIR [--json]",
 		Description: snapshotHelp + `
 A line has the name, the time, the number of files outside by_cipher, the size of
-all contents in bytes, and "latest" for the newest. All of it was noted when the
-snapshot was made.
+all contents in bytes, and "latest" for the newest, or "future" when its time has
+yet to come: the clock was wrong, and it is never the latest. All else was noted when
+the snapshot was made.
 `,
 		Flags: o.flags(),
 		Action: func(*cli.Context) error {
@@ -174,6 +175,8 @@ snapshot was made.
 				cells := []string{s.Name, s.Time.Format(time.RFC3339), itoa(s.Files), itoa(s.Bytes)}
 				if s.Latest {
 					cells = append(cells, "latest")
+				} else if s.Future {
+					cells = append(cells, "future")
 				}
 				t.row(cells...)
 			}
@@ -253,7 +256,8 @@ const snapshotPruneHelp = snapshotHelp + `
 Of each hour (day, ISO week, month, year, in UTC) that has snapshots, the newest is
 kept, for as many as the option says, counted from the newest snapshot; -1 is all.
 As in restic, when a number is not used up, the oldest snapshot is kept as well.
-Snapshots with a label are kept and not counted: remove them by name.
+Snapshots with a label, and those whose time has yet to come, are kept and not
+counted: remove them by name.
 
 It prints "keep NAME REASONS" or "remove NAME" for each snapshot, tabs between.
 `
