@@ -24,6 +24,21 @@ type DoctorOptions struct {
 	Local string
 }
 
+// check returns an error when the drop box is not there: every record of a file in
+// it would be one of a file that has gone.
+func (o *DoctorOptions) check() error {
+	if o.Local == "" {
+		return nil
+	}
+	switch fi, err := os.Stat(o.Local); {
+	case err != nil:
+		return fmt.Errorf("distfiles-local: %w", err)
+	case !fi.IsDir():
+		return fmt.Errorf("distfiles-local: %s is not a directory", o.Local)
+	}
+	return nil
+}
+
 // A Finding is something that is wrong with an archive. Its JSON form is
 // stable.
 type Finding struct {
@@ -111,6 +126,9 @@ func (r *DoctorReport) Left() int {
 // The error is that of Open, or wraps ErrBroken when the file system fails;
 // findings are no error.
 func Doctor(ctx context.Context, o Options, d DoctorOptions) (r *DoctorReport, err error) {
+	if err := d.check(); err != nil {
+		return nil, mark(ErrConfig, err)
+	}
 	doc := &doctor{o: d, report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
 	a, err := open(o, doc.openLedger)
 	if err != nil {
