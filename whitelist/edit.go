@@ -166,7 +166,7 @@ func edit(file string, create bool, change func(d *document, data string) (strin
 	defer func() { _ = lock.Unlock() }() // closing it cannot lose anything
 
 	data := ""
-	f, err := os.Open(file)
+	f, err := open(file)
 	switch {
 	case err == nil:
 		data, err = readAll(file, f)

@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"distkeep/catalog"
@@ -54,8 +55,9 @@ type List struct {
 // neither begin with "." nor end in "~".
 //
 // A list that is not read whole would let go of files that somebody wants
-// kept. So a missing path, a name that cannot be one of a distfile, and a
-// symbolic link to nothing or to a directory are errors.
+// kept. So a missing path, a name that cannot be one of a distfile, a symbolic
+// link to nothing or to a directory, and what is neither file nor directory are
+// errors: a run reads its lists twice, and a pipe has its bytes only once.
 func Load(paths ...string) (*List, error) {
 	l := &List{first: make(map[catalog.Name]int)}
 	for _, p := range paths {
@@ -100,7 +102,7 @@ func (l *List) loadDir(dir string) error {
 				return fmt.Errorf("whitelist: %s is a symbolic link to a directory: give that directory as well instead", p)
 			}
 		}
-		if !mode.IsRegular() {
+		if mode.IsDir() {
 			return nil
 		}
 		return l.load(p)
@@ -108,7 +110,7 @@ func (l *List) loadDir(dir string) error {
 }
 
 func (l *List) load(file string) error {
-	f, err := os.Open(file)
+	f, err := open(file)
 	if err != nil {
 		return fmt.Errorf("whitelist: %w", err)
 	}
@@ -124,6 +126,22 @@ func (l *List) load(file string) error {
 		l.entries = append(l.entries, e)
 	}
 	return nil
+}
+
+// open opens a regular file, and waits for nobody: a pipe has no writer at times.
+func open(file string) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		if err == nil {
+			err = fmt.Errorf("%s is not a regular file", file)
+		}
+		_ = f.Close() // only opened
+		return nil, err
+	}
+	return f, nil
 }
 
 // Has returns the first entry for name.

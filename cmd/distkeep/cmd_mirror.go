@@ -283,6 +283,9 @@ func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
 // of --whitelist-from.
 func loadWhitelists(state string, paths []string) (*whitelist.List, error) {
 	if own := ownWhitelist(state); exists(own) {
+		if err := checkOwn(own); err != nil {
+			return nil, err
+		}
 		paths = append([]string{own}, paths...)
 	}
 	l, err := whitelist.Load(paths...)

@@ -26,6 +26,15 @@ profiles/package.mask, with names of distfiles:
 // ownWhitelist is the whitelist that belongs to an archive.
 func ownWhitelist(state string) string { return filepath.Join(state, "whitelist") }
 
+// checkOwn returns an error when there is something else in its place: a directory
+// would be a list without a name.
+func checkOwn(path string) error {
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return usagef("whitelist: %s is not a regular file", path)
+	}
+	return nil
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -145,6 +154,11 @@ func (o *whitelistFlags) load() (*whitelist.List, error) {
 	}
 	if o.file == "" && !exists(path) {
 		return whitelist.Load() // nothing was added yet
+	}
+	if o.file == "" {
+		if err := checkOwn(path); err != nil {
+			return nil, err
+		}
 	}
 	return whitelist.Load(path)
 }
