@@ -10,6 +10,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 )
 
 // The exit statuses. Help texts are made of the same table.
@@ -64,8 +65,8 @@ func exitStatus(ctx context.Context, err error) int {
 		return int(s)
 	case errors.Is(err, archive.ErrLocked):
 		return exitLocked
-	case errors.Is(err, archive.ErrBroken):
-		return exitBroken
+	case errors.Is(err, archive.ErrBroken), store.Broken(err):
+		return exitBroken // the disk that standard output or a list is on may be full as well
 	}
 	// Everything else is for the operator to put right: usage, configuration,
 	// a missing tree, no run yet.

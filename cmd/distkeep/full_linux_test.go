@@ -162,9 +162,35 @@ func TestFullLock(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{d.initArgs(), d.mirrorArgs(d.archive), {"doctor", "--archive", d.archive}} {
+	add := []string{"whitelist", "add", "--archive", d.archive, "--author", "A <a@example.org>", "--reason", "Kept.", "a.tar.gz"}
+	for _, args := range [][]string{d.initArgs(), d.mirrorArgs(d.archive), {"doctor", "--archive", d.archive}, add} {
 		if d.attempt(args...) {
 			t.Errorf("%v: there is no room for a lock", args)
+		}
+	}
+}
+
+// TestFullOutput has a disk without room for what a command prints.
+func TestFullOutput(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, smallFiles(3), nil)
+	s.run(0, "init", "--archive", "archive")
+	s.run(0, s.mirrorArgs("archive")...)
+	s.run(0, "snapshot", "create", "--archive", "archive")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{
+		{"status"}, {"status", "--json"}, {"why", "small-0001.tar.gz"}, {"doctor", "--json"}, {"doctor", "--export", "-"},
+		{"verify"}, {"snapshot", "list"}, {"mirror", "--repo", "gentoo:" + s.tree}, {"init"},
+	} {
+		cmd := s.command(args...)
+		cmd.Env = append(cmd.Env, "DISTKEEP_ARCHIVE=archive")
+		cmd.Stdout = full
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != 5 {
+			t.Errorf("%v: %v, want status 5", args, err)
 		}
 	}
 }
