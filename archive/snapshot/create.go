@@ -60,7 +60,7 @@ func (d *Dir) Create(ctx context.Context, published string, o CreateOptions) (s 
 		}
 		return s, err
 	}
-	s = Snapshot{Name: name, Time: now, Label: o.Label, ByCipher: !o.NoByCipher}
+	s = Snapshot{Name: name, Time: now, Label: o.Label}
 	if err := d.create(ctx, published, &s, o); err != nil {
 		return s, fmt.Errorf("create snapshot %s: %w", name, err)
 	}
@@ -74,7 +74,7 @@ func (d *Dir) Create(ctx context.Context, published string, o CreateOptions) (s 
 
 // create makes the view under a hidden name and then gives it its own.
 func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o CreateOptions) (err error) {
-	src, err := openTree(published)
+	src, err := openPublished(published)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,8 @@ func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o Creat
 	if err := c.fill(ctx, src); err != nil {
 		return err
 	}
+	var st unix.Stat_t
+	s.ByCipher = c.view.stat(byCipher, &st) == nil && fileType(&st) == unix.S_IFDIR
 	s.Files, s.Vanished, s.Bytes = c.files.Load(), c.vanished.Load(), c.bytes
 	if err := c.record(s); err != nil {
 		return err

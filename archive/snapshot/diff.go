@@ -55,12 +55,17 @@ func (d *Dir) OpenView(name string) (*View, error) {
 	if _, err := d.Get(name); err != nil {
 		return nil, err
 	}
-	return OpenTree(filepath.Join(d.path, name))
+	path := filepath.Join(d.path, name)
+	top, err := openTree(path)
+	if err != nil {
+		return nil, err
+	}
+	return &View{path, top}, nil
 }
 
 // OpenTree opens a published tree to compare it with a view.
 func OpenTree(path string) (*View, error) {
-	top, err := openTree(path)
+	top, err := openPublished(path)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +179,7 @@ func (d *differ) half(x, y *dir, rel string, f func(name string, st, other *unix
 				continue
 			}
 			var st, other unix.Stat_t
-			if err := x.stat(name, &st); gone(err) {
+			if err := x.statDir(name, rel, &st); gone(err) {
 				continue // of a published tree
 			} else if err != nil {
 				return err
@@ -186,7 +191,7 @@ func (d *differ) half(x, y *dir, rel string, f func(name string, st, other *unix
 				continue
 			}
 			at := &other
-			if err := y.stat(name, &other); gone(err) {
+			if err := y.statDir(name, rel, &other); gone(err) {
 				at = nil
 			} else if err != nil {
 				return err
@@ -206,7 +211,10 @@ func (d *differ) sub(a, b *dir, rel, name string) (err error) {
 		if parent == nil {
 			continue
 		}
-		sub, err := parent.open(name)
+		sub, err := parent.follow(name, rel)
+		if err == nil && sub == nil {
+			sub, err = parent.open(name)
+		}
 		if gone(err) {
 			continue
 		} else if err != nil {

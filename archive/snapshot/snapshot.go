@@ -68,7 +68,7 @@ type Snapshot struct {
 	Files int64 `json:"files"`
 	// Bytes is the size of all its contents, each counted once.
 	Bytes int64 `json:"bytes"`
-	// ByCipher says that the view has by_cipher.
+	// ByCipher says that the view has by_cipher, as a directory.
 	ByCipher bool `json:"by_cipher"`
 	// Vanished is the number of names that went away while the view was made:
 	// more than zero means that a run was deleting or replacing files.

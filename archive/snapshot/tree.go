@@ -2,10 +2,12 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,10 +32,15 @@ type dir struct {
 	fd    int
 	at    string
 	depth int
+	// root is the real path of the published tree that it belongs to, or empty:
+	// in a view, no symbolic link is followed. links are the real paths of the
+	// directories outside of it that symbolic links have led to on the way here.
+	root  string
+	links []string
 }
 
 func newDir(fd int, path string, depth int) *dir {
-	return &dir{os.NewFile(uintptr(fd), path), fd, path, depth}
+	return &dir{File: os.NewFile(uintptr(fd), path), fd: fd, at: path, depth: depth}
 }
 
 // openTree opens the directory at path, following symbolic links.
@@ -43,6 +50,71 @@ func openTree(path string) (*dir, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return newDir(fd, filepath.Clean(path), 0), nil
+}
+
+// openPublished opens the published tree at path.
+func openPublished(path string) (*dir, error) {
+	d, err := openTree(path)
+	if err != nil {
+		return nil, err
+	}
+	if d.root, err = realPath(path); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// follow opens the directory outside the published tree that the symbolic link
+// name in d leads to; rel is the path of d in the tree. It returns nil for what is
+// no link, and for a link that means the same in a view: to a directory of the tree, by a relative path,
+// or to no directory at all. Any other is an error, as a view would show what it
+// leads to as it is at any time.
+func (d *dir) follow(name, rel string) (*dir, error) {
+	if d.root == "" {
+		return nil, nil
+	}
+	var st unix.Stat_t
+	if err := d.stat(name, &st); err != nil || fileType(&st) != unix.S_IFLNK {
+		return nil, nil
+	}
+	target, err := realPath(d.path(name))
+	if err != nil {
+		return nil, nil // to nothing, or to itself
+	}
+	if fi, err := os.Stat(target); err != nil || !fi.IsDir() {
+		return nil, nil
+	}
+	refuse := func(why string) (*dir, error) {
+		return nil, d.fail("follow the symbolic link", name, fmt.Errorf("it leads to the directory %s, %s", target, why))
+	}
+	if isInside(target, d.root) {
+		text, err := d.readlink(name)
+		if err == nil && len(d.links) == 0 && !filepath.IsAbs(text) && filepath.Join(d.root, rel, text) == target {
+			return nil, nil
+		}
+		return refuse("which is in the published tree: only a relative link means the same in a snapshot")
+	}
+	for _, l := range append(d.links, d.root) {
+		if isInside(l, target) {
+			return refuse("which it is in")
+		}
+	}
+	here, err := device(d.root)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := device(target); err != nil || there != here {
+		return refuse("on another file system: hard links cannot leave that of the published tree")
+	}
+	if d.depth >= maxDepth {
+		return refuse("with too many directories around it")
+	}
+	sub, err := openTree(target)
+	if err != nil {
+		return nil, err
+	}
+	sub.depth, sub.root, sub.links = d.depth+1, d.root, append(slices.Clone(d.links), target)
+	return sub, nil
 }
 
 // open opens a directory in d. It follows neither symbolic links nor mounts.
@@ -57,7 +129,9 @@ func (d *dir) open(name string) (*dir, error) {
 	if err != nil {
 		return nil, d.fail("open", name, err)
 	}
-	return newDir(fd, d.path(name), d.depth+1), nil
+	sub := newDir(fd, d.path(name), d.depth+1)
+	sub.root, sub.links = d.root, d.links
+	return sub, nil
 }
 
 // openFile opens a regular file in d for reading.
@@ -88,6 +162,23 @@ func (d *dir) fail(op, name string, err error) error {
 // symbolic link.
 func (d *dir) stat(name string, st *unix.Stat_t) error {
 	if err := unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return d.fail("stat", name, err)
+	}
+	return nil
+}
+
+// statDir is stat, but for the symbolic links to directories that follow follows;
+// rel is the path of d in the tree.
+func (d *dir) statDir(name, rel string, st *unix.Stat_t) error {
+	if err := d.stat(name, st); err != nil || fileType(st) != unix.S_IFLNK {
+		return err
+	}
+	sub, err := d.follow(name, rel)
+	if err != nil || sub == nil {
+		return err
+	}
+	defer sub.Close()
+	if err := unix.Fstat(sub.fd, st); err != nil {
 		return d.fail("stat", name, err)
 	}
 	return nil

@@ -108,10 +108,10 @@ func (c *creation) add(src, dst *dir, parent string, e fs.DirEntry, again bool) 
 			return nil
 		}
 		return c.addDir(src, dst, rel, again)
+	case e.Type() == fs.ModeSymlink:
+		return c.addLink(src, dst, parent, rel, again)
 	case isFirst(rel) != c.indexes:
 		return nil
-	case e.Type() == fs.ModeSymlink:
-		return c.link(src, dst, rel)
 	case e.Type().IsRegular() && isOwn(rel):
 		return c.copyOwn(src, dst, rel)
 	case e.Type().IsRegular():
@@ -135,7 +135,36 @@ func (c *creation) addDir(src, dst *dir, rel string, again bool) error {
 	if err != nil {
 		return c.unlessGone(err)
 	}
-	to, err := mkdirLike(from, dst, name)
+	return c.descend(from, dst, rel)
+}
+
+// addLink adds a symbolic link: as it is where it means the same in the view, or
+// as a directory with what it leads to, which another link could change.
+func (c *creation) addLink(src, dst *dir, parent, rel string, again bool) error {
+	if rel == byCipher && (c.indexes || c.o.NoByCipher) {
+		return nil
+	}
+	name := filepath.Base(rel)
+	from, err := src.follow(name, parent)
+	if err != nil {
+		return err
+	}
+	if from == nil {
+		if isFirst(rel) != c.indexes {
+			return nil
+		}
+		return c.link(src, dst, rel)
+	}
+	var st unix.Stat_t
+	if again && dst.stat(name, &st) == nil {
+		return from.Close()
+	}
+	return c.descend(from, dst, rel)
+}
+
+// descend walks from, which it closes, into the directory rel, which is in dst.
+func (c *creation) descend(from, dst *dir, rel string) error {
+	to, err := mkdirLike(from, dst, filepath.Base(rel))
 	if err != nil {
 		return errors.Join(err, from.Close())
 	}
