@@ -273,6 +273,9 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 			continue
 		}
 		if len(p.lost) > 0 {
+			if err := m.checkVanished(); err != nil {
+				return nil, err
+			}
 			if err := m.dropLost(p.lost); err != nil {
 				return nil, err
 			}
