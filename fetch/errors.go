@@ -325,7 +325,8 @@ type diskError struct{ err error }
 func (e *diskError) Error() string { return e.err.Error() }
 func (e *diskError) Unwrap() error { return e.err }
 
-// A roomError is a file that does not fit, although others may.
+// A roomError is a file that does not fit although the disk is not full: its size
+// cannot be, or it needs room for a second copy.
 type roomError struct{ err error }
 
 func (e *roomError) Error() string { return "there is no room for it: " + e.err.Error() }

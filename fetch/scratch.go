@@ -29,7 +29,9 @@ func (t *transfer) makeScratch() (*os.File, error) {
 	// whole of its copy.
 	t.unclaim(t.claim + p.have + max(p.have, t.j.req.Size))
 	if err := t.askRoom(); err != nil {
-		return nil, err
+		// There is room for the file, but not for two of it: another source, or
+		// another file, needs one.
+		return nil, &roomError{err}
 	}
 	f, err := os.CreateTemp(filepath.Dir(p.path), scratchPattern)
 	if err != nil {

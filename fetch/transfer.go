@@ -380,36 +380,35 @@ func (t *transfer) claimRoom() error {
 		return nil
 	}
 	if t.claim > hugeSize {
-		// The sum of such must not overflow.
+		// That is the tree's trouble, not the disk's, and the sum of such must
+		// not overflow.
 		if err := f.o.Room(r.Part, t.claim); err != nil {
 			t.claim = 0
 			return &roomError{err}
 		}
 	}
 	f.claimed.Add(t.claim)
-	return t.askRoom()
-}
-
-// askRoom asks whether there is room for all that is claimed. What this transfer
-// alone has no room for is given up, and does not concern the others.
-func (t *transfer) askRoom() error {
-	r, f := t.j.req, t.w.f
-	if f.o.Room == nil {
-		return nil
-	}
-	if err := f.o.Room(r.Part, f.claimed.Load()); err != nil {
-		alone := t.claim
-		t.unclaim(0)
-		if f.o.Room(r.Part, 0) == nil && f.o.Room(r.Part, alone) != nil {
-			return &roomError{err}
-		}
+	if err := t.askRoom(); err != nil {
 		return &diskError{err}
 	}
 	return nil
 }
 
+// askRoom asks whether there is room for all that is claimed.
+func (t *transfer) askRoom() error {
+	f := t.w.f
+	if f.o.Room == nil {
+		return nil
+	}
+	err := f.o.Room(t.j.req.Part, f.claimed.Load())
+	if err != nil {
+		t.unclaim(0)
+	}
+	return err
+}
+
 // hugeSize is more than any file has.
-const hugeSize = 1 << 50
+const hugeSize = 1 << 40
 
 // unclaim lowers the transfer's claim to left bytes.
 func (t *transfer) unclaim(left int64) {
