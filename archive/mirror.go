@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"distkeep/archive/layout"
@@ -134,11 +133,9 @@ func (m *mirror) prepare(ctx context.Context) error {
 		stop()
 	}
 	looking.Wait()
-	switch {
-	case slices.ContainsFunc([]error{store.ErrFull, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS}, func(e error) bool { return errors.Is(err, e) }):
-		return mark(ErrBroken, err) // where databases of upstreams are staged
-	case err != nil:
-		return mark(ErrConfig, err)
+	if err != nil {
+		// A full file system is where databases of upstreams are staged.
+		return mark(classOf(err), err)
 	}
 	m.sum.scanned(cat)
 	if lerr != nil {
