@@ -15,8 +15,8 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// A deaf transport answers at once, and then nothing comes.
-type deaf struct{}
+// A deaf transport answers after a while, and then nothing comes.
+type deaf struct{ after time.Duration }
 
 type silence struct{ ctx context.Context }
 
@@ -27,7 +27,8 @@ func (s silence) Read([]byte) (int, error) {
 
 func (s silence) Close() error { return nil }
 
-func (deaf) open(ctx context.Context, u *url.URL, _ resume) (*body, error) {
+func (d deaf) open(ctx context.Context, u *url.URL, _ resume) (*body, error) {
+	time.Sleep(d.after)
 	return &body{ReadCloser: silence{ctx}, size: int64(len(worldFile)), final: u, clean: true}, nil
 }
 
@@ -149,5 +150,23 @@ func TestOwnRate(t *testing.T) {
 				t.Errorf("%s took %d attempts: %v", r.Request.Name, len(r.Attempts), r.Attempts[0].Err)
 			}
 		}
+	})
+}
+
+// TestAllSlotsAreUsed: when a host has answered, all transfers that it may have
+// begin, also while none of them ends.
+func TestAllSlotsAreUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := newWorld(t, Options{HostJobs: 8, Stall: -1, MinRate: -1}, nil)
+		f.transports["http"] = deaf{time.Second}
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, func() {
+			if s := hostStats(t, f, "h.example"); s.Peak != 8 {
+				t.Errorf("%d transfers at one time, want 8", s.Peak)
+			}
+			stop()
+		})
+		outcomes(t, ctx, f, files(t, "x", 8, "h.example"))
 	})
 }

@@ -100,6 +100,9 @@ func (s *scheduler) take() *job {
 			if l.startable(time.Now()) {
 				s.ready.push(l)
 			}
+			if s.ready.head != nil {
+				s.cond.Signal() // one call woke this worker, for all of them
+			}
 			return j
 		}
 		s.cond.Wait()
