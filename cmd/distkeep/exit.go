@@ -32,7 +32,8 @@ const exitHelp = `EXIT STATUS:
    4    the scan was not complete; nothing was scheduled or deleted
    5    the archive itself is damaged or its disk is full
    75   another run holds the lock
-   130  interrupted by SIGINT, 143 by SIGTERM; partial work is kept`
+   129  interrupted by SIGHUP, 130 by SIGINT, 143 by SIGTERM; partial work is
+        kept`
 
 // A status is an outcome that was reported already: it decides the exit status
 // and prints nothing.
@@ -81,12 +82,15 @@ func (e *signalError) Error() string { return "interrupted by " + e.sig.String()
 // Is makes the cause look like any other cancellation to libraries.
 func (e *signalError) Is(target error) bool { return target == context.Canceled }
 
-// signals returns a context that the first SIGINT or SIGTERM ends. A second one
-// ends the process at once.
+// signals returns a context that the first SIGHUP, SIGINT or SIGTERM ends. A
+// second one ends the process at once.
 func (e *env) signals() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, where it stays so
+		signal.Notify(ch, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	go func() {
 		select {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -19,9 +21,12 @@ func TestSignal(t *testing.T) {
 	for _, tc := range []struct {
 		signal syscall.Signal
 		status int
-	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+	}{{syscall.SIGHUP, 129}, {syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
 		t.Run(tc.signal.String(), func(t *testing.T) {
 			t.Parallel()
+			if signal.Ignored(tc.signal) {
+				t.Skip("the tests were started with this signal ignored")
+			}
 			testSignal(t, tc.signal, tc.status)
 		})
 	}
@@ -76,6 +81,43 @@ func testSignal(t *testing.T, signal syscall.Signal, status int) {
 	s.run(0, s.mirrorArgs("archive")...)
 	if got := s.up.take(); len(got) != 1 || got[0].from != half {
 		t.Errorf("requests of the next run: %v, want one from byte %d", got, half)
+	}
+}
+
+// TestSignalIgnored: what nohup starts outlives the terminal.
+func TestSignalIgnored(t *testing.T) {
+	t.Parallel()
+	nohup, err := exec.LookPath("nohup")
+	if err != nil {
+		t.Skip(err)
+	}
+	const name, size, half = "big.tar.xz", 1 << 20, 1 << 19
+	goOn := make(chan struct{})
+	s := newSite(t, map[string][]byte{name: randomBytes(name, size)}, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
+		w.Write(rest[:half])
+		http.NewResponseController(w).Flush()
+		select {
+		case <-goOn:
+			w.Write(rest[half:]) // a client that is gone shows below
+		case <-ctx.Done():
+		}
+	})
+	s.run(0, "init", "--archive", "archive")
+	cmd := s.command(s.mirrorArgs("archive")...)
+	cmd.Path, cmd.Args = nohup, append([]string{nohup}, cmd.Args...)
+	cmd.Args[1] = s.command().Path
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitForPart(t, filepath.Join(s.dir, "archive", "state", "parts"), half)
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 
