@@ -141,7 +141,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	var due Count
 	var old []history.Record
 	for _, r := range c.next {
-		if !elapsed(m.now, r.Time, c.o.Before) {
+		if !ledger.Elapsed(m.now, r.Time, c.o.Before) {
 			continue
 		}
 		if why := c.keeps(r, kept); why != "" {
@@ -191,7 +191,7 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 		return "it is in distfiles-local"
 	case kept[d]:
 		return "its name is wanted, or a published index names it"
-	case s != nil && c.m.held(s):
+	case s != nil && s.Holds(c.m.now, c.m.o.DeletionDelay):
 		return "it was taken off the schedule at " + stamp(s.Since)
 	}
 	return ""

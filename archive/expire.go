@@ -9,10 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -63,10 +62,10 @@ func (m *mirror) planExpiry() (*expiry, error) {
 			continue
 		}
 		switch s := x.Deletions[k]; {
-		case s != nil && m.held(s):
+		case s != nil && s.Holds(m.now, m.o.DeletionDelay):
 		case (s == nil || s.Undone) && m.o.DeletionDelay > 0:
 			e.schedule = append(e.schedule, d)
-		case s == nil || elapsed(m.now, s.Since, m.o.DeletionDelay):
+		case s == nil || ledger.Elapsed(m.now, s.Since, m.o.DeletionDelay):
 			e.due = append(e.due, d)
 			due.add(d.Size)
 		}
@@ -83,19 +82,13 @@ func (m *mirror) planExpiry() (*expiry, error) {
 // purgeable are the contents that have been in recycle for long enough.
 func (m *mirror) purgeable() (rs []*ledger.Recycled) {
 	for _, r := range m.view.index.Recycled {
-		if elapsed(m.now, r.Since, m.o.RecycleDelay) {
+		if ledger.Elapsed(m.now, r.Since, m.o.RecycleDelay) {
 			rs = append(rs, r)
 		}
 	}
 	rs = m.unmissed(rs)
 	slices.SortFunc(rs, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
 	return rs
-}
-
-// elapsed reports whether delay has passed since then. A time in the future
-// means that the clock was changed: then nothing has passed.
-func elapsed(now, then time.Time, delay time.Duration) bool {
-	return !then.After(now) && now.Sub(then) >= delay
 }
 
 // keptRecords are the records that somebody wants: a package, the whitelist, or
@@ -476,12 +469,4 @@ func removePart(path string) error {
 	return nil
 }
 
-// oneLine makes s fit for logs of one record a line.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-}
+func oneLine(s string) string { return report.OneLine(s) }

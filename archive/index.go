@@ -145,23 +145,9 @@ func (x *index) named(name catalog.Name) *ledger.Distfile {
 	return nil
 }
 
-// relation tells what is known about whether the content of d is the wanted
-// one.
-func relation(d *ledger.Distfile, w *catalog.Distfile) digest.Relation {
-	if w.Size >= 0 && w.Size != d.Size {
-		return digest.Different
-	}
-	return d.Digests.Compare(w.Digests)
-}
+func relation(d *ledger.Distfile, w *catalog.Distfile) digest.Relation { return d.Relation(w) }
 
-// satisfies reports whether the content of d is the wanted one, as far as the
-// tree allows to tell: where it publishes nothing but MD5 or SHA1, those do.
-func satisfies(d *ledger.Distfile, w *catalog.Distfile) bool {
-	r := relation(d, w)
-	return r == digest.Same || r == digest.Weak && !slices.ContainsFunc(w.Digests, func(d digest.Digest) bool {
-		return d.Alg.Strong() && d.Alg.Computable()
-	})
-}
+func satisfies(d *ledger.Distfile, w *catalog.Distfile) bool { return d.Satisfies(w) }
 
 func content(d *ledger.Distfile) store.Content {
 	return store.Content{Name: d.Name, Digests: d.Digests, Size: d.Size, Named: d.Named, Kind: d.Kind}

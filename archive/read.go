@@ -196,15 +196,8 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 // refusal says how a drop-box file contradicts the catalog.
 func refusal(path string, w *catalog.Distfile, size int64, sums digest.Set) string {
 	if w.Size >= 0 && size != w.Size {
-		return fmt.Sprintf("%s is refused: it has %d bytes, %s wants %d", path, size, firstOwner(w), w.Size)
+		return fmt.Sprintf("%s is refused: it has %d bytes, %s wants %d", path, size, w.FirstOwner(), w.Size)
 	}
 	wanted, got := w.Digests.Mismatch(sums)
-	return fmt.Sprintf("%s is refused: it has %s, %s wants %s", path, got, firstOwner(w), wanted.Hex())
-}
-
-func firstOwner(w *catalog.Distfile) string {
-	if len(w.Owners) == 0 {
-		return "the catalog"
-	}
-	return w.Owners[0].String()
+	return fmt.Sprintf("%s is refused: it has %s, %s wants %s", path, got, w.FirstOwner(), wanted.Hex())
 }

@@ -139,13 +139,3 @@ func exported(d *ledger.Distfile) *report.Distfile {
 func (m *mirror) stale() bool {
 	return m.restated || m.view.index.Meta[metaDirty] != "" || !report.HasDistfiles(m.store.ReportDir())
 }
-
-// undoHold is how long a content that was taken off the schedule by hand stays
-// off it at least: a person must have the time to whitelist it although the job
-// is hourly and deletes without a delay.
-const undoHold = 24 * time.Hour
-
-// held reports whether an undone deletion still keeps a content.
-func (m *mirror) held(s *ledger.Deletion) bool {
-	return s.Undone && !elapsed(m.now, s.Since, max(m.o.DeletionDelay, undoHold))
-}

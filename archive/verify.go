@@ -125,7 +125,7 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 	us := make([]*unit, 0, len(bySum))
 	for _, u := range bySum {
 		named := len(o.Names) == 0 || slices.ContainsFunc(u.names(), func(n catalog.Name) bool { return slices.Contains(o.Names, n) })
-		if named && (o.OlderThan == 0 || elapsed(m.now, u.verified, o.OlderThan)) {
+		if named && (o.OlderThan == 0 || ledger.Elapsed(m.now, u.verified, o.OlderThan)) {
 			us = append(us, u)
 		}
 	}

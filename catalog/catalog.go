@@ -113,6 +113,15 @@ type Distfile struct {
 	Kind Kind
 }
 
+// FirstOwner is the package that keeps the name, or "the catalog" where none is
+// known.
+func (d *Distfile) FirstOwner() string {
+	if len(d.Owners) == 0 {
+		return "the catalog"
+	}
+	return d.Owners[0].String()
+}
+
 // Same tells how d and o relate as contents: by size and by digests.
 func (d *Distfile) Same(o *Distfile) digest.Relation {
 	if d.Size >= 0 && o.Size >= 0 && d.Size != o.Size {

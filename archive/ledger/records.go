@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"distkeep/catalog"
@@ -41,6 +42,25 @@ type Distfile struct {
 	// ModTime is the modification time of the stored file. A file with
 	// another one is not what was verified.
 	ModTime time.Time
+}
+
+// Relation tells what is known about whether the content of d is the one that w
+// asks for.
+func (d *Distfile) Relation(w *catalog.Distfile) digest.Relation {
+	if w.Size >= 0 && w.Size != d.Size {
+		return digest.Different
+	}
+	return d.Digests.Compare(w.Digests)
+}
+
+// Satisfies reports whether the content of d is the one that w asks for, as far
+// as the tree allows to tell: where it publishes nothing but MD5 or SHA1, those
+// decide.
+func (d *Distfile) Satisfies(w *catalog.Distfile) bool {
+	r := d.Relation(w)
+	return r == digest.Same || r == digest.Weak && !slices.ContainsFunc(w.Digests, func(d digest.Digest) bool {
+		return d.Alg.Strong() && d.Alg.Computable()
+	})
 }
 
 // Origins that are no URL.
@@ -94,6 +114,23 @@ type Deletion struct {
 	// Undone says that a person took it off the schedule at Since: it is not
 	// scheduled, and cannot be again for a delay.
 	Undone bool
+}
+
+// UndoHold is how long a content that a person took off the schedule stays off
+// it at least: there must be time to whitelist it although the job is hourly and
+// deletes without a delay.
+const UndoHold = 24 * time.Hour
+
+// Holds reports whether d, which a person took off the schedule, keeps its
+// content at now from being scheduled again. delay is the deletion delay.
+func (d *Deletion) Holds(now time.Time, delay time.Duration) bool {
+	return d.Undone && !Elapsed(now, d.Since, max(delay, UndoHold))
+}
+
+// Elapsed reports whether delay has passed since then. A time in the future
+// means that the clock was changed: then nothing has passed.
+func Elapsed(now, then time.Time, delay time.Duration) bool {
+	return !then.After(now) && now.Sub(then) >= delay
 }
 
 // A Recycled content has left the published tree and waits in recycle.

@@ -72,7 +72,8 @@ func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) (err error) {
 func LoadDistfiles(dir string) ([]Distfile, error) { return loadLines[Distfile](dir, distfilesFile) }
 
 // FindDistfiles returns the contents that the archive holds under name, or
-// those whose SHA-256 in hex is name. Only their lines are decoded.
+// those whose SHA-256 in hex is name. Only their lines are decoded. The error
+// wraps ErrDamaged when one of those cannot be read.
 func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 	f, err := open(dir, distfilesFile)
 	if err != nil {
@@ -98,14 +99,14 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 		}
 		var d Distfile
 		if err := json.Unmarshal(line, &d); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", f.Name(), n, err)
+			return nil, fmt.Errorf("%s:%d: %w: %w; distkeep doctor --repair writes it anew", f.Name(), n, ErrDamaged, err)
 		}
 		if d.Name == name || d.SHA256 == name {
 			ds = append(ds, d)
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w; distkeep doctor --repair writes it anew", f.Name(), n, err)
+		return nil, fmt.Errorf("%s:%d: %w: %w; distkeep doctor --repair writes it anew", f.Name(), n, ErrDamaged, err)
 	}
 	return ds, nil
 }

@@ -66,6 +66,9 @@ type Deletion struct {
 // ErrNoRun means that no run has exported anything yet.
 var ErrNoRun = errors.New("no run has finished yet")
 
+// ErrDamaged means that the exported distfiles cannot be read.
+var ErrDamaged = errors.New("the list is damaged")
+
 // WriteFailures exports failures to the report directory dir. Of a failure that
 // is too long for readers the last URLs and the end of the reason are left out:
 // trees are untrusted, and one may name thousands of URIs for a file.

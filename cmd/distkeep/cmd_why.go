@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
+	"distkeep/archive/why"
 )
 
 const whyHelp = `Tell all that is known of a distfile: who wants it, what keeps it, when it would go,
@@ -58,7 +58,7 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 	if _, err := o.reports(); err != nil { // checks that there is an archive
 		return err
 	}
-	w := archive.WhyOptions{Distfiles: o.distfiles, State: o.state}
+	w := why.Options{Distfiles: o.distfiles, State: o.state}
 	var err error
 	if w.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {
 		return err
@@ -73,7 +73,7 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 			return err
 		}
 	}
-	answers, err := archive.Why(c.Context, w, c.Args().Slice())
+	answers, err := why.Ask(c.Context, w, c.Args().Slice())
 	if err != nil {
 		return err
 	}
@@ -82,13 +82,13 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 	} else {
 		err = printAnswers(e.stdout, answers, e.now())
 	}
-	if err == nil && slices.ContainsFunc(answers, func(a *archive.Answer) bool { return !a.Known }) {
+	if err == nil && slices.ContainsFunc(answers, func(a *why.Answer) bool { return !a.Known }) {
 		err = status(exitNew)
 	}
 	return err
 }
 
-func printAnswers(w io.Writer, answers []*archive.Answer, now time.Time) error {
+func printAnswers(w io.Writer, answers []*why.Answer, now time.Time) error {
 	var b strings.Builder
 	for i, a := range answers {
 		if i > 0 {
@@ -111,7 +111,7 @@ func field(b *strings.Builder, label, format string, args ...any) {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func printAnswer(b *strings.Builder, a *archive.Answer) {
+func printAnswer(b *strings.Builder, a *why.Answer) {
 	field(b, "name", "%s", a.Name)
 	field(b, "why", "%s", a.Why)
 	for _, x := range a.Wanted {
@@ -152,7 +152,7 @@ func printAnswer(b *strings.Builder, a *archive.Answer) {
 	}
 }
 
-func printHeld(b *strings.Builder, h *archive.Held) {
+func printHeld(b *strings.Builder, h *why.Held) {
 	state := "by its digest only"
 	switch {
 	case h.Recycled:

@@ -66,7 +66,7 @@ func exitStatus(ctx context.Context, err error) int {
 		return int(s)
 	case errors.Is(err, archive.ErrLocked):
 		return exitLocked
-	case errors.Is(err, archive.ErrBroken), store.Broken(err):
+	case errors.Is(err, archive.ErrBroken), errors.Is(err, report.ErrDamaged), store.Broken(err):
 		return exitBroken // the disk that standard output or a list is on may be full as well
 	}
 	// Everything else is for the operator to put right: usage, configuration,

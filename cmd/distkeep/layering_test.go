@@ -38,6 +38,7 @@ var layers = map[string]string{
 	"archive/report":          "catalog catalog/digest",
 	"archive/serve":           "catalog catalog/digest archive/layout archive/report",
 	"archive":                 "catalog catalog/digest whitelist fetch archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
+	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }
 

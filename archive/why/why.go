@@ -1,4 +1,11 @@
-package archive
+// Package why answers one question about a name: why the archive has it, or has
+// not. It joins what the last run exported, the whitelist, the drop box, the
+// history, and, where trees are given, a scan of them, and looks at the links on
+// disk. It needs neither the lock nor the ledger, so that it works during a run,
+// and says how old its answer is.
+//
+// Begin reading at Ask.
+package why
 
 import (
 	"cmp"
@@ -21,8 +28,8 @@ import (
 	"distkeep/whitelist"
 )
 
-// WhyOptions say what Why may look at beside what the last run exported.
-type WhyOptions struct {
+// Options say what Ask may look at beside what the last run exported.
+type Options struct {
 	Distfiles, State string
 	// Repositories, when there are any, are scanned for all owners.
 	Repositories []catalog.Repository
@@ -88,11 +95,11 @@ type Wanted struct {
 	distfile *catalog.Distfile
 }
 
-// Why tells what is known about names, or about the contents with a SHA-256 in
+// Ask tells what is known about names, or about the contents with a SHA-256 in
 // hex. It reads what the last run exported and needs no lock; what it says of
 // links is what the disk has now. An answer that is not Known is no error.
-func Why(ctx context.Context, o WhyOptions, names []string) ([]*Answer, error) {
-	w := &asked{WhyOptions: o, reports: filepath.Join(o.State, "report")}
+func Ask(ctx context.Context, o Options, names []string) ([]*Answer, error) {
+	w := &asked{Options: o, reports: filepath.Join(o.State, "report")}
 	if err := w.load(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +107,7 @@ func Why(ctx context.Context, o WhyOptions, names []string) ([]*Answer, error) {
 	for _, n := range names {
 		held, err := report.FindDistfiles(w.reports, n)
 		if err != nil && !errors.Is(err, report.ErrNoRun) {
-			return nil, mark(ErrBroken, err)
+			return nil, err
 		}
 		full := n
 		if _, err := digest.Parse(digest.SHA256, n); err == nil && len(held) > 0 {
@@ -108,18 +115,24 @@ func Why(ctx context.Context, o WhyOptions, names []string) ([]*Answer, error) {
 		}
 		name, err := catalog.ParsePath(full)
 		if err != nil {
-			return nil, mark(ErrConfig, err)
+			return nil, err
 		}
 		answers = append(answers, w.answer(name, held))
 	}
 	return answers, nil
 }
 
+// A lastRun is what Ask needs of the summary that the last run exported.
+type lastRun struct {
+	Start         time.Time     `json:"start"`
+	DeletionDelay time.Duration `json:"deletion_delay_ns"`
+}
+
 // asked is what answers are made of.
 type asked struct {
-	WhyOptions
+	Options
 	reports   string
-	status    Summary
+	status    lastRun
 	layouts   layout.Conf
 	deletions []report.Deletion
 	failures  []report.Failure
@@ -129,23 +142,23 @@ type asked struct {
 
 func (w *asked) load(ctx context.Context) (err error) {
 	if w.layouts, err = layout.Load(w.Distfiles); err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
 	if err := report.LoadStatus(w.reports, &w.status); err != nil && !errors.Is(err, report.ErrNoRun) {
-		return mark(ErrConfig, err)
+		return err
 	}
 	if w.deletions, err = report.LoadDeletions(w.reports); err != nil && !errors.Is(err, report.ErrNoRun) {
-		return mark(ErrConfig, err)
+		return err
 	}
 	if w.failures, err = report.LoadFailures(w.reports); err != nil && !errors.Is(err, report.ErrNoRun) {
-		return mark(ErrConfig, err)
+		return err
 	}
 	if w.history, err = history.LoadHistory(filepath.Join(w.Distfiles, "history")); err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
 	if len(w.Repositories) > 0 {
 		if w.catalog, err = catalog.Collect(ctx, w.Repositories); err != nil {
-			return mark(ErrConfig, err)
+			return err
 		}
 	}
 	return nil
@@ -272,7 +285,7 @@ func (w *asked) paths(c *store.Content, recycled bool) (paths []string) {
 	if recycled {
 		for _, dir := range []string{w.State, filepath.Clean(w.Distfiles) + ".work"} {
 			dir = filepath.Join(dir, "recycle")
-			if exists(dir) {
+			if _, err := os.Lstat(dir); err == nil {
 				return []string{filepath.Join(dir, c.SHA256().Hex(), c.Name.Base())}
 			}
 		}
@@ -297,7 +310,7 @@ func linkState(path string, size int64) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "missing"
 	case err != nil:
-		return oneLine(err.Error())
+		return report.OneLine(err.Error())
 	case !fi.Mode().IsRegular():
 		return "not a regular file"
 	case fi.Size() != size:
@@ -312,11 +325,11 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 	d := ledger.Distfile{Size: h.Size, Digests: digestsOf(h)}
 	for _, x := range a.Wanted {
 		switch {
-		case !satisfies(&d, x.distfile):
+		case !d.Satisfies(x.distfile):
 		case x.Refused != "":
-			return fmt.Sprintf("%s wants it, but it must not be mirrored (%s)", firstOwner(x.distfile), x.Refused)
+			return fmt.Sprintf("%s wants it, but it must not be mirrored (%s)", x.distfile.FirstOwner(), x.Refused)
 		default:
-			return "wanted by " + firstOwner(x.distfile)
+			return "wanted by " + x.distfile.FirstOwner()
 		}
 	}
 	switch {
@@ -331,7 +344,7 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 	case h.Deletion != nil:
 		return fmt.Sprintf("no package has wanted it since %s, deleted at %s at the earliest", day(h.Deletion.Since), day(h.Deletion.Due))
 	case !h.Undone.IsZero():
-		return fmt.Sprintf("no package wants it; taken off the schedule at %s, scheduled again at %s at the earliest", day(h.Undone), day(h.Undone.Add(max(w.status.DeletionDelay, undoHold))))
+		return fmt.Sprintf("no package wants it; taken off the schedule at %s, scheduled again at %s at the earliest", day(h.Undone), day(h.Undone.Add(max(w.status.DeletionDelay, ledger.UndoHold))))
 	case !h.Unwanted.IsZero():
 		return fmt.Sprintf("no package has wanted it since %s; it is not scheduled for deletion", day(h.Unwanted))
 	case w.catalog != nil && len(a.Wanted) > 0:
@@ -358,7 +371,7 @@ func entry(e *whitelist.Entry) string {
 		s += ", " + e.Date.Format(time.DateOnly)
 	}
 	if e.Reason != "" {
-		s += ": " + oneLine(e.Reason)
+		s += ": " + report.OneLine(e.Reason)
 	}
 	return s
 }
