@@ -221,7 +221,7 @@ func (u *unknowns) cipher(n *node) {
 	if !spelled && !base64 {
 		a.sum = digest.Digest{}
 	}
-	if a.kind = u.kindOf(n, base); a.kind == catalog.OpenBSD {
+	if a.kind = u.kindOf(n, base); a.kind.Base64() {
 		u.withDirectory(a, n)
 	}
 	u.explained[n.inode] = u.explained[n.inode] || a.named

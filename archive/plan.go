@@ -270,7 +270,7 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		b.lost = append(b.lost, d)
 		return false
 	}
-	if w.named && !d.Named || w.Kind == catalog.OpenBSD && d.Kind != w.Kind {
+	if w.named && !d.Named || w.Kind.Base64() && !d.Kind.Base64() {
 		if !b.publishable(w) {
 			return true
 		}
@@ -340,7 +340,7 @@ func (b *planner) changed(d *ledger.Distfile) (path, rel string) {
 // than all the rest of a run with nothing to do.
 func (b *planner) linked(d *ledger.Distfile) bool {
 	least := uint64(len(b.store.Layouts()) + 1)
-	if d.Kind == catalog.OpenBSD {
+	if d.Kind.Base64() {
 		least++
 	}
 	few := false

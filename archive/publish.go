@@ -98,7 +98,7 @@ func (a *mirror) distinfo() []history.Line {
 }
 
 func line(d *ledger.Distfile, name catalog.Name) history.Line {
-	return history.Line{Name: name, SHA256: d.SHA256, Base64: d.Kind == catalog.OpenBSD}
+	return history.Line{Name: name, SHA256: d.SHA256, Base64: d.Kind.Base64()}
 }
 
 // nextHistory returns the history as it is, and as it has to be: with what no

@@ -22,6 +22,10 @@ const (
 	Pacman  Kind = "pacman"
 )
 
+// Base64 reports whether the packages of the kind ask for a content by the
+// base64 spelling of its digest, in by_cipher and distinfo, beside the hex one.
+func (k Kind) Base64() bool { return k == OpenBSD }
+
 // A Repository is one package tree that can be scanned.
 type Repository interface {
 	// Name identifies the repository in owners, reports and the ledger. It

@@ -217,7 +217,7 @@ type Content struct {
 	// Named says that it is published under its name; otherwise below
 	// by_cipher only.
 	Named bool
-	// Kind decides whether by_cipher has OpenBSD's spelling as well.
+	// Kind decides whether by_cipher has the base64 spelling as well.
 	Kind catalog.Kind
 }
 
@@ -251,7 +251,7 @@ func (s *Store) Paths(c *Content) ([]string, error) {
 // CipherPaths returns the paths of c below by_cipher.
 func CipherPaths(c *Content) []string {
 	paths := []string{layout.ByCipher(c.SHA256(), c.Name.Base())}
-	if c.Kind == catalog.OpenBSD {
+	if c.Kind.Base64() {
 		paths = append(paths, layout.ByCipherBase64(c.SHA256(), c.Name.Base()))
 	}
 	return paths

@@ -34,12 +34,17 @@ type Database struct {
 	Packages []Package
 }
 
-// Bounds of a database.
+// Location returns where the database belongs.
+func (db *Database) Location() Location { return Location{db.Repo, db.Arch, db.Dir} }
+
+// MaxDatabase is how long a database may be: libalpm downloads no more.
+const MaxDatabase = 128 << 20
+
+// Further bounds of a database.
 const (
-	maxPacked   = 128 << 20 // libalpm downloads no more than that
-	maxUnpacked = 2 << 30   // 16 times maxPacked; real databases grow 7 to 14 times
-	maxEntries  = 500_000   // members; a package has two or three, Arch Linux some 15,000 packages
-	maxDesc     = 1 << 20   // libalpm reads lines of at most 512 KiB
+	maxUnpacked = 2 << 30 // 16 times MaxDatabase; real databases grow 7 to 14 times
+	maxEntries  = 500_000 // members; a package has two or three, Arch Linux some 15,000 packages
+	maxDesc     = 1 << 20 // libalpm reads lines of at most 512 KiB
 )
 
 type limits struct {
@@ -59,7 +64,7 @@ type limits struct {
 // database cannot be used at all: it is damaged, cut short, no database, or
 // beyond the bounds of size, unpacked size and number of entries.
 func ParseDatabase(file string, r io.Reader) (*Database, []catalog.Problem, error) {
-	db, problems, err := parseDatabase(file, r, limits{maxPacked, maxUnpacked, maxEntries, maxDesc})
+	db, problems, err := parseDatabase(file, r, limits{MaxDatabase, maxUnpacked, maxEntries, maxDesc})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}

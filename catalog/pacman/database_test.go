@@ -199,7 +199,7 @@ func TestBounds(t *testing.T) {
 	}
 	t.Run("signature", func(t *testing.T) {
 		t.Parallel()
-		for n, want := range map[int]string{maxSignature / 3 * 4: "", maxSignature/3*4 + 8: "bad %PGPSIG%: signature is longer than 65536 bytes"} {
+		for n, want := range map[int]string{MaxSignature / 3 * 4: "", MaxSignature/3*4 + 8: "bad %PGPSIG%: signature is longer than 65536 bytes"} {
 			_, err := parseDesc(desc("p0") + "\n%PGPSIG%\n" + strings.Repeat("A", n))
 			if got := fmt.Sprint(err); err == nil && want != "" || err != nil && got != want {
 				t.Errorf("%d characters: %v", n, err)

@@ -67,9 +67,9 @@ type descValues struct {
 	line map[string]int
 }
 
-// maxSignature bounds a decoded PGPSIG. pacman downloads at most 16 KiB of a
+// MaxSignature bounds a detached signature, such as a decoded PGPSIG. pacman downloads at most 16 KiB of a
 // signature; keys of the future may need more.
-const maxSignature = 64 << 10
+const MaxSignature = 64 << 10
 
 // parseDesc reads the text of one desc as libalpm does (sync_db_read in
 // be_sync.c): a key line, then either one line of value or a list that a blank
@@ -199,8 +199,8 @@ func setDigest(dst *digest.Digest, a digest.Algorithm, s string) (err error) {
 }
 
 func (p *Package) setPGPSig(s string) (err error) {
-	if base64.StdEncoding.DecodedLen(len(s)) > maxSignature {
-		return fmt.Errorf("signature is longer than %d bytes", maxSignature)
+	if base64.StdEncoding.DecodedLen(len(s)) > MaxSignature {
+		return fmt.Errorf("signature is longer than %d bytes", MaxSignature)
 	}
 	p.PGPSig, err = base64.StdEncoding.DecodeString(s)
 	switch {

@@ -3,9 +3,9 @@
 // their digests (alpm-repo-db(7), alpm-repo-desc(5), and libalpm's be_sync.c,
 // which is what clients read them with).
 //
-// It parses only. Fetching databases, and moving them into place after their
-// packages, is the mirror's business; [Options.Locations] and
-// [Repository.Databases] say what it needs for that.
+// It parses only. Package upstream fetches databases and says how they are
+// published; [Options.Locations] and [Repository.Databases] are what it needs
+// for that.
 package pacman
 
 import (
@@ -223,7 +223,7 @@ func (r *Repository) distfiles(dbs []*Database) []*catalog.Distfile {
 	var ds []*catalog.Distfile
 	seen := make(map[content]*catalog.Distfile)
 	for _, db := range dbs {
-		l := Location{db.Repo, db.Arch, db.Dir}
+		l := db.Location()
 		for i := range db.Packages {
 			p := &db.Packages[i]
 			var sources []catalog.Source
@@ -251,9 +251,9 @@ func (r *Repository) distfiles(dbs []*Database) []*catalog.Distfile {
 	return ds
 }
 
-// extensions are the names that a database goes by where nobody made the link
+// Extensions are the names that a database goes by where nobody made the link
 // REPO.db, as in repositories that are kept in git.
-var extensions = []string{".db", ".db.tar.zst", ".db.tar.xz", ".db.tar.gz", ".db.tar.bz2", ".db.tar"}
+var Extensions = []string{".db", ".db.tar.zst", ".db.tar.xz", ".db.tar.gz", ".db.tar.bz2", ".db.tar"}
 
 func (r *Repository) readDatabase(ctx context.Context, l Location) (*Database, []catalog.Problem, error) {
 	f, err := r.open(l)
@@ -271,7 +271,7 @@ func (r *Repository) readDatabase(ctx context.Context, l Location) (*Database, [
 
 // open opens the first name of the database that exists.
 func (r *Repository) open(l Location) (*os.File, error) {
-	for _, ext := range extensions {
+	for _, ext := range Extensions {
 		name := filepath.Join(r.base, filepath.FromSlash(l.Path(ext)))
 		switch st, err := os.Stat(name); {
 		case errors.Is(err, fs.ErrNotExist):

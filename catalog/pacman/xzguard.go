@@ -169,7 +169,7 @@ func (g *xzGuard) indexCount() error {
 	if err != nil {
 		return err
 	}
-	if n > maxPacked {
+	if n > MaxDatabase {
 		return errXZ // a record takes more than a byte
 	}
 	g.varints, g.step = 2*n, (*xzGuard).indexRecord

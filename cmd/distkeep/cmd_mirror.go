@@ -89,7 +89,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Fetch, err = o.fetchFlags.options(); err != nil {
 		return m, err
 	}
-	if m.Repositories, err = o.repoFlags.open(e, &upstreams{state: o.state, fetch: m.Fetch, minFree: int64(o.minFree), dry: o.dryRun, now: e.now}); err != nil {
+	if m.Repositories, err = o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, fetch: m.Fetch, minFree: int64(o.minFree), dry: o.dryRun, now: e.now}); err != nil {
 		return m, err
 	}
 	m.Whitelist = whitelists(o.state, o.whitelists.Value())

@@ -69,7 +69,7 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 		}
 	}
 	if len(o.repos.Value()) > 0 {
-		if w.Repositories, err = o.repoFlags.open(e, &upstreams{state: o.state, offline: true, now: e.now}); err != nil {
+		if w.Repositories, err = o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now}); err != nil {
 			return err
 		}
 	}

@@ -17,11 +17,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"distkeep/archive"
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
 	"distkeep/catalog/pacman/pgp"
+	pacmanupstream "distkeep/catalog/pacman/upstream"
 	"distkeep/fetch"
 )
 
@@ -41,16 +44,21 @@ The directories are served as they are: Server = http://this-host/$repo/os/$arch
 
 `
 
-// upstreams is what opening the repositories of an upstream takes.
-type upstreams struct {
-	// state is the state directory of the archive.
-	state string
-	fetch fetch.Options
-	// minFree is what must stay free there.
-	minFree int64
-	// offline: nothing is asked; dry: nothing that comes is kept.
-	offline, dry bool
-	now          func() time.Time
+// pacmanFlags are the options of pacman repositories.
+type pacmanFlags struct {
+	keyring  string
+	viewDirs map[string]string // directory to the pacman repository that has it
+}
+
+func (r *repoFlags) pacmanOptions() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote", Destination: &r.keyring},
+	}
+}
+
+func (r *repoFlags) checkPacman([]string) error {
+	r.viewDirs = make(map[string]string)
+	return nil
 }
 
 // A pacmanSpec is what follows "pacman:".
@@ -136,29 +144,29 @@ func baseURL(s string) (string, error) {
 	return (&url.URL{Scheme: "file", Path: abs}).String(), nil
 }
 
-// pacman opens the repositories of one pacman upstream.
-func (r *repoFlags) pacman(text string, up *upstreams) (*pacman.Upstream, error) {
+// openPacman opens the repositories of one pacman upstream.
+func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, error) {
 	s, err := parsePacman(text)
 	if err != nil {
 		return nil, usagef("--repo pacman:%s: %w", text, err)
 	}
-	if strings.HasPrefix(s.base, "file:") && !up.offline && !slices.Contains(up.fetch.Schemes, "file") {
+	if strings.HasPrefix(s.base, "file:") && !op.offline && !slices.Contains(op.fetch.Schemes, "file") {
 		return nil, usagef("--repo pacman:%s: packages of this machine are taken by file: URLs: say --allow-scheme file as well", text)
 	}
-	o := pacman.UpstreamOptions{
+	o := pacmanupstream.Options{
 		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Template: s.template, URLs: []string{s.base}},
-		State:   filepath.Join(up.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
-		Offline: up.offline, Dry: up.dry, Now: up.now, Room: archive.Room(up.state, up.minFree),
+		State:   filepath.Join(op.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
+		Offline: op.offline, Dry: op.dry, Now: op.now, Room: archive.Room(op.state, op.minFree),
 	}
-	if o.Keyring, o.KeyringID, err = loadKeyring(r.keyring, up.now); err != nil {
+	if o.Keyring, o.KeyringID, err = loadKeyring(r.keyring, op.now); err != nil {
 		return nil, err
 	}
-	f, err := fetch.New(up.fetch)
+	f, err := fetch.New(op.fetch)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	o.Getter = upstreamGetter{f}
-	u, err := pacman.NewUpstream(o)
+	u, err := pacmanupstream.New(o)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -169,9 +177,6 @@ func (r *repoFlags) pacman(text string, up *upstreams) (*pacman.Upstream, error)
 		if other, ok := r.viewDirs[dir]; ok && other != s.name {
 			return nil, usagef("--repo pacman:%s: %s publishes %s already: publish one of them below a directory of its own with at=DIR", text, other, dir)
 		}
-		if r.viewDirs == nil {
-			r.viewDirs = make(map[string]string)
-		}
 		r.viewDirs[dir] = s.name
 	}
 	return u, nil
@@ -181,7 +186,7 @@ func (r *repoFlags) pacman(text string, up *upstreams) (*pacman.Upstream, error)
 const maxKeyring = 64 << 20
 
 // loadKeyring reads --keyring.
-func loadKeyring(file string, now func() time.Time) (pacman.Verifier, string, error) {
+func loadKeyring(file string, now func() time.Time) (pacmanupstream.Verifier, string, error) {
 	if file == "" {
 		return nil, "", nil
 	}
@@ -209,20 +214,20 @@ func loadKeyring(file string, now func() time.Time) (pacman.Verifier, string, er
 // An upstreamGetter asks upstreams the way distfiles are fetched.
 type upstreamGetter struct{ f *fetch.Fetcher }
 
-var _ pacman.Getter = upstreamGetter{}
+var _ pacmanupstream.Getter = upstreamGetter{}
 
-func (g upstreamGetter) Get(ctx context.Context, url string, have pacman.Version, most int64, start func() (io.Writer, error)) (pacman.Version, error) {
+func (g upstreamGetter) Get(ctx context.Context, url string, have pacmanupstream.Version, most int64, start func() (io.Writer, error)) (pacmanupstream.Version, error) {
 	v, err := g.f.Get(ctx, url, fetch.Version(have), most, start)
 	if errors.Is(err, fetch.ErrUnchanged) {
-		return have, pacman.ErrUnchanged
+		return have, pacmanupstream.ErrUnchanged
 	}
 	if whole := (*fetch.Error)(nil); errors.As(err, &whole) {
 		err = answerError{whole}
 	}
-	return pacman.Version(v), err
+	return pacmanupstream.Version(v), err
 }
 
-// An answerError is an error of a transfer in the words of package pacman.
+// An answerError is an error of a transfer in the words of pacman/upstream.
 type answerError struct{ err *fetch.Error }
 
 func (e answerError) Error() string { return e.err.Reason() }

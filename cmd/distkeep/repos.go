@@ -1,91 +1,99 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"distkeep/catalog"
-	"distkeep/catalog/gentoo"
-	"distkeep/catalog/openbsd"
+	"distkeep/fetch"
 )
+
+// A repoKind is a kind of repository that --repo knows.
+type repoKind struct {
+	kind catalog.Kind
+	// flags are the options of the kind alone.
+	flags func(r *repoFlags) []cli.Flag
+	// check says what is wrong with the options, given what --repo has behind
+	// the names of the kind, and prepares what open needs of all of them.
+	check func(r *repoFlags, paths []string) error
+	// open opens one repository. What it returns is scanned at most once.
+	open func(r *repoFlags, path string, o *opening) (catalog.Repository, error)
+}
+
+// repoKinds are all kinds, in the order in which messages name them.
+var repoKinds = []repoKind{
+	{catalog.Gentoo, (*repoFlags).gentooOptions, (*repoFlags).checkGentoo, (*repoFlags).openGentoo},
+	{catalog.OpenBSD, (*repoFlags).openbsdOptions, (*repoFlags).checkOpenBSD, (*repoFlags).openOpenBSD},
+	{catalog.Pacman, (*repoFlags).pacmanOptions, (*repoFlags).checkPacman, (*repoFlags).openPacman},
+}
 
 // repoFlags say which repositories a run is about.
 type repoFlags struct {
-	repos, masters        *cli.StringSlice
-	overrides, skip       *cli.StringSlice
-	overridesFile         string
-	exemptions            *cli.StringSlice
-	resolvedOverrides     map[string][]string
-	resolvedSkip, exempts []string
-
-	dump, dumpCommand, portsDir string
-	partial                     bool
-	backupSites                 *cli.StringSlice
-
-	keyring  string
-	viewDirs map[string]string // directory to the pacman repository that has it
+	repos *cli.StringSlice
+	gentooFlags
+	openbsdFlags
+	pacmanFlags
 }
 
 func newRepoFlags() *repoFlags {
-	return &repoFlags{
-		repos: cli.NewStringSlice(), masters: cli.NewStringSlice(),
-		overrides: cli.NewStringSlice(), skip: cli.NewStringSlice(), exemptions: cli.NewStringSlice(),
-		backupSites: cli.NewStringSlice(),
-	}
+	return &repoFlags{repos: cli.NewStringSlice(), gentooFlags: newGentooFlags(), openbsdFlags: newOpenBSDFlags()}
 }
 
 func (r *repoFlags) flags() []cli.Flag {
-	return []cli.Flag{
+	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo, or pacman:URL; repeatable, the first that wants a name decides its content", Destination: r.repos},
-		&cli.StringFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote", Destination: &r.keyring},
-		&cli.StringSliceFlag{Name: "master-repo", Usage: "use the mirrors and categories of the gentoo repository `PATH` for those that name it as a master, without archiving it; repeatable", Destination: r.masters},
-		&cli.StringSliceFlag{Name: "mirror-override", Usage: "use `NAME=URL[,URL...]` for mirror://NAME/; repeatable", Destination: r.overrides},
-		&cli.StringFlag{Name: "mirror-overrides", Usage: "read such overrides from `FILE`, in the format of thirdpartymirrors", Destination: &r.overridesFile},
-		&cli.StringSliceFlag{Name: "mirror-skip", Usage: "never try the mirrors of `NAME[,NAME...]`; repeatable", Destination: r.skip},
-		&cli.StringSliceFlag{Name: "restrict-mirror-exemptions", Usage: "RESTRICT=mirror does not hold for mirror://`NAME[,NAME...]`/; repeatable", Destination: r.exemptions},
-		&cli.StringFlag{Name: "dump", Usage: "read the output of OpenBSD's make dump-vars from `FILE`, or - for standard input", Destination: &r.dump},
-		&cli.StringFlag{Name: "dump-command", Usage: "run `COMMAND` in the ports tree for that output, such as \"make dump-vars DPB=Fetch BATCH=Yes REPORT_PROBLEM=:\"", Destination: &r.dumpCommand},
-		&cli.StringFlag{Name: "ports-dir", Usage: "PORTSDIR as the dump spells it is `DIR`", Value: "/usr/ports", Destination: &r.portsDir},
-		&cli.BoolFlag{Name: "partial", Usage: "the dump is of some ports only: nothing is scheduled or deleted, and history stays as it is", Destination: &r.partial},
-		&cli.StringSliceFlag{Name: "backup-site", Usage: "ask the directory at `URL` by local name after all sites of a port; repeatable", Destination: r.backupSites},
 	}
+	for _, k := range repoKinds {
+		flags = append(flags, k.flags(r)...)
+	}
+	return flags
+}
+
+// An opening is what opening repositories takes beside their options.
+type opening struct {
+	stdin io.Reader
+	// state is the state directory of the archive.
+	state string
+	// fetch is how upstreams are asked.
+	fetch fetch.Options
+	// minFree is what must stay free in state.
+	minFree int64
+	// offline: nothing is asked; dry: nothing that comes is kept.
+	offline, dry bool
+	now          func() time.Time
 }
 
 // A repoSpec is one --repo KIND:PATH.
 type repoSpec struct {
-	kind catalog.Kind
+	repoKind
 	path string
 }
 
 // open opens the repositories.
-func (r *repoFlags) open(e *env, up *upstreams) ([]catalog.Repository, error) {
+func (r *repoFlags) open(o *opening) ([]catalog.Repository, error) {
 	specs, err := r.specs()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.resolveMirrors(); err != nil {
-		return nil, err
-	}
-	masters, err := r.gentooNames(specs)
-	if err != nil {
-		return nil, err
+	for _, k := range repoKinds {
+		var paths []string
+		for _, s := range specs {
+			if s.kind == k.kind {
+				paths = append(paths, s.path)
+			}
+		}
+		if err := k.check(r, paths); err != nil {
+			return nil, err
+		}
 	}
 	var repos []catalog.Repository
 	names := make(map[string]string)
 	for _, s := range specs {
-		var repo catalog.Repository
-		switch s.kind {
-		case catalog.Gentoo:
-			repo, err = r.gentoo(s.path, masters)
-		case catalog.OpenBSD:
-			repo, err = r.openbsd(s.path, e)
-		case catalog.Pacman:
-			repo, err = r.pacman(s.path, up)
-		}
+		repo, err := s.open(r, s.path, o)
 		if err != nil {
 			return nil, err
 		}
@@ -100,108 +108,31 @@ func (r *repoFlags) open(e *env, up *upstreams) ([]catalog.Repository, error) {
 
 // specs parses the --repo options.
 func (r *repoFlags) specs() (specs []repoSpec, err error) {
-	ports := 0
 	for _, s := range r.repos.Value() {
 		kind, path, ok := strings.Cut(s, ":")
 		if !ok || path == "" {
 			return nil, usagef("--repo %q: write KIND:PATH, such as gentoo:/var/db/repos/gentoo", s)
 		}
-		switch catalog.Kind(kind) {
-		case catalog.Gentoo, catalog.Pacman:
-		case catalog.OpenBSD:
-			ports++
-		default:
-			return nil, usagef("--repo %q: unknown kind %q: use gentoo, openbsd or pacman", s, kind)
+		i := slices.IndexFunc(repoKinds, func(k repoKind) bool { return string(k.kind) == kind })
+		if i < 0 {
+			return nil, usagef("--repo %q: unknown kind %q: use %s", s, kind, kindNames())
 		}
-		specs = append(specs, repoSpec{catalog.Kind(kind), path})
+		specs = append(specs, repoSpec{repoKinds[i], path})
 	}
-	switch {
-	case len(specs) == 0:
+	if len(specs) == 0 {
 		return nil, usagef("say what to archive: --repo KIND:PATH")
-	case ports > 1:
-		return nil, usagef("one openbsd repository a run: --dump and --dump-command are about one")
-	case ports == 0 && (r.dump != "" || r.dumpCommand != "" || r.partial):
-		return nil, usagef("--dump, --dump-command and --partial go with --repo openbsd:PATH")
 	}
 	return specs, nil
 }
 
-// gentooNames finds the gentoo repositories at hand by their names.
-func (r *repoFlags) gentooNames(specs []repoSpec) (map[string]string, error) {
-	paths := slices.Clone(r.masters.Value())
-	for _, s := range specs {
-		if s.kind == catalog.Gentoo {
-			paths = append(paths, s.path)
-		}
+// kindNames lists the kinds for a message.
+func kindNames() string {
+	var names []string
+	for _, k := range repoKinds {
+		names = append(names, string(k.kind))
 	}
-	byName := make(map[string]string)
-	for _, p := range paths {
-		g, err := gentoo.Open(p, gentoo.Options{})
-		if err != nil {
-			return nil, err
-		}
-		if _, ok := byName[g.Name()]; !ok {
-			byName[g.Name()] = p
-		}
-	}
-	return byName, nil
-}
-
-// openbsd opens the ports tree.
-func (r *repoFlags) openbsd(path string, e *env) (*openbsd.Repository, error) {
-	if (r.dump == "") == (r.dumpCommand == "") {
-		return nil, usagef("openbsd:%s: say where the output of make dump-vars is: --dump FILE or -, or --dump-command COMMAND", path)
-	}
-	return openbsd.Open(path, openbsd.Options{
-		Dump: r.dump, Stdin: e.stdin, Command: strings.Fields(r.dumpCommand),
-		Root: r.portsDir, Partial: r.partial, BackupSites: r.backupSites.Value(),
-	})
-}
-
-// gentoo opens one repository with the masters that are at hand. A master that
-// is not only costs the mirror groups that it defines.
-func (r *repoFlags) gentoo(path string, byName map[string]string) (*gentoo.Repository, error) {
-	g, err := gentoo.Open(path, gentoo.Options{})
-	if err != nil {
-		return nil, err
-	}
-	o := gentoo.Options{MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
-	for _, m := range g.Masters() {
-		if p, ok := byName[m]; ok && filepath.Clean(p) != filepath.Clean(path) {
-			o.Masters = append(o.Masters, p)
-		}
-	}
-	return gentoo.Open(path, o)
-}
-
-func (r *repoFlags) resolveMirrors() error {
-	r.resolvedOverrides = make(map[string][]string)
-	if r.overridesFile != "" {
-		f, err := os.Open(r.overridesFile)
-		if err != nil {
-			return usagef("--mirror-overrides: %w", err)
-		}
-		defer f.Close()
-		if r.resolvedOverrides, err = gentoo.ParseMirrorOverrides(r.overridesFile, f); err != nil {
-			return usageError{err}
-		}
-	}
-	for _, s := range r.overrides.Value() {
-		name, urls, ok := strings.Cut(s, "=")
-		if !ok || name == "" || urls == "" {
-			return usagef("--mirror-override %q: write NAME=URL[,URL...]", s)
-		}
-		parsed, err := gentoo.ParseMirrorOverrides("--mirror-override", strings.NewReader(name+" "+strings.ReplaceAll(urls, ",", " ")))
-		if err != nil {
-			return usageError{err}
-		}
-		for k, v := range parsed {
-			r.resolvedOverrides[k] = v
-		}
-	}
-	r.resolvedSkip = splitNames(r.skip.Value())
-	r.exempts = splitNames(r.exemptions.Value())
-	return nil
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // splitNames splits lists at commas and blanks.

@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"distkeep/catalog/digest"
 )
 
-func TestUpstreamAsksForWhatMayHaveChanged(t *testing.T) {
+func TestAsksForWhatMayHaveChanged(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	_, s := scan(t, o)
@@ -44,11 +44,11 @@ func TestUpstreamAsksForWhatMayHaveChanged(t *testing.T) {
 	equal(t, "asked without a change", asked, []string{"lastupdate"})
 	equal(t, "packages without a change", names(s), []string{"a-1-1", "b-1-1", "c-1-1"})
 
-	for name, change := range map[string]func(*tree, *UpstreamOptions){
-		"another time":  func(u *tree, _ *UpstreamOptions) { u.files["lastupdate"] = "101\n" },
-		"no time":       func(u *tree, _ *UpstreamOptions) { delete(u.files, "lastupdate") },
-		"a page":        func(u *tree, _ *UpstreamOptions) { u.files["lastupdate"] = "<html>" },
-		"not our thing": func(u *tree, _ *UpstreamOptions) { u.errs["lastupdate"] = fs.ErrPermission },
+	for name, change := range map[string]func(*tree, *Options){
+		"another time":  func(u *tree, _ *Options) { u.files["lastupdate"] = "101\n" },
+		"no time":       func(u *tree, _ *Options) { delete(u.files, "lastupdate") },
+		"a page":        func(u *tree, _ *Options) { u.files["lastupdate"] = "<html>" },
+		"not our thing": func(u *tree, _ *Options) { u.errs["lastupdate"] = fs.ErrPermission },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, o := newTree(t)
@@ -69,11 +69,11 @@ func TestUpstreamAsksForWhatMayHaveChanged(t *testing.T) {
 			}
 		})
 	}
-	for name, change := range map[string]func(*UpstreamOptions){
-		"one more repository": func(o *UpstreamOptions) { o.Repos = append(o.Repos, "more") },
-		"without files":       func(o *UpstreamOptions) { o.NoFiles = true },
-		"another host":        func(o *UpstreamOptions) { o.URLs = []string{treeBase + "/"} },
-		"state lost": func(o *UpstreamOptions) {
+	for name, change := range map[string]func(*Options){
+		"one more repository": func(o *Options) { o.Repos = append(o.Repos, "more") },
+		"without files":       func(o *Options) { o.NoFiles = true },
+		"another host":        func(o *Options) { o.URLs = []string{treeBase + "/"} },
+		"state lost": func(o *Options) {
 			if err := os.Remove(filepath.Join(o.State, "1", "core/os/x86_64/core.db")); err != nil {
 				panic(err)
 			}
@@ -99,9 +99,9 @@ func TestUpstreamAsksForWhatMayHaveChanged(t *testing.T) {
 	}
 }
 
-// TestUpstreamKeepsTheOld: whatever is wrong with a new database, the old one
+// TestKeepsTheOld: whatever is wrong with a new database, the old one
 // and all that belongs to it stay in use, and the rest is taken.
-func TestUpstreamKeepsTheOld(t *testing.T) {
+func TestKeepsTheOld(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("connection lost")
 	const dir = "core/os/x86_64/"
@@ -172,9 +172,9 @@ func TestUpstreamKeepsTheOld(t *testing.T) {
 	}
 }
 
-// TestUpstreamMoves changes the upstream between two of its files: what is
+// TestMoves changes the upstream between two of its files: what is
 // taken belongs together.
-func TestUpstreamMoves(t *testing.T) {
+func TestMoves(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} {
 		for _, at := range []string{"core.db.sig", "core.files", "core.links"} {
@@ -202,11 +202,11 @@ func TestUpstreamMoves(t *testing.T) {
 	}
 }
 
-func TestUpstreamUnreachable(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	u.errs["lastupdate"] = errors.New("connection refused")
-	up, err := NewUpstream(o)
+	up, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestUpstreamUnreachable(t *testing.T) {
 	}
 }
 
-func TestUpstreamState(t *testing.T) {
+func TestState(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	scan(t, o)
@@ -272,7 +272,7 @@ func TestUpstreamState(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(o.State, stateFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		up, err := NewUpstream(o)
+		up, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func TestUpstreamState(t *testing.T) {
 	}
 }
 
-func TestUpstreamView(t *testing.T) {
+func TestView(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	o.At = "at"
@@ -291,7 +291,7 @@ func TestUpstreamView(t *testing.T) {
 	u.files["core/os/x86_64/core.links"] = u.files["core/os/x86_64/core.db"]
 	u.files["core/os/x86_64/core.links.sig"] = goodSignature("whatever")
 	entries := []txtar.File{{Name: "good-1-1/desc", Data: []byte(treeDesc("good-1-1"))}, {Name: "bad-1-1/desc", Data: []byte("%NAME%\nbad\n")}}
-	u.files["extra/os/x86_64/extra.db"] = string(packages(t, entries))
+	u.files["extra/os/x86_64/extra.db"] = database(t, entries)
 	delete(u.files, "extra/os/x86_64/extra.files")
 	up, s := scan(t, o)
 	if len(s.Problems) != 1 {
@@ -337,7 +337,7 @@ func TestUpstreamView(t *testing.T) {
 
 func treeName(p string) catalog.Name { return catalog.Name(treeFile(p)) }
 
-func TestUpstreamCancelled(t *testing.T) {
+func TestCancelled(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	for _, at := range []string{"lastupdate", "core.db", "core.files", ".sig"} {
@@ -348,7 +348,7 @@ func TestUpstreamCancelled(t *testing.T) {
 				cancel(why)
 			}
 		}
-		up, err := NewUpstream(o)
+		up, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"errors"
@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 
 	"distkeep/catalog"
+	"distkeep/catalog/pacman"
 )
 
 // Views returns one view for each database that the last Scan read: its
 // packages, their signatures, and the files of the database.
-func (u *Upstream) Views() []*catalog.View {
+func (u *Repository) Views() []*catalog.View {
 	var views []*catalog.View
 	for _, db := range u.dbs {
 		views = append(views, u.view(db))
@@ -21,8 +22,8 @@ func (u *Upstream) Views() []*catalog.View {
 	return views
 }
 
-func (u *Upstream) view(db *Database) *catalog.View {
-	l := Location{db.Repo, db.Arch, db.Dir}
+func (u *Repository) view(db *pacman.Database) *catalog.View {
+	l := db.Location()
 	v := &catalog.View{
 		Dir: path.Join(u.o.At, l.Dir), Links: make([]catalog.ViewLink, 0, len(db.Packages)),
 		Blocked: u.fault[l.Path(".db")], Suffix: signatureSuffix,
@@ -45,7 +46,7 @@ func (u *Upstream) view(db *Database) *catalog.View {
 }
 
 // link is one package of a view.
-func (u *Upstream) link(l Location, p *Package) catalog.ViewLink {
+func (u *Repository) link(l pacman.Location, p *pacman.Package) catalog.ViewLink {
 	link := catalog.ViewLink{Distfile: u.distfile(p)}
 	key := signatureKey(p)
 	switch {
@@ -67,7 +68,7 @@ func (u *Upstream) link(l Location, p *Package) catalog.ViewLink {
 var errUnsigned = errors.New("neither the package nor its database is signed, and --keyring was given")
 
 // checkPackage checks the signature of a package.
-func (u *Upstream) checkPackage(p *Package, f *catalog.SmallFile, content io.Reader) (err error) {
+func (u *Repository) checkPackage(p *pacman.Package, f *catalog.SmallFile, content io.Reader) (err error) {
 	sig := f.Data
 	if sig == nil {
 		if sig, err = os.ReadFile(f.Path); err != nil {
@@ -85,7 +86,7 @@ func (u *Upstream) checkPackage(p *Package, f *catalog.SmallFile, content io.Rea
 }
 
 // distfile is a package as an index names it.
-func (u *Upstream) distfile(p *Package) *catalog.Distfile {
+func (u *Repository) distfile(p *pacman.Package) *catalog.Distfile {
 	return &catalog.Distfile{
 		Name: p.Filename, Size: p.CSize, Digests: p.Digests(), Kind: catalog.Pacman,
 		Owners: []catalog.Owner{{Repo: u.o.Name, Package: p.ID()}},
@@ -93,13 +94,13 @@ func (u *Upstream) distfile(p *Package) *catalog.Distfile {
 }
 
 // Named returns the packages of a published database.
-func (u *Upstream) Named(index string) ([]*catalog.Distfile, error) {
+func (u *Repository) Named(index string) ([]*catalog.Distfile, error) {
 	f, err := os.Open(index)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	db, _, err := ParseDatabase(index, f)
+	db, _, err := pacman.ParseDatabase(index, f)
 	if err != nil {
 		return nil, err
 	}

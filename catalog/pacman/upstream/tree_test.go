@@ -1,6 +1,9 @@
-package pacman
+package upstream
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -18,6 +21,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/pacman"
 )
 
 // A tree is an upstream in memory: a Getter of the files of one base URL.
@@ -110,9 +114,28 @@ func (u *tree) release(t testing.TB, repo string, ps ...string) {
 		}
 		entries = append(entries, txtar.File{Name: p + "/desc", Data: []byte(desc)})
 	}
-	db := compress(t, Gzip, packages(t, entries))
-	u.files[treeDir(repo)+repo+".db"] = string(db)
-	u.files[treeDir(repo)+repo+".files"] = string(compress(t, Zstd, packages(t, entries)))
+	db := database(t, entries)
+	u.files[treeDir(repo)+repo+".db"], u.files[treeDir(repo)+repo+".files"] = db, db
+}
+
+// database is a database of the members that repo-add would put into it.
+func database(t testing.TB, entries []txtar.File) string {
+	t.Helper()
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	tw := tar.NewWriter(z)
+	for _, e := range entries {
+		if err := tw.WriteHeader(&tar.Header{Name: e.Name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(e.Data))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tw.Write(e.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(tw.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return buf.String()
 }
 
 func treeDir(repo string) string { return repo + "/os/x86_64/" }
@@ -141,21 +164,21 @@ func (seal) Verify(data io.Reader, sig []byte) (string, error) {
 }
 
 // newTree returns an upstream with two repositories, and the options of it.
-func newTree(t testing.TB) (*tree, UpstreamOptions) {
+func newTree(t testing.TB) (*tree, Options) {
 	u := &tree{files: map[string]string{"lastupdate": "100\n"}, errs: make(map[string]error)}
 	u.release(t, "core", "a-1-1:beside", "b-1-1:inline")
 	u.release(t, "extra", "a-1-1", "c-1-1")
-	return u, UpstreamOptions{
-		Options: Options{Name: "arch", Repos: []string{"core", "extra"}, Arches: []string{"x86_64"}, URLs: []string{treeBase}},
+	return u, Options{
+		Options: pacman.Options{Name: "arch", Repos: []string{"core", "extra"}, Arches: []string{"x86_64"}, URLs: []string{treeBase}},
 		State:   filepath.Join(t.TempDir(), "state"), Getter: u,
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 	}
 }
 
 // scan scans as a run of the program does.
-func scan(t testing.TB, o UpstreamOptions) (*Upstream, *catalog.Scan) {
+func scan(t testing.TB, o Options) (*Repository, *catalog.Scan) {
 	t.Helper()
-	u, err := NewUpstream(o)
+	u, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

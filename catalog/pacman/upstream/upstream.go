@@ -1,4 +1,13 @@
-package pacman
+// Package upstream mirrors the repositories of a pacman upstream: it fetches
+// their databases and signatures, keeps them from run to run, and says how they
+// are published together with the packages that they name. Package pacman
+// parses what comes.
+//
+// Databases are fetched into a new directory, judged there, and put into use
+// all at once, by a file that names the directory. What is wrong with the
+// upstream leaves the databases of the last run in use. Begin with
+// [Repository.Scan].
+package upstream
 
 import (
 	"bytes"
@@ -17,6 +26,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/catalog"
+	"distkeep/catalog/pacman"
 )
 
 // A Version says which content of a URL is at hand.
@@ -48,11 +58,11 @@ type Verifier interface {
 	Verify(data io.Reader, sig []byte) (signer string, err error)
 }
 
-// UpstreamOptions describe repositories of an upstream.
-type UpstreamOptions struct {
+// Options describe repositories of an upstream.
+type Options struct {
 	// Options say which repositories there are. URLs must have one entry at
 	// least; the first is the one whose databases are taken.
-	Options
+	pacman.Options
 	// State is a directory of the upstream's own, in which databases and
 	// signatures are kept from run to run. It is made when it is missing.
 	State string
@@ -85,17 +95,17 @@ type UpstreamOptions struct {
 	Now func() time.Time
 }
 
-// An Upstream is a set of pacman repositories whose databases are fetched from
+// A Repository is a set of pacman repositories whose databases are fetched from
 // their upstream before they are scanned. It implements catalog.Viewer: each
 // database is published together with the packages that it names. Its methods
 // must not be called concurrently.
-type Upstream struct {
-	o     UpstreamOptions
-	locs  []Location
+type Repository struct {
+	o     Options
+	locs  []pacman.Location
 	state *state
 	dir   string // of the databases that were scanned
 	sigs  *signatures
-	dbs   []*Database
+	dbs   []*pacman.Database
 	// fault says why a database must not be published, by its path.
 	fault map[string]string
 	// idle: the upstream has not changed since the last scan.
@@ -104,19 +114,23 @@ type Upstream struct {
 	signed map[string]bool
 }
 
-var _ catalog.Viewer = (*Upstream)(nil)
+var _ catalog.Viewer = (*Repository)(nil)
 
-// NewUpstream returns the repositories of an upstream. It asks and reads
+// New returns the repositories of an upstream. It asks and reads
 // nothing yet; its errors are about o.
-func NewUpstream(o UpstreamOptions) (*Upstream, error) {
-	r, err := Open(o.State, o.Options)
+func New(o Options) (*Repository, error) {
+	_, err := pacman.Open(o.State, o.Options)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(o.URLs) == 0:
 		return nil, fmt.Errorf("pacman repository %s: the URL of the upstream is missing", o.Name)
 	}
-	for _, l := range r.locs {
+	locs, err := o.Locations()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range locs {
 		if _, err := catalog.ParsePath(path.Join(o.At, l.Dir)); err != nil {
 			return nil, fmt.Errorf("pacman repository %s: %s cannot be published in %q: %w", o.Name, l.Path(".db"), path.Join(o.At, l.Dir), err)
 		}
@@ -127,17 +141,17 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	if o.Room == nil {
 		o.Room = func(int64) error { return nil }
 	}
-	return &Upstream{o: o, locs: r.locs}, nil
+	return &Repository{o: o, locs: locs}, nil
 }
 
 // Name returns Options.Name.
-func (u *Upstream) Name() string { return u.o.Name }
+func (u *Repository) Name() string { return u.o.Name }
 
 // Kind returns catalog.Pacman.
-func (u *Upstream) Kind() catalog.Kind { return catalog.Pacman }
+func (u *Repository) Kind() catalog.Kind { return catalog.Pacman }
 
 // Dirs returns the directories of the published tree that the upstream has.
-func (u *Upstream) Dirs() []string {
+func (u *Repository) Dirs() []string {
 	var dirs []string
 	for _, l := range u.locs {
 		dirs = append(dirs, path.Join(u.o.At, l.Dir))
@@ -151,7 +165,7 @@ func (u *Upstream) Dirs() []string {
 // What is wrong with the upstream, with a database or its signature, or a
 // signature of a package that cannot be had, is a problem; the databases of the
 // last run stay in use then, if there are any. An error is about this machine.
-func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
+func (u *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	defer func() { err = errors.Join(err, u.o.Getter.Close()) }()
 	if u.state, err = loadState(u.o.State, u.o.Offline || u.o.Dry); err != nil {
 		return nil, err
@@ -174,7 +188,7 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 			}
 		}()
 	}
-	r, err := Open(u.dir, u.o.Options)
+	r, err := pacman.Open(u.dir, u.o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -215,16 +229,16 @@ func (u *Upstream) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	return s, u.state.save(u.o.State)
 }
 
-func (u *Upstream) problem(format string, args ...any) catalog.Problem {
+func (u *Repository) problem(format string, args ...any) catalog.Problem {
 	return catalog.Problem{Repo: u.o.Name, Msg: fmt.Sprintf(format, args...)}
 }
 
 // base is the URL that databases are taken from.
-func (u *Upstream) base() string { return u.o.URLs[0] }
+func (u *Repository) base() string { return u.o.URLs[0] }
 
 // refresh brings the databases up to date. It returns the state with the new
 // ones, which is not saved yet.
-func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, error) {
+func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, error) {
 	old := u.state
 	last, err := u.lastUpdate(ctx)
 	switch {
@@ -291,7 +305,7 @@ func (u *Upstream) refresh(ctx context.Context) (*state, []catalog.Problem, erro
 }
 
 // form tells apart what the state was made for.
-func (u *Upstream) form() string {
+func (u *Repository) form() string {
 	if u.o.NoFiles {
 		return "db"
 	}
@@ -303,7 +317,7 @@ const maxLastUpdate = 64
 
 // lastUpdate asks for the time of the upstream's last change, as Arch Linux's
 // mirrors have it beside their repositories. It is empty when there is none.
-func (u *Upstream) lastUpdate(ctx context.Context) (string, error) {
+func (u *Repository) lastUpdate(ctx context.Context) (string, error) {
 	var buf bytes.Buffer
 	url := strings.TrimRight(u.base(), "/") + "/lastupdate"
 	_, err := u.o.Getter.Get(ctx, url, Version{}, 64<<10, func() (io.Writer, error) {
@@ -324,7 +338,7 @@ func (u *Upstream) lastUpdate(ctx context.Context) (string, error) {
 
 // carry takes over the files of a location from the last run. It returns why,
 // or the reason that this failed.
-func (u *Upstream) carry(l Location, dir string, why error) (map[string]fileState, error) {
+func (u *Repository) carry(l pacman.Location, dir string, why error) (map[string]fileState, error) {
 	files := make(map[string]fileState)
 	for _, ext := range indexExtensions {
 		name := l.Path(ext)

@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"errors"
@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestUpstreamRoom: an upstream is not staged where there is no room for it, be
+// TestRoom: an upstream is not staged where there is no room for it, be
 // it at the start of a file, in the middle or for a signature. The scan ends,
 // nothing half-written is left, and the databases of the last run stay.
-func TestUpstreamRoom(t *testing.T) {
+func TestRoom(t *testing.T) {
 	t.Parallel()
 	full := errors.New("too little room")
 	for name, tc := range map[string]struct {
@@ -38,7 +38,7 @@ func TestUpstreamRoom(t *testing.T) {
 				}
 				return nil
 			}
-			up, err := NewUpstream(limited)
+			up, err := New(limited)
 			if err != nil {
 				t.Fatal(err)
 			}

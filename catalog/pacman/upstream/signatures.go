@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/catalog"
+	"distkeep/catalog/pacman"
 )
 
 // isSignature reports whether b may be a detached OpenPGP signature: a packet
@@ -63,7 +64,7 @@ func (s *signatures) path(key string) string { return filepath.Join(s.dir, key+s
 
 // signatureKey is the name of a package's signature, or "" for a package whose
 // content nobody can tell.
-func signatureKey(p *Package) string {
+func signatureKey(p *pacman.Package) string {
 	sum := p.Digests().Strongest()
 	if sum.IsZero() {
 		return ""
@@ -95,12 +96,12 @@ func (s *signatures) keep(used map[string]bool) error {
 // fetchSignatures fetches the signatures of packages whose database has none.
 // What the upstream has no signature for is noted; what cannot be had for
 // another reason is a problem.
-func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, error) {
+func (u *Repository) fetchSignatures(ctx context.Context) ([]catalog.Problem, error) {
 	used := make(map[string]bool)
 	type missing struct{ key, url, id string }
 	var ms []missing
 	for _, db := range u.dbs {
-		l := Location{db.Repo, db.Arch, db.Dir}
+		l := db.Location()
 		for i := range db.Packages {
 			p := &db.Packages[i]
 			key := signatureKey(p)
@@ -153,7 +154,7 @@ func (u *Upstream) fetchSignatures(ctx context.Context) ([]catalog.Problem, erro
 
 // unsigned reports whether a package of l is known to have no signature, so
 // that it need not be asked for.
-func (u *Upstream) unsigned(key string, l Location) bool {
+func (u *Repository) unsigned(key string, l pacman.Location) bool {
 	n, ok := u.state.Unsigned[key]
 	if !ok || u.o.Keyring != nil && !u.signed[l.Path(".db")] {
 		return false // without it the package is not published
@@ -161,9 +162,9 @@ func (u *Upstream) unsigned(key string, l Location) bool {
 	return u.idle || !n.due(u.o.Now())
 }
 
-func (u *Upstream) fetchSignature(ctx context.Context, url string) ([]byte, error) {
+func (u *Repository) fetchSignature(ctx context.Context, url string) ([]byte, error) {
 	var buf bytes.Buffer
-	_, err := u.o.Getter.Get(ctx, url, Version{}, maxSignature, func() (io.Writer, error) {
+	_, err := u.o.Getter.Get(ctx, url, Version{}, pacman.MaxSignature, func() (io.Writer, error) {
 		buf.Reset()
 		return &buf, nil
 	})

@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/pacman"
 )
 
 // indexExtensions are the files of one database in the order in which they are
@@ -36,7 +37,7 @@ func (e movedError) Unwrap() []error { return []error{e.error, errMoved} }
 // fetchLocation fetches the files of one database into dir and judges them.
 // Files that belong to different moments are fetched again: an upstream that
 // replaces them has the new ones in place a moment later.
-func (u *Upstream) fetchLocation(ctx context.Context, l Location, dir string) (files map[string]fileState, err error) {
+func (u *Repository) fetchLocation(ctx context.Context, l pacman.Location, dir string) (files map[string]fileState, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, filepath.FromSlash(l.Dir)), 0o755); err != nil {
 		return nil, &diskError{err}
 	}
@@ -56,7 +57,7 @@ func (u *Upstream) fetchLocation(ctx context.Context, l Location, dir string) (f
 }
 
 // fetchSet fetches what there is of one database.
-func (u *Upstream) fetchSet(ctx context.Context, l Location, dir string) (map[string]fileState, error) {
+func (u *Repository) fetchSet(ctx context.Context, l pacman.Location, dir string) (map[string]fileState, error) {
 	files := make(map[string]fileState)
 	kind, err := u.fetchDatabase(ctx, l, dir, files)
 	if err != nil {
@@ -67,9 +68,9 @@ func (u *Upstream) fetchSet(ctx context.Context, l Location, dir string) (map[st
 		if u.o.NoFiles && base != ".db" {
 			continue
 		}
-		most := int64(maxPacked)
+		most := int64(pacman.MaxDatabase)
 		if isFiles {
-			most = maxSignature
+			most = pacman.MaxSignature
 		}
 		from := strings.Replace(ext, base, base+kind, 1)
 		switch err := u.fetchFile(ctx, l, from, ext, most, dir, files); {
@@ -87,7 +88,7 @@ func (u *Upstream) fetchSet(ctx context.Context, l Location, dir string) (map[st
 	if db.Validator == "" {
 		return files, nil
 	}
-	_, err = u.o.Getter.Get(ctx, l.URL(u.base(), l.Repo+".db"+kind), db.Version, maxPacked, func() (io.Writer, error) { return nil, errMoved })
+	_, err = u.o.Getter.Get(ctx, l.URL(u.base(), l.Repo+".db"+kind), db.Version, pacman.MaxDatabase, func() (io.Writer, error) { return nil, errMoved })
 	if !errors.Is(err, ErrUnchanged) {
 		return nil, err
 	}
@@ -95,17 +96,17 @@ func (u *Upstream) fetchSet(ctx context.Context, l Location, dir string) (map[st
 }
 
 // had reports whether the last run had the file.
-func (u *Upstream) had(name string) bool {
+func (u *Repository) had(name string) bool {
 	_, ok := u.state.Files[name]
 	return ok
 }
 
 // fetchDatabase fetches REPO.db, or whatever name the upstream has in place of
 // the link. kind is what that has in addition.
-func (u *Upstream) fetchDatabase(ctx context.Context, l Location, dir string, files map[string]fileState) (kind string, err error) {
+func (u *Repository) fetchDatabase(ctx context.Context, l pacman.Location, dir string, files map[string]fileState) (kind string, err error) {
 	var first error
-	for _, ext := range extensions {
-		err := u.fetchFile(ctx, l, ext, ".db", maxPacked, dir, files)
+	for _, ext := range pacman.Extensions {
+		err := u.fetchFile(ctx, l, ext, ".db", pacman.MaxDatabase, dir, files)
 		if err == nil {
 			return strings.TrimPrefix(ext, ".db"), nil
 		}
@@ -120,7 +121,7 @@ func (u *Upstream) fetchDatabase(ctx context.Context, l Location, dir string, fi
 }
 
 // fetchFile fetches REPO+from and keeps it as REPO+to.
-func (u *Upstream) fetchFile(ctx context.Context, l Location, from, to string, most int64, dir string, files map[string]fileState) (err error) {
+func (u *Repository) fetchFile(ctx context.Context, l pacman.Location, from, to string, most int64, dir string, files map[string]fileState) (err error) {
 	name := l.Path(to)
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -195,7 +196,7 @@ func (w *roomWriter) Write(p []byte) (int, error) {
 // judge refuses files that must not be used: a database or signature that is
 // none, a signature by nobody of the keyring, and a .files or .links database
 // that names packages which the database does not.
-func (u *Upstream) judge(l Location, dir string, files map[string]fileState) error {
+func (u *Repository) judge(l pacman.Location, dir string, files map[string]fileState) error {
 	db, err := parseFile(filepath.Join(dir, filepath.FromSlash(l.Path(".db"))), l.Repo+".db")
 	if err != nil {
 		return err
@@ -231,19 +232,19 @@ func (u *Upstream) judge(l Location, dir string, files map[string]fileState) err
 }
 
 // parseFile parses the database at path, which errors call name.
-func parseFile(path, name string) (*Database, error) {
+func parseFile(path, name string) (*pacman.Database, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &diskError{err}
 	}
 	defer f.Close()
-	db, _, err := ParseDatabase(name, f)
+	db, _, err := pacman.ParseDatabase(name, f)
 	return db, err
 }
 
 // verifyFile checks the signature of a database, if there is a keyring, or
 // else whether it is one.
-func (u *Upstream) verifyFile(dir, name string) error {
+func (u *Repository) verifyFile(dir, name string) error {
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	sig, err := os.ReadFile(path + ".sig")
 	if err != nil {
@@ -269,10 +270,10 @@ func (u *Upstream) verifyFile(dir, name string) error {
 
 // vouch checks the signatures of the databases in use, which may be older than
 // the keyring.
-func (u *Upstream) vouch() ([]catalog.Problem, error) {
+func (u *Repository) vouch() ([]catalog.Problem, error) {
 	var problems []catalog.Problem
 	for _, db := range u.dbs {
-		name := Location{db.Repo, db.Arch, db.Dir}.Path(".db")
+		name := db.Location().Path(".db")
 		if missed := db.Entries - len(db.Packages); missed > 0 {
 			u.fault[name] = fmt.Sprintf("%d of its %d entries cannot be understood", missed, db.Entries)
 		}

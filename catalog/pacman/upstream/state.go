@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"encoding/json"
@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"distkeep/catalog"
+	"distkeep/catalog/pacman"
 )
 
 // A state is what is known of an upstream from the last run. It names the
@@ -104,7 +105,7 @@ func (s *state) dir(base string) string {
 }
 
 // has reports whether there is a database for each of locs.
-func (s *state) has(locs []Location) bool {
+func (s *state) has(locs []pacman.Location) bool {
 	for _, l := range locs {
 		if _, ok := s.Files[l.Path(".db")]; !ok {
 			return false

@@ -1,4 +1,4 @@
-package pacman
+package upstream
 
 import (
 	"errors"
@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/catalog/pacman"
 )
 
-func TestUpstreamSignatures(t *testing.T) {
+func TestSignatures(t *testing.T) {
 	t.Parallel()
 	const sig = "core/os/x86_64/a-1-1-any.pkg.tar.zst.sig"
 	day := 24 * time.Hour
@@ -60,7 +61,7 @@ func TestUpstreamSignatures(t *testing.T) {
 	}{
 		{errors.New("connection lost"), "", "a-1-1: signature: connection lost"},
 		{nil, "<html>", "a-1-1: signature: " + treeBase + "/" + sig + " is no signature: is it an error page?"},
-		{nil, strings.Repeat("\x89", maxSignature+1), "a-1-1: signature: " + sig + ": more than 65536 bytes"},
+		{nil, strings.Repeat("\x89", pacman.MaxSignature+1), "a-1-1: signature: " + sig + ": more than 65536 bytes"},
 	} {
 		u.errs[sig], u.files[sig] = c.err, c.text
 		up, s = scan(t, o)
@@ -88,7 +89,7 @@ func TestUpstreamSignatures(t *testing.T) {
 	}
 }
 
-func TestUpstreamKeyring(t *testing.T) {
+func TestKeyring(t *testing.T) {
 	t.Parallel()
 	u, o := newTree(t)
 	o.Keyring, o.KeyringID = seal{}, "keys of 2026"
