@@ -14,6 +14,7 @@ import (
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // An addition is one record to be made, and what has to be true on disk before.
@@ -159,14 +160,14 @@ func (m *mirror) unpublishable(a *addition) {
 		a.err = fmt.Errorf("%w: run distkeep verify %s", a.err, name)
 		if w == nil {
 			key := ledger.FailureKey{Name: a.entry.Name, Want: noWant}
-			m.failing[key] = &failing{key, a.entry.Owner, fetch.ClassLocal, a.err.Error()}
+			m.failing[key] = &failing{key, a.entry.Owner, failure.Local, a.err.Error()}
 		}
 	}
 	if w == nil {
 		m.warn("%s: %v", a.entry.Name, a.err)
 		return
 	}
-	m.failing[w.failureKey()] = &failing{w.failureKey(), w.owner(), fetch.ClassLocal, a.err.Error()}
+	m.failing[w.failureKey()] = &failing{w.failureKey(), w.owner(), failure.Local, a.err.Error()}
 }
 
 // record puts into b what the ledger has to know about a. It returns the
@@ -293,11 +294,11 @@ func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
 func (c *committer) settled(wants []*want, r fetch.Result) {
 	c.mu.Lock()
 	c.received += r.Received
-	if fe := (*fetch.Error)(nil); r.Err != nil && errors.As(r.Err, &fe) && fe.Class != fetch.ClassInterrupted {
+	if fe := (*fetch.Error)(nil); r.Err != nil && errors.As(r.Err, &fe) && fe.Class != failure.Interrupted {
 		for _, w := range wants {
 			c.m.tried[w.failureKey()] = fe
 		}
-		if fe.Class == fetch.ClassDisk {
+		if fe.Class == failure.Disk {
 			c.fail(mark(ErrBroken, fe))
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A dropFile is a file in distfiles-local.
@@ -201,7 +201,7 @@ func (b *planner) failDrop(f *dropFile, w *want, reason string) {
 	if w == nil {
 		w = &want{Distfile: &catalog.Distfile{Name: f.name}, id: noWant}
 	}
-	b.fail(w.keyOf("local"), w, fetch.ClassLocal, reason)
+	b.fail(w.keyOf("local"), w, failure.Local, reason)
 }
 
 // noWant stands for the content of a name that nobody wants.

@@ -7,29 +7,21 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/fetch"
-)
-
-// Permanent failures are tried again after an hour, and after twice as long
-// each time, up to a day.
-const (
-	firstPause = time.Hour
-	maxPause   = 24 * time.Hour
-	// pauseSlack is taken off a pause: an hourly job does not start on the
-	// second, and must not miss its turn by one.
-	pauseSlack = 5 * time.Minute
+	"distkeep/fetch/failure"
 )
 
 // nextTry returns when a failure is due again that was tried now and has, or
 // has not, failed before; zero means in every run.
-func nextTry(class fetch.Class, old *ledger.Failure, now time.Time) time.Time {
-	if !class.Permanent() {
+func nextTry(class failure.Class, old *ledger.Failure, now time.Time) time.Time {
+	var last time.Duration
+	if old != nil && !old.Next.IsZero() {
+		last = old.Next.Sub(old.Last)
+	}
+	pause := class.Pause(last)
+	if pause == 0 {
 		return time.Time{}
 	}
-	pause := firstPause
-	if old != nil && !old.Next.IsZero() {
-		pause = min(2*(old.Next.Sub(old.Last)+pauseSlack), maxPause)
-	}
-	return now.Add(pause - pauseSlack)
+	return now.Add(pause)
 }
 
 // recordFailures brings the ledger's failures up to date. Unless whole, the run
@@ -38,16 +30,16 @@ func (m *mirror) recordFailures(whole bool) error {
 	x := m.view.index
 	var b ledger.Batch
 	current := make(map[ledger.FailureKey]bool)
-	m.sum.Failures = make(map[fetch.Class]FailureCount)
+	m.sum.Failures = make(map[failure.Class]FailureCount)
 	note := func(f *ledger.Failure, known bool) {
 		current[f.Key()] = true
-		c := m.sum.Failures[fetch.Class(f.Class)]
+		c := m.sum.Failures[failure.Class(f.Class)]
 		if known {
 			c.Known++
 		} else {
 			c.New++
 		}
-		m.sum.Failures[fetch.Class(f.Class)] = c
+		m.sum.Failures[failure.Class(f.Class)] = c
 		m.Archive.o.Events.failed(f, known)
 	}
 	owners := m.owners()

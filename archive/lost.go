@@ -5,7 +5,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // dropLost forgets records whose bytes are gone. What stands at their paths is
@@ -25,7 +25,7 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 		case errors.Is(err, store.ErrStuck):
 			// Its record stays, and the next run tries again.
 			key := ledger.FailureKey{Name: d.Name, Want: noWant}
-			m.failing[key] = &failing{key, d.Owner, fetch.ClassLocal, "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
+			m.failing[key] = &failing{key, d.Owner, failure.Local, "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
 			m.view.stuck[d.Key] = true
 			continue
 		case err != nil:

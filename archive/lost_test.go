@@ -7,7 +7,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A static repository wants what it has.
@@ -65,7 +65,7 @@ func TestStuck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f := s.Failures[fetch.ClassLocal]; len(s.Failures) != 1 || f.New != 1-i || f.Known != i || s.Lost.Files != 0 {
+			if f := s.Failures[failure.Local]; len(s.Failures) != 1 || f.New != 1-i || f.Known != i || s.Lost.Files != 0 {
 				t.Errorf("run %d: failures: %v, lost: %v", i, s.Failures, s.Lost)
 			}
 		})

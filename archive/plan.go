@@ -13,7 +13,7 @@ import (
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A Count is a number of files and their bytes.
@@ -105,7 +105,7 @@ type fetching struct {
 type failing struct {
 	key    ledger.FailureKey
 	owner  string
-	class  fetch.Class
+	class  failure.Class
 	reason string
 }
 
@@ -166,7 +166,7 @@ func makePlan(v *view) *plan {
 	for _, d := range v.catalog.Shadowed {
 		w := newWant(d, false)
 		b.want(w)
-		b.fail(w.keyOf("conflict"), w, fetch.ClassConflict, conflictReason(conflicts[d], d))
+		b.fail(w.keyOf("conflict"), w, failure.Conflict, conflictReason(conflicts[d], d))
 	}
 	b.dropped()
 	b.unwanted()
@@ -208,7 +208,7 @@ func (b *planner) want(w *want) {
 		}
 	}
 	if !w.Digests.Verifiable() {
-		b.fail(w.failureKey(), w, fetch.ClassDigest, unverifiableReason(w))
+		b.fail(w.failureKey(), w, failure.Digest, unverifiableReason(w))
 		return
 	}
 	if !b.publishable(w) || b.onDisk(w) || b.elsewhere(w) {
@@ -231,7 +231,7 @@ func (b *planner) publishable(w *want) bool {
 		return true
 	}
 	if err := b.store.Layouts().Check(w.Name); err != nil {
-		b.fail(w.failureKey(), w, fetch.ClassPolicy, err.Error())
+		b.fail(w.failureKey(), w, failure.Policy, err.Error())
 		return false
 	}
 	for _, l := range b.store.Layouts() {
@@ -240,15 +240,15 @@ func (b *planner) publishable(w *want) bool {
 			continue
 		}
 		if dir := b.viewDir(rel); dir != "" {
-			b.fail(w.failureKey(), w, fetch.ClassPolicy, "the directory "+dir+" is that of another repository: publish that below a directory of its own")
+			b.fail(w.failureKey(), w, failure.Policy, "the directory "+dir+" is that of another repository: publish that below a directory of its own")
 			return false
 		}
 		switch fi, err := os.Lstat(b.store.Path(rel)); {
 		case err == nil && fi.IsDir():
-			b.fail(w.failureKey(), w, fetch.ClassLocal, b.store.Path(rel)+" is a directory: move it away")
+			b.fail(w.failureKey(), w, failure.Local, b.store.Path(rel)+" is a directory: move it away")
 			return false
 		case errors.Is(err, syscall.ENOTDIR):
-			b.fail(w.failureKey(), w, fetch.ClassLocal, b.store.Path(rel)+": a file is in the place of a directory: move it away")
+			b.fail(w.failureKey(), w, failure.Local, b.store.Path(rel)+": a file is in the place of a directory: move it away")
 			return false
 		}
 	}
@@ -438,7 +438,7 @@ func (b *planner) fetch(w *want) {
 	b.fetches = append(b.fetches, f)
 }
 
-func (b *planner) fail(key ledger.FailureKey, w *want, class fetch.Class, reason string) {
+func (b *planner) fail(key ledger.FailureKey, w *want, class failure.Class, reason string) {
 	b.failing = append(b.failing, &failing{key, w.owner(), class, reason})
 }
 

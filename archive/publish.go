@@ -17,7 +17,7 @@ import (
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // metaDirty is the key of a mark that the archive was changed since distinfo
@@ -237,7 +237,7 @@ func (m *mirror) export() error {
 	var fs []report.Failure
 	for _, f := range x.Failures {
 		fs = append(fs, report.Failure{
-			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: fetch.Class(f.Class).Hint(), Owner: f.Owner,
+			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: failure.Class(f.Class).Hint(), Owner: f.Owner,
 			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
 		})
 	}

@@ -17,7 +17,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // pathsOf are the absolute paths at which a record's file should be.
@@ -249,7 +249,7 @@ func (m *mirror) lose(b *ledger.Batch, d *ledger.Distfile, why string) {
 	m.view.index.drop(d.Key)
 	delete(m.view.index.Deletions, d.Key)
 	f := &ledger.Failure{
-		Name: d.Name, Want: noWant, Class: string(fetch.ClassLocal), Owner: d.Owner,
+		Name: d.Name, Want: noWant, Class: string(failure.Local), Owner: d.Owner,
 		Reason: "damaged in the archive, the next run fetches it again: " + why, First: m.now, Last: m.now, Count: 1,
 	}
 	b.PutFailure(f)

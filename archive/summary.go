@@ -5,6 +5,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A Summary says what a run did. Its JSON form is stable: fields are added, not
@@ -48,7 +49,7 @@ type Summary struct {
 	Views []ViewSummary `json:"views,omitempty"`
 
 	// Failures by class, new in this run and known before it.
-	Failures map[fetch.Class]FailureCount `json:"failures,omitempty"`
+	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
 	// Waiting are those of the known whose next try is not due.
 	Waiting int `json:"waiting"`
 

@@ -18,7 +18,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // metaViews is the key of what was published for catalog.Viewers.
@@ -346,7 +346,7 @@ func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []in
 			p.holdBack("%s: %v", p.v.Links[i].Name, bad[i])
 		}
 		w := newWant(p.v.Links[i].Distfile, true)
-		p.m.failing[w.keyOf("check")] = &failing{w.keyOf("check"), w.owner(), fetch.ClassDigest, bad[i].Error()}
+		p.m.failing[w.keyOf("check")] = &failing{w.keyOf("check"), w.owner(), failure.Digest, bad[i].Error()}
 	}
 	return nil
 }

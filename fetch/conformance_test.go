@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -99,7 +99,7 @@ func TestFTPRefusesLogin(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	s.Add("f", []byte("x"), false)
 	r := want(t, t.TempDir(), "f", []byte("x"), s.URL+"/f")
-	checkClass(t, run(t, t.Context(), fetcher(t, options(s.URL)), r)["f"], fetch.ClassForbidden, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, options(s.URL)), r)["f"], failure.Forbidden, nil)
 	// A netrc knows the password.
 	o := options(s.URL)
 	o.Netrc = filepath.Join(t.TempDir(), "netrc")
@@ -127,9 +127,9 @@ func TestConformanceFile(t *testing.T) {
 	o.Schemes = []string{"file"}
 	fetchtest.Conformance(t, fetchtest.Place{Options: o, Publish: inDirectory(dir, "file://"+dir)})
 	r := want(t, t.TempDir(), "f", []byte("x"), "file://"+dir)
-	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], fetch.ClassGone, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], failure.Gone, nil)
 	r = want(t, t.TempDir(), "f", []byte("x"), inDirectory(dir, "file://"+dir)(t, "f", []byte("x")))
-	checkClass(t, run(t, t.Context(), fetcher(t, options()), r)["f"], fetch.ClassPolicy, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, options()), r)["f"], failure.Policy, nil)
 }
 
 // program starts a server that is no part of Go for the length of a test, on a
@@ -255,22 +255,22 @@ func TestConformanceRsync(t *testing.T) {
 	if err := os.Symlink("f", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	for uri, class := range map[string]fetch.Class{
+	for uri, class := range map[string]failure.Class{
 		base + "/m/link":    "",
-		base + "/m":         fetch.ClassBadURI, // a directory
-		base + "/nothing/f": fetch.ClassGone,
-		base + "/closed/f":  fetch.ClassForbidden,
+		base + "/m":         failure.BadURI, // a directory
+		base + "/nothing/f": failure.Gone,
+		base + "/closed/f":  failure.Forbidden,
 		strings.Replace(base, "//", "//me:s3cret@", 1) + "/closed/f": "",
-		strings.Replace(base, "//", "//me:wrong@", 1) + "/closed/f":  fetch.ClassForbidden,
-		"rsync://127.0.0.1:1/m/f":                                    fetch.ClassPolicy,
+		strings.Replace(base, "//", "//me:wrong@", 1) + "/closed/f":  failure.Forbidden,
+		"rsync://127.0.0.1:1/m/f":                                    failure.Policy,
 	} {
 		r := want(t, t.TempDir(), "f", []byte("x"), uri)
 		checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], class, []byte("x"))
 	}
 	o.AllowNets = []netip.Prefix{}
 	r := want(t, t.TempDir(), "f", []byte("x"), base+"/m/f")
-	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], fetch.ClassPolicy, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], failure.Policy, nil)
 	o = options("http://127.0.0.1:1")
 	r = want(t, t.TempDir(), "f", []byte("x"), "rsync://127.0.0.1:1/m/f")
-	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], fetch.ClassRefused, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], failure.Refused, nil)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -16,141 +17,12 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
-
-// A Class says what kind of trouble a failure is. The list is closed: reports,
-// the ledger and the back-off over the runs go by it.
-type Class string
-
-// The classes of failures. Package fetch makes all but the three that need
-// knowledge of the archive or the tree: conflict, local and restricted.
-const (
-	// ClassGone: the server answered, and has no such file.
-	ClassGone Class = "gone"
-	// ClassForbidden: the server refuses to give the file to us.
-	ClassForbidden Class = "forbidden"
-	// ClassThrottled: the server asks us to come back later.
-	ClassThrottled Class = "throttled"
-	// ClassServer: the server is in trouble, or talks nonsense.
-	ClassServer Class = "server"
-	// ClassDNS: the host name does not resolve.
-	ClassDNS Class = "dns"
-	// ClassRefused: no connection to the host comes about.
-	ClassRefused Class = "refused"
-	// ClassTLS: the host cannot prove that it is the host.
-	ClassTLS Class = "tls"
-	// ClassStalled: bytes came too slowly, or no more.
-	ClassStalled Class = "stalled"
-	// ClassTruncated: the transfer broke off.
-	ClassTruncated Class = "truncated"
-	// ClassSize: the file has another size than the tree says.
-	ClassSize Class = "size"
-	// ClassDigest: the bytes are not those that the tree says, or the tree says
-	// nothing that can be verified.
-	ClassDigest Class = "digest"
-	// ClassHTML: a web page came in place of the file.
-	ClassHTML Class = "html"
-	// ClassConflict: another package has the name for another content.
-	ClassConflict Class = "conflict"
-	// ClassLocal: a file of the archive or the drop box is not what it should be.
-	ClassLocal Class = "local"
-	// ClassRestricted: the tree forbids mirroring.
-	ClassRestricted Class = "restricted"
-	// ClassNoURI: the tree names nothing that can be asked.
-	ClassNoURI Class = "no-uri"
-	// ClassBadURI: the tree, or a redirect, names a URI that is malformed.
-	ClassBadURI Class = "bad-uri"
-	// ClassPolicy: the URI leads where we do not go.
-	ClassPolicy Class = "policy"
-	// ClassDisk: our own disk is full or broken.
-	ClassDisk Class = "disk"
-	// ClassInterrupted: the run was ended. No failure of the file, never
-	// recorded as one.
-	ClassInterrupted Class = "interrupted"
-)
-
-type classProperty struct {
-	class     Class
-	permanent bool
-	hint      string
-}
-
-// classes is ordered: of several sources that failed in different ways, the
-// class that stands first speaks for the file. Trouble of a host that is alive
-// comes before what is certain, so that the next run tries again, and what is
-// certain before dead hosts: a mirror that has died years ago must not hide
-// that the file is gone everywhere else.
-var classes = []classProperty{
-	{ClassInterrupted, false, "run distkeep again; what had arrived is kept"},
-	{ClassDisk, false, "free some space, or check the disk and the permissions of the state directory"},
-	{ClassThrottled, false, "the next run tries again; if it stays, lower --host-limit for this host or set --contact"},
-	{ClassServer, false, "the next run tries again; if it stays, tell the host's operator or name another mirror"},
-	{ClassStalled, false, "the next run continues the file; if it stays, raise --stall or lower --min-rate"},
-	{ClassTruncated, false, "the next run continues the file; if it stays, name another mirror"},
-	{ClassConflict, true, "rename the file in one of the two packages"},
-	{ClassDigest, true, "compare the quarantined bytes with the tree: upstream changed the file, or the Manifest is wrong"},
-	{ClassSize, true, "upstream changed the file, or the Manifest is wrong: fetch by hand and compare"},
-	{ClassHTML, true, "open the URL in a browser: the file was moved, or needs a login; fix the URI or use distfiles-local"},
-	{ClassForbidden, true, "open the URL in a browser; set --contact or netrc, or supply the file in distfiles-local"},
-	{ClassGone, true, "fix the URI in the package, or supply the file in distfiles-local"},
-	{ClassTLS, false, "the host's certificate is at fault: tell its operator, or --tls-skip-verify-host if digests suffice"},
-	{ClassRefused, false, "the host is down or does not serve this protocol: if it stays, fix the URI in the package"},
-	{ClassDNS, false, "the host is gone or misspelt: fix the URI in the package; if it is so with every host, look at the network of this machine"},
-	{ClassLocal, false, "look at the file named: replace it in the drop box, or move it out of the way; what is damaged in the archive is fetched again"},
-	{ClassRestricted, true, "supply the file in distfiles-local if it may be published"},
-	{ClassPolicy, true, "fix the name or the URI in the package, or allow the URI: --allow-scheme, --allow-port, --allow-private"},
-	{ClassBadURI, true, "fix the URI in the package"},
-	{ClassNoURI, true, "add a URI to the package, or supply the file in distfiles-local"},
-}
-
-// Classes are all classes that a failure of a file may have.
-func Classes() []Class {
-	var cs []Class
-	for _, c := range classes {
-		if c.class != ClassInterrupted {
-			cs = append(cs, c.class)
-		}
-	}
-	slices.Sort(cs)
-	return cs
-}
-
-func (c Class) rank() int {
-	for i := range classes {
-		if classes[i].class == c {
-			return i
-		}
-	}
-	return len(classes)
-}
-
-// Permanent reports whether trying again in the next run is unlikely to help:
-// such failures back off over the runs.
-func (c Class) Permanent() bool {
-	i := c.rank()
-	return i < len(classes) && classes[i].permanent
-}
-
-// Hint is one line that says what an operator can do.
-func (c Class) Hint() string {
-	if i := c.rank(); i < len(classes) {
-		return classes[i].hint
-	}
-	return ""
-}
-
-// transient reports whether the same source may well deliver in this run.
-func (c Class) transient() bool {
-	switch c {
-	case ClassThrottled, ClassServer, ClassStalled, ClassTruncated, ClassDNS, ClassRefused, ClassTLS:
-		return true
-	}
-	return false
-}
 
 // An Error is why a distfile could not be fetched.
 type Error struct {
-	Class    Class
+	Class    failure.Class
 	Name     catalog.Name
 	Attempts []Attempt
 	// Err is the failure that decided the class.
@@ -205,8 +77,8 @@ func oneLine(s string) string {
 // each source counts: one that was busy first and then has not got the file, has
 // not got it.
 func newError(r *Request, attempts []Attempt) *Error {
-	e := &Error{Class: ClassNoURI, Name: r.Name, Attempts: attempts, Err: errNoURI}
-	best := len(classes) + 1
+	e := &Error{Class: failure.NoURI, Name: r.Name, Attempts: attempts, Err: errNoURI}
+	best := math.MaxInt
 	spoken := make(map[int]bool)
 	upstream := slices.ContainsFunc(attempts, func(a Attempt) bool { return !a.Fallback })
 	for _, a := range slices.Backward(attempts) {
@@ -215,7 +87,7 @@ func newError(r *Request, attempts []Attempt) *Error {
 		}
 		spoken[a.source] = true
 		// That other archives have not got it says nothing about upstream.
-		if rank := a.Class.rank(); rank < best && !(upstream && a.Fallback) {
+		if rank := a.Class.Rank(); rank < best && !(upstream && a.Fallback) {
 			best, e.Class, e.Err, e.url = rank, a.Class, a.Err, a.URL
 		}
 	}
@@ -349,7 +221,7 @@ func (e *deadError) Unwrap() error { return e.err }
 // Classify tells the class of an error of this package, of the network or of
 // the file system. It is the only place where errors become classes; what it
 // does not know is taken for trouble of the server.
-func Classify(err error) Class {
+func Classify(err error) failure.Class {
 	var (
 		whole   *Error
 		status  *statusError
@@ -364,56 +236,56 @@ func Classify(err error) Class {
 		return whole.Class
 	case is[*interruptError](err), errors.Is(err, context.Canceled):
 		// Not DeadlineExceeded: every timeout of the network says that it is one.
-		return ClassInterrupted
+		return failure.Interrupted
 	case is[*diskError](err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
-		return ClassDisk
+		return failure.Disk
 	case is[*policyError](err):
-		return ClassPolicy
+		return failure.Policy
 	case is[*uriError](err):
-		return ClassBadURI
+		return failure.BadURI
 	case errors.Is(err, errNoURI):
-		return ClassNoURI
+		return failure.NoURI
 	case is[*digestError](err), errors.Is(err, errNoDigest):
 		if is[*htmlError](err) {
-			return ClassHTML
+			return failure.HTML
 		}
-		return ClassDigest
+		return failure.Digest
 	case is[*htmlError](err):
-		return ClassHTML
+		return failure.HTML
 	case is[*sizeError](err), is[*roomError](err):
-		return ClassSize
+		return failure.Size
 	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
-		return ClassStalled
+		return failure.Stalled
 	case is[*truncatedError](err), errors.Is(err, errForeign):
-		return ClassTruncated
+		return failure.Truncated
 	case errors.As(err, &status):
 		return status.class()
 	case errors.As(err, &dns):
-		return ClassDNS
+		return failure.DNS
 	case isTLS(err):
-		return ClassTLS
+		return failure.TLS
 	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), errors.Is(err, syscall.ECONNREFUSED):
-		return ClassRefused
+		return failure.Refused
 	case errors.As(err, &network) && network.Timeout():
-		return ClassStalled // of net/http, before there is an answer
+		return failure.Stalled // of net/http, before there is an answer
 	}
-	return ClassServer
+	return failure.Server
 }
 
-func (e *statusError) class() Class {
+func (e *statusError) class() failure.Class {
 	switch {
 	case e.code == http.StatusNotFound, e.code == http.StatusGone:
-		return ClassGone
+		return failure.Gone
 	case e.code == http.StatusTooManyRequests, e.code == http.StatusServiceUnavailable && e.asked:
-		return ClassThrottled
+		return failure.Throttled
 	case e.code == http.StatusRequestTimeout, e.code == http.StatusTooEarly:
-		return ClassServer
+		return failure.Server
 	case e.code >= 400 && e.code < 500:
-		return ClassForbidden
+		return failure.Forbidden
 	case e.code >= 300 && e.code < 400:
-		return ClassBadURI
+		return failure.BadURI
 	}
-	return ClassServer
+	return failure.Server
 }
 
 func is[T error](err error) bool {
@@ -460,9 +332,9 @@ func brief(s string) string {
 }
 
 // curt returns err or, when it is longer than any that quotes no server, its
-// beginning. Errors that tell more than ClassServer stay what they are.
+// beginning. Errors that tell more than failure.Server stay what they are.
 func curt(err error) error {
-	if err == nil || Classify(err) != ClassServer {
+	if err == nil || Classify(err) != failure.Server {
 		return err
 	}
 	if s := err.Error(); len(s) > 2*maxQuote {

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // TestFallbackIsPrivate: an archive at a private address, which the operator has
@@ -49,8 +49,8 @@ func TestFallbackIsPrivate(t *testing.T) {
 		res := run(t, t.Context(), f,
 			want(t, dir, "tree", []byte("x"), archive+"/blind/tree"),
 			want(t, dir, "moved", []byte("x"), public.URL+"/redirect-host/blind"))
-		checkClass(t, res["tree"], fetch.ClassPolicy, nil)
-		checkClass(t, res["moved"], fetch.ClassPolicy, nil)
+		checkClass(t, res["tree"], failure.Policy, nil)
+		checkClass(t, res["moved"], failure.Policy, nil)
 	}
 	if text := fmt.Sprint(asked); strings.Contains(text, "blind") || !strings.Contains(text, "/f") {
 		t.Errorf("the archive was asked for %s", text)

@@ -13,6 +13,7 @@ import (
 
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // An otherArchive serves what is at paths, and notes what it was asked for.
@@ -105,7 +106,7 @@ func TestFallbacks(t *testing.T) {
 	}
 	checkClass(t, res["up"], "", data("up"))
 	// The class is upstream's: that other archives lack it is no news.
-	checkClass(t, res["nowhere"], fetch.ClassGone, nil)
+	checkClass(t, res["nowhere"], failure.Gone, nil)
 	if !strings.Contains(res["nowhere"].Err.Error(), up.URL) {
 		t.Errorf("%v blames a fallback", res["nowhere"].Err)
 	}
@@ -133,7 +134,7 @@ func TestFallbacks(t *testing.T) {
 	sneak := want(t, dir, "sneak", data("flat"), urls[1]+"/flat")
 	sneak.Name = "flat-by-uri"
 	sneak.Digests = want(t, dir, "x", data("sneak")).Digests
-	checkClass(t, run(t, t.Context(), f, sneak)["flat-by-uri"], fetch.ClassPolicy, nil)
+	checkClass(t, run(t, t.Context(), f, sneak)["flat-by-uri"], failure.Policy, nil)
 }
 
 // TestFallbackDown: another archive that is down costs its lane, and the error
@@ -150,7 +151,7 @@ func TestFallbackDown(t *testing.T) {
 		reqs = append(reqs, want(t, dir, fmt.Sprint(i), []byte("x"), fmt.Sprintf("%s/404/%d", up.URL, i)))
 	}
 	for _, r := range run(t, t.Context(), f, reqs...) {
-		checkClass(t, r, fetch.ClassGone, nil)
+		checkClass(t, r, failure.Gone, nil)
 	}
 	for _, h := range f.Hosts() {
 		if h.Host == "127.0.0.1:1" && h.Requests != 3 {

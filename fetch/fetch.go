@@ -20,6 +20,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // A Request wants one content.
@@ -74,7 +75,7 @@ type Attempt struct {
 	// Fallback tells that another archive was asked.
 	Fallback bool
 	// Class and Err are empty for the attempt that succeeded.
-	Class Class
+	Class failure.Class
 	Err   error
 	// Offset is where the transfer began, Received what came.
 	Offset, Received int64
@@ -108,8 +109,8 @@ type HostStats struct {
 	Spent time.Duration `json:"spent"`
 	// Dead says why the host is not asked any more, and DeadClass what kind
 	// of trouble that is; empty when it is.
-	Dead      string `json:"dead,omitempty"`
-	DeadClass Class  `json:"dead_class,omitempty"`
+	Dead      string        `json:"dead,omitempty"`
+	DeadClass failure.Class `json:"dead_class,omitempty"`
 	// SkipVerify tells that certificates of the host are not verified.
 	SkipVerify bool `json:"skip_verify,omitempty"`
 }

@@ -18,6 +18,7 @@ import (
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -106,7 +107,7 @@ func run(t testing.TB, ctx context.Context, f *fetch.Fetcher, reqs ...*fetch.Req
 }
 
 // checkClass compares the class of a result, and for success the file.
-func checkClass(t testing.TB, r fetch.Result, class fetch.Class, data []byte) {
+func checkClass(t testing.TB, r fetch.Result, class failure.Class, data []byte) {
 	t.Helper()
 	if got := fetch.Classify(r.Err); got != class {
 		t.Errorf("%s: class %q (%v), want %q", r.Request.Name, got, r.Err, class)
@@ -144,7 +145,7 @@ func TestFaults(t *testing.T) {
 				dir := t.TempDir()
 				f := fetcher(t, options(u.URL, other.URL))
 				res := run(t, t.Context(), f, want(t, dir, name, data, u.URL+"/"+fault.Name+"/"+name))
-				checkClass(t, res[name], fetch.Class(fault.Class), data)
+				checkClass(t, res[name], failure.Class(fault.Class), data)
 			})
 		}
 	}

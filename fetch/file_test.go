@@ -10,6 +10,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // TestFileEnds: the end of the context is seen although a file never waits.
@@ -29,7 +30,7 @@ func TestFileEnds(t *testing.T) {
 	r := want(t, t.TempDir(), "f", []byte("x"), "file://"+path)
 	r.Size = size
 	res := run(t, ctx, f, r)["f"]
-	checkClass(t, res, fetch.ClassInterrupted, nil)
+	checkClass(t, res, failure.Interrupted, nil)
 	if res.Received > 1<<20 || !errors.Is(res.Err, enough) {
 		t.Errorf("received %d bytes, %v", res.Received, res.Err)
 	}
@@ -37,7 +38,7 @@ func TestFileEnds(t *testing.T) {
 	w := writerFunc(func(p []byte) (int, error) { cancel(enough); res.Received += int64(len(p)); return len(p), nil })
 	res.Received = 0
 	_, err := f.Get(ctx, "file://"+path, fetch.Version{}, size, func() (io.Writer, error) { return w, nil })
-	if fetch.Classify(err) != fetch.ClassInterrupted || res.Received > 1<<20 {
+	if fetch.Classify(err) != failure.Interrupted || res.Received > 1<<20 {
 		t.Errorf("Get: wrote %d bytes, %v", res.Received, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -59,19 +59,19 @@ func TestFTPNonsense(t *testing.T) {
 	long := strings.Repeat("a", 60<<10)
 	for name, c := range map[string]struct {
 		replies map[string]string
-		class   fetch.Class
+		class   failure.Class
 		text    string
 	}{
-		"brackets":  {map[string]string{"PASV": "227 )("}, fetch.ClassServer, "a reply cannot be understood"},
-		"banner":    {map[string]string{"": "220 " + strings.Repeat("a", 16<<20)}, fetch.ClassServer, "longer than 64 KiB"},
-		"lines":     {map[string]string{"": "220-a\r\n" + strings.Repeat("220-a\r\n", 1<<20)}, fetch.ClassServer, "longer than 64 KiB"},
-		"login":     {map[string]string{"PASS": "530-" + strings.Repeat("a", 1<<20)}, fetch.ClassServer, "longer than 64 KiB"},
-		"no code":   {map[string]string{"": long}, fetch.ClassServer, "aaa…"},
-		"long":      {map[string]string{"PASV": "550 " + long}, fetch.ClassGone, "ftp: 404 550 aaa"},
-		"long USER": {map[string]string{"USER": "421 " + long}, fetch.ClassForbidden, "aaa…"},
-		"numbers":   {map[string]string{"PASV": "227 (1,2,3,4," + long + ",6)"}, fetch.ClassServer, "aaa…"},
-		"port":      {map[string]string{"PASV": "227 (1,2,3,4,99999,6)"}, fetch.ClassRefused, "data connection"},
-		"short":     {map[string]string{"PASV": "500 no"}, fetch.ClassServer, "ftp: 502 500 no"},
+		"brackets":  {map[string]string{"PASV": "227 )("}, failure.Server, "a reply cannot be understood"},
+		"banner":    {map[string]string{"": "220 " + strings.Repeat("a", 16<<20)}, failure.Server, "longer than 64 KiB"},
+		"lines":     {map[string]string{"": "220-a\r\n" + strings.Repeat("220-a\r\n", 1<<20)}, failure.Server, "longer than 64 KiB"},
+		"login":     {map[string]string{"PASS": "530-" + strings.Repeat("a", 1<<20)}, failure.Server, "longer than 64 KiB"},
+		"no code":   {map[string]string{"": long}, failure.Server, "aaa…"},
+		"long":      {map[string]string{"PASV": "550 " + long}, failure.Gone, "ftp: 404 550 aaa"},
+		"long USER": {map[string]string{"USER": "421 " + long}, failure.Forbidden, "aaa…"},
+		"numbers":   {map[string]string{"PASV": "227 (1,2,3,4," + long + ",6)"}, failure.Server, "aaa…"},
+		"port":      {map[string]string{"PASV": "227 (1,2,3,4,99999,6)"}, failure.Refused, "data connection"},
+		"short":     {map[string]string{"PASV": "500 no"}, failure.Server, "ftp: 502 500 no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +103,7 @@ func TestFTPLineBreak(t *testing.T) {
 	base, clients := ftpReplies(t, map[string]string{"": "220 hi"})
 	for _, uri := range []string{base + "/f%0d%0aDELE%20x", base + "/f%00", strings.Replace(base, "//", "//me%0aDELE:x@", 1) + "/f"} {
 		r := run(t, t.Context(), fetcher(t, options(base)), want(t, t.TempDir(), "f", []byte("x"), uri))["f"]
-		checkClass(t, r, fetch.ClassBadURI, nil)
+		checkClass(t, r, failure.BadURI, nil)
 		if len(r.Attempts) != 1 || clients.Load() != 0 {
 			t.Errorf("%s: %d attempts, %d connections", uri, len(r.Attempts), clients.Load())
 		}
@@ -129,7 +129,7 @@ func TestFTPFallback(t *testing.T) {
 		dir := t.TempDir()
 		res := run(t, t.Context(), fetcher(t, o), want(t, dir, "f", []byte("x")), want(t, dir, "g", []byte("x"), base+"/pub/g"))
 		checkClass(t, res["f"], "", []byte("x"))
-		checkClass(t, res["g"], fetch.ClassPolicy, nil)
+		checkClass(t, res["g"], failure.Policy, nil)
 		if t.Failed() {
 			t.Log(name)
 		}

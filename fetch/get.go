@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/fetch/failure"
 )
 
 // A Version says which content of a URL somebody has, as far as its server
@@ -43,7 +44,7 @@ var ErrUnchanged = errors.New("content has not changed")
 // *Error in its chain.
 func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64, start func() (io.Writer, error)) (Version, error) {
 	g := &getter{f: f, have: have, most: most, start: start}
-	e := &Error{Name: catalog.Name(path.Base(redactText(uri))), Class: ClassBadURI, url: redactText(uri)}
+	e := &Error{Name: catalog.Name(path.Base(redactText(uri))), Class: failure.BadURI, url: redactText(uri)}
 	u, err := parseURL(uri)
 	if err != nil {
 		e.Err = err
@@ -59,7 +60,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64,
 		}
 		e.Class, e.Err = Classify(err), err
 		e.Attempts = append(e.Attempts, Attempt{URL: redact(u), Host: laneKey(u), Class: e.Class, Err: err})
-		if g.failed || try > f.o.Retries || !e.Class.transient() || hopeless(err) {
+		if g.failed || try > f.o.Retries || !e.Class.Transient() || hopeless(err) {
 			return Version{}, e
 		}
 		pause := f.o.pause(try)

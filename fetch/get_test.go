@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A getServer answers by the first component of the path.
@@ -136,16 +137,16 @@ func TestGet(t *testing.T) {
 	dated := fetch.Version{Size: 7, Validator: "Sat, 01 Jan 2022 00:00:00 GMT"}
 	for path, c := range map[string]struct {
 		have  fetch.Version
-		class fetch.Class // of the error, or
-		err   error       // the error itself
+		class failure.Class // of the error, or
+		err   error         // the error itself
 		asked int
 		most  int64
 	}{
 		"/ok":        {asked: 1},
 		"/ok#most":   {asked: 1, most: 7},
-		"/ok#more":   {asked: 1, most: 6, class: fetch.ClassSize},
+		"/ok#more":   {asked: 1, most: 6, class: failure.Size},
 		"/chunked":   {asked: 1},
-		"/chunked#6": {asked: 1, most: 6, class: fetch.ClassSize},
+		"/chunked#6": {asked: 1, most: 6, class: failure.Size},
 		"/etag":      {asked: 1},
 		"/etag#v1":   {asked: 1, have: fetch.Version{Size: 7, Validator: `"v1"`}, err: fetch.ErrUnchanged},
 		"/etag#v2":   {asked: 1, have: fetch.Version{Size: 7, Validator: `"v2"`}},
@@ -153,13 +154,13 @@ func TestGet(t *testing.T) {
 		"/dated#is":  {asked: 1, have: dated, err: fetch.ErrUnchanged},
 		"/cut-once":  {asked: 2},
 		"/busy-once": {asked: 2},
-		"/busy-long": {asked: 1, class: fetch.ClassThrottled},
+		"/busy-long": {asked: 1, class: failure.Throttled},
 		"/moved":     {asked: 1},
-		"/loop":      {class: fetch.ClassBadURI},
-		"/to-file":   {class: fetch.ClassPolicy},
-		"/gone":      {asked: 1, class: fetch.ClassGone},
-		"/forbidden": {asked: 1, class: fetch.ClassForbidden},
-		"/stall":     {asked: 2, class: fetch.ClassStalled},
+		"/loop":      {class: failure.BadURI},
+		"/to-file":   {class: failure.Policy},
+		"/gone":      {asked: 1, class: failure.Gone},
+		"/forbidden": {asked: 1, class: failure.Forbidden},
+		"/stall":     {asked: 2, class: failure.Stalled},
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
@@ -221,17 +222,17 @@ func TestGetPolicy(t *testing.T) {
 	strict := newGetter(t, s, func(o *fetch.Options) { o.AllowPrivate = false })
 	open := newGetter(t, s, func(o *fetch.Options) { o.Schemes = []string{"http", "file", "rsync"} })
 	for _, uri := range []string{s.URL + "/ok", "file://" + file, "rsync://localhost/a"} {
-		if text, err := get(strict, uri); fetch.Classify(err) != fetch.ClassPolicy {
+		if text, err := get(strict, uri); fetch.Classify(err) != failure.Policy {
 			t.Errorf("%s: %q, %v; want an error of policy", uri, text, err)
 		}
 	}
 	if text, err := get(open, "file://"+file); err != nil || text != "content" {
 		t.Errorf("file: %q, %v", text, err)
 	}
-	if _, err := get(open, "rsync://localhost/a"); fetch.Classify(err) != fetch.ClassPolicy {
+	if _, err := get(open, "rsync://localhost/a"); fetch.Classify(err) != failure.Policy {
 		t.Errorf("rsync: %v", err)
 	}
-	if _, err := get(open, "no uri"); fetch.Classify(err) != fetch.ClassBadURI {
+	if _, err := get(open, "no uri"); fetch.Classify(err) != failure.BadURI {
 		t.Errorf("no URI: %v", err)
 	}
 }
@@ -253,7 +254,7 @@ func TestGetEnds(t *testing.T) {
 		cancel()
 		return io.Discard, nil
 	})
-	if fetch.Classify(err) != fetch.ClassInterrupted || !begun.Load() || s.count("/stall") != 1 {
+	if fetch.Classify(err) != failure.Interrupted || !begun.Load() || s.count("/stall") != 1 {
 		t.Errorf("%v after %d requests", err, s.count("/stall"))
 	}
 }

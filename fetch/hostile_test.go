@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // TestEndlessPages: a page that is not the file, and never ends, holds nothing.
@@ -39,7 +40,7 @@ func TestEndlessPages(t *testing.T) {
 	o.Stall, o.Resolver = time.Minute, nowhere(t)
 	f := fetcher(t, o)
 	dir := t.TempDir()
-	for path, class := range map[string]fetch.Class{"gone": fetch.ClassGone, "short": fetch.ClassGone, "moved": "", "away": fetch.ClassDNS} {
+	for path, class := range map[string]failure.Class{"gone": failure.Gone, "short": failure.Gone, "moved": "", "away": failure.DNS} {
 		began := time.Now()
 		checkClass(t, run(t, t.Context(), f, want(t, dir, path, []byte("x"), base+"/"+path))[path], class, []byte("x"))
 		if took := time.Since(began); took > 10*time.Second {
@@ -83,11 +84,11 @@ func TestLongHeaders(t *testing.T) {
 	f := fetcher(t, options(base))
 	dir := t.TempDir()
 	for path, c := range map[string]struct {
-		class    fetch.Class
+		class    failure.Class
 		attempts int
 	}{
-		"etag": {"", 1}, "range": {fetch.ClassServer, 4}, "416": {fetch.ClassServer, 4},
-		"within": {fetch.ClassBadURI, 1}, "away": {fetch.ClassBadURI, 1}, "malformed": {fetch.ClassBadURI, 1}, "type": {fetch.ClassBadURI, 1},
+		"etag": {"", 1}, "range": {failure.Server, 4}, "416": {failure.Server, 4},
+		"within": {failure.BadURI, 1}, "away": {failure.BadURI, 1}, "malformed": {failure.BadURI, 1}, "type": {failure.BadURI, 1},
 	} {
 		r := run(t, t.Context(), f, want(t, dir, path, []byte("x"), base+"/"+path))[path]
 		checkClass(t, r, c.class, []byte("x"))
@@ -125,9 +126,9 @@ func TestRedirectToFile(t *testing.T) {
 	dir := t.TempDir()
 	res := run(t, t.Context(), f, want(t, dir, "named", []byte("x"), "file://"+secret), want(t, dir, "moved", []byte("x"), base+"/f"))
 	checkClass(t, res["named"], "", []byte("x"))
-	checkClass(t, res["moved"], fetch.ClassPolicy, nil)
+	checkClass(t, res["moved"], failure.Policy, nil)
 	_, err := f.Get(t.Context(), base+"/f", fetch.Version{}, 10, func() (io.Writer, error) { return io.Discard, nil })
-	if fetch.Classify(err) != fetch.ClassPolicy {
+	if fetch.Classify(err) != failure.Policy {
 		t.Errorf("Get: %v, want a policy error", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -135,7 +136,7 @@ func TestCredentials(t *testing.T) {
 		want(t, dir, "wrong", []byte("x"), in+"/wrong"),
 		want(t, dir, "malformed", []byte("x"), strings.Replace(in, "@", ":@", 1)+"x/a"),
 	)
-	for name, class := range map[string]fetch.Class{"netrc-ok": "", "userinfo": "", "away": "", "refused": fetch.ClassForbidden, "wrong": fetch.ClassDigest, "malformed": fetch.ClassBadURI} {
+	for name, class := range map[string]failure.Class{"netrc-ok": "", "userinfo": "", "away": "", "refused": failure.Forbidden, "wrong": failure.Digest, "malformed": failure.BadURI} {
 		checkClass(t, res[name], class, []byte("x"))
 	}
 	var all strings.Builder
@@ -180,11 +181,11 @@ func TestQuarantine(t *testing.T) {
 	for _, c := range []struct {
 		name, fault string
 		size        int
-		class       fetch.Class
+		class       failure.Class
 	}{
-		{"small", "wrong", 1000, fetch.ClassDigest},
-		{"big", "wrong", 300_000, fetch.ClassDigest},
-		{"short", "too-short-chunked", 1000, fetch.ClassSize},
+		{"small", "wrong", 1000, failure.Digest},
+		{"big", "wrong", 300_000, failure.Digest},
+		{"short", "too-short-chunked", 1000, failure.Size},
 	} {
 		r := fetchOne(c.name, c.fault, c.size)
 		checkClass(t, r, c.class, nil)
@@ -208,14 +209,14 @@ func TestQuarantine(t *testing.T) {
 	}
 	// A second fetcher finds what is there; the oldest goes.
 	f = fetcher(t, o)
-	checkClass(t, fetchOne("another", "wrong", 1000), fetch.ClassDigest, nil)
-	checkClass(t, fetchOne("another", "wrong", 1000), fetch.ClassDigest, nil)
-	checkClass(t, fetchOne("too-big-to-keep", "wrong", 500_000), fetch.ClassDigest, nil)
+	checkClass(t, fetchOne("another", "wrong", 1000), failure.Digest, nil)
+	checkClass(t, fetchOne("another", "wrong", 1000), failure.Digest, nil)
+	checkClass(t, fetchOne("too-big-to-keep", "wrong", 500_000), failure.Digest, nil)
 	entries, err := os.ReadDir(q)
 	if err != nil || len(entries) != 6 {
 		t.Errorf("%d files in quarantine, want 3 with records", len(entries))
 	}
-	checkClass(t, fetchOne("larger", "wrong", 399_000), fetch.ClassDigest, nil)
+	checkClass(t, fetchOne("larger", "wrong", 399_000), failure.Digest, nil)
 	if entries, _ = os.ReadDir(q); len(entries) != 4 {
 		t.Errorf("%d files in quarantine, want those of 400,000 bytes together", len(entries))
 	}
@@ -245,8 +246,8 @@ func TestProxy(t *testing.T) {
 		want(t, dir, "self", []byte("x"), proxy+"/x"),
 	)
 	checkClass(t, res["name"], "", []byte("x"))
-	checkClass(t, res["private"], fetch.ClassPolicy, nil)
-	checkClass(t, res["self"], fetch.ClassPolicy, nil)
+	checkClass(t, res["private"], failure.Policy, nil)
+	checkClass(t, res["self"], failure.Policy, nil)
 	if len(asked) != 1 || asked[0] != "http://upstream.example/a%2Fb" {
 		t.Errorf("the proxy was asked for %q", asked)
 	}
@@ -328,9 +329,9 @@ func TestUnreachable(t *testing.T) {
 		}
 		switch {
 		case strings.HasPrefix(name, "dns"):
-			checkClass(t, r, fetch.ClassDNS, nil)
+			checkClass(t, r, failure.DNS, nil)
 		case strings.HasPrefix(name, "refused"):
-			checkClass(t, r, fetch.ClassRefused, nil)
+			checkClass(t, r, failure.Refused, nil)
 		default:
 			checkClass(t, r, "", []byte("x"))
 		}
@@ -355,8 +356,8 @@ func TestPageOrFile(t *testing.T) {
 	dir := t.TempDir()
 	same := bytes.Repeat([]byte("x"), len(page))
 	res := run(t, t.Context(), f, want(t, dir, "a.tar", same, base+"/a"), want(t, dir, "a.html", same, base+"/b"), want(t, dir, "b.html", page, base+"/c"))
-	checkClass(t, res["a.tar"], fetch.ClassHTML, nil)
-	checkClass(t, res["a.html"], fetch.ClassDigest, nil)
+	checkClass(t, res["a.tar"], failure.HTML, nil)
+	checkClass(t, res["a.html"], failure.Digest, nil)
 	checkClass(t, res["b.html"], "", page)
 }
 
@@ -381,13 +382,13 @@ func TestSilence(t *testing.T) {
 	o.ConnectTimeout, o.HeaderTimeout = 100*time.Millisecond, 300*time.Millisecond
 	f := fetcher(t, o)
 	dir := t.TempDir()
-	checkClass(t, run(t, t.Context(), f, want(t, dir, "page", []byte("x"), base+"/page"))["page"], fetch.ClassGone, nil)
+	checkClass(t, run(t, t.Context(), f, want(t, dir, "page", []byte("x"), base+"/page"))["page"], failure.Gone, nil)
 	var reqs []*fetch.Request
 	for i := range 20 {
 		reqs = append(reqs, want(t, dir, fmt.Sprint(i), []byte("x"), fmt.Sprintf("%s/%d", base, i)))
 	}
 	for _, r := range run(t, t.Context(), f, reqs...) {
-		checkClass(t, r, fetch.ClassStalled, nil)
+		checkClass(t, r, failure.Stalled, nil)
 	}
 	if h := f.Hosts()[0]; h.Requests > 1+4+2 || h.Dead == "" {
 		t.Errorf("%+v", h)
@@ -403,7 +404,7 @@ func TestTooSlow(t *testing.T) {
 	o := options(u.URL)
 	o.Stall = 5 * time.Second
 	res := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", data, u.URL+"/drip/f"))["f"]
-	checkClass(t, res, fetch.ClassStalled, nil)
+	checkClass(t, res, failure.Stalled, nil)
 	if u.Total() != 1 || !strings.Contains(res.Err.Error(), "bytes a second") {
 		t.Errorf("%d requests, %v", u.Total(), res.Err)
 	}

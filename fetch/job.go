@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // A job is a request under way. It is owned by the worker that has taken it,
@@ -63,7 +64,7 @@ const (
 // An outcome is how one attempt ended.
 type outcome struct {
 	err   error
-	class Class
+	class failure.Class
 	began time.Time
 	took  time.Duration
 	// received counts the bytes that came, kept those that the .part grew by.
@@ -80,12 +81,12 @@ type outcome struct {
 
 // hostwide reports whether the trouble is the host's and not the file's.
 func (o *outcome) hostwide() bool {
-	return o.class == ClassDNS || o.class == ClassRefused || o.class == ClassTLS || o.silent()
+	return o.class == failure.DNS || o.class == failure.Refused || o.class == failure.TLS || o.silent()
 }
 
 // silent reports whether the host did not answer at all. Finding that out takes
 // so long that it must not be done for each file.
-func (o *outcome) silent() bool { return o.class == ClassStalled && !o.begun }
+func (o *outcome) silent() bool { return o.class == failure.Stalled && !o.begun }
 
 // target is the URL to ask now.
 func (j *job) target() *url.URL {
@@ -117,7 +118,7 @@ func (j *job) judge(o *Options, out *outcome) {
 	switch {
 	case out.again:
 		j.hop, j.hops = nil, 0
-	case !out.class.transient() || hopeless(out.err) || out.late:
+	case !out.class.Transient() || hopeless(out.err) || out.late:
 		src.struck = true
 		j.advance()
 	case out.kept >= enough(j.req.Size) && src.continued < maxContinued:
@@ -129,7 +130,7 @@ func (j *job) judge(o *Options, out *outcome) {
 		n := &src.fails
 		most := o.Retries
 		switch {
-		case out.class == ClassThrottled:
+		case out.class == failure.Throttled:
 			n, most = &src.throttles, max(o.Retries, min(maxThrottles, 2*o.Retries))
 		case errors.Is(out.err, errNoProgress):
 			most = 0 // the next run goes on with it, when the server is quicker

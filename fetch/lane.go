@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 // A host is what the lanes of one host have in common. Its fields are guarded by
@@ -207,7 +209,7 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		}
 		l.limit = 1
 		return o.pause(l.refusals), l.refusals >= deadAfter || hopeless(out.err)
-	case c == ClassThrottled:
+	case c == failure.Throttled:
 		fresh := l.halve(out.began, now)
 		if fresh {
 			l.throttles++
@@ -228,18 +230,18 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 			pause = l.rest(o.pause(l.throttles-1), now)
 		}
 		return pause, dead || l.rested > maxRest
-	case c == ClassServer, c == ClassTruncated:
+	case c == failure.Server, c == failure.Truncated:
 		// Once may be the one file's trouble, twice in a row is the host's.
 		// Two transfers are left, so that one of them may stall.
 		if l.troubled && l.limit > 2 {
 			l.halve(out.began, now)
 		}
 		l.troubled = true
-	case c == ClassStalled && out.kept == 0:
+	case c == failure.Stalled && out.kept == 0:
 		// A tar pit answers, and then nothing comes.
 		l.stalls++
 		return 0, l.stalls >= maxStalls
-	case c == ClassStalled, c == ClassDisk, c == ClassInterrupted:
+	case c == failure.Stalled, c == failure.Disk, c == failure.Interrupted:
 	default:
 		l.thrive()
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // A deaf transport answers after a while, and then nothing comes.
@@ -50,7 +51,7 @@ func TestDoors(t *testing.T) {
 			bad[i].Sources[0].URI = uri
 		}
 		count, _, _ := outcomes(t, t.Context(), f, append(bad, reqs...))
-		if count[""] != 40 || count[ClassTLS] != 3 {
+		if count[""] != 40 || count[failure.TLS] != 3 {
 			t.Errorf("outcomes are %v", count)
 		}
 		s := hostStats(t, f, "h.example")
@@ -71,11 +72,11 @@ func TestHostsThatWait(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answer func(string, int, int) (time.Duration, error)
-		class  Class
+		class  failure.Class
 	}{
-		"retry after": {throttle(119 * time.Second), ClassThrottled},
-		"throttled":   {throttle(0), ClassThrottled},
-		"tar pit":     {nil, ClassStalled},
+		"retry after": {throttle(119 * time.Second), failure.Throttled},
+		"throttled":   {throttle(0), failure.Throttled},
+		"tar pit":     {nil, failure.Stalled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +116,7 @@ func TestHugeFile(t *testing.T) {
 			bad[i].Size = size
 		}
 		count, _, _ := outcomes(t, t.Context(), f, append(bad, files(t, "x", 100, "a.example")...))
-		if count[""] != 100 || count[ClassSize] != 3 || f.claimed.Load() != 0 {
+		if count[""] != 100 || count[failure.Size] != 3 || f.claimed.Load() != 0 {
 			t.Errorf("%v, %d bytes are claimed", count, f.claimed.Load())
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 // TestTroubledHost: a host that breaks off everything gets two transfers at a
@@ -46,7 +48,7 @@ func TestOneIllFile(t *testing.T) {
 			return time.Second, nil
 		}
 		count, _, _ := outcomes(t, t.Context(), f, files(t, "x", 100, "h.example"))
-		if count[""] != 99 || count[ClassServer] != 1 || least != 4 {
+		if count[""] != 99 || count[failure.Server] != 1 || least != 4 {
 			t.Errorf("%v, the limit fell to %d", count, least)
 		}
 	})
@@ -61,7 +63,7 @@ func TestTooLateIsNotAsked(t *testing.T) {
 			return 0, &statusError{code: 503, asked: true, after: 24 * time.Hour}
 		})
 		count, when, _ := outcomes(t, t.Context(), f, files(t, "x", 1, "h.example"))
-		if count[ClassThrottled] != 1 || when["x-0"] != 0 || w.asked["http://h.example/x-0"] != 1 {
+		if count[failure.Throttled] != 1 || when["x-0"] != 0 || w.asked["http://h.example/x-0"] != 1 {
 			t.Errorf("%v after %v, asked %v", count, when, w.asked)
 		}
 	})

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 func TestParseContentRange(t *testing.T) {
@@ -165,48 +167,48 @@ func TestClassify(t *testing.T) {
 	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 	for _, c := range []struct {
 		err  error
-		want Class
+		want failure.Class
 	}{
 		{nil, ""},
-		{&statusError{code: 404}, ClassGone},
-		{&statusError{code: 410}, ClassGone},
-		{&statusError{code: 401}, ClassForbidden},
-		{&statusError{code: 403}, ClassForbidden},
-		{&statusError{code: 451}, ClassForbidden},
-		{&statusError{code: 408}, ClassServer},
-		{&statusError{code: 429}, ClassThrottled},
-		{&statusError{code: 500}, ClassServer},
-		{&statusError{code: 503}, ClassServer},
-		{&statusError{code: 503, asked: true}, ClassThrottled},
-		{&statusError{code: 304}, ClassBadURI},
-		{&net.DNSError{IsNotFound: true}, ClassDNS},
-		{dial(&net.DNSError{IsTimeout: true}), ClassDNS},
-		{dial(syscall.ECONNREFUSED), ClassRefused},
-		{dial(context.DeadlineExceeded), ClassRefused},
-		{dial(&policyError{"x"}), ClassPolicy},
-		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, ClassTLS},
-		{&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, ClassTLS},
-		{tls.RecordHeaderError{}, ClassTLS},
-		{errStalled, ClassStalled},
-		{fmt.Errorf("%w: 3 bytes", errNoProgress), ClassStalled},
-		{errNoAnswer, ClassStalled},
-		{&truncatedError{err: syscall.ECONNRESET}, ClassTruncated},
-		{&sizeError{}, ClassSize},
-		{&digestError{}, ClassDigest},
-		{errNoDigest, ClassDigest},
-		{&htmlError{&sizeError{}}, ClassHTML},
-		{&htmlError{&digestError{}}, ClassHTML},
-		{errNoURI, ClassNoURI},
-		{&uriError{"x"}, ClassBadURI},
-		{errLoop, ClassBadURI},
-		{&policyError{"x"}, ClassPolicy},
-		{&diskError{io.ErrShortWrite}, ClassDisk},
-		{&os.PathError{Err: syscall.ENOSPC}, ClassDisk},
-		{&interruptError{context.Canceled, errors.New("x")}, ClassInterrupted},
-		{&interruptError{context.DeadlineExceeded, context.DeadlineExceeded}, ClassInterrupted},
-		{&deadError{"h", dial(syscall.ECONNREFUSED)}, ClassRefused},
-		{syscall.ECONNRESET, ClassServer},
-		{io.EOF, ClassServer},
+		{&statusError{code: 404}, failure.Gone},
+		{&statusError{code: 410}, failure.Gone},
+		{&statusError{code: 401}, failure.Forbidden},
+		{&statusError{code: 403}, failure.Forbidden},
+		{&statusError{code: 451}, failure.Forbidden},
+		{&statusError{code: 408}, failure.Server},
+		{&statusError{code: 429}, failure.Throttled},
+		{&statusError{code: 500}, failure.Server},
+		{&statusError{code: 503}, failure.Server},
+		{&statusError{code: 503, asked: true}, failure.Throttled},
+		{&statusError{code: 304}, failure.BadURI},
+		{&net.DNSError{IsNotFound: true}, failure.DNS},
+		{dial(&net.DNSError{IsTimeout: true}), failure.DNS},
+		{dial(syscall.ECONNREFUSED), failure.Refused},
+		{dial(context.DeadlineExceeded), failure.Refused},
+		{dial(&policyError{"x"}), failure.Policy},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, failure.TLS},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, failure.TLS},
+		{tls.RecordHeaderError{}, failure.TLS},
+		{errStalled, failure.Stalled},
+		{fmt.Errorf("%w: 3 bytes", errNoProgress), failure.Stalled},
+		{errNoAnswer, failure.Stalled},
+		{&truncatedError{err: syscall.ECONNRESET}, failure.Truncated},
+		{&sizeError{}, failure.Size},
+		{&digestError{}, failure.Digest},
+		{errNoDigest, failure.Digest},
+		{&htmlError{&sizeError{}}, failure.HTML},
+		{&htmlError{&digestError{}}, failure.HTML},
+		{errNoURI, failure.NoURI},
+		{&uriError{"x"}, failure.BadURI},
+		{errLoop, failure.BadURI},
+		{&policyError{"x"}, failure.Policy},
+		{&diskError{io.ErrShortWrite}, failure.Disk},
+		{&os.PathError{Err: syscall.ENOSPC}, failure.Disk},
+		{&interruptError{context.Canceled, errors.New("x")}, failure.Interrupted},
+		{&interruptError{context.DeadlineExceeded, context.DeadlineExceeded}, failure.Interrupted},
+		{&deadError{"h", dial(syscall.ECONNREFUSED)}, failure.Refused},
+		{syscall.ECONNRESET, failure.Server},
+		{io.EOF, failure.Server},
 	} {
 		if got := Classify(c.err); got != c.want {
 			t.Errorf("%T %v: %s, want %s", c.err, c.err, got, c.want)
@@ -217,36 +219,13 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestClasses checks that the list of DESIGN section 5 is complete, and that
-// each has a hint of one line.
-func TestClasses(t *testing.T) {
-	t.Parallel()
-	list := strings.Fields("gone forbidden throttled server dns refused tls stalled truncated size digest html conflict local restricted no-uri bad-uri policy disk interrupted")
-	if len(list) != len(classes) {
-		t.Errorf("%d classes, want %d", len(classes), len(list))
-	}
-	permanent := "gone forbidden size digest html conflict restricted no-uri bad-uri policy"
-	for _, s := range list {
-		c := Class(s)
-		if c.Hint() == "" || strings.Contains(c.Hint(), "\n") {
-			t.Errorf("%s: hint %q", c, c.Hint())
-		}
-		if want := strings.Contains(" "+permanent+" ", " "+s+" "); c.Permanent() != want {
-			t.Errorf("%s: permanent is %v", c, c.Permanent())
-		}
-	}
-	if Class("new").Permanent() || Class("new").Hint() != "" {
-		t.Error("an unknown class has properties")
-	}
-}
-
 // TestErrorOfMany checks which of several failures speaks for the file.
 func TestErrorOfMany(t *testing.T) {
 	t.Parallel()
-	gone := Attempt{source: 0, URL: "https://a/x", Class: ClassGone, Err: &statusError{code: 404, text: "Not Found"}}
-	dead := Attempt{source: 1, URL: "https://b/x", Class: ClassDNS, Err: &net.DNSError{Name: "b", Err: "no such host"}}
-	busy := Attempt{source: 2, URL: "https://c/x", Class: ClassServer, Err: &statusError{code: 500, text: "Internal Server Error"}}
-	other := Attempt{source: 3, URL: "https://d/x", Class: ClassServer, Err: busy.Err, Fallback: true}
+	gone := Attempt{source: 0, URL: "https://a/x", Class: failure.Gone, Err: &statusError{code: 404, text: "Not Found"}}
+	dead := Attempt{source: 1, URL: "https://b/x", Class: failure.DNS, Err: &net.DNSError{Name: "b", Err: "no such host"}}
+	busy := Attempt{source: 2, URL: "https://c/x", Class: failure.Server, Err: &statusError{code: 500, text: "Internal Server Error"}}
+	other := Attempt{source: 3, URL: "https://d/x", Class: failure.Server, Err: busy.Err, Fallback: true}
 	late := busy
 	late.source = gone.source
 	for _, c := range []struct {
@@ -261,7 +240,7 @@ func TestErrorOfMany(t *testing.T) {
 		{[]Attempt{gone, late}, "fetch n: server: https://c/x: 500 Internal Server Error (2 attempts failed in all)"},
 		{[]Attempt{other}, "fetch n: server: https://d/x: 500 Internal Server Error"},
 		{[]Attempt{gone, other}, "fetch n: gone: https://a/x: 404 Not Found (2 attempts failed in all)"},
-		{[]Attempt{{URL: "https://e/", Class: ClassPolicy, Err: &policyError{"a\nb\tc"}}}, "fetch n: policy: https://e/: a b c"},
+		{[]Attempt{{URL: "https://e/", Class: failure.Policy, Err: &policyError{"a\nb\tc"}}}, "fetch n: policy: https://e/: a b c"},
 	} {
 		if got := newError(&Request{Name: "n"}, c.attempts).Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

@@ -11,6 +11,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -41,7 +42,7 @@ func TestPartMatrix(t *testing.T) {
 		name   string
 		before func(*testing.T, string)
 		fault  string
-		class  fetch.Class
+		class  failure.Class
 		// resumed and received are those of the Result.
 		resumed, received int64
 		requests          int
@@ -63,12 +64,12 @@ func TestPartMatrix(t *testing.T) {
 		{name: "short, 416: starts again", before: write(data[:half]), fault: "416-always", resumed: half, received: size, requests: 2},
 		{name: "short, wrong Content-Range: starts again", before: write(data[:half]), fault: "bad-range-always", resumed: half, received: size, requests: 2},
 		{name: "short, breaks again: goes on", before: write(data[:half]), fault: "cut", resumed: half, received: size - half, requests: 2},
-		{name: "short, gone: stays", before: write(data[:half]), fault: "404", class: fetch.ClassGone, resumed: half, requests: 1, left: data[:half]},
-		{name: "short, cut at once, always: stays", before: write(data[:half]), fault: "cut-always", class: fetch.ClassTruncated, resumed: half, requests: 4, left: data[:half]},
-		{name: "short, another size: stays for other sources", before: write(data[:half]), fault: "too-long", class: fetch.ClassSize, resumed: half, requests: 1, left: data[:half]},
-		{name: "wrong from zero: nothing stays", fault: "wrong", class: fetch.ClassDigest, received: size, requests: 1},
-		{name: "too long from zero: nothing stays", fault: "endless", class: fetch.ClassSize, received: -1, requests: 1},
-		{name: "nothing, gone: nothing stays", fault: "404", class: fetch.ClassGone, requests: 1},
+		{name: "short, gone: stays", before: write(data[:half]), fault: "404", class: failure.Gone, resumed: half, requests: 1, left: data[:half]},
+		{name: "short, cut at once, always: stays", before: write(data[:half]), fault: "cut-always", class: failure.Truncated, resumed: half, requests: 4, left: data[:half]},
+		{name: "short, another size: stays for other sources", before: write(data[:half]), fault: "too-long", class: failure.Size, resumed: half, requests: 1, left: data[:half]},
+		{name: "wrong from zero: nothing stays", fault: "wrong", class: failure.Digest, received: size, requests: 1},
+		{name: "too long from zero: nothing stays", fault: "endless", class: failure.Size, received: -1, requests: 1},
+		{name: "nothing, gone: nothing stays", fault: "404", class: failure.Gone, requests: 1},
 		{name: "symbolic link", before: func(t *testing.T, part string) {
 			write(data)(t, part+".other")
 			if err := os.Symlink(part+".other", part); err != nil {
@@ -171,7 +172,7 @@ func TestPartOfUnknownSize(t *testing.T) {
 	r := want(t, t.TempDir(), "f", data, u.URL+"/endless/f")
 	r.Size = -1
 	res := run(t, t.Context(), fetcher(t, o), r)["f"]
-	checkClass(t, res, fetch.ClassSize, nil)
+	checkClass(t, res, failure.Size, nil)
 	if res.Received > 2*o.MaxSize+1<<17 {
 		t.Errorf("%d bytes of an endless file", res.Received)
 	}
@@ -199,7 +200,7 @@ func TestPartSurvivesRuns(t *testing.T) {
 	}
 	f := fetcher(t, o)
 	res := run(t, ctx, f, r)["f"]
-	if fetch.Classify(res.Err) != fetch.ClassInterrupted || !errors.Is(res.Err, cause) || !errors.Is(res.Err, context.Canceled) {
+	if fetch.Classify(res.Err) != failure.Interrupted || !errors.Is(res.Err, cause) || !errors.Is(res.Err, context.Canceled) {
 		t.Fatalf("error %v does not tell the cause", res.Err)
 	}
 	res = run(t, t.Context(), f, r)["f"]
@@ -217,5 +218,5 @@ func TestPartUnwritable(t *testing.T) {
 	u := upstream(t, "127.0.0.1:0")
 	u.Add("f", data)
 	r := want(t, filepath.Join(t.TempDir(), "missing"), "f", data, u.URL+"/ok/f")
-	checkClass(t, run(t, t.Context(), fetcher(t, options(u.URL)), r)["f"], fetch.ClassDisk, nil)
+	checkClass(t, run(t, t.Context(), fetcher(t, options(u.URL)), r)["f"], failure.Disk, nil)
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"testing"
+
+	"distkeep/fetch/failure"
 )
 
 // TestPolicy checks the URLs that an untrusted tree may not send us to.
@@ -32,7 +34,7 @@ func TestPolicy(t *testing.T) {
 		"http://[::127.0.0.1]/", "http://[::8.8.8.8]/", "http://[64:ff9b:1::7f00:1]/", "http://[3fff::1]/", "http://[5f00::1]/", "http://[fec0::1]/",
 		"http://[100::1]/", "http://[100:0:0:1::1]/", "http://[2001::1]/", "http://[2001:1ff::1]/", "http://[2001:db8::1]/", "http://[4000::1]/", "http://192.88.99.1/",
 	} {
-		if err := g.check(parsed(t, bad)); Classify(err) != ClassPolicy {
+		if err := g.check(parsed(t, bad)); Classify(err) != failure.Policy {
 			t.Errorf("%s: %v (%s), want a policy error", bad, err, Classify(err))
 		}
 	}
@@ -63,17 +65,17 @@ func TestDial(t *testing.T) {
 	t.Parallel()
 	o := Options{}.withDefaults()
 	g := newGuard(&o)
-	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != ClassPolicy {
+	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != failure.Policy {
 		t.Errorf("dial: %v, want a policy error", err)
 	}
 	o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://127.0.0.1:9") }
 	if _, err := g.proxy(nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != ClassRefused {
+	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != failure.Refused {
 		t.Errorf("dial of the proxy: %v, want a refused connection", err)
 	}
-	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:10"); Classify(err) != ClassPolicy {
+	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:10"); Classify(err) != failure.Policy {
 		t.Errorf("dial beside the proxy: %v, want a policy error", err)
 	}
 	// Other protocols use no proxy, and a fallback archive is the operator's.

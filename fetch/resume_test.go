@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // pseudo are n bytes that look like no text.
@@ -54,7 +55,7 @@ func TestBeginsAgainForEver(t *testing.T) {
 	o := options(web)
 	o.Retries = 3
 	r := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", data, web+"/f"))["f"]
-	if n := asked.Load(); fetch.Classify(r.Err) != fetch.ClassTruncated || n > 6 {
+	if n := asked.Load(); fetch.Classify(r.Err) != failure.Truncated || n > 6 {
 		t.Errorf("%v after %d requests", r.Err, n)
 	}
 }
@@ -73,7 +74,7 @@ func TestShorterFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := run(t, t.Context(), fetcher(t, options(web)), req)["f"]
-	if got, err := os.ReadFile(req.Part); err != nil || !bytes.Equal(got, data[:len(data)/2]) || fetch.Classify(r.Err) != fetch.ClassSize {
+	if got, err := os.ReadFile(req.Part); err != nil || !bytes.Equal(got, data[:len(data)/2]) || fetch.Classify(r.Err) != failure.Size {
 		t.Errorf("%v; the .part has %d bytes, %v", r.Err, len(got), err)
 	}
 }

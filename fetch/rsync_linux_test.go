@@ -4,7 +4,7 @@ import (
 	"syscall"
 	"testing"
 
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -29,6 +29,6 @@ func TestRsyncDiskFull(t *testing.T) {
 		program, _ := fakeRsync(t, script)
 		o := options(fakeURI)
 		o.RsyncProgram = program
-		checkClass(t, run(t, t.Context(), fetcher(t, o), want(t, dir, "f", data, fakeURI))["f"], fetch.ClassDisk, nil)
+		checkClass(t, run(t, t.Context(), fetcher(t, o), want(t, dir, "f", data, fakeURI))["f"], failure.Disk, nil)
 	}
 }

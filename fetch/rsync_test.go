@@ -18,6 +18,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -188,7 +189,7 @@ func TestRsyncEndless(t *testing.T) {
 		r := want(t, dir, "f", []byte("x"), fakeURI)
 		r.Size = size
 		res := run(t, t.Context(), fetcher(t, o), r)["f"]
-		checkClass(t, res, fetch.ClassSize, nil)
+		checkClass(t, res, failure.Size, nil)
 		alone(t, dir)
 		most := size + 1
 		if size < 0 {
@@ -223,12 +224,12 @@ func TestRsyncNoRoom(t *testing.T) {
 	f := fetcher(t, o)
 	res := run(t, t.Context(), f, want(t, t.TempDir(), "f", data, fakeURI, u.URL+"/ok/f"))["f"]
 	checkClass(t, res, "", data)
-	if len(res.Attempts) != 2 || res.Attempts[0].Class != fetch.ClassSize {
+	if len(res.Attempts) != 2 || res.Attempts[0].Class != failure.Size {
 		t.Errorf("attempts %+v", res.Attempts)
 	}
 	full.Store(true)
 	res = run(t, t.Context(), f, want(t, t.TempDir(), "f", data, fakeURI))["f"]
-	checkClass(t, res, fetch.ClassDisk, nil)
+	checkClass(t, res, failure.Disk, nil)
 }
 
 // TestRsyncSaysDisk: that the program, which may only repeat what the server
@@ -257,7 +258,7 @@ func TestRsyncSaysDisk(t *testing.T) {
 				continue
 			}
 			class := fetch.Classify(res.Err)
-			if class == "" || class == fetch.ClassDisk || strings.HasSuffix(strings.TrimSpace(res.Err.Error()), ":") {
+			if class == "" || class == failure.Disk || strings.HasSuffix(strings.TrimSpace(res.Err.Error()), ":") {
 				t.Errorf("%s: %v", script, res.Err)
 			}
 			if strings.HasPrefix(script, "exit") && !strings.Contains(res.Err.Error(), "exit status") {
@@ -290,7 +291,7 @@ func TestRsyncMissing(t *testing.T) {
 				checkClass(t, res, "", []byte(name))
 				continue
 			}
-			checkClass(t, res, fetch.ClassPolicy, nil)
+			checkClass(t, res, failure.Policy, nil)
 			if res.Err == nil || !strings.Contains(res.Err.Error(), "the program rsync") || !strings.Contains(res.Err.Error(), program) {
 				t.Errorf("%v does not tell what is missing", res.Err)
 			}
@@ -339,7 +340,7 @@ func TestRsyncURIs(t *testing.T) {
 	for _, uri := range []string{host, host + "/", host + "/m", host + "/m/", host + "/m//", host + "/m/dir/", host + "/m/a%0Ab", host + "/m%00/f",
 		"rsync://a%40b:c@127.0.0.1:9/m/f", "rsync://a:%00@127.0.0.1:9/m/f"} {
 		r := want(t, t.TempDir(), "f", nil, uri)
-		checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], fetch.ClassBadURI, nil)
+		checkClass(t, run(t, t.Context(), fetcher(t, o), r)["f"], failure.BadURI, nil)
 	}
 	if _, err := os.Stat(filepath.Join(at, "called")); err == nil {
 		t.Error("the program was run")
@@ -363,7 +364,7 @@ func TestRsyncInterrupted(t *testing.T) {
 	r := want(t, dir, "f", data, fakeURI)
 	began := time.Now()
 	res := run(t, ctx, fetcher(t, o), r)["f"]
-	checkClass(t, res, fetch.ClassInterrupted, nil)
+	checkClass(t, res, failure.Interrupted, nil)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -445,17 +446,17 @@ func TestRsyncReal(t *testing.T) {
 		before   []byte
 		uri      string
 		web      bool
-		class    fetch.Class
+		class    failure.Class
 		attempts int
 		received int64
 	}{
 		{name: "breaks, and goes on", uri: cut + "/m/f", attempts: 3, received: size},
 		{name: "breaks over other bytes", before: data[:4<<20], uri: cut + "/m/evil", web: true, attempts: 2, received: size - 4<<20},
 		{name: "breaks late with other bytes", before: data[:1<<20], uri: cut + "/m/evil", web: true},
-		{name: "too long", before: data[:4<<20], uri: all + "/m/long", class: fetch.ClassSize, attempts: 1},
-		{name: "too short", before: data[:4<<20], uri: all + "/m/short", class: fetch.ClassSize, attempts: 1, received: size - 1 - 4<<20},
+		{name: "too long", before: data[:4<<20], uri: all + "/m/long", class: failure.Size, attempts: 1},
+		{name: "too short", before: data[:4<<20], uri: all + "/m/short", class: failure.Size, attempts: 1, received: size - 1 - 4<<20},
 		{name: "other bytes", before: data[:4<<20], uri: all + "/m/evil", web: true, attempts: 2, received: size},
-		{name: "a directory", uri: all + "/m/.", class: fetch.ClassGone, attempts: 1},
+		{name: "a directory", uri: all + "/m/.", class: failure.Gone, attempts: 1},
 		{name: "the mode of strangers", uri: all + "/m/closed", attempts: 1, received: size},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 // A scheduler carries out one Run. Jobs wait in the queues of lanes or, during
@@ -191,7 +193,7 @@ func (s *scheduler) try(w *worker, j *job) {
 	case out.err == nil:
 		s.settle(j, nil)
 	default:
-		if out.class == ClassDisk {
+		if out.class == failure.Disk {
 			s.halt(out.err)
 		}
 		if s.ctx.Err() != nil {
@@ -385,7 +387,7 @@ func (s *scheduler) laneOf(j *job, n int) *lane {
 func (s *scheduler) fail(j *job, cause error) {
 	attempts := j.res.Attempts
 	e := newError(j.req, attempts)
-	if c := Classify(cause); cause != nil && (c == ClassInterrupted || c == ClassDisk || len(attempts) == 0) {
+	if c := Classify(cause); cause != nil && (c == failure.Interrupted || c == failure.Disk || len(attempts) == 0) {
 		e.Class, e.Err = c, cause
 	}
 	s.settle(j, e)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/fetch/failure"
 )
 
 // TestLanesKeepTheirLimits fetches from hosts with different limits.
@@ -91,7 +92,7 @@ func TestRetriesEnd(t *testing.T) {
 		for retries, want := range map[int]int{0: 4, 5: 6, -1: 1} {
 			f, w := newWorld(t, Options{Retries: retries}, func(string, int, int) (time.Duration, error) { return 0, &statusError{code: 503} })
 			count, _, _ := outcomes(t, t.Context(), f, files(t, "x", 1, "h.example"))
-			if n := w.asked["http://h.example/x-0"]; n != want || count[ClassServer] != 1 {
+			if n := w.asked["http://h.example/x-0"]; n != want || count[failure.Server] != 1 {
 				t.Errorf("Retries %d: asked %d times, want %d (%v)", retries, n, want, count)
 			}
 		}
@@ -111,7 +112,7 @@ func TestRetryAfterHoldsTheLane(t *testing.T) {
 		})
 		var busy []time.Time
 		f.o.Events.HostBusy = func(host string, until time.Time, why error) {
-			if host != "busy.example" || Classify(why) != ClassThrottled {
+			if host != "busy.example" || Classify(why) != failure.Throttled {
 				t.Errorf("busy: %s, %v", host, why)
 			}
 			busy = append(busy, until)
@@ -145,7 +146,7 @@ func TestRetryAfterTooLong(t *testing.T) {
 		})
 		reqs := append(files(t, "b", 50, "busy.example"), files(t, "both", 50, "busy.example", "mirror.example")...)
 		count, when, _ := outcomes(t, t.Context(), f, reqs)
-		if count[ClassThrottled] != 50 || count[""] != 50 {
+		if count[failure.Throttled] != 50 || count[""] != 50 {
 			t.Errorf("%v", count)
 		}
 		sent := 0
@@ -172,14 +173,14 @@ func TestDeadHost(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		err   error
-		class Class
+		class failure.Class
 		asked int
 	}{
-		{"refused", refused, ClassRefused, 3},
-		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsNotFound: true}}, ClassDNS, 1},
-		{"name server down", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsTemporary: true}}, ClassDNS, 3},
-		{"no answer", &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, ClassRefused, 2},
-		{"no word", fmt.Errorf("h: %w", errNoAnswer), ClassStalled, 2},
+		{"refused", refused, failure.Refused, 3},
+		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsNotFound: true}}, failure.DNS, 1},
+		{"name server down", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "dead.example", IsTemporary: true}}, failure.DNS, 3},
+		{"no answer", &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, failure.Refused, 2},
+		{"no word", fmt.Errorf("h: %w", errNoAnswer), failure.Stalled, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -296,7 +297,7 @@ func TestCancel(t *testing.T) {
 		time.AfterFunc(200*time.Millisecond, func() { cancel(cause) })
 		reqs := append(files(t, "slow", 1000, "slow.example"), files(t, "ill", 10, "ill.example")...)
 		count, when, results := outcomes(t, ctx, f, reqs)
-		if count[ClassInterrupted] != 1010 || when["slow-999"] != 200*time.Millisecond {
+		if count[failure.Interrupted] != 1010 || when["slow-999"] != 200*time.Millisecond {
 			t.Errorf("%v %v", count, when["slow-999"])
 		}
 		for _, r := range results {
@@ -305,7 +306,7 @@ func TestCancel(t *testing.T) {
 			}
 		}
 		if err := f.Run(ctx, files(t, "late", 3, "slow.example"), func(r Result) {
-			if Classify(r.Err) != ClassInterrupted {
+			if Classify(r.Err) != failure.Interrupted {
 				t.Errorf("after the end: %v", r.Err)
 			}
 		}); !errors.Is(err, cause) {
@@ -335,7 +336,7 @@ func TestRoom(t *testing.T) {
 		}}
 		f, w := newWorld(t, o, func(string, int, int) (time.Duration, error) { return time.Second, nil })
 		count, _, results := outcomes(t, t.Context(), f, files(t, "x", 100, "h.example"))
-		if count[""] != 10 || count[ClassDisk] != 90 || len(w.asked) != 10 || asked > 14 {
+		if count[""] != 10 || count[failure.Disk] != 90 || len(w.asked) != 10 || asked > 14 {
 			t.Errorf("%v, %d asked for, Room called %d times", count, len(w.asked), asked)
 		}
 		for _, r := range results {
@@ -374,14 +375,14 @@ func TestBackPressure(t *testing.T) {
 func TestNothingUsable(t *testing.T) {
 	t.Parallel()
 	f, w := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return 0, nil })
-	for uri, class := range map[string]Class{
-		"":                       ClassNoURI,
-		"bare-name.tar":          ClassNoURI,
-		"mirror://nowhere/x.tar": ClassNoURI,
-		"http://h.example:x/":    ClassBadURI,
-		"http://127.0.0.1/x":     ClassPolicy,
-		"gopher://h.example/x":   ClassPolicy,
-		"http://h.example:25/x":  ClassPolicy,
+	for uri, class := range map[string]failure.Class{
+		"":                       failure.NoURI,
+		"bare-name.tar":          failure.NoURI,
+		"mirror://nowhere/x.tar": failure.NoURI,
+		"http://h.example:x/":    failure.BadURI,
+		"http://127.0.0.1/x":     failure.Policy,
+		"gopher://h.example/x":   failure.Policy,
+		"http://h.example:25/x":  failure.Policy,
 	} {
 		r := files(t, "x", 1)[0]
 		r.Sources = []catalog.Source{{URI: uri}}
@@ -392,7 +393,7 @@ func TestNothingUsable(t *testing.T) {
 	}
 	r := files(t, "x", 1, "h.example")[0]
 	r.Digests = nil
-	if count, _, _ := outcomes(t, t.Context(), f, []*Request{r}); count[ClassDigest] != 1 {
+	if count, _, _ := outcomes(t, t.Context(), f, []*Request{r}); count[failure.Digest] != 1 {
 		t.Errorf("without digests: %v", count)
 	}
 	if len(w.asked) != 0 {

@@ -14,6 +14,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -21,7 +22,7 @@ import (
 type storm struct {
 	hosts []*fetchtest.Upstream
 	reqs  []*fetch.Request
-	class map[string]fetch.Class
+	class map[string]failure.Class
 	data  map[string][]byte
 	size  int64
 }
@@ -30,7 +31,7 @@ type storm struct {
 // URL is served well.
 func newStorm(t testing.TB, n, every int, calm bool) *storm {
 	t.Helper()
-	s := &storm{class: make(map[string]fetch.Class), data: make(map[string][]byte)}
+	s := &storm{class: make(map[string]failure.Class), data: make(map[string][]byte)}
 	for i := range 8 {
 		u := upstream(t, fmt.Sprintf("127.0.0.%d:0", i+2))
 		u.Stall = 5 * time.Second
@@ -54,7 +55,7 @@ func newStorm(t testing.TB, n, every int, calm bool) *storm {
 		for _, h := range s.hosts {
 			h.Add(name, data)
 		}
-		s.data[name], s.class[name] = data, fetch.Class(fault.Class)
+		s.data[name], s.class[name] = data, failure.Class(fault.Class)
 		s.size += int64(len(data))
 		if calm {
 			fault.Name, s.class[name] = "ok", ""
@@ -67,8 +68,8 @@ func newStorm(t testing.TB, n, every int, calm bool) *storm {
 				s.class[name] = ""
 			case 3: // a dead host comes first
 				r.Sources = append(want(t, dir, name, data, dead+"/"+name, "http://nothing.example/"+name).Sources, r.Sources...)
-				if c := s.class[name]; c == fetch.ClassPolicy || c == fetch.ClassBadURI {
-					s.class[name] = fetch.ClassRefused // what may come back speaks for the file
+				if c := s.class[name]; c == failure.Policy || c == failure.BadURI {
+					s.class[name] = failure.Refused // what may come back speaks for the file
 				}
 			}
 		}

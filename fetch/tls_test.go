@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/fetch/fetchtest"
 )
 
@@ -44,7 +45,7 @@ func TestTLS(t *testing.T) {
 		reqs = append(reqs, want(t, t.TempDir(), fmt.Sprint(i), []byte("x"), fmt.Sprintf("%s/ok/%d/f", s.URL, i)))
 	}
 	for _, r := range run(t, t.Context(), f, reqs...) {
-		checkClass(t, r, fetch.ClassTLS, nil)
+		checkClass(t, r, failure.TLS, nil)
 	}
 	if h := host(f); h.Requests != 1 || h.Dead == "" {
 		t.Errorf("%+v", h)
@@ -61,13 +62,13 @@ func TestTLS(t *testing.T) {
 	f = fetcher(t, o)
 	checkClass(t, run(t, t.Context(), f, reqs[1])["1"], "", []byte("x"))
 	res := run(t, t.Context(), f, want(t, t.TempDir(), "down", []byte("x"), s.URL+"/redirect-host/f"))
-	checkClass(t, res["down"], fetch.ClassPolicy, nil)
+	checkClass(t, res["down"], failure.Policy, nil)
 	if plain.Total() != 0 {
 		t.Error("a redirect from https to http was followed")
 	}
 
 	// Plain HTTP on the port of https, and the other way round.
-	checkClass(t, run(t, t.Context(), f, want(t, t.TempDir(), "p", []byte("x"), strings.Replace(plain.URL, "http:", "https:", 1)+"/ok/f"))["p"], fetch.ClassTLS, nil)
+	checkClass(t, run(t, t.Context(), f, want(t, t.TempDir(), "p", []byte("x"), strings.Replace(plain.URL, "http:", "https:", 1)+"/ok/f"))["p"], failure.TLS, nil)
 }
 
 // TestExpired has a certificate whose time is over.
@@ -86,7 +87,7 @@ func TestExpired(t *testing.T) {
 	o := options(s.URL)
 	o.RootCAs = pool
 	res := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", []byte("x"), s.URL+"/ok/f"))["f"]
-	checkClass(t, res, fetch.ClassTLS, nil)
+	checkClass(t, res, failure.TLS, nil)
 	if !strings.Contains(res.Err.Error(), "expired") {
 		t.Errorf("%v does not tell why", res.Err)
 	}

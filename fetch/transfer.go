@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 // A transfer is one attempt at work: it moves the bytes of a body into the
@@ -91,7 +93,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		// reason is that of the context.
 		if ctx.Err() != nil {
 			err = interrupted(ctx)
-		} else if t.ctx.Err() != nil && Classify(err) != ClassDisk && !is[*statusError](err) {
+		} else if t.ctx.Err() != nil && Classify(err) != failure.Disk && !is[*statusError](err) {
 			err = context.Cause(t.ctx)
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"distkeep/catalog"
+	"distkeep/fetch/failure"
 )
 
 func bases(host string, n int) []string {
@@ -140,7 +141,7 @@ func TestParseURL(t *testing.T) {
 	} {
 		if u, err := parseURL(in); err == nil {
 			t.Errorf("%.60q gives %v", in, u)
-		} else if Classify(err) != ClassBadURI {
+		} else if Classify(err) != failure.BadURI {
 			t.Errorf("%.60q: class %s", in, Classify(err))
 		}
 	}

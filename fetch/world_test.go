@@ -15,6 +15,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // A world is a transport without a network: time passes only in pauses, so that
@@ -94,10 +95,10 @@ func files(t *testing.T, prefix string, n int, hosts ...string) []*Request {
 
 // outcomes runs and counts the classes of results, and notes when each name was
 // settled.
-func outcomes(t *testing.T, ctx context.Context, f *Fetcher, reqs []*Request) (count map[Class]int, when map[catalog.Name]time.Duration, results []Result) {
+func outcomes(t *testing.T, ctx context.Context, f *Fetcher, reqs []*Request) (count map[failure.Class]int, when map[catalog.Name]time.Duration, results []Result) {
 	t.Helper()
 	var mu sync.Mutex
-	count, when = make(map[Class]int), make(map[catalog.Name]time.Duration)
+	count, when = make(map[failure.Class]int), make(map[catalog.Name]time.Duration)
 	began := time.Now()
 	f.Run(ctx, reqs, func(r Result) {
 		mu.Lock()

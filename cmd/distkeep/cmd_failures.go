@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -12,7 +13,7 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/catalog"
-	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 const failuresHelp = `Print a line for each distfile that is wanted and not in the archive: name, class,
@@ -44,8 +45,8 @@ func failuresCommand(e *env) *cli.Command {
 			if retry || all {
 				return runRetry(c, e, &p, retry, all)
 			}
-			if known := fetch.Classes(); class != "" && !slices.Contains(known, fetch.Class(class)) {
-				return usagef("failures: --class %s: the classes are %v", class, known)
+			if known := failure.Classes(); class != "" && !slices.Contains(known, failure.Class(class)) {
+				return usagef("failures: --class %s: the classes are\n%s", class, classList(known))
 			}
 			dir, err := p.reports()
 			if err != nil {
@@ -72,6 +73,15 @@ func failuresCommand(e *env) *cli.Command {
 			return printFailures(e.stdout, fs, hints)
 		},
 	}
+}
+
+// classList lists classes with what they mean.
+func classList(classes []failure.Class) string {
+	var b strings.Builder
+	for _, c := range classes {
+		fmt.Fprintf(&b, "    %-12s%s\n", c, c.Text())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // runRetry makes failures due.

@@ -26,6 +26,7 @@ import (
 	"distkeep/catalog/pacman/pgp"
 	pacmanupstream "distkeep/catalog/pacman/upstream"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 const pacmanHelp = `A pacman repository is named by the URL that pacman.conf has for it, or by the
@@ -234,9 +235,9 @@ func (e answerError) Error() string { return e.err.Reason() }
 
 func (e answerError) Unwrap() []error {
 	switch e.err.Class {
-	case fetch.ClassGone:
+	case failure.Gone:
 		return []error{e.err, fs.ErrNotExist}
-	case fetch.ClassForbidden:
+	case failure.Forbidden:
 		return []error{e.err, fs.ErrPermission}
 	}
 	return []error{e.err}

@@ -11,6 +11,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // maxShown bounds lists in a summary that a person reads in five seconds.
@@ -85,7 +86,7 @@ func printHosts(b *strings.Builder, hs []fetch.HostStats) {
 		}
 		b.WriteByte('\n')
 	}
-	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h fetch.HostStats) bool { return h.DeadClass != fetch.ClassDNS }) {
+	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h fetch.HostStats) bool { return h.DeadClass != failure.DNS }) {
 		fmt.Fprintf(b, "%-12s none of these hosts has an address: look at the network and the resolver of this machine\n", "network")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 )
 
 // A Place is where a transport finds what the suite asks for.
@@ -85,7 +86,7 @@ func check(t *testing.T, res fetch.Result, data []byte) {
 	}
 }
 
-func (p Place) fails(t *testing.T, r *fetch.Request, class fetch.Class) {
+func (p Place) fails(t *testing.T, r *fetch.Request, class failure.Class) {
 	t.Helper()
 	res := p.run(t, t.Context(), p.Options, r)[0]
 	if got := fetch.Classify(res.Err); got != class {
@@ -157,16 +158,16 @@ func Conformance(t *testing.T, p Place) {
 	})
 	t.Run("gone", func(t *testing.T) {
 		r := want(t.TempDir(), "gone", []byte("x"), p.Publish(t, "gone", []byte("x"))+"-gone")
-		p.fails(t, r, fetch.ClassGone)
+		p.fails(t, r, failure.Gone)
 		leave(t, r.Part, nil)
-		p.fails(t, r, fetch.ClassGone)
+		p.fails(t, r, failure.Gone)
 	})
 	t.Run("other bytes", func(t *testing.T) {
 		dir := t.TempDir()
 		url := p.Publish(t, "other", Content("other", 1000))
-		p.fails(t, want(dir, "digest", Content("wanted", 1000), url), fetch.ClassDigest)
-		p.fails(t, want(dir, "longer", Content("wanted", 999), url), fetch.ClassSize)
-		p.fails(t, want(dir, "shorter", Content("wanted", 1001), url), fetch.ClassSize)
+		p.fails(t, want(dir, "digest", Content("wanted", 1000), url), failure.Digest)
+		p.fails(t, want(dir, "longer", Content("wanted", 999), url), failure.Size)
+		p.fails(t, want(dir, "shorter", Content("wanted", 1001), url), failure.Size)
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 			t.Errorf("%v is left (%v)", left, err)
 		}
@@ -208,7 +209,7 @@ func (p Place) interrupted(t *testing.T) {
 		}
 	}
 	res := p.run(t, ctx, o, r)[0]
-	if !errors.Is(res.Err, cause) || fetch.Classify(res.Err) != fetch.ClassInterrupted {
+	if !errors.Is(res.Err, cause) || fetch.Classify(res.Err) != failure.Interrupted {
 		t.Fatalf("error %v does not tell the cause", res.Err)
 	}
 	if started != 1 {
