@@ -70,7 +70,7 @@ func (p *plan) actions(x *index) (as []Action) {
 			if ss := f.sources(); i > 0 {
 				detail = "with " + string(f.wants[0].Name)
 			} else if len(ss) > 0 {
-				detail = ss[0].URI
+				detail = catalog.Redact(ss[0].URI)
 			}
 			do("fetch", string(w.Name), w.Size, detail)
 		}

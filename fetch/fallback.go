@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
 
@@ -32,14 +33,14 @@ const maxLayout = 64 << 10
 func (f *Fetcher) newFallback(base string) (*fallback, error) {
 	u, err := parseURL(base)
 	if err != nil {
-		return nil, fmt.Errorf("fallback %s: %w", redactText(base), err)
+		return nil, fmt.Errorf("fallback %s: %w", catalog.Redact(base), err)
 	}
 	if f.transports[u.Scheme] == nil {
-		return nil, fmt.Errorf("fallback %s: scheme %q is not known", redactText(base), u.Scheme)
+		return nil, fmt.Errorf("fallback %s: scheme %q is not known", catalog.Redact(base), u.Scheme)
 	}
 	if u.Scheme == "rsync" {
 		// Its layout.conf is read without a file, which rsync cannot do.
-		return nil, fmt.Errorf("fallback %s: archives are not asked by rsync: use http, https or ftp", redactText(base))
+		return nil, fmt.Errorf("fallback %s: archives are not asked by rsync: use http, https or ftp", catalog.Redact(base))
 	}
 	f.guard.trust(u)
 	return &fallback{base: strings.TrimRight(base, "/")}, nil

@@ -49,7 +49,17 @@ func (f *ftpTransport) open(ctx context.Context, u *url.URL, from resume) (*body
 		// Servers behind address translation may offer EPSV in vain.
 		b, err = f.try(ctx, u, from, true)
 	}
-	return b, ftpErr(err)
+	return b, f.discreet(ftpErr(err), u)
+}
+
+// discreet returns err without the password of u: some servers repeat a command
+// that they refuse.
+func (f *ftpTransport) discreet(err error, u *url.URL) error {
+	status := new(statusError)
+	if _, password := f.credentials(u); password != "" && errors.As(err, &status) {
+		status.text = strings.ReplaceAll(status.text, password, "…")
+	}
+	return err
 }
 
 func (f *ftpTransport) try(ctx context.Context, u *url.URL, from resume, pasv bool) (_ *body, err error) {
@@ -92,16 +102,22 @@ func (f *ftpTransport) try(ctx context.Context, u *url.URL, from resume, pasv bo
 	return &body{ReadCloser: r, offset: offset, size: size, final: u, clean: true}, nil
 }
 
-func (f *ftpTransport) login(c *ftp.ServerConn, u *url.URL) error {
-	login, password := "anonymous", "distkeep@"
-	if f.o.Contact != "" {
-		password = strings.ReplaceAll(f.o.Contact, " ", "")
-	}
+// credentials are those for the host of u, empty where anybody may log in.
+func (f *ftpTransport) credentials(u *url.URL) (login, password string) {
 	if l, p, ok := f.creds.find(u); ok {
-		login, password = l, p
-	} else if u.User != nil {
-		login = u.User.Username()
-		password, _ = u.User.Password()
+		return l, p
+	}
+	password, _ = u.User.Password()
+	return u.User.Username(), password
+}
+
+func (f *ftpTransport) login(c *ftp.ServerConn, u *url.URL) error {
+	login, password := f.credentials(u)
+	if login == "" {
+		login, password = "anonymous", "distkeep@"
+		if f.o.Contact != "" {
+			password = strings.ReplaceAll(f.o.Contact, " ", "")
+		}
 	}
 	err := c.Login(login, password)
 	var network net.Error

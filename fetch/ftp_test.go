@@ -147,3 +147,15 @@ func TestFTPGreets(t *testing.T) {
 		t.Errorf("error %v, want that of the login", r.Err)
 	}
 }
+
+// TestFTPEcho: what a server repeats of a refused command is shown without the
+// password in it.
+func TestFTPEcho(t *testing.T) {
+	t.Parallel()
+	base, _ := ftpReplies(t, map[string]string{"": "220 hi", "USER": "331 password", "PASS": "500 'PASS hunter2': command not understood"})
+	uri := strings.Replace(base, "//", "//me:hunter2@", 1) + "/f"
+	r := run(t, t.Context(), fetcher(t, options(base)), want(t, t.TempDir(), "f", []byte("x"), uri))["f"]
+	if r.Err == nil || strings.Contains(r.Err.Error(), "hunter2") || !strings.Contains(r.Err.Error(), "not understood") {
+		t.Errorf("error %v, want one without the password", r.Err)
+	}
+}

@@ -44,7 +44,7 @@ var ErrUnchanged = errors.New("content has not changed")
 // *Error in its chain.
 func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64, start func() (io.Writer, error)) (Version, error) {
 	g := &getter{f: f, have: have, most: most, start: start}
-	e := &Error{Name: catalog.Name(path.Base(redactText(uri))), Class: failure.BadURI, url: redactText(uri)}
+	e := &Error{Name: catalog.Name(path.Base(catalog.Redact(uri))), Class: failure.BadURI, url: catalog.Redact(uri)}
 	u, err := parseURL(uri)
 	if err != nil {
 		e.Err = err

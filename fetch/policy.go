@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -208,6 +209,8 @@ func (g *guard) resolve(ctx context.Context, u *url.URL) ([]netip.Addr, error) {
 	return r.LookupNetIP(ctx, "ip", u.Hostname())
 }
 
+var errProxy = errors.New("the URL of the proxy is malformed")
+
 // proxy is the Proxy function of the HTTP transport: it remembers which
 // addresses are those of proxies.
 func (g *guard) proxy(r *http.Request) (*url.URL, error) {
@@ -215,8 +218,11 @@ func (g *guard) proxy(r *http.Request) (*url.URL, error) {
 		return nil, nil
 	}
 	u, err := g.o.Proxy(r)
-	if err != nil || u == nil {
-		return u, err
+	if err != nil {
+		return nil, errProxy // its words quote the URL, which may have a password
+	}
+	if u == nil {
+		return nil, nil
 	}
 	p := u.Port()
 	if p == "" {

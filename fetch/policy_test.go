@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 
 	"distkeep/fetch/failure"
@@ -75,6 +76,11 @@ func TestDial(t *testing.T) {
 	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != failure.Refused {
 		t.Errorf("dial of the proxy: %v, want a refused connection", err)
 	}
+	o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://me:secret@h:x") }
+	if _, err := g.proxy(nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("malformed proxy: %v, want an error without the password", err)
+	}
+	o.Proxy = nil
 	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:10"); Classify(err) != failure.Policy {
 		t.Errorf("dial beside the proxy: %v, want a policy error", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
 
@@ -374,7 +375,7 @@ func (s *scheduler) laneOf(j *job, n int) *lane {
 		err = &deadError{l.name, l.dead}
 	}
 	src.struck = true
-	a := Attempt{URL: redactText(src.text), Class: Classify(err), Err: err, Fallback: src.trusted}
+	a := Attempt{URL: catalog.Redact(src.text), Class: Classify(err), Err: err, Fallback: src.trusted}
 	if l != nil {
 		a.Host = l.name
 	}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"distkeep/catalog"
 )
 
 const mirrorScheme = "mirror://"
@@ -114,11 +116,8 @@ func parseURL(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		var inner *url.Error
-		if asURLError(err, &inner) {
-			err = inner.Err // without the URL, which may hold a password
-		}
-		return nil, &uriError{"malformed URI: " + err.Error()}
+		// Its words quote what cannot be parsed, which may be a password.
+		return nil, &uriError{"URI with a malformed user, host or port"}
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if u.Hostname() == "" && u.Scheme != "file" {
@@ -204,35 +203,15 @@ func laneName(host, port string) string {
 	return host + ":" + port
 }
 
-// redact returns u for logs: without user and password.
-func redact(u *url.URL) string {
-	if u.User == nil {
-		return u.String()
-	}
-	c := *u
-	c.User = nil
-	return c.String()
-}
+// redact spells u for people.
+func redact(u *url.URL) string { return catalog.Redact(u.String()) }
 
-// redactFinal returns a URL that a redirect led to, for logs: the query goes as
-// well, since it often is a signature that opens the file for a while.
+// redactFinal spells a URL that a redirect led to: without its query, which often
+// is a signature that opens the file for a while.
 func redactFinal(u *url.URL) string {
 	c := *u
-	c.User, c.RawQuery, c.ForceQuery = nil, "", false
-	return c.String()
-}
-
-// redactText is redact for text that may be no URL at all.
-func redactText(s string) string {
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		return s
-	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	return scheme + "://" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
+	c.RawQuery, c.ForceQuery = "", false
+	return redact(&c)
 }
 
 // port returns the port of u, explicit or not.

@@ -221,7 +221,7 @@ func (w *asked) wanted(name catalog.Name) (ws []Wanted) {
 				x.Digests = append(x.Digests, s.String())
 			}
 			for _, s := range d.Sources {
-				x.Sources = append(x.Sources, s.URI)
+				x.Sources = append(x.Sources, catalog.Redact(s.URI))
 			}
 			ws = append(ws, x)
 		}

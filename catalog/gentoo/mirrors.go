@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"distkeep/catalog"
 )
 
 // ParseMirrorOverrides reads mirror groups in the format of
@@ -28,7 +30,7 @@ func ParseMirrorOverrides(file string, r io.Reader) (map[string][]string, error)
 		}
 		for _, u := range urls {
 			if scheme, rest, ok := strings.Cut(u, "://"); !ok || scheme == "" || rest == "" {
-				return fmt.Errorf("%s:%d: mirror group %q: %q is not a URL", file, line, name, u)
+				return fmt.Errorf("%s:%d: mirror group %q: %q is not a URL", file, line, name, catalog.Redact(u))
 			}
 		}
 		groups[name] = append(groups[name], urls...)

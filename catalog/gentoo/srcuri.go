@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"distkeep/catalog"
 )
 
 // The EAPIs that changed SRC_URI, PMS 7.3.2.
@@ -66,15 +68,15 @@ func parseSrcURI(dst []item, v []byte, eapi int, bad func(msg string)) ([]item, 
 			}
 			it.name, rest = cutField(rest)
 			if !isName(it.name) {
-				return dst, fmt.Errorf(`no file name after "%.200s ->"`, it.uri)
+				return dst, fmt.Errorf(`no file name after "%.200s ->"`, catalog.Redact(string(it.uri)))
 			}
 			word, rest = cutField(rest)
 		}
 		switch {
 		case len(it.name) == 0:
-			bad(fmt.Sprintf("%.200q has no file name", it.uri))
+			bad(fmt.Sprintf("%.200q has no file name", catalog.Redact(string(it.uri))))
 		case hasControl(it.uri):
-			bad(fmt.Sprintf("%.200q has a control byte", it.uri))
+			bad(fmt.Sprintf("%.200q has a control byte", catalog.Redact(string(it.uri))))
 		default:
 			dst = append(dst, it)
 		}

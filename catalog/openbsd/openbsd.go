@@ -101,7 +101,7 @@ func Open(path string, o Options) (*Repository, error) {
 	sites := make([]string, len(o.BackupSites))
 	for i, s := range o.BackupSites {
 		if !strings.Contains(s, "://") {
-			return nil, fmt.Errorf("repository %s: backup site %q is not a URL", o.Name, s)
+			return nil, fmt.Errorf("repository %s: backup site %q is not a URL", o.Name, catalog.Redact(s))
 		}
 		sites[i] = strings.TrimRight(s, "/") + "/"
 	}

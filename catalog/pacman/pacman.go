@@ -145,7 +145,7 @@ func Open(base string, o Options) (*Repository, error) {
 	for _, s := range o.URLs {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme == "" || u.Host == "" && u.Scheme != "file" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("pacman repository %s: %q is not a base URL", o.Name, s)
+			return nil, fmt.Errorf("pacman repository %s: %q is not a base URL", o.Name, catalog.Redact(s))
 		}
 	}
 	return &Repository{base: base, o: o, locs: locs}, nil

@@ -11,6 +11,7 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/catalog"
 )
 
 // The exit statuses. Help texts are made of the same table.
@@ -49,6 +50,8 @@ func isQuiet(err error) bool {
 // usageError marks wrong usage.
 type usageError struct{ error }
 
+// Error quotes what the operator wrote, but no password.
+func (u usageError) Error() string { return catalog.Redact(u.error.Error()) }
 func (u usageError) Unwrap() error { return u.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }

@@ -169,7 +169,7 @@ func (u *Repository) fetchSignature(ctx context.Context, url string) ([]byte, er
 		return &buf, nil
 	})
 	if err == nil && !isSignature(buf.Bytes()) {
-		err = fmt.Errorf("%s is no signature: is it an error page?", url)
+		err = fmt.Errorf("%s is no signature: is it an error page?", catalog.Redact(url))
 	}
 	return buf.Bytes(), err
 }
