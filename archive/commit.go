@@ -1,14 +1,14 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
@@ -21,8 +21,7 @@ import (
 type addition struct {
 	entry ledger.Distfile
 	part  string           // the verified file, or
-	have  string           // a file of the archive to link
-	was   fs.FileInfo      // have when it was read, if it was
+	have  store.Source     // a file of the archive to link: when neither is set, one that holds the content
 	want  *want            // nil when no package wants it
 	back  *ledger.Recycled // it leaves recycle
 	drop  *ledger.Dropped  // it came from the drop box
@@ -34,9 +33,9 @@ type addition struct {
 }
 
 // itemOf returns what the store is given: a link to have, or the part.
-func (a *addition) itemOf(have string) *store.Item {
-	if a.item == nil || have != "" {
-		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have, Was: a.was}
+func (a *addition) itemOf(have store.Source) *store.Item {
+	if a.item == nil || have.Path != "" {
+		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have}
 	}
 	return a.item
 }
@@ -66,32 +65,21 @@ func (m *mirror) add(adds, next []*addition) error {
 		}
 		named[a.entry.Name] = named[a.entry.Name] || a.entry.Named
 	}
-	items := make([]*store.Item, len(adds))
-	first := make(map[digest.Digest]string) // the part that others of its content are linked to
-	for i, a := range adds {
-		if a.read {
-			m.recall(a)
-		}
-		if a.have == "" {
-			a.have = cmp.Or(m.holding(&a.entry), first[a.entry.SHA256])
-		}
-		if a.have == "" {
-			first[a.entry.SHA256] = a.part
-		}
-		if a.back == nil {
-			// Whatever brought it back: it is not in recycle any more.
-			a.back = m.view.index.Recycled[a.entry.Key]
-		}
-		items[i] = a.itemOf(a.have)
-	}
+	items := m.itemsOf(adds)
 	coming := make([]*store.Item, len(next))
 	for i, a := range next {
-		coming[i] = a.itemOf("")
+		coming[i] = a.itemOf(store.Source{})
 	}
-	err := m.store.Commit(items, coming)
+	nameless := m.nameless(adds)
+	err := m.store.Commit(slices.Concat(items, nameless), coming)
 	m.warnReplaced()
 	if err != nil {
 		return mark(ErrBroken, err)
+	}
+	for _, it := range nameless {
+		for _, rel := range store.CipherPaths(&it.Content) {
+			m.view.disk.Look(rel)
+		}
 	}
 	var b ledger.Batch
 	var former []*ledger.Distfile
@@ -129,6 +117,52 @@ func (m *mirror) add(adds, next []*addition) error {
 	return m.endPurge(back)
 }
 
+// itemsOf chooses the file that each of adds is linked from.
+func (m *mirror) itemsOf(adds []*addition) []*store.Item {
+	items := make([]*store.Item, len(adds))
+	first := make(map[digest.Digest]store.Source) // the part that others of its content are linked to
+	for i, a := range adds {
+		if a.read {
+			m.recall(a)
+		}
+		if a.have.Path == "" {
+			a.have = m.holding(&a.entry)
+		}
+		if a.have.Path == "" {
+			a.have = first[a.entry.SHA256]
+		}
+		if a.have.Path == "" && a.part != "" {
+			first[a.entry.SHA256], _ = store.Look(a.part)
+		}
+		if a.back == nil {
+			// Whatever brought it back: it is not in recycle any more.
+			a.back = m.view.index.Recycled[a.entry.Key]
+		}
+		items[i] = a.itemOf(a.have)
+	}
+	return items
+}
+
+// nameless are the contents that lose their names to adds, where they are not
+// below by_cipher: they have to be there before the names go.
+func (m *mirror) nameless(adds []*addition) (items []*store.Item) {
+	p := &planner{view: m.view}
+	for _, a := range adds {
+		old := m.view.index.named(a.entry.Name)
+		if !a.entry.Named || old == nil || old.Key == a.entry.Key {
+			continue
+		}
+		c := content(old)
+		c.Named = false
+		if slices.ContainsFunc(store.CipherPaths(&c), func(rel string) bool { return !p.intact(old, rel) }) {
+			if src := m.view.source(old); src.Path != "" {
+				items = append(items, &store.Item{Content: c, Have: src})
+			}
+		}
+	}
+	return items
+}
+
 // warnReplaced tells of the files that others were published in place of.
 func (m *mirror) warnReplaced() {
 	for _, kept := range m.store.Replaced() {
@@ -136,15 +170,38 @@ func (m *mirror) warnReplaced() {
 	}
 }
 
-// holding returns a path of the archive that holds the content already.
-func (m *mirror) holding(d *ledger.Distfile) string {
-	p := &planner{view: m.view}
+// holding returns a file of the archive that holds the content already, as it is
+// now.
+func (m *mirror) holding(d *ledger.Distfile) store.Source {
 	for _, o := range m.view.index.withSum(d.SHA256) {
-		if path, _ := p.sound(o); path != "" {
-			return path
+		if src := m.view.source(o); src.Path != "" {
+			return src
 		}
 	}
-	return ""
+	return store.Source{}
+}
+
+// source returns the verified file of d to link from, as it is now: that below
+// by_cipher, which stays when names change their contents, or else one that has
+// the name.
+func (v *view) source(d *ledger.Distfile) store.Source {
+	c := content(d)
+	rels := store.CipherPaths(&c)
+	if d.Named {
+		for _, l := range slices.Concat([]layout.Layout(v.store.Layouts()), v.former) {
+			rels = append(rels, layoutPath(d, l))
+		}
+	}
+	for _, rel := range rels {
+		if rel == "" {
+			continue
+		}
+		src, err := store.Look(v.store.Path(rel))
+		if err == nil && src.Was.Mode().IsRegular() && src.Was.Size() == d.Size && src.Was.ModTime().Equal(d.ModTime) {
+			return src
+		}
+	}
+	return store.Source{}
 }
 
 // unpublishable turns a name that cannot be published into a failure. That a

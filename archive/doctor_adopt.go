@@ -206,7 +206,7 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 			b.PutRecycled(r)
 			d.view.index.recycle(r)
 		default:
-			adds = append(adds, &addition{entry: *d.entry(a, sum), have: a.path})
+			adds = append(adds, &addition{entry: *d.entry(a, sum), have: store.Source{Path: a.path, Was: a.fi, Read: true}})
 		}
 	}
 	if len(adds) > 0 {

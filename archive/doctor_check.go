@@ -187,7 +187,8 @@ func (d *doctor) anothers(r *ledger.Distfile, rel string, n *node) bool {
 }
 
 func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
-	return &addition{entry: *r, have: d.store.Path(rel)}
+	src, _ := store.Look(d.store.Path(rel))
+	return &addition{entry: *r, have: src}
 }
 
 // wrongLinks is about paths of r that are other files than good. Size and time
@@ -250,7 +251,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 // forgets r. The files that do not hold it go to quarantine. Nothing is taken for
 // the content that was not read.
 func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node, source, why string) error {
-	have := ""
+	var have store.Source
 	var paths []string
 	for _, n := range files {
 		paths = append(paths, d.store.Path(n.rel))
@@ -267,7 +268,9 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 		}
 		sum := sums.Get(digest.SHA256)
 		if sum == r.SHA256 && fi.Size() == r.Size {
-			have = cmp.Or(have, c.paths[0])
+			if have.Path == "" {
+				have = store.Source{Path: c.paths[0], Was: fi, Read: true}
+			}
 			continue
 		}
 		label := "changed." + r.SHA256.Hex()
@@ -285,15 +288,15 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 			d.lookAgain(p)
 		}
 	}
-	if have == "" && source != "" {
-		switch sums, _, err := store.Hash(ctx, source); {
+	if have.Path == "" && source != "" {
+		switch sums, fi, err := store.Hash(ctx, source); {
 		case err != nil:
 			return err
 		case sums.Get(digest.SHA256) == r.SHA256:
-			have = source
+			have = store.Source{Path: source, Was: fi, Read: true}
 		}
 	}
-	if have != "" {
+	if have.Path != "" {
 		a := &addition{entry: *r, have: have}
 		a.entry.Verified = d.now
 		d.links = append(d.links, a)

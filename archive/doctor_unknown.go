@@ -331,15 +331,15 @@ func (d *doctor) recycledLost(r *ledger.Recycled, p string, sized bool) {
 	}
 	f.fix = func(ctx context.Context) error {
 		var b ledger.Batch
-		if fi, err := os.Lstat(p); sized && err == nil {
-			switch err := d.readRecycled(ctx, r); {
+		if sized {
+			switch file, err := d.readRecycled(ctx, r); {
 			case err == nil:
 				fresh := *r
-				fresh.ModTime, fresh.Verified = fi.ModTime().UTC(), d.now
+				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.now
 				b.PutRecycled(&fresh)
 				d.view.index.recycle(&fresh)
 				return d.commit(&b)
-			case !errors.As(err, new(wrongError)):
+			case !errors.As(err, new(wrongError)) && !errors.Is(err, fs.ErrNotExist):
 				return err
 			}
 		}

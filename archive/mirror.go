@@ -170,7 +170,7 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 	v := &view{
 		now: a.now, index: newIndex(state), store: a.store,
 		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
-		unread: make(map[ledger.Key]bool),
+		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
 	}
 	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {
 		return nil, mark(ErrBroken, err)
@@ -312,13 +312,11 @@ func (m *mirror) dropWhole() error {
 // link makes the links that need no transfer.
 func (m *mirror) link(p *plan) error {
 	var adds []*addition
-	planner := &planner{view: m.view}
 	for _, d := range p.relink {
-		path, _ := planner.sound(d)
-		adds = append(adds, &addition{entry: *d, have: path, count: &m.sum.Relinked})
+		adds = append(adds, &addition{entry: *d, count: &m.sum.Relinked})
 	}
 	for _, l := range p.links {
-		adds = append(adds, m.linked(planner, l))
+		adds = append(adds, m.linked(l))
 	}
 	for chunk := range slices.Chunk(adds, batchFiles) {
 		if err := m.add(chunk, nil); err != nil {
@@ -334,16 +332,14 @@ func (m *mirror) link(p *plan) error {
 }
 
 // linked makes an addition of a linking.
-func (m *mirror) linked(p *planner, l *linking) *addition {
+func (m *mirror) linked(l *linking) *addition {
 	a := &addition{want: l.want}
 	if l.back != nil {
 		a.entry, a.back = l.back.Distfile, l.back
-		c := content(&a.entry)
-		a.have, a.total = m.store.RecyclePath(&c), &m.sum.Restored
+		a.have, a.total = m.view.readBack[l.back.Key], &m.sum.Restored
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 	} else {
 		a.entry = *l.from
-		a.have, _ = p.sound(l.from)
 		a.total = &m.sum.Linked
 		if l.from.Name != l.want.Name {
 			a.entry.Origin, a.entry.Added = ledger.OriginLink, m.now

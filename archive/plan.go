@@ -148,8 +148,10 @@ type view struct {
 	// stuck are records that are lost, and whose places are taken by what
 	// cannot be moved away.
 	stuck map[ledger.Key]bool
-	// unread are contents in recycle that cannot be read.
-	unread map[ledger.Key]bool
+	// unread are contents in recycle that cannot be read, readBack those that
+	// were read and are right.
+	unread   map[ledger.Key]bool
+	readBack map[ledger.Key]store.Source
 }
 
 // makePlan changes nothing.

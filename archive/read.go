@@ -105,7 +105,7 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
-	a := &addition{have: r.path, was: fi, read: true, total: &m.sum.Adopted}
+	a := &addition{have: store.Source{Path: r.path, Was: fi, Read: true}, read: true, total: &m.sum.Adopted}
 	if fits {
 		a.want = r.want
 		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
@@ -113,7 +113,7 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 		return nil // not what it was kept for: the transfer starts afresh
 	}
 	if r.part {
-		a.part, a.have, a.was = r.path, "", nil
+		a.part, a.have = r.path, store.Source{}
 	}
 	a.entry = d
 	return a
@@ -129,10 +129,10 @@ func (m *mirror) recall(a *addition) {
 	if a.drop != nil {
 		return
 	}
-	if fi, err := os.Lstat(a.have); a.was != nil && (err != nil || !os.SameFile(fi, a.was)) {
+	if fi, err := os.Lstat(a.have.Path); a.have.Path != "" && (err != nil || !os.SameFile(fi, a.have.Was)) {
 		// Another copy of it was read before, and has got its paths.
-		if path := m.holding(&a.entry); path != "" {
-			a.have, a.was = path, nil
+		if src := m.holding(&a.entry); src.Path != "" {
+			a.have = src
 		}
 	}
 	d := *old

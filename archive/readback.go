@@ -18,25 +18,26 @@ import (
 // A wrongError says what is wrong with the bytes of a file.
 type wrongError struct{ error }
 
-// readRecycled reads the file of r in recycle. Its error is a wrongError when
-// the bytes are not those of r.
-func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) error {
+// readRecycled reads the file of r in recycle and returns it. Its error is a
+// wrongError when the bytes are not those of r.
+func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) (store.Source, error) {
+	none := store.Source{}
 	path := m.recyclePath(r)
 	sums, fi, err := store.Hash(ctx, path)
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return none, context.Cause(ctx)
 	case errors.Is(err, syscall.EIO):
-		return wrongError{fmt.Errorf("%s: the disk cannot read it: %v", path, err)} // one file, not the file system
+		return none, wrongError{fmt.Errorf("%s: the disk cannot read it: %v", path, err)} // one file, not the file system
 	case err != nil:
-		return err
+		return none, err
 	case fi.Size() != r.Size:
-		return wrongError{fmt.Errorf("%s has %d bytes, want %d", path, fi.Size(), r.Size)}
+		return none, wrongError{fmt.Errorf("%s has %d bytes, want %d", path, fi.Size(), r.Size)}
 	}
 	if sum := sums.Get(digest.SHA256); sum != r.SHA256 {
-		return wrongError{fmt.Errorf("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256.Hex())}
+		return none, wrongError{fmt.Errorf("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256.Hex())}
 	}
-	return nil
+	return store.Source{Path: path, Was: fi, Read: true}, nil
 }
 
 // readBack reads what p takes out of recycle, once in a run: what has been there
@@ -65,12 +66,12 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 		total.add(r.Size)
 	}
 	m.Archive.o.Events.phase("read", total.Files, total.Bytes)
-	errs := make([]error, len(rs))
+	files, errs := make([]store.Source, len(rs)), make([]error, len(rs))
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, r := range rs {
 		g.Go(func() error {
-			errs[i] = m.readRecycled(ctx, r)
+			files[i], errs[i] = m.readRecycled(ctx, r)
 			m.Archive.o.Events.read(int(r.Size))
 			return nil
 		})
@@ -80,6 +81,7 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 	for i, r := range rs {
 		switch err := errs[i]; {
 		case err == nil:
+			m.view.readBack[r.Key] = files[i]
 			right = append(right, r)
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)

@@ -218,7 +218,7 @@ func (r *verifier) repair(x *examined, why string) error {
 		case good != nil:
 			entry := *h
 			entry.Verified = m.now
-			adds = append(adds, &addition{entry: entry, have: good.paths[0]})
+			adds = append(adds, &addition{entry: entry, have: store.Source{Path: good.paths[0], Was: good.fi, Read: true}})
 		default:
 			m.lose(&b, h, why)
 		}

@@ -84,7 +84,8 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 		return keyLess(a.Distfile.Key, b.Distfile.Key)
 	})
 	for _, r := range recycled {
-		err := m.readRecycled(ctx, r)
+		var err error
+		m.view.readBack[r.Key], err = m.readRecycled(ctx, r)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)

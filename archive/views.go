@@ -240,7 +240,6 @@ func (p *viewing) foreign(rel string) (bool, error) {
 // contents checked that are not linked yet.
 func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current bool) error {
 	all := p.known[p.key()].Check != p.v.CheckID
-	pl := &planner{view: p.m.view}
 	var unchecked []int
 	for i, l := range p.v.Links {
 		d, rel := held[i], p.rel(l.Name)
@@ -250,8 +249,7 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		}
 		intact := ok && at.Size == d.Size && at.ModTime.Equal(d.ModTime)
 		if !intact {
-			have, _ := pl.sound(d)
-			link := store.Link{Rel: rel, Have: have, Size: d.Size}
+			link := store.Link{Rel: rel, Have: p.m.view.source(d)}
 			if ok {
 				p.late = append(p.late, link)
 			} else {

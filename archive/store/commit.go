@@ -23,10 +23,7 @@ type Item struct {
 	// Have, when set, is a file of the archive that is known to hold the
 	// content: a published path or one in recycle. Its inode is linked, and
 	// Part is not looked at.
-	Have string
-	// Was, when set, is Have when its content was read: if it is another file
-	// by now, or was written to, the item cannot be published.
-	Was fs.FileInfo
+	Have Source
 
 	// ModTime is that of the stored file, set by Commit.
 	ModTime time.Time
@@ -34,16 +31,42 @@ type Item struct {
 	Err error
 
 	durable bool // its bytes are
-	sound   bool // they were read
+}
+
+// A Source is a file that holds a content.
+type Source struct {
+	Path string
+	// Was is the file when it was found to hold the content. If it is another
+	// one by now, or was written to, nothing is linked to it.
+	Was fs.FileInfo
+	// Read says that its bytes were read: they are not doubted.
+	Read bool
+}
+
+// Look returns the file at path as a source that is as it is now.
+func Look(path string) (Source, error) {
+	fi, err := os.Lstat(path)
+	return Source{Path: path, Was: fi}, err
+}
+
+// check returns why the file of the source, which is fi now, is not the one that
+// it was.
+func (src *Source) check(fi fs.FileInfo) error {
+	if src.Was == nil || !os.SameFile(fi, src.Was) || fi.Size() != src.Was.Size() || !fi.ModTime().Equal(src.Was.ModTime()) {
+		return fmt.Errorf("%s: changed since it was looked at", src.Path)
+	}
+	return nil
 }
 
 // source is the file whose inode is published.
 func (it *Item) source() string {
-	if it.Have != "" {
-		return it.Have
+	if it.Have.Path != "" {
+		return it.Have.Path
 	}
 	return it.Part
 }
+
+func (it *Item) hasPart() bool { return it.Have.Path == "" }
 
 // syncEach is the number of files up to which each is synchronised by itself,
 // and syncEachDir that of directories. Above it the whole file system is, once
@@ -107,7 +130,7 @@ func (s *Store) syncData(items []*Item) error {
 	each := len(sources) <= syncEach || !s.sync.whole
 	for _, src := range sources {
 		its := bySource[src]
-		err := prepare(src, its[0].Have == "", each)
+		err := prepare(src, its[0].hasPart(), each)
 		if lost := (*unsyncedError)(nil); errors.As(err, &lost) || err != nil && Broken(err) {
 			return err
 		}
@@ -128,7 +151,7 @@ func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
 	}
 	ready := next[:0:0]
 	for _, it := range next {
-		if prepare(it.source(), it.Have == "", false) == nil {
+		if prepare(it.source(), it.hasPart(), false) == nil {
 			ready = append(ready, it)
 		}
 	}
@@ -148,7 +171,7 @@ func (s *Store) syncWhole(items []*Item) error {
 		return nil
 	}
 	for _, it := range items {
-		if it.Have == "" && !it.durable {
+		if it.hasPart() && !it.durable {
 			err = errors.Join(err, removeFile(it.Part))
 		}
 	}
@@ -199,12 +222,15 @@ const linkers = 4
 
 // publishAll links items to their paths and returns the directories that have
 // changed. Its error means that the file system fails.
+//
+// All items get their paths below by_cipher before any gets one of a layout, and
+// those of a layout are links to what is below by_cipher. So a path is only given
+// another inode while nothing is linked from it unless it is named by the digest
+// of what it holds before and after: whatever names change their contents in one
+// batch, none gets the bytes of another.
 func (s *Store) publishAll(items []*Item) (dirSet, error) {
 	shares := make([][]*Item, linkers)
 	for _, it := range items {
-		if it.Err != nil {
-			continue
-		}
 		n := 0
 		if len(items) > syncEach {
 			// What shares an inode is for one of them.
@@ -213,38 +239,96 @@ func (s *Store) publishAll(items []*Item) (dirSet, error) {
 		shares[n] = append(shares[n], it)
 	}
 	dirs := make([]dirSet, linkers)
-	var g errgroup.Group
-	for n, share := range shares {
+	for n := range dirs {
 		dirs[n] = make(dirSet)
-		g.Go(func() error {
-			for _, it := range share {
-				it.Err = s.publish(it, dirs[n])
-				if it.Err != nil && Broken(it.Err) {
-					return fmt.Errorf("%s: %w", it.Name, it.Err)
-				}
-			}
-			return nil
-		})
 	}
-	err := g.Wait()
+	var err error
+	for _, step := range []func(*Item, dirSet) error{s.linkDigest, s.linkNames} {
+		var g errgroup.Group
+		for n, share := range shares {
+			g.Go(func() error { return publishShare(share, step, dirs[n]) })
+		}
+		if err = g.Wait(); err != nil {
+			break
+		}
+	}
 	for _, d := range dirs[1:] {
 		maps.Copy(dirs[0], d)
 	}
 	return dirs[0], err
 }
 
+// publishShare does one step of publishing with those items that had no error.
+func publishShare(items []*Item, step func(*Item, dirSet) error, dirs dirSet) error {
+	for _, it := range items {
+		if it.Err != nil {
+			continue
+		}
+		it.Err = step(it, dirs)
+		if it.Err != nil && Broken(it.Err) {
+			return fmt.Errorf("%s: %w", it.Name, it.Err)
+		}
+	}
+	return nil
+}
+
 // publish links one item to all its paths.
 func (s *Store) publish(it *Item, dirs dirSet) error {
+	err := s.linkDigest(it, dirs)
+	if err == nil {
+		err = s.linkNames(it, dirs)
+	}
+	return err
+}
+
+// linkDigest links one item to its paths below by_cipher, after it has looked at
+// all its paths.
+func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 	paths, err := s.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
-	err = s.linkAll(it, it.source(), paths, dirs)
+	src := it.source()
+	fi, err := os.Lstat(src)
+	if err != nil {
+		return err
+	}
+	if !it.hasPart() {
+		if err := it.Have.check(fi); err != nil {
+			return err
+		}
+	}
+	for _, rel := range paths {
+		if err := it.mayTake(s.Path(rel), src, fi); err != nil {
+			return err
+		}
+	}
+	return s.spread(it, src, CipherPaths(&it.Content), dirs)
+}
+
+// linkNames links one item that is below by_cipher to its paths in the layouts.
+func (s *Store) linkNames(it *Item, dirs dirSet) error {
+	paths, err := s.Paths(&it.Content)
+	if err != nil {
+		return err
+	}
+	ciphers := CipherPaths(&it.Content)
+	src := s.Path(ciphers[0])
+	err = s.linkAll(it, src, paths[len(ciphers):], dirs)
+	if errors.Is(err, syscall.EMLINK) {
+		return s.spread(it, src, paths, dirs)
+	}
+	return err
+}
+
+// spread makes paths, of which the first is below by_cipher, links to src or,
+// when that has as many as the file system allows, 65,000 on ext4, all of them
+// links to another inode.
+func (s *Store) spread(it *Item, src string, paths []string, dirs dirSet) error {
+	err := s.linkAll(it, src, paths, dirs)
 	if !errors.Is(err, syscall.EMLINK) {
 		return err
 	}
-	// The inode has as many links as the file system allows, 65,000 on ext4.
-	// All paths of the item go to another one.
 	sum := it.SHA256()
 	if spare := s.spareOf(sum); spare != "" {
 		err = s.linkAll(it, spare, paths, dirs)
@@ -252,7 +336,7 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 			return err
 		}
 	}
-	spare, err := s.duplicate(it.source(), sum)
+	spare, err := s.duplicate(src, sum)
 	if err != nil {
 		return err
 	}
@@ -279,17 +363,10 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	if !fi.Mode().IsRegular() || fi.Size() != it.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", src, it.Size)
 	}
-	if it.Was != nil && src == it.Have && (!os.SameFile(fi, it.Was) || !fi.ModTime().Equal(it.Was.ModTime())) {
-		return fmt.Errorf("%s: changed since it was read", src)
-	}
 	for _, rel := range paths {
-		if err := it.mayTake(s.Path(rel), src, fi); err != nil {
-			return err
-		}
-	}
-	for n, rel := range paths {
 		// New content has a directory of its own to come below by_cipher.
-		if err := s.link(src, fi, rel, n == 0 && it.Have == "", dirs); err != nil {
+		fresh := src == it.Part && it.hasPart()
+		if err := s.link(src, fi, rel, fresh, dirs); err != nil {
 			return err
 		}
 		Failpoint("commit.path-linked")

@@ -125,7 +125,7 @@ func TestCommitReplaces(t *testing.T) {
 	if err := os.Symlink(victim, s.Path("a")); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, s, &Item{Content: *c, Have: s.Path(CipherPaths(c)[0])})
+	commit(t, s, &Item{Content: *c, Have: look(s.Path(CipherPaths(c)[0]))})
 	if got, _ := os.ReadFile(victim); string(got) != "victim" {
 		t.Errorf("the target of a symbolic link was changed to %q", got)
 	}
@@ -141,10 +141,10 @@ func TestCommitHave(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	a := publish(t, s, "a", "data")
-	b := &Item{Content: content("b", "data"), Have: s.Path("a")}
+	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	// A file of the operator's, where the archive would have it.
 	write(t, s.Path("c"), "mine")
-	c := &Item{Content: content("c", "mine"), Have: s.Path("c")}
+	c := &Item{Content: content("c", "mine"), Have: look(s.Path("c"))}
 	commit(t, s, b, c)
 	if inode(t, s.Path("b")) != inode(t, s.Path(CipherPaths(a)[0])) {
 		t.Error("two names of one content are two inodes")
@@ -157,6 +157,39 @@ func TestCommitHave(t *testing.T) {
 	}
 	if err := s.Release([]*Item{b, c}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCommitCircle: names of one batch may get the contents of one another,
+// whatever they are linked from.
+func TestCommitCircle(t *testing.T) {
+	t.Parallel()
+	for _, from := range []int{0, 1, 2} { // by_cipher and the layouts
+		for _, others := range []int{0, 2 * syncEach} {
+			t.Run(fmt.Sprint(from, " ", others), func(t *testing.T) {
+				t.Parallel()
+				s := open(t, "flat", "filename-hash BLAKE2B 8", "content-hash SHA512 8")
+				names := []catalog.Name{"a", "b", "c"}
+				var items []*Item
+				for i, name := range names {
+					c := publish(t, s, name, fmt.Sprint("content ", i))
+					it := &Item{Content: *c, Have: look(s.Path(paths(t, s, c)[from]))}
+					it.Name = names[(i+1)%len(names)]
+					items = append(items, it)
+				}
+				for i := range others {
+					items = append(items, part(t, s, catalog.Name(fmt.Sprint("other", i)), fmt.Sprint(i)))
+				}
+				commit(t, s, items...)
+				for i, it := range items[:len(names)] {
+					for _, rel := range paths(t, s, &it.Content) {
+						if got, _ := os.ReadFile(s.Path(rel)); string(got) != fmt.Sprint("content ", i) {
+							t.Errorf("%s has %q, want content %d", rel, got, i)
+						}
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -192,7 +225,7 @@ func TestCommitItemErrors(t *testing.T) {
 				part(t, s, "file/x/y", "far below a file"),
 				part(t, s, "dangling/x", "below nothing"),
 				part(t, s, "dir", "in the place of a directory"),
-				{Content: content("gone", "g"), Have: s.Path("gone")},
+				{Content: content("gone", "g"), Have: look(s.Path("gone"))},
 			}
 			items := []*Item{part(t, s, "first", "1")}
 			items = append(items, bad...)
@@ -333,8 +366,8 @@ func TestTooManyLinks(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, fmt.Sprint(n-1))); err != nil {
 		t.Fatal(err)
 	}
-	b := &Item{Content: content("b", "data"), Have: s.Path("a")}
-	c := &Item{Content: content("c", "data"), Have: s.Path("a")}
+	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
+	c := &Item{Content: content("c", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b, c)
 	spare := inode(t, s.Path("b"))
 	if spare == full {
@@ -375,7 +408,7 @@ func TestTooManyLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(s.spare)
-	d := &Item{Content: content("d", "data"), Have: have}
+	d := &Item{Content: content("d", "data"), Have: look(have)}
 	if err := s.Commit([]*Item{d}, nil); err != nil || d.Err == nil || exists(s.Path("d")) {
 		t.Errorf("a changed file was copied: %v, %v", err, d.Err)
 	}

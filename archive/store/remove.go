@@ -51,7 +51,7 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 		if errors.Is(err, syscall.EMLINK) {
 			// Another inode for this name, published and recycled, so
 			// that Unpublish knows it again.
-			it := &Item{Content: *c, Have: src}
+			it := &Item{Content: *c, Have: Source{Path: src, Was: fi}}
 			if err = s.publish(it, dirs); err == nil {
 				if fi, err = os.Lstat(src); err == nil {
 					err = s.linkRecycled(src, fi, c, dirs)
@@ -72,8 +72,8 @@ func (s *Store) rightFirst(c *Content, paths []string) []string {
 	var right, damaged []string
 	for _, rel := range paths {
 		src := s.Path(rel)
-		it := &Item{Content: *c, Have: src}
 		fi, err := os.Lstat(src)
+		it := &Item{Content: *c, Have: Source{Path: src, Was: fi}}
 		doubt := func(other string) bool {
 			return errors.Is(it.mayTake(s.Path(other), src, fi), ErrDamaged)
 		}

@@ -68,7 +68,7 @@ func TestRecycle(t *testing.T) {
 		t.Errorf("left in parts: %v", left)
 	}
 
-	commit(t, s, &Item{Content: *c, Have: s.RecyclePath(c)})
+	commit(t, s, &Item{Content: *c, Have: look(s.RecyclePath(c))})
 	if err := s.Purge(c); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestUnpublishKeeps(t *testing.T) {
 	t.Parallel()
 	s := open(t, "flat", "content-hash SHA512 8")
 	a := publish(t, s, "a", "data")
-	b := &Item{Content: content("b", "data"), Have: s.Path("a")}
+	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b)
 	if _, err := s.Recycle([]*Content{a}); err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestPurge(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	a := publish(t, s, "a", "data")
-	b := &Item{Content: content("b", "data"), Have: s.Path("a")}
+	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b)
 	recycle(t, s, a, &b.Content)
 	dir := filepath.Dir(s.RecyclePath(a))

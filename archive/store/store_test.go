@@ -95,6 +95,12 @@ func commit(t testing.TB, s *Store, items ...*Item) {
 	}
 }
 
+// look returns the source at path, which may not be there.
+func look(path string) Source {
+	src, _ := Look(path)
+	return src
+}
+
 // publish commits one content and lets go of its part.
 func publish(t testing.TB, s *Store, name catalog.Name, data string) *Content {
 	t.Helper()

@@ -32,7 +32,7 @@ func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
 		return err
 	case old.IsDir():
 		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
-	case it.Have == "" || it.Was != nil || it.sound: // it was read
+	case it.hasPart() || it.Have.Read:
 		return nil
 	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || sameBytes(src, dst):
 		return nil
@@ -46,7 +46,7 @@ func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
 	if sum := sums.Get(digest.SHA256); sum != it.SHA256() {
 		return fmt.Errorf("%s: %w: its SHA256 is %s, want %s; %s has other bytes", src, ErrDamaged, sum.Hex(), it.SHA256().Hex(), dst)
 	}
-	it.sound = true
+	it.Have.Read = true
 	return nil
 }
 

@@ -142,7 +142,7 @@ func TestCommitOtherThanRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(t, s.Path("a"))
-			it := &Item{Content: content("a", "mine"), Have: s.Path("a"), Was: was}
+			it := &Item{Content: content("a", "mine"), Have: Source{Path: s.Path("a"), Was: was, Read: true}}
 			if err := s.Commit([]*Item{it}, nil); err != nil || it.Err == nil {
 				t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 			}
@@ -222,7 +222,7 @@ func TestCommitDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, s.Path(ps[1]), "mime")
-	it := &Item{Content: *c, Have: s.Path(ps[1])}
+	it := &Item{Content: *c, Have: look(s.Path(ps[1]))}
 	if err := s.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
 		t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 	}
@@ -230,7 +230,7 @@ func TestCommitDamaged(t *testing.T) {
 		t.Errorf("%s has %q; by_cipher exists: %v", ps[2], got, exists(s.Path(ps[0])))
 	}
 	// The other way round it is the right one.
-	it = &Item{Content: *c, Have: s.Path(ps[2])}
+	it = &Item{Content: *c, Have: look(s.Path(ps[2]))}
 	commit(t, s, it)
 	if got, _ := os.ReadFile(s.Path(ps[1])); string(got) != "mine" || len(s.Replaced()) != 1 {
 		t.Errorf("%s has %q", ps[1], got)

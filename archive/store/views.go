@@ -11,10 +11,10 @@ import (
 )
 
 // A Link is a path of the published tree, relative to it, that is to hold the
-// inode of Have, a file of the archive of Size bytes.
+// inode of Have, a file of the archive.
 type Link struct {
-	Rel, Have string
-	Size      int64
+	Rel  string
+	Have Source
 }
 
 // A Copy is a path of the published tree, relative to it, that is to hold a
@@ -90,14 +90,14 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 }
 
 func (s *Store) expose(l Link, dirs dirSet) error {
-	fi, err := os.Lstat(l.Have)
+	fi, err := os.Lstat(l.Have.Path)
 	if err != nil {
 		return err
 	}
-	if !fi.Mode().IsRegular() || fi.Size() != l.Size {
-		return fmt.Errorf("%s: not a regular file of %d bytes", l.Have, l.Size)
+	if err := l.Have.check(fi); err != nil {
+		return err
 	}
-	return s.link(l.Have, fi, l.Rel, false, dirs)
+	return s.link(l.Have.Path, fi, l.Rel, false, dirs)
 }
 
 // writeCopy writes the file temp.

@@ -24,7 +24,7 @@ func (r *run) view(step string, cs ...stored) error {
 func viewLinks(s *Store, cs ...stored) (links []Link, index string) {
 	for _, c := range cs {
 		k := c.content()
-		links = append(links, Link{Rel: "view/" + string(c.name), Have: s.Path(CipherPaths(&k)[0]), Size: k.Size})
+		links = append(links, Link{Rel: "view/" + string(c.name), Have: look(s.Path(CipherPaths(&k)[0]))})
 		index += string(c.name) + ":" + c.data + ";"
 	}
 	return links, index
@@ -64,7 +64,7 @@ func TestExpose(t *testing.T) {
 			when := time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
 			src := filepath.Join(t.TempDir(), "src")
 			write(t, src, "of a file")
-			links := []Link{{Rel: "repo/os/arch/a", Have: s.Path(CipherPaths(&a.Content)[0]), Size: a.Size}}
+			links := []Link{{Rel: "repo/os/arch/a", Have: look(s.Path(CipherPaths(&a.Content)[0]))}}
 			var copies []Copy
 			for i := range n {
 				copies = append(copies, Copy{Rel: fmt.Sprint("repo/os/arch/c", i), Data: []byte("data")})
@@ -112,17 +112,19 @@ func TestExposeRefuses(t *testing.T) {
 	if err := s.Release([]*Item{a}); err != nil {
 		t.Fatal(err)
 	}
-	have := s.Path(CipherPaths(&a.Content)[0])
+	have := look(s.Path(CipherPaths(&a.Content)[0]))
+	changed := have
+	changed.Was = look(s.Published()).Was
 	data := []Copy{{Rel: "view/index", Data: []byte("index")}}
 	for name, c := range map[string]struct {
 		links  []Link
 		copies []Copy
 		want   string
 	}{
-		"gone":    {[]Link{{Rel: "view/a", Have: have + "x", Size: a.Size}}, data, "no such file"},
-		"size":    {[]Link{{Rel: "view/a", Have: have, Size: a.Size + 1}}, data, "not a regular file of 10 bytes"},
-		"in file": {[]Link{{Rel: "a/a", Have: have, Size: a.Size}}, data, "a file is in the place of a directory"},
-		"no copy": {nil, []Copy{data[0], {Rel: "view/x", From: have + "x"}}, "no such file"},
+		"gone":    {[]Link{{Rel: "view/a", Have: look(have.Path + "x")}}, data, "no such file"},
+		"changed": {[]Link{{Rel: "view/a", Have: changed}}, data, "changed since it was looked at"},
+		"in file": {[]Link{{Rel: "a/a", Have: have}}, data, "a file is in the place of a directory"},
+		"no copy": {nil, []Copy{data[0], {Rel: "view/x", From: have.Path + "x"}}, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Expose(c.links, c.copies); err == nil || !strings.Contains(err.Error(), c.want) {
