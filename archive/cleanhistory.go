@@ -310,11 +310,8 @@ func (c *cleaning) letGo() error {
 // pruneViews takes what was let go of out of the directories of views, except
 // where the published index is not the one that was scanned.
 func (c *cleaning) pruneViews() error {
-	known, err := c.m.publishedViews()
-	if err != nil {
-		return err
-	}
-	err = c.m.viewers(func(r catalog.Viewer, v *catalog.View) error {
+	known := c.m.publishedViews()
+	err := c.m.viewers(func(r catalog.Viewer, v *catalog.View) error {
 		p := &viewing{m: c.m, v: v, repo: r.Name(), known: known}
 		if is, err := p.current(); err != nil || is {
 			return err
@@ -332,7 +329,7 @@ func (c *cleaning) pruneViews() error {
 // what stands in it without being wanted gets a line.
 func (c *cleaning) publish() error {
 	m := c.m
-	if m.changed || m.view.index.Meta[metaDirty] != "" { // by a run that was killed
+	if m.changed || m.view.index.Notes.Changed { // by a run that was killed
 		if err := m.writeDistinfo(); err != nil {
 			return err
 		}

@@ -7,14 +7,6 @@ import (
 	"distkeep/archive/ledger"
 )
 
-const (
-	// metaClock is the key of the time of the last run.
-	metaClock = "clock"
-	// metaHold is the key of the time until which nothing is let go of,
-	// because the clock was put ahead.
-	metaHold = "hold"
-)
-
 // firstDay is before this program was written: no clock that is right is
 // earlier. Machines without a working clock of their own start there.
 var firstDay = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -36,7 +28,7 @@ func (m *mirror) clockGuard() string {
 	if m.now.Before(firstDay) {
 		return fmt.Sprintf("the clock is wrong, it says %s: set it", stamp(m.now))
 	}
-	if last, ok := m.metaTime(metaClock); ok && m.now.Before(last) {
+	if last := m.view.index.Notes.Clock; m.now.Before(last) {
 		return fmt.Sprintf("the clock was put back: it says %s, and the last run was at %s; if it is right now, the next run goes on", stamp(m.now), stamp(last))
 	}
 	if until, ok := m.holdUntil(); ok {
@@ -47,13 +39,13 @@ func (m *mirror) clockGuard() string {
 
 // holdUntil returns the time until which nothing is let go of, if any.
 func (m *mirror) holdUntil() (until time.Time, ok bool) {
-	if last, ok := m.metaTime(metaClock); ok && m.now.Sub(last) > maxGap {
+	if last := m.view.index.Notes.Clock; !last.IsZero() && m.now.Sub(last) > maxGap {
 		return m.now.Add(holdFor), true
 	}
-	until, ok = m.metaTime(metaHold)
+	until = m.view.index.Notes.Hold
 	// A hold that is further off than a hold lasts was made by a clock that
 	// has been put right since.
-	return until, ok && m.now.Before(until) && until.Sub(m.now) <= holdFor
+	return until, m.now.Before(until) && until.Sub(m.now) <= holdFor
 }
 
 // noteClock puts into b what the clock guard of the next run goes by.
@@ -61,18 +53,12 @@ func (m *mirror) noteClock(b *ledger.Batch) {
 	if m.now.Before(firstDay) {
 		return
 	}
-	switch until, ok := m.holdUntil(); {
-	case ok:
-		b.PutMeta(metaHold, stamp(until))
-	case m.view.index.Meta[metaHold] != "":
-		b.DropMeta(metaHold)
-	}
-	b.PutMeta(metaClock, stamp(m.now))
-}
-
-func (m *mirror) metaTime(key string) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339, m.view.index.Meta[key])
-	return t, err == nil
+	until, ok := m.holdUntil()
+	m.note(b, func(n *ledger.Notes) {
+		if n.Clock, n.Hold = m.now, until; !ok {
+			n.Hold = time.Time{}
+		}
+	})
 }
 
 func stamp(t time.Time) string { return t.Format(time.RFC3339) }

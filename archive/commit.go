@@ -97,9 +97,7 @@ func (m *mirror) add(adds, next []*addition) error {
 			back = append(back, a.back.Key)
 		}
 	}
-	if err := m.beginPurge(&b, back); err != nil {
-		return err
-	}
+	m.beginPurge(&b, back)
 	if err := m.commit(&b); err != nil {
 		return err
 	}

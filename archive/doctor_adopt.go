@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"runtime"
@@ -266,15 +265,10 @@ func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
 
 // adoptMeta restores what guards deletions from a tree that went missing.
 func (d *doctor) adoptMeta() error {
-	if d.view.index.Meta[metaRepos] != "" || len(d.hints.repos) == 0 {
+	if len(d.view.index.Notes.Repositories) > 0 || len(d.hints.repos) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(d.hints.repos)
-	if err != nil {
-		return err
-	}
-	d.view.index.Meta[metaRepos] = string(text)
 	var b ledger.Batch
-	b.PutMeta(metaRepos, string(text))
+	d.note(&b, func(n *ledger.Notes) { n.Repositories = d.hints.repos })
 	return d.commit(&b)
 }

@@ -348,7 +348,7 @@ func TestSharedPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		var batch ledger.Batch
-		batch.DropMeta(metaDirty)
+		batch.PutNotes(&ledger.Notes{Changed: true}, new(ledger.Notes))
 		if err := errors.Join(m.writeDistinfo(), a.ledger.Commit(&batch)); err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func (d *doctor) walk(ctx context.Context) error {
 		return strings.HasPrefix(dir+"/", "by_cipher/") ||
 			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
 	}
-	all := d.view.index.Meta[metaLayouts] == ""
+	all := len(d.view.index.Notes.Layouts) == 0
 	var read func(rel string) error
 	read = func(rel string) error {
 		if ctx.Err() != nil {

@@ -417,7 +417,7 @@ func (d *doctor) distinfoList() {
 	switch {
 	case err != nil:
 		f.Problem = oneLine(err.Error())
-	case d.view.index.Meta[metaDirty] != "" || !exists(d.store.Path("distinfo")):
+	case d.view.index.Notes.Changed || !exists(d.store.Path("distinfo")):
 		return
 	default:
 		listed := make(map[line]bool, len(lines))

@@ -3,7 +3,6 @@ package archive
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -176,11 +175,7 @@ func (m *mirror) guard(due Count) (string, error) {
 	if g := m.clockGuard(); g != "" {
 		return g, nil
 	}
-	last, err := m.lastRepos()
-	if err != nil {
-		return "", err
-	}
-	for _, l := range last {
+	for _, l := range m.view.index.Notes.Repositories {
 		if slices.Contains(m.o.Retired, l.Name) {
 			continue
 		}
@@ -214,18 +209,6 @@ func share(part, whole int64) float64 {
 		return 0
 	}
 	return float64(part) / float64(whole)
-}
-
-// lastRepos are the repositories of the last complete run.
-func (m *mirror) lastRepos() (repos []catalog.RepoStats, err error) {
-	text := m.view.index.Meta[metaRepos]
-	if text == "" {
-		return nil, nil
-	}
-	if err := json.Unmarshal([]byte(text), &repos); err != nil {
-		return nil, mark(ErrBroken, fmt.Errorf("ledger: repositories: %w", err))
-	}
-	return repos, nil
 }
 
 // expire carries out planExpiry.
@@ -428,10 +411,7 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 // missing or has shrunk stays as it was until it is retired: a run that deletes
 // nothing must not make the next forget.
 func (m *mirror) rememberRepos() error {
-	last, err := m.lastRepos()
-	if err != nil {
-		return err
-	}
+	last := m.view.index.Notes.Repositories
 	repos := slices.Clone(m.sum.Repositories)
 	for _, l := range last {
 		if slices.Contains(m.o.Retired, l.Name) {
@@ -443,16 +423,11 @@ func (m *mirror) rememberRepos() error {
 			repos[i] = l
 		}
 	}
-	text, err := json.Marshal(repos)
-	if err != nil {
-		return err
-	}
-	if string(text) == m.view.index.Meta[metaRepos] {
+	if slices.Equal(repos, last) {
 		return nil
 	}
-	m.view.index.Meta[metaRepos] = string(text)
 	var b ledger.Batch
-	b.PutMeta(metaRepos, string(text))
+	m.note(&b, func(n *ledger.Notes) { n.Repositories = repos })
 	return m.commit(&b)
 }
 

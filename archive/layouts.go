@@ -1,8 +1,6 @@
 package archive
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"distkeep/archive/layout"
@@ -10,29 +8,9 @@ import (
 	"distkeep/archive/store"
 )
 
-// metaLayouts is the key of the layouts that files may have links for.
-const metaLayouts = "layouts"
-
-// formerLayouts returns the layouts in the ledger's list that are not in conf.
-func formerLayouts(list string, conf layout.Conf) ([]layout.Layout, error) {
-	if list == "" {
-		return nil, nil
-	}
-	var specs []string
-	if err := json.Unmarshal([]byte(list), &specs); err != nil {
-		return nil, fmt.Errorf("ledger: layouts: %w", err)
-	}
-	var former []layout.Layout
-	for _, s := range specs {
-		l, err := layout.Parse(s)
-		if err != nil {
-			return nil, fmt.Errorf("ledger: layouts: %w", err)
-		}
-		if !slices.Contains(conf, l) {
-			former = append(former, l)
-		}
-	}
-	return former, nil
+// formerLayouts returns the layouts of the last run that are not in conf.
+func formerLayouts(last []layout.Layout, conf layout.Conf) []layout.Layout {
+	return slices.DeleteFunc(slices.Clone(last), func(l layout.Layout) bool { return slices.Contains(conf, l) })
 }
 
 // formerLayouts plans to remove the links of layouts that layout.conf no longer
@@ -109,25 +87,15 @@ func (b *planner) refuge(d *ledger.Distfile) string {
 
 // noteLayouts records the layouts that files may have links for.
 func (m *mirror) noteLayouts(layouts []layout.Layout) error {
-	specs := make([]string, len(layouts))
-	for i, l := range layouts {
-		specs[i] = l.String()
-	}
-	list, err := json.Marshal(specs)
-	if err != nil {
-		return err
-	}
-	if string(list) == m.view.index.Meta[metaLayouts] {
+	before := m.view.index.Notes.Layouts
+	if slices.Equal(layouts, before) {
 		return nil
 	}
-	if before := m.view.index.Meta[metaLayouts]; before != "" {
-		if err := json.Unmarshal([]byte(before), &m.sum.LayoutsBefore); err != nil {
-			return fmt.Errorf("ledger: layouts: %w", err)
-		}
+	for _, l := range before {
+		m.sum.LayoutsBefore = append(m.sum.LayoutsBefore, l.String())
 	}
-	m.view.index.Meta[metaLayouts] = string(list)
 	m.changed = true
 	var b ledger.Batch
-	b.PutMeta(metaLayouts, string(list))
+	m.note(&b, func(n *ledger.Notes) { n.Layouts = layouts })
 	return m.commit(&b)
 }

@@ -68,7 +68,7 @@ type mirror struct {
 	waited map[ledger.FailureKey]bool
 	// changed: the content of the archive is not what it was.
 	changed bool
-	marked  bool // metaDirty is in the ledger
+	marked  bool // the ledger says so
 	// restated: a record of a content is not what it was.
 	restated bool
 }
@@ -172,13 +172,11 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
 	}
-	if v.former, err = formerLayouts(state.Meta[metaLayouts], a.store.Layouts()); err != nil {
-		return nil, mark(ErrBroken, err)
-	}
+	v.former = formerLayouts(state.Notes.Layouts, a.store.Layouts())
 	if v.disk, err = a.store.List(ctx, slices.Concat([]layout.Layout(a.store.Layouts()), v.former)...); err != nil {
 		return nil, brokenIf(err)
 	}
-	if state.Meta[metaLayouts] == "" {
+	if len(state.Notes.Layouts) == 0 {
 		// No run has come to its end with this ledger.
 		if v.ciphers, err = listCiphers(a.store); err != nil {
 			return nil, brokenIf(err)
@@ -351,9 +349,6 @@ func (m *mirror) linked(l *linking) *addition {
 	return a
 }
 
-// metaRepos is the key of the repositories of the last complete run.
-const metaRepos = "repositories"
-
 // knowsAll reports whether the catalog has everything that is wanted: only then
 // may what it does not have be let go of.
 func (m *mirror) knowsAll() bool { return m.view.catalog.Complete() && !m.o.Partial }
@@ -365,8 +360,7 @@ func (m *mirror) commit(b *ledger.Batch) error {
 	}
 	m.restated = m.restated || b.ChangesContents()
 	if m.changed && !m.marked {
-		b.PutMeta(metaDirty, "yes")
-		m.view.index.Meta[metaDirty] = "yes"
+		m.note(b, func(n *ledger.Notes) { n.Changed = true })
 		m.marked = true
 	}
 	// What is recorded as gone must not be back after a power failure.
@@ -383,6 +377,15 @@ func (m *mirror) commit(b *ledger.Batch) error {
 	}
 	store.Failpoint("ledger.committed")
 	return nil
+}
+
+// note changes what the ledger knows about the archive as a whole, and puts the
+// change into b.
+func (m *mirror) note(b *ledger.Batch, change func(n *ledger.Notes)) {
+	notes := m.view.index.Notes
+	change(&notes)
+	b.PutNotes(&m.view.index.Notes, &notes)
+	m.view.index.Notes = notes
 }
 
 func (m *mirror) warn(format string, args ...any) { m.Archive.o.Events.warn(format, args...) }

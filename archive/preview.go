@@ -88,10 +88,7 @@ func (p *plan) actions(x *index) (as []Action) {
 // viewActions tell what becomes of the indexes of views that are not published
 // as they are, or not with all their links.
 func (m *mirror) viewActions(p *plan) (as []Action, err error) {
-	known, err := m.publishedViews()
-	if err != nil {
-		return nil, err
-	}
+	known := m.publishedViews()
 	absent := make(map[catalog.Name]bool)
 	for _, f := range p.failing {
 		absent[f.key.Name] = true

@@ -20,14 +20,10 @@ import (
 	"distkeep/fetch/failure"
 )
 
-// metaDirty is the key of a mark that the archive was changed since distinfo
-// was written.
-const metaDirty = "dirty"
-
 // publish brings the lists beside the distfiles up to date.
 func (m *mirror) publish() error {
 	x := m.view.index
-	dirty := x.Meta[metaDirty] != ""
+	dirty := x.Notes.Changed
 	if m.knowsAll() {
 		old, records, err := m.nextHistory(dirty)
 		if err == nil {
@@ -61,10 +57,7 @@ func (m *mirror) publish() error {
 // dropDirty notes that distinfo and history are those of the ledger.
 func (m *mirror) dropDirty() error {
 	var b ledger.Batch
-	if m.view.index.Meta[metaDirty] != "" {
-		delete(m.view.index.Meta, metaDirty)
-		b.DropMeta(metaDirty)
-	}
+	m.note(&b, func(n *ledger.Notes) { n.Changed = false })
 	return m.commit(&b)
 }
 

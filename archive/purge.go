@@ -1,26 +1,12 @@
 package archive
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
-	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
-
-// metaPurging is the key of the contents whose records have left recycle and
-// whose files there may not have: a run that was killed between leaves it to
-// the next.
-const metaPurging = "purging"
-
-// A purging is one of them.
-type purging struct {
-	Name   catalog.Name `json:"name"`
-	SHA256 string       `json:"sha256"`
-}
 
 // purgeAll removes contents from recycle for good: the record first, so that no
 // record promises bytes that are gone.
@@ -32,9 +18,7 @@ func (m *mirror) purgeAll(rs []*ledger.Recycled) error {
 			m.sum.Purged.add(r.Size)
 		}
 		var b ledger.Batch
-		if err := m.beginPurge(&b, keys); err != nil {
-			return err
-		}
+		m.beginPurge(&b, keys)
 		if err := m.commit(&b); err != nil {
 			return err
 		}
@@ -47,21 +31,14 @@ func (m *mirror) purgeAll(rs []*ledger.Recycled) error {
 
 // beginPurge makes b drop the records of keys from recycle and note that their
 // files are to go.
-func (m *mirror) beginPurge(b *ledger.Batch, keys []ledger.Key) error {
+func (m *mirror) beginPurge(b *ledger.Batch, keys []ledger.Key) {
 	if len(keys) == 0 {
-		return nil
+		return
 	}
-	ps := make([]purging, len(keys))
-	for i, k := range keys {
+	for _, k := range keys {
 		b.DropRecycled(k)
-		ps[i] = purging{k.Name, k.SHA256.Hex()}
 	}
-	text, err := json.Marshal(ps)
-	if err != nil {
-		return err
-	}
-	b.PutMeta(metaPurging, string(text))
-	return nil
+	m.note(b, func(n *ledger.Notes) { n.Purging = keys })
 }
 
 // endPurge removes from recycle the files that beginPurge has noted.
@@ -78,36 +55,22 @@ func (m *mirror) endPurge(keys []ledger.Key) error {
 			return brokenIf(err)
 		}
 	}
+	return m.purged()
+}
+
+// purged notes that nothing is left to purge.
+func (m *mirror) purged() error {
 	var b ledger.Batch
-	b.DropMeta(metaPurging)
+	m.note(&b, func(n *ledger.Notes) { n.Purging = nil })
 	return m.commit(&b)
 }
 
 // resumePurge ends what a killed run has begun.
 func (m *mirror) resumePurge() error {
-	text := m.view.index.Meta[metaPurging]
-	if text == "" {
-		return nil
-	}
-	var ps []purging
-	if err := json.Unmarshal([]byte(text), &ps); err != nil {
-		return mark(ErrBroken, fmt.Errorf("ledger: purging: %w", err))
-	}
-	var keys []ledger.Key
-	for _, p := range ps {
-		sum, err := digest.Parse(digest.SHA256, p.SHA256)
-		if err != nil {
-			return mark(ErrBroken, fmt.Errorf("ledger: purging %s: %w", p.Name, err))
-		}
-		// Since then it may have come to recycle again.
-		if k := (ledger.Key{Name: p.Name, SHA256: sum}); m.view.index.Recycled[k] == nil {
-			keys = append(keys, k)
-		}
-	}
+	// Since then some may have come to recycle again.
+	keys := slices.DeleteFunc(slices.Clone(m.view.index.Notes.Purging), func(k ledger.Key) bool { return m.view.index.Recycled[k] != nil })
 	if len(keys) == 0 {
-		var b ledger.Batch
-		b.DropMeta(metaPurging)
-		return m.commit(&b)
+		return m.purged()
 	}
 	return m.endPurge(keys)
 }

@@ -137,5 +137,5 @@ func exported(d *ledger.Distfile) *report.Distfile {
 
 // stale reports whether the exported contents are not those of the ledger.
 func (m *mirror) stale() bool {
-	return m.restated || m.view.index.Meta[metaDirty] != "" || !report.HasDistfiles(m.store.ReportDir())
+	return m.restated || m.view.index.Notes.Changed || !report.HasDistfiles(m.store.ReportDir())
 }

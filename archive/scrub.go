@@ -195,7 +195,7 @@ func (r *verifier) repair(x *examined, why string) error {
 		}
 		if kept != "" {
 			d.Kept = append(d.Kept, kept)
-			m.note(kept, &d, c)
+			m.explain(kept, &d, c)
 		}
 		for _, p := range c.paths {
 			m.lookAgain(p)
@@ -273,8 +273,8 @@ type setAside struct {
 	Why    string         `json:"why"`
 }
 
-// note writes it. It is help for a person, and failing at it is no failure.
-func (m *mirror) note(kept string, d *Damage, c *replica) {
+// explain writes it. It is help for a person, and failing at it is no failure.
+func (m *mirror) explain(kept string, d *Damage, c *replica) {
 	text, err := json.MarshalIndent(setAside{m.now, d.Names, d.SHA256, d.Size, c.paths, c.wrong}, "", "\t")
 	if err == nil {
 		err = renameio.WriteFile(kept+".json", append(text, '\n'), 0o644)

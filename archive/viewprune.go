@@ -22,9 +22,9 @@ type viewDir struct {
 // recycle, and no index names it. So an entry stays as long as its content,
 // for clients whose database is older than ours.
 func (m *mirror) pruneViews() error {
-	known, err := m.publishedViews()
-	if err != nil || len(known) == 0 {
-		return err
+	known := m.publishedViews()
+	if len(known) == 0 {
+		return nil
 	}
 	dirs, err := m.viewDirs(known)
 	if err != nil {
@@ -54,7 +54,7 @@ func (m *mirror) pruneViews() error {
 
 // viewDirs finds the directories that may be pruned: those of this run's views,
 // and of views that were abandoned, whose index it withdraws.
-func (m *mirror) viewDirs(known map[string]publishedView) (map[string]*viewDir, error) {
+func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, error) {
 	dirs := make(map[string]*viewDir)
 	at := func(dir, suffix string) *viewDir {
 		d := dirs[dir]
@@ -119,7 +119,7 @@ func (m *mirror) abandoned(repo string) bool {
 }
 
 // withdraw removes an index, what names the files first.
-func (m *mirror) withdraw(key string, v publishedView) error {
+func (m *mirror) withdraw(key string, v ledger.View) error {
 	m.changed = true
 	rels := []string{key}
 	for rel := range v.Index {
@@ -133,9 +133,9 @@ func (m *mirror) withdraw(key string, v publishedView) error {
 // unviewed are those of rs that no directory of a view has any more. Only their
 // records tell pruneViews what may go from there.
 func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err error) {
-	known, err := m.publishedViews()
-	if err != nil || len(known) == 0 {
-		return rs, err
+	known := m.publishedViews()
+	if len(known) == 0 {
+		return rs, nil
 	}
 	dirs := make(map[string]bool)
 	for key := range known {

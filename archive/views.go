@@ -3,14 +3,13 @@ package archive
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"runtime"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,9 +19,6 @@ import (
 	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
-
-// metaViews is the key of what was published for catalog.Viewers.
-const metaViews = "views"
 
 // A ViewSummary says what became of one view of a repository.
 type ViewSummary struct {
@@ -45,30 +41,13 @@ const (
 	ViewHeldBack  = "held back"
 )
 
-// A publishedView is what the ledger knows of a view, under the path of the
-// index that names the distfiles.
-type publishedView struct {
-	Repo   string                    `json:"repo"`
-	Check  string                    `json:"check,omitempty"`
-	Suffix string                    `json:"suffix,omitempty"`
-	Index  map[string]publishedIndex `json:"index"` // by path; empty when it was withdrawn
-}
-
-// A publishedIndex is one file of an index as it was published.
-type publishedIndex struct {
-	SHA256  string    `json:"sha256"`
-	Size    int64     `json:"size"`
-	ModTime time.Time `json:"mtime"`
-}
-
-func (m *mirror) publishedViews() (map[string]publishedView, error) {
-	views := make(map[string]publishedView)
-	if text := m.view.index.Meta[metaViews]; text != "" {
-		if err := json.Unmarshal([]byte(text), &views); err != nil {
-			return nil, mark(ErrBroken, fmt.Errorf("ledger: views: %w", err))
-		}
+// publishedViews are those that the ledger knows of, for a caller that changes
+// them.
+func (m *mirror) publishedViews() map[string]ledger.View {
+	if m.view.index.Notes.Views == nil {
+		return make(map[string]ledger.View)
 	}
-	return views, nil
+	return maps.Clone(m.view.index.Notes.Views)
 }
 
 // viewers calls f with every view of the run's repositories.
@@ -100,10 +79,7 @@ func (v *view) viewDir(rel string) string {
 
 // publishViews publishes the index of every view whose files are all durable.
 func (m *mirror) publishViews(ctx context.Context) error {
-	known, err := m.publishedViews()
-	if err != nil {
-		return err
-	}
+	known := m.publishedViews()
 	claims := make(map[string]*ledger.Distfile)
 	return m.viewers(func(r catalog.Viewer, v *catalog.View) error {
 		p := &viewing{m: m, v: v, repo: r.Name(), known: known, claims: claims}
@@ -123,7 +99,7 @@ type viewing struct {
 	m      *mirror
 	v      *catalog.View
 	repo   string
-	known  map[string]publishedView
+	known  map[string]ledger.View
 	claims map[string]*ledger.Distfile // paths of the links of this run's views
 	state  string
 	why    string
@@ -224,7 +200,7 @@ func (p *viewing) current() (bool, error) {
 }
 
 // published reports whether f is what is published as old.
-func (p *viewing) published(old publishedIndex, f *catalog.IndexFile) (bool, error) {
+func (p *viewing) published(old ledger.IndexFile, f *catalog.IndexFile) (bool, error) {
 	at, ok, err := p.m.store.Stat(p.rel(f.Name))
 	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), brokenIf(err)
 }
@@ -405,29 +381,21 @@ func (p *viewing) failed(err error) error {
 
 // record notes what is published.
 func (p *viewing) record() error {
-	v := publishedView{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Index: make(map[string]publishedIndex)}
+	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
 		at, _, err := p.m.store.Stat(p.rel(f.Name))
 		if err != nil {
 			return brokenIf(err)
 		}
-		v.Index[p.rel(f.Name)] = publishedIndex{f.SHA256, at.Size, at.ModTime.UTC()}
+		v.Index[p.rel(f.Name)] = ledger.IndexFile{SHA256: f.SHA256, Size: at.Size, ModTime: at.ModTime.UTC()}
 	}
 	p.known[p.key()] = v
 	return p.m.recordViews(p.known)
 }
 
-func (m *mirror) recordViews(known map[string]publishedView) error {
-	text, err := json.Marshal(known)
-	if err != nil {
-		return err
-	}
-	if string(text) == m.view.index.Meta[metaViews] {
-		return nil
-	}
-	m.view.index.Meta[metaViews] = string(text)
+func (m *mirror) recordViews(known map[string]ledger.View) error {
 	var b ledger.Batch
-	b.PutMeta(metaViews, string(text))
+	m.note(&b, func(n *ledger.Notes) { n.Views = maps.Clone(known) })
 	return m.commit(&b)
 }
 
@@ -435,10 +403,7 @@ func (m *mirror) recordViews(known map[string]publishedView) error {
 // published although the catalog is beyond it. When that cannot be told, it
 // returns why nothing may be let go of.
 func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err error) {
-	known, err := m.publishedViews()
-	if err != nil {
-		return "", err
-	}
+	known := m.publishedViews()
 	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
 		p := &viewing{m: m, v: v, repo: r.Name(), known: known}
 		if _, ok, err := m.store.Stat(p.key()); err != nil || !ok {

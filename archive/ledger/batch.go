@@ -38,11 +38,13 @@ func (b *Batch) ChangesContents() bool {
 func (b *Batch) put(key []byte, v any) {
 	value, err := encode(v)
 	if err != nil {
-		b.err = errors.Join(b.err, fmt.Errorf("record %q: %w", key, err))
+		b.fail(fmt.Errorf("record %q: %w", key, err))
 		return
 	}
 	b.ops = append(b.ops, op{key, value})
 }
+
+func (b *Batch) fail(err error) { b.err = errors.Join(b.err, err) }
 
 func (b *Batch) drop(key []byte) { b.ops = append(b.ops, op{key: key}) }
 
@@ -91,12 +93,6 @@ func (b *Batch) DropDropped(name catalog.Name) { b.drop(nameKey(prefixDropped, n
 
 // PutRun records a run.
 func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summary)) }
-
-// PutMeta records a value that is not about one file.
-func (b *Batch) PutMeta(key, value string) { b.put(nameKey(prefixMeta, catalog.Name(key)), value) }
-
-// DropMeta forgets such a value.
-func (b *Batch) DropMeta(key string) { b.drop(nameKey(prefixMeta, catalog.Name(key))) }
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 

@@ -415,6 +415,9 @@ func importMeta(e *entry, b *Batch) error {
 	if e.Key == "" || e.Key == "schema" {
 		return fmt.Errorf("bad key %q", e.Key)
 	}
-	b.PutMeta(e.Key, e.Value)
+	if err := new(Notes).set(e.Key, e.Value); err != nil {
+		return err
+	}
+	b.putNote(e.Key, e.Value)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 )
 
@@ -29,7 +30,7 @@ func full(t testing.TB, l *Ledger) {
 		b.PutFailure(&Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Count: 2, URLs: []string{"https://h.example"}})
 	}
 	b.PutRun(&Run{t0, []byte(`{"n":1,"html":"<&>"}`)})
-	b.PutMeta("layouts", "flat")
+	b.PutNotes(new(Notes), &Notes{Layouts: []layout.Layout{layout.Flat()}})
 	if err := l.Commit(&b); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -44,7 +45,7 @@ func open(t testing.TB, dir string) *Ledger {
 	return l
 }
 
-var compare = cmp.AllowUnexported(digest.Digest{})
+var compare = cmp.Options{cmp.AllowUnexported(digest.Digest{}), cmp.Comparer(func(a, b layout.Layout) bool { return a == b })}
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -75,8 +76,13 @@ func TestRoundTrip(t *testing.T) {
 		want.Dropped[p.Name] = p
 		b.PutSuccess(&Success{d.Key, t0, 7, OriginLocal, true})
 	}
-	b.PutMeta("layouts", "flat")
-	want.Meta["layouts"], want.Meta["schema"] = "flat", schema
+	want.Notes = Notes{
+		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
+		Repositories: []catalog.RepoStats{{Name: "r", Distfiles: 7}},
+		Views:        map[string]View{"core/core.db": {Repo: "core", Suffix: ".sig", Index: map[string]IndexFile{"core/core.db": {"aa", 7, t0}}}},
+		Purging:      []Key{sample("purged", "bytes").Key},
+	}
+	b.PutNotes(new(Notes), &want.Notes)
 	if err := l.Commit(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +125,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	empty := newState()
-	empty.Meta = want.Meta
+	empty.Notes = want.Notes
 	got, err = l.Load()
 	if d := cmp.Diff(empty, got, compare); d != "" || err != nil {
 		t.Errorf("after dropping everything: %v\n%s", err, d)

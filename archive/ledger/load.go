@@ -33,7 +33,7 @@ func (l *Ledger) checkSchema() error {
 		return fmt.Errorf("ledger: read schema: %w", err)
 	case got == "":
 		var b Batch
-		b.PutMeta("schema", schema)
+		b.putNote("schema", schema)
 		return l.Commit(&b)
 	case got != schema:
 		return fmt.Errorf("ledger has schema %q, this program knows %q: use the distkeep that wrote it, or a newer one", got, schema)
@@ -197,8 +197,7 @@ func (s *State) addMeta(k, v []byte) error {
 	if err := decode(v, &text); err != nil {
 		return err
 	}
-	s.Meta[string(k[2:])] = text
-	return nil
+	return s.Notes.set(string(k[2:]), text)
 }
 
 // Success returns the last addition or removal of name, or nil.

@@ -174,7 +174,7 @@ type State struct {
 	Deletions map[Key]*Deletion
 	Recycled  map[Key]*Recycled
 	Dropped   map[catalog.Name]*Dropped
-	Meta      map[string]string
+	Notes     Notes
 }
 
 // A FailureKey identifies a failure.
@@ -193,6 +193,5 @@ func newState() *State {
 		Deletions: make(map[Key]*Deletion),
 		Recycled:  make(map[Key]*Recycled),
 		Dropped:   make(map[catalog.Name]*Dropped),
-		Meta:      make(map[string]string),
 	}
 }

@@ -32,7 +32,7 @@ var layers = map[string]string{
 	"fetch":                   "catalog catalog/digest fetch/failure",
 	"fetch/fetchtest":         "catalog catalog/digest fetch fetch/failure",
 	"archive/layout":          "catalog catalog/digest",
-	"archive/ledger":          "catalog catalog/digest",
+	"archive/ledger":          "catalog catalog/digest archive/layout",
 	"archive/history":         "catalog catalog/digest archive/layout",
 	"archive/store":           "catalog catalog/digest archive/layout",
 	"archive/store/storetest": "archive/store",

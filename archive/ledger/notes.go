@@ -1,0 +1,232 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// Notes are what the ledger knows about the archive as a whole. The zero value is
+// that of a new archive.
+type Notes struct {
+	// Clock is the time of the last run. Hold is the time until which nothing
+	// is deleted, because the clock was put ahead.
+	Clock, Hold time.Time
+	// Changed says that the archive is not what distinfo and history say.
+	Changed bool
+	// Layouts are those that files may have links for. None means that no run
+	// has come to its end with this ledger.
+	Layouts []layout.Layout
+	// Repositories are those of the last complete run.
+	Repositories []catalog.RepoStats
+	// Views are the published views, by the path of the index that names the
+	// distfiles, relative to the published tree.
+	Views map[string]View
+	// Purging are contents whose records have left recycle and whose files
+	// there may not have: a run that was killed between leaves it to the next.
+	Purging []Key
+}
+
+// A View is a directory with an index that was published for a repository.
+type View struct {
+	Repo string `json:"repo"`
+	// Check identifies the check that every file has passed, Suffix is that of
+	// what stands beside the files.
+	Check  string `json:"check,omitempty"`
+	Suffix string `json:"suffix,omitempty"`
+	// Index are the files of the index by path; empty when it was withdrawn.
+	Index map[string]IndexFile `json:"index"`
+}
+
+// An IndexFile is one file of an index as it was published.
+type IndexFile struct {
+	SHA256  string    `json:"sha256"`
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mtime"`
+}
+
+// A note is how one field of Notes is kept: under m/<key>, as text.
+type note struct {
+	key string
+	// text is "" for the zero value, which is not kept at all.
+	text  func(n *Notes) (string, error)
+	parse func(n *Notes, text string) error
+}
+
+var notes = []note{
+	{"clock", func(n *Notes) (string, error) { return timeText(n.Clock), nil },
+		func(n *Notes, text string) error { return parseTime(text, &n.Clock) }},
+	{"hold", func(n *Notes) (string, error) { return timeText(n.Hold), nil },
+		func(n *Notes, text string) error { return parseTime(text, &n.Hold) }},
+	{"dirty", changedText, func(n *Notes, text string) error { n.Changed = text != ""; return nil }},
+	{"layouts", layoutsText, parseLayouts},
+	{"repositories", func(n *Notes) (string, error) { return jsonText(len(n.Repositories), n.Repositories) },
+		func(n *Notes, text string) error { return json.Unmarshal([]byte(text), &n.Repositories) }},
+	{"views", func(n *Notes) (string, error) { return jsonText(len(n.Views), n.Views) }, parseViews},
+	{"purging", purgingText, parsePurging},
+}
+
+// set parses a note. One that a newer program wrote is passed over.
+func (n *Notes) set(key, text string) error {
+	for _, f := range notes {
+		if f.key != key {
+			continue
+		}
+		if err := f.parse(n, text); err != nil {
+			return fmt.Errorf("%w: %s: %w", errRecord, key, err)
+		}
+	}
+	return nil
+}
+
+// PutNotes records what after has and before has not.
+func (b *Batch) PutNotes(before, after *Notes) {
+	for _, f := range notes {
+		old, err := f.text(before)
+		if err == nil {
+			var text string
+			if text, err = f.text(after); err == nil && text != old {
+				b.putNote(f.key, text)
+			}
+		}
+		b.fail(err)
+	}
+}
+
+func (b *Batch) putNote(key, text string) {
+	if k := nameKey(prefixMeta, catalog.Name(key)); text == "" {
+		b.drop(k)
+	} else {
+		b.put(k, text)
+	}
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+func parseTime(text string, t *time.Time) (err error) {
+	*t, err = time.Parse(time.RFC3339, text)
+	return err
+}
+
+func changedText(n *Notes) (string, error) {
+	if n.Changed {
+		return "yes", nil
+	}
+	return "", nil
+}
+
+func jsonText(length int, v any) (string, error) {
+	if length == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+func layoutsText(n *Notes) (string, error) {
+	specs := make([]string, len(n.Layouts))
+	for i, l := range n.Layouts {
+		specs[i] = l.String()
+	}
+	return jsonText(len(specs), specs)
+}
+
+func parseLayouts(n *Notes, text string) error {
+	var specs []string
+	if err := json.Unmarshal([]byte(text), &specs); err != nil {
+		return err
+	}
+	n.Layouts = nil
+	for _, s := range specs {
+		l, err := layout.Parse(s)
+		if err != nil {
+			return err
+		}
+		n.Layouts = append(n.Layouts, l)
+	}
+	return nil
+}
+
+// parseViews refuses paths that lead out of the published tree: what a view had
+// is removed when the view is gone.
+func parseViews(n *Notes, text string) error {
+	var views map[string]View
+	if err := json.Unmarshal([]byte(text), &views); err != nil {
+		return err
+	}
+	for key, v := range views {
+		if err := checkViewPath(key); err != nil {
+			return err
+		}
+		if v.Suffix != "" {
+			if _, err := catalog.ParseName("x" + v.Suffix); err != nil {
+				return fmt.Errorf("suffix: %w", err)
+			}
+		}
+		for rel := range v.Index {
+			if err := checkViewPath(rel); err != nil {
+				return err
+			}
+			if path.Dir(rel) != path.Dir(key) {
+				return fmt.Errorf("%s: its index is in another directory: %s", key, rel)
+			}
+		}
+	}
+	n.Views = views
+	return nil
+}
+
+func checkViewPath(rel string) error {
+	if _, err := catalog.ParsePath(rel); err != nil {
+		return err
+	}
+	if first, _, below := strings.Cut(rel, "/"); !below || layout.Reserved(catalog.Name(first)) {
+		return fmt.Errorf("%s: not in a directory that a view can have", rel)
+	}
+	return nil
+}
+
+// A purging is one of Notes.Purging as it is kept.
+type purging struct {
+	Name   catalog.Name `json:"name"`
+	SHA256 string       `json:"sha256"`
+}
+
+func purgingText(n *Notes) (string, error) {
+	ps := make([]purging, len(n.Purging))
+	for i, k := range n.Purging {
+		ps[i] = purging{k.Name, k.SHA256.Hex()}
+	}
+	return jsonText(len(ps), ps)
+}
+
+func parsePurging(n *Notes, text string) error {
+	var ps []purging
+	if err := json.Unmarshal([]byte(text), &ps); err != nil {
+		return err
+	}
+	n.Purging = nil
+	for _, p := range ps {
+		name, err := catalog.ParsePath(string(p.Name))
+		if err != nil {
+			return err
+		}
+		sum, err := digest.Parse(digest.SHA256, p.SHA256)
+		if err != nil {
+			return err
+		}
+		n.Purging = append(n.Purging, Key{name, sum})
+	}
+	return nil
+}
