@@ -1,21 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,10 +15,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
-	"distkeep/catalog/pacman/pgp"
 	pacmanupstream "distkeep/catalog/pacman/upstream"
-	"distkeep/fetch"
-	"distkeep/fetch/failure"
 )
 
 const pacmanHelp = `A pacman repository is named by the URL that pacman.conf has for it, or by the
@@ -45,17 +34,12 @@ The directories are served as they are: Server = http://this-host/$repo/os/$arch
 
 `
 
-// pacmanFlags are the options of pacman repositories.
+// pacmanFlags are what checkPacman makes of the options.
 type pacmanFlags struct {
-	keyring  string
 	viewDirs map[string]string // directory to the pacman repository that has it
 }
 
-func (r *repoFlags) pacmanOptions() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote", Destination: &r.keyring},
-	}
-}
+func (r *repoFlags) pacmanOptions() []cli.Flag { return nil }
 
 func (r *repoFlags) checkPacman([]string) error {
 	r.viewDirs = make(map[string]string)
@@ -159,14 +143,12 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 		State:   filepath.Join(op.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
 		Offline: op.offline, Dry: op.dry, Now: op.now, Room: archive.Room(op.state, op.minFree),
 	}
-	if o.Keyring, o.KeyringID, err = loadKeyring(r.keyring, op.now); err != nil {
+	if k := r.keys; k != nil {
+		o.Keyring, o.KeyringID = k, r.keysID
+	}
+	if o.Getter, err = newGetter(op.fetch); err != nil {
 		return nil, err
 	}
-	f, err := fetch.New(op.fetch)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	o.Getter = upstreamGetter{f}
 	u, err := pacmanupstream.New(o)
 	if err != nil {
 		return nil, usageError{err}
@@ -182,66 +164,3 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 	}
 	return u, nil
 }
-
-// maxKeyring bounds a keyring: that of Arch Linux has 2 MB.
-const maxKeyring = 64 << 20
-
-// loadKeyring reads --keyring.
-func loadKeyring(file string, now func() time.Time) (pacmanupstream.Verifier, string, error) {
-	if file == "" {
-		return nil, "", nil
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, "", usagef("--keyring: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyring+1))
-	if err == nil && len(data) > maxKeyring {
-		err = fmt.Errorf("%s: larger than %d bytes", file, maxKeyring)
-	}
-	if err != nil {
-		return nil, "", usagef("--keyring: %w", err)
-	}
-	k, err := pgp.LoadKeyring(file, bytes.NewReader(data))
-	if err != nil {
-		return nil, "", usagef("--keyring: %w", err)
-	}
-	k.Now = now
-	sum := sha256.Sum256(data)
-	return k, hex.EncodeToString(sum[:]), nil
-}
-
-// An upstreamGetter asks upstreams the way distfiles are fetched.
-type upstreamGetter struct{ f *fetch.Fetcher }
-
-var _ pacmanupstream.Getter = upstreamGetter{}
-
-func (g upstreamGetter) Get(ctx context.Context, url string, have pacmanupstream.Version, most int64, start func() (io.Writer, error)) (pacmanupstream.Version, error) {
-	v, err := g.f.Get(ctx, url, fetch.Version(have), most, start)
-	if errors.Is(err, fetch.ErrUnchanged) {
-		return have, pacmanupstream.ErrUnchanged
-	}
-	if whole := (*fetch.Error)(nil); errors.As(err, &whole) {
-		err = answerError{whole}
-	}
-	return pacmanupstream.Version(v), err
-}
-
-// An answerError is an error of a transfer in the words of pacman/upstream.
-type answerError struct{ err *fetch.Error }
-
-func (e answerError) Error() string { return e.err.Reason() }
-
-func (e answerError) Unwrap() []error {
-	switch e.err.Class {
-	case failure.Gone:
-		return []error{e.err, fs.ErrNotExist}
-	case failure.Forbidden:
-		return []error{e.err, fs.ErrPermission}
-	}
-	return []error{e.err}
-}
-
-// Close lets go of idle connections.
-func (g upstreamGetter) Close() error { return g.f.Close() }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/catalog"
+	"distkeep/catalog/keyring"
 	"distkeep/fetch"
 )
 
@@ -33,19 +37,23 @@ var repoKinds = []repoKind{
 
 // repoFlags say which repositories a run is about.
 type repoFlags struct {
-	repos *cli.StringSlice
+	repos, keyrings *cli.StringSlice
+	// keys are those of the keyrings, or nil; keysID names their content.
+	keys   *keyring.Keyring
+	keysID string
 	gentooFlags
 	openbsdFlags
 	pacmanFlags
 }
 
 func newRepoFlags() *repoFlags {
-	return &repoFlags{repos: cli.NewStringSlice(), gentooFlags: newGentooFlags(), openbsdFlags: newOpenBSDFlags()}
+	return &repoFlags{repos: cli.NewStringSlice(), keyrings: cli.NewStringSlice(), gentooFlags: newGentooFlags(), openbsdFlags: newOpenBSDFlags()}
 }
 
 func (r *repoFlags) flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo, or pacman:URL; repeatable, the first that wants a name decides its content", Destination: r.repos},
+		&cli.StringSliceFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote; repeatable", Destination: r.keyrings},
 	}
 	for _, k := range repoKinds {
 		flags = append(flags, k.flags(r)...)
@@ -77,6 +85,9 @@ type repoSpec struct {
 func (r *repoFlags) open(o *opening) ([]catalog.Repository, error) {
 	specs, err := r.specs()
 	if err != nil {
+		return nil, err
+	}
+	if err := r.loadKeyrings(o.now); err != nil {
 		return nil, err
 	}
 	for _, k := range repoKinds {
@@ -141,4 +152,24 @@ func splitNames(lists []string) (names []string) {
 		names = append(names, strings.FieldsFunc(l, func(r rune) bool { return r == ',' || r == ' ' })...)
 	}
 	return names
+}
+
+// loadKeyrings reads the files of --keyring.
+func (r *repoFlags) loadKeyrings(now func() time.Time) error {
+	hash := sha256.New()
+	for _, file := range r.keyrings.Value() {
+		f, err := os.Open(file)
+		if err != nil {
+			return usagef("--keyring: %w", err)
+		}
+		defer f.Close()
+		if r.keys == nil {
+			r.keys = &keyring.Keyring{Now: now}
+		}
+		if err := r.keys.Add(file, io.TeeReader(f, hash)); err != nil {
+			return usagef("--keyring: %w", err)
+		}
+	}
+	r.keysID = hex.EncodeToString(hash.Sum(nil))
+	return nil
 }

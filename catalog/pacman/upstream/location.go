@@ -89,7 +89,7 @@ func (u *Repository) fetchSet(ctx context.Context, l pacman.Location, dir string
 		return files, nil
 	}
 	_, err = u.o.Getter.Get(ctx, l.URL(u.base(), l.Repo+".db"+kind), db.Version, pacman.MaxDatabase, func() (io.Writer, error) { return nil, errMoved })
-	if !errors.Is(err, ErrUnchanged) {
+	if !errors.Is(err, catalog.ErrUnchanged) {
 		return nil, err
 	}
 	return files, nil
@@ -146,7 +146,7 @@ func (u *Repository) fetchFile(ctx context.Context, l pacman.Location, from, to 
 		return io.MultiWriter(&roomWriter{f, u.o.Room, roomStep}, hash), nil
 	})
 	switch {
-	case errors.Is(err, ErrUnchanged):
+	case errors.Is(err, catalog.ErrUnchanged):
 		if err := linkInto(filepath.Join(u.state.dir(u.o.State), filepath.FromSlash(name)), path); err != nil {
 			return &diskError{err}
 		}

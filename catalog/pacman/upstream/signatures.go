@@ -164,7 +164,7 @@ func (u *Repository) unsigned(key string, l pacman.Location) bool {
 
 func (u *Repository) fetchSignature(ctx context.Context, url string) ([]byte, error) {
 	var buf bytes.Buffer
-	_, err := u.o.Getter.Get(ctx, url, Version{}, pacman.MaxSignature, func() (io.Writer, error) {
+	_, err := u.o.Getter.Get(ctx, url, catalog.Version{}, pacman.MaxSignature, func() (io.Writer, error) {
 		buf.Reset()
 		return &buf, nil
 	})

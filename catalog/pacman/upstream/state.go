@@ -46,7 +46,7 @@ type unsigned struct {
 
 // A fileState is one file of a database.
 type fileState struct {
-	Version
+	catalog.Version
 	SHA256 string `json:"sha256"`
 }
 

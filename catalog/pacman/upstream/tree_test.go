@@ -38,12 +38,12 @@ type tree struct {
 
 const treeBase = "http://upstream.example/arch"
 
-var _ Getter = (*tree)(nil)
+var _ catalog.Getter = (*tree)(nil)
 
-func (u *tree) Get(_ context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error) {
+func (u *tree) Get(_ context.Context, url string, have catalog.Version, most int64, start func() (io.Writer, error)) (catalog.Version, error) {
 	name, ok := strings.CutPrefix(url, treeBase+"/")
 	if !ok {
-		return Version{}, fmt.Errorf("%s is elsewhere: %w", url, fs.ErrNotExist)
+		return catalog.Version{}, fmt.Errorf("%s is elsewhere: %w", url, fs.ErrNotExist)
 	}
 	u.mu.Lock()
 	before := u.before
@@ -55,25 +55,25 @@ func (u *tree) Get(_ context.Context, url string, have Version, most int64, star
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.errs[name]; err != nil {
-		return Version{}, err
+		return catalog.Version{}, err
 	}
 	data, ok := u.files[name]
 	if !ok {
-		return Version{}, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		return catalog.Version{}, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}
-	v := Version{Size: int64(len(data))}
+	v := catalog.Version{Size: int64(len(data))}
 	if !u.plain {
 		v.Validator = digest.SHA256.Sum([]byte(data)).Hex()
 	}
 	if have.Validator != "" && have.Validator == v.Validator {
-		return have, ErrUnchanged
+		return have, catalog.ErrUnchanged
 	}
 	if v.Size > most {
-		return Version{}, fmt.Errorf("%s: more than %d bytes", name, most)
+		return catalog.Version{}, fmt.Errorf("%s: more than %d bytes", name, most)
 	}
 	w, err := start()
 	if err != nil {
-		return Version{}, err
+		return catalog.Version{}, err
 	}
 	u.got = append(u.got, name)
 	_, err = io.WriteString(w, data)

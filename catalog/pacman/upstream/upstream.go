@@ -29,35 +29,6 @@ import (
 	"distkeep/catalog/pacman"
 )
 
-// A Version says which content of a URL is at hand.
-type Version struct {
-	Size      int64     `json:"size"`
-	Validator string    `json:"validator,omitempty"`
-	ModTime   time.Time `json:"mtime,omitzero"`
-}
-
-// ErrUnchanged means that a URL still has the content that was named.
-var ErrUnchanged = errors.New("content has not changed")
-
-// A Getter obtains files of an upstream. It is safe for concurrent use.
-type Getter interface {
-	// Get writes the content of url to what start returns; start is called
-	// again when Get begins anew. More than most bytes are an error.
-	//
-	// The error must wrap fs.ErrNotExist when the upstream answered that it
-	// has no such file, fs.ErrPermission when it does not let us have it, and
-	// ErrUnchanged, without a call of start, when it still has the content
-	// that have names.
-	Get(ctx context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error)
-	// Close lets go of connections; the Getter can be used again.
-	Close() error
-}
-
-// A Verifier checks the detached signature of data. See package pgp.
-type Verifier interface {
-	Verify(data io.Reader, sig []byte) (signer string, err error)
-}
-
 // Options describe repositories of an upstream.
 type Options struct {
 	// Options say which repositories there are. URLs must have one entry at
@@ -70,7 +41,7 @@ type Options struct {
 	// corresponds to; empty means the published tree itself.
 	At string
 	// Getter asks the upstream.
-	Getter Getter
+	Getter catalog.Getter
 	// NoFiles leaves out the .files databases, and the .links.
 	NoFiles bool
 	// Keyring checks signatures; nil means that none is checked. KeyringID
@@ -81,7 +52,7 @@ type Options struct {
 	// none, by that of its database, which holds its digest. That is what
 	// pacman.conf(5) calls Required DatabaseOptional, but for packages of
 	// signed databases.
-	Keyring   Verifier
+	Keyring   catalog.Verifier
 	KeyringID string
 	// Offline asks the upstream nothing: the databases of the last run are
 	// scanned.
@@ -320,7 +291,7 @@ const maxLastUpdate = 64
 func (u *Repository) lastUpdate(ctx context.Context) (string, error) {
 	var buf bytes.Buffer
 	url := strings.TrimRight(u.base(), "/") + "/lastupdate"
-	_, err := u.o.Getter.Get(ctx, url, Version{}, 64<<10, func() (io.Writer, error) {
+	_, err := u.o.Getter.Get(ctx, url, catalog.Version{}, 64<<10, func() (io.Writer, error) {
 		buf.Reset()
 		return &buf, nil
 	})

@@ -1,17 +1,24 @@
-// Package pgp checks the detached OpenPGP signatures of pacman databases and
-// packages against a keyring of the operator's choosing. It is apart from
-// package pacman so that a program can leave it, and OpenPGP, out.
-package pgp
+// Package keyring checks signatures against public keys of the operator's
+// choosing: the detached OpenPGP signatures of pacman databases and packages,
+// and those of lists of checksums, by OpenPGP or by signify, beside the list or
+// around it. It is apart from the packages of the catalogs so that a program
+// can leave it, and OpenPGP, out.
+//
+// Load makes a [Keyring]; [Keyring.Verify] checks a signature that is apart from
+// its data, [Keyring.VerifyInline] one that came with it.
+package keyring
 
 import (
 	"bufio"
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,52 +58,72 @@ const (
 
 // A Keyring holds the keys whose signatures count. Every key in it is trusted
 // alike: pacman's web of trust is not computed, so that it should be an export
-// of the wanted keys alone. It is safe for concurrent use.
+// of the wanted keys alone. The zero value has no keys. Once its keys are added
+// it is safe for concurrent use.
 type Keyring struct {
 	// Now is the clock that expiry is judged by. Nil means time.Now. It must
 	// not be changed once Verify is in use.
 	Now func() time.Time
 
-	keys  openpgp.EntityList
-	names map[*openpgp.Entity]string
+	keys    openpgp.EntityList
+	names   map[*openpgp.Entity]string
+	signify map[keyNumber]ed25519.PublicKey
 	// mu guards keys: go-crypto keeps what it found out about a key's own
 	// signatures inside the key.
 	mu sync.Mutex
 }
 
-// LoadKeyring reads public keys, binary or armored, one block after the other,
-// as gpg --export writes them. Keys that cannot be understood are left out, so
-// that signatures by them are ErrUnknownSigner; it is an error when none
-// remains, and when one occurs twice. Errors begin with file.
-func LoadKeyring(file string, r io.Reader) (*Keyring, error) {
+// Load returns the keys of one file. See Add.
+func Load(file string, r io.Reader) (*Keyring, error) {
+	k := new(Keyring)
+	return k, k.Add(file, r)
+}
+
+// Add reads public keys: those of OpenPGP, binary or armored, one block after
+// the other, as gpg --export writes them, or one of signify. Keys that cannot
+// be understood are left out, so that signatures by them are ErrUnknownSigner;
+// it is an error when none remains, and when one occurs twice. Errors begin
+// with file.
+func (k *Keyring) Add(file string, r io.Reader) error {
 	data, err := io.ReadAll(io.LimitReader(r, maxKeyring+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", file, err)
 	case len(data) > maxKeyring:
-		return nil, fmt.Errorf("%s: keyring is larger than %d bytes", file, maxKeyring)
+		err = fmt.Errorf("keyring is larger than %d bytes", maxKeyring)
 	case len(data) >= 12 && string(data[8:12]) == "KBXf":
-		return nil, fmt.Errorf("%s: is a GnuPG keybox; give the file that gpg --export writes", file)
+		err = errors.New("is a GnuPG keybox; give the file that gpg --export writes")
+	case bytes.HasPrefix(data, []byte(signifyComment)):
+		err = k.addSignify(data)
+	default:
+		err = k.addOpenPGP(data)
 	}
-	keys, err := readKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s: no OpenPGP public key in it", file)
+	return nil
+}
+
+func (k *Keyring) addOpenPGP(data []byte) error {
+	keys, err := readKeys(data)
+	switch {
+	case err != nil:
+		return err
+	case len(keys) == 0:
+		return errors.New("no OpenPGP public key in it")
 	}
-	k := &Keyring{keys: keys, names: make(map[*openpgp.Entity]string)}
-	seen := make(map[string]bool)
+	if k.names == nil {
+		k.names = make(map[*openpgp.Entity]string)
+	}
 	for _, e := range keys {
 		fpr := fingerprint(e)
-		if seen[fpr] {
+		if slices.ContainsFunc(k.keys, func(o *openpgp.Entity) bool { return fingerprint(o) == fpr }) {
 			// One copy may be revoked and the other not.
-			return nil, fmt.Errorf("%s: key %s occurs twice; import all into gpg and export them at once", file, fpr)
+			return fmt.Errorf("key %s occurs twice; import all into gpg and export them at once", fpr)
 		}
-		seen[fpr] = true
+		k.keys = append(k.keys, e)
 		k.names[e] = name(e)
 	}
-	return k, nil
+	return nil
 }
 
 func readKeys(data []byte) (openpgp.EntityList, error) {
@@ -131,7 +158,7 @@ func isArmored(data []byte) bool {
 }
 
 // Len is the number of keys, subkeys not counted.
-func (k *Keyring) Len() int { return len(k.keys) }
+func (k *Keyring) Len() int { return len(k.keys) + len(k.signify) }
 
 // A candidate is a signature by a key of the keyring.
 type candidate struct {
@@ -140,13 +167,21 @@ type candidate struct {
 	hash hash.Hash
 }
 
-// Verify reads data to its end and checks the detached signature sig, binary or
-// armored, of it. Of several signatures one good one is enough. signer is the
+// Verify reads data to its end and checks the detached signature sig, binary,
+// armored or signify's, of it. Of several signatures one good one is enough. signer is the
 // fingerprint of the primary key and its user ID; it is also set beside
 // ErrRevoked and ErrExpired. The error wraps one of the errors of this package,
 // or it is that of data; then data may not have been read at all.
 func (k *Keyring) Verify(data io.Reader, sig []byte) (signer string, err error) {
-	candidates, err := k.candidates(sig)
+	if bytes.HasPrefix(sig, []byte(signifyComment)) {
+		return k.verifySignify(data, sig)
+	}
+	return k.verify(data, sig, packet.SigTypeBinary)
+}
+
+// verify checks an OpenPGP signature of that type.
+func (k *Keyring) verify(data io.Reader, sig []byte, kind packet.SignatureType) (signer string, err error) {
+	candidates, err := k.candidates(sig, kind)
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +207,7 @@ func (k *Keyring) Verify(data io.Reader, sig []byte) (signer string, err error) 
 }
 
 // candidates returns the signatures of sig by keys of the keyring, at least one.
-func (k *Keyring) candidates(sig []byte) ([]candidate, error) {
+func (k *Keyring) candidates(sig []byte, kind packet.SignatureType) ([]candidate, error) {
 	if len(sig) > maxSignature {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrBadSignature, maxSignature)
 	}
@@ -207,8 +242,8 @@ func (k *Keyring) candidates(sig []byte) ([]candidate, error) {
 			continue
 		}
 		switch {
-		case sig.SigType != packet.SigTypeBinary:
-			return nil, fmt.Errorf("%w: it is not one of a binary file", ErrBadSignature)
+		case sig.SigType != kind:
+			return nil, fmt.Errorf("%w: it is not one of such a file", ErrBadSignature)
 		case sig.Hash == crypto.MD5 || sig.Hash == crypto.SHA1 || sig.Hash == crypto.RIPEMD160:
 			return nil, fmt.Errorf("%w: made with %s", ErrBadSignature, sig.Hash)
 		}

@@ -1,4 +1,4 @@
-package pgp
+package keyring
 
 import (
 	"bytes"
@@ -72,7 +72,7 @@ func armored(t testing.TB, kind string, data []byte) []byte {
 
 func load(t testing.TB, data []byte) *Keyring {
 	t.Helper()
-	k, err := LoadKeyring("keys.gpg", bytes.NewReader(data))
+	k, err := Load("keys.gpg", bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-func TestLoadKeyring(t *testing.T) {
+func TestLoad(t *testing.T) {
 	t.Parallel()
 	alice, bob := newKey(t, "Alice"), newKey(t, "Bob\x1b[31m")
 	a, b := public(t, alice), public(t, bob)
@@ -296,7 +296,7 @@ func TestLoadKeyring(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := LoadKeyring("keys.gpg", bytes.NewReader(c.data)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := Load("keys.gpg", bytes.NewReader(c.data)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v, want one with %q", err, c.want)
 			}
 		})
@@ -316,7 +316,7 @@ func FuzzVerify(f *testing.F) {
 		if signer, err := k.Verify(strings.NewReader(text+"x"), data); err == nil {
 			t.Fatalf("signed by %s", signer)
 		}
-		if k, err := LoadKeyring("x", bytes.NewReader(data)); err == nil && k.Len() == 0 {
+		if k, err := Load("x", bytes.NewReader(data)); err == nil && k.Len() == 0 {
 			t.Fatal("a keyring without keys")
 		}
 	})
