@@ -14,6 +14,7 @@ import (
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // onDisk looks for a file that may be the wanted content where the archive
@@ -40,7 +41,12 @@ func (b *planner) onDisk(w *want) bool {
 		if d := b.index.named(w.Name); d != nil && b.intact(d, rel) {
 			continue // known, and another content
 		}
-		if b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: w.Name, size: f.Size, want: w}) {
+		path := b.store.Path(rel)
+		if b.readOnce(&reading{path: path, rel: rel, name: w.Name, size: f.Size, want: w}) {
+			return true
+		}
+		if err := b.failed[path]; err != nil && !errors.Is(err, store.ErrDamaged) {
+			b.fail(w.failureKey(), w, failure.Local, "there is a file in its place that cannot be read: "+err.Error())
 			return true
 		}
 	}
@@ -133,7 +139,7 @@ func (b *planner) dropsLast(after func(*reading) bool) {
 // that had no name, or whose name is gone. What has a name was read before.
 func (b *planner) unknown() {
 	for _, c := range b.ciphers {
-		if b.index.Distfiles[c.Key] == nil && !b.read[b.store.Path(c.rel)] {
+		if b.index.Distfiles[c.Key] == nil {
 			b.readOnce(&reading{path: b.store.Path(c.rel), rel: c.rel, name: c.Name, size: c.size, aside: true, sum: c.SHA256})
 		}
 	}
@@ -152,8 +158,8 @@ func listCiphers(s *store.Store) ([]cipherFile, error) {
 	var files []cipherFile
 	root := s.Path("")
 	err := filepath.WalkDir(s.Path(layout.CipherDir), func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil // a record that needs it asks for it
 		} else if err != nil {
 			return err
 		}
@@ -207,7 +213,7 @@ func (b *planner) unwanted() {
 			}
 		case path != "":
 		default:
-			if path, rel := b.changed(d); path == "" || !b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256}) {
+			if !b.reread(d, reading{aside: !d.Named}) && !b.doubted(d) {
 				b.lost = append(b.lost, d)
 			}
 		}

@@ -243,6 +243,11 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 	if a.want != nil && m.view.index.Failures[a.want.failureKey()] != nil {
 		b.DropFailure(a.want.failureKey())
 	}
+	for _, kind := range []string{gone, "read"} {
+		if key := aboutRecord(kind, d); m.view.index.Failures[key] != nil {
+			b.DropFailure(key)
+		}
+	}
 	if a.drop != nil {
 		b.PutDropped(a.drop)
 	}
@@ -266,6 +271,10 @@ func (m *mirror) recorded(a *addition, it *store.Item) {
 		delete(x.Deletions, d.Key)
 		delete(x.Failures, a.want.failureKey())
 		delete(m.failing, a.want.failureKey())
+	}
+	for _, kind := range []string{gone, "read"} {
+		delete(x.Failures, aboutRecord(kind, d))
+		delete(m.failing, aboutRecord(kind, d))
 	}
 	if a.drop != nil {
 		x.Dropped[a.drop.Name] = a.drop

@@ -69,6 +69,7 @@ type Finding struct {
 const (
 	FindLedger      = "ledger"       // damaged, or without records
 	FindLost        = "lost"         // a record without bytes
+	FindUnread      = "unread"       // what is at a path of a record cannot be told
 	FindChanged     = "changed"      // a file that is not the one that was verified
 	FindMissingLink = "missing-link" // a path of a record is not there
 	FindWrongLink   = "wrong-link"   // a path of a record is another file

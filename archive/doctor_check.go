@@ -218,6 +218,10 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 	var wrong []*node // other files
 	var same *node    // one of them has the right size
 	for _, rel := range rels {
+		if f := store.LookAt(d.store.Path(rel)); f.Err != nil {
+			d.find(about(FindUnread, r, rel, oneLine(f.Err.Error()), ""))
+			return
+		}
 		if n := d.at(rel); n != nil && n.regular() {
 			wrong = append(wrong, n)
 			if n.size == r.Size {
@@ -272,6 +276,9 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 				have = store.Source{Path: c.paths[0], Was: fi, Read: true}
 			}
 			continue
+		}
+		if d.writing(fi) && !r.ModTime.Equal(fi.ModTime()) {
+			return fmt.Errorf("%s: %w", c.paths[0], errWriting)
 		}
 		label := "changed." + r.SHA256.Hex()
 		if claimed && !intact(r, nodeOf("", fi)) {

@@ -70,6 +70,9 @@ func (d *doctor) walk(ctx context.Context) error {
 		entries, err := os.ReadDir(d.store.Path(rel))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
+		} else if rel != "" && errors.Is(err, fs.ErrPermission) {
+			d.find(&Finding{Kind: FindUnread, Path: rel, Problem: oneLine(err.Error())})
+			return nil
 		} else if err != nil {
 			return err
 		}
@@ -99,8 +102,8 @@ func (d *doctor) put(rel string, e fs.DirEntry) error {
 		return nil
 	}
 	fi, err := e.Info()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil // gone, or to be asked for by those that need it
 	} else if err != nil {
 		return err
 	}

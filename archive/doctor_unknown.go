@@ -292,8 +292,10 @@ func (d *doctor) recycled() error {
 	for _, r := range d.view.index.Recycled {
 		p := d.recyclePath(r)
 		known[p] = true
-		sized, timed := d.view.recycledFile(r)
+		sized, timed, err := d.view.recycledFile(r)
 		switch {
+		case err != nil:
+			d.find(about(FindRecycle, &r.Distfile, p, oneLine(err.Error()), ""))
 		case !timed:
 			d.recycledLost(r, p, sized)
 		case r.Pending:
@@ -306,6 +308,9 @@ func (d *doctor) recycled() error {
 	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case p != root && errors.Is(err, fs.ErrPermission):
+			d.find(&Finding{Kind: FindUnread, Path: p, Problem: oneLine(err.Error())})
 			return nil
 		case err != nil:
 			return err

@@ -53,6 +53,11 @@ func (v *view) growing(modTime time.Time) bool {
 	return modTime.After(v.now.Add(-settle)) && modTime.Before(v.now.Add(time.Hour))
 }
 
+// writing reports whether somebody may be writing the file now.
+func (a *Archive) writing(fi fs.FileInfo) bool {
+	return (&view{now: a.o.Now()}).growing(fi.ModTime())
+}
+
 // apart returns an error if the drop box dir shares files with the directories
 // of the archive: what expires in the one would leave the other.
 func apart(dir string, others ...string) error {
@@ -176,6 +181,9 @@ func (b *planner) dropped() {
 		key := ""
 		if w != nil && w.Digests.Verifiable() {
 			key = w.key()
+		}
+		if err := b.failed[f.path]; err != nil {
+			b.failDrop(f, w, "it cannot be read: "+err.Error())
 		}
 		switch r := f.seen(b.index); {
 		case r != nil && r.Want == key && r.Refused != "":

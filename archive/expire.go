@@ -61,6 +61,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 			continue
 		}
 		switch s := x.Deletions[k]; {
+		case m.view.unsure[k] != nil:
 		case s != nil && s.Holds(m.now, m.o.DeletionDelay):
 		case (s == nil || s.Undone) && m.o.DeletionDelay > 0:
 			e.schedule = append(e.schedule, d)
@@ -227,6 +228,7 @@ func (m *mirror) expire(ctx context.Context) error {
 	if e.restore, err = m.rightBack(ctx, e.restore); err != nil {
 		return err
 	}
+	m.missRecycled()
 	if _, err := m.restore(e.restore); err != nil {
 		return err
 	}

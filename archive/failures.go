@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"distkeep/archive/ledger"
@@ -42,6 +43,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		m.sum.Failures[failure.Class(f.Class)] = c
 		m.Archive.o.Events.failed(f, known)
 	}
+	m.stillMissed()
 	owners := m.owners()
 	for _, key := range sortedFailureKeys(m.tried) {
 		fe := m.tried[key]
@@ -61,6 +63,11 @@ func (m *mirror) recordFailures(whole bool) error {
 	for _, key := range sortedFailureKeys(m.failing) {
 		p := m.failing[key]
 		old := x.Failures[key]
+		missed := strings.HasPrefix(key.Want, gone)
+		known := old != nil && !(missed && old.First.Equal(m.now))
+		if missed && !known {
+			m.sum.Gone++
+		}
 		f := &ledger.Failure{
 			Name: key.Name, Want: key.Want, Class: string(p.class), Reason: oneLine(p.reason),
 			Owner: p.owner, First: m.now, Last: m.now, Count: 1,
@@ -74,7 +81,7 @@ func (m *mirror) recordFailures(whole bool) error {
 			b.PutFailure(f)
 			x.Failures[key] = f
 		}
-		note(f, old != nil)
+		note(f, known)
 	}
 	for _, key := range sortedFailureKeys(x.Failures) {
 		f := x.Failures[key]

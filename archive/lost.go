@@ -17,8 +17,13 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 		if m.view.index.Distfiles[d.Key] == nil {
 			continue // wanted twice
 		}
+		if m.touched(d) {
+			continue // the next plan reads what is there now
+		}
 		then := "it is fetched again"
-		if !wanted[d] {
+		if (!wanted[d] || m.whitelisted(d.Name)) && m.miss(d) {
+			then = "it is missed"
+		} else if !wanted[d] {
 			then = "no package wants it, and it is forgotten"
 		}
 		switch err := m.clearPaths(d); {
@@ -58,4 +63,16 @@ func (m *mirror) clearPaths(d *ledger.Distfile) error {
 		}
 	}
 	return nil
+}
+
+// touched looks again at the paths of d, and reports whether something has
+// changed since they were looked at.
+func (m *mirror) touched(d *ledger.Distfile) (any bool) {
+	for rel := range m.view.paths(d) {
+		was, _ := m.view.disk.Get(rel)
+		m.view.disk.Look(rel)
+		is, _ := m.view.disk.Get(rel)
+		any = any || was.Size != is.Size || !was.ModTime.Equal(is.ModTime) || (was.Err == nil) != (is.Err == nil)
+	}
+	return any
 }

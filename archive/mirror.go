@@ -171,6 +171,7 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 		now: a.now, index: newIndex(state), store: a.store,
 		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
+		failed: make(map[string]error), unsure: make(map[ledger.Key]error),
 	}
 	v.former = formerLayouts(state.Notes.Layouts, a.store.Layouts())
 	if v.disk, err = a.store.List(ctx, slices.Concat([]layout.Layout(a.store.Layouts()), v.former)...); err != nil {
@@ -267,10 +268,12 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 			}
 			continue
 		}
-		if len(p.lost) > 0 {
+		if len(p.lost)+len(m.view.unsure) > 0 {
 			if err := m.checkVanished(); err != nil {
 				return nil, err
 			}
+		}
+		if len(p.lost) > 0 {
 			if err := m.dropLost(p.lost); err != nil {
 				return nil, err
 			}

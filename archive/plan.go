@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,6 +72,8 @@ type reading struct {
 	part bool
 	// drop is set for a file of the drop box.
 	drop *dropFile
+	// modTime is that of a file of the published tree when it was looked at.
+	modTime time.Time
 	// aside: the content does not get the name, which another has.
 	aside bool
 	// sum is the only content that is of interest here, or zero.
@@ -82,10 +85,11 @@ type reading struct {
 
 // key is what one reading is enough of.
 func (r *reading) key() string {
-	if r.want == nil {
-		return r.path
+	key := r.path + "\x00" + r.modTime.String()
+	if r.want != nil {
+		key += "\x00" + r.want.key()
 	}
-	return r.path + "\x00" + r.want.key()
+	return key
 }
 
 // A linking makes a content that the archive has available under one more name.
@@ -152,11 +156,18 @@ type view struct {
 	// were read and are right.
 	unread   map[ledger.Key]bool
 	readBack map[ledger.Key]store.Source
+	// failed are the files that could not be read in this run, and why.
+	failed   map[string]error
+	failedMu sync.Mutex // while readings go on
+	// unsure are records of which it is not known whether their bytes are
+	// there.
+	unsure map[ledger.Key]error
 }
 
-// makePlan changes nothing.
+// makePlan changes nothing but what v knows of the plan before.
 func makePlan(v *view) *plan {
 	p := new(plan)
+	clear(v.unsure)
 	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.index.Distfiles))}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
 	for _, c := range v.catalog.Conflicts {
@@ -266,7 +277,7 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		if b.stuck[d.Key] {
 			return true // that is a failure already
 		}
-		if path, rel := b.changed(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w}) {
+		if b.reread(d, reading{want: w}) || b.doubted(d) {
 			return true
 		}
 		b.lost = append(b.lost, d)
@@ -318,24 +329,6 @@ func (b *planner) sound(d *ledger.Distfile) (path, rel string) {
 	return "", ""
 }
 
-// changed returns a path of d whose file has the right size but another time:
-// it may have been restored from a backup, and only reading it can tell.
-func (b *planner) changed(d *ledger.Distfile) (path, rel string) {
-	c := content(d)
-	rels := store.CipherPaths(&c)
-	if d.Named {
-		for _, l := range b.store.Layouts() {
-			rels = append(rels, layoutPath(d, l))
-		}
-	}
-	for _, rel := range rels {
-		if f, ok := b.disk.Get(rel); rel != "" && ok && f.Size == d.Size {
-			return b.store.Path(rel), rel
-		}
-	}
-	return "", ""
-}
-
 // linked reports whether d is at its path in every layout, and below by_cipher
 // as far as the number of links tells, which snapshots, views and other names of
 // the content add to: to look there for each of some 10^5 files would cost more
@@ -363,6 +356,9 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 
 // readOnce plans to read a file unless that was done before for the same want.
 func (b *planner) readOnce(r *reading) bool {
+	if f, ok := b.disk.Get(r.rel); ok && r.rel != "" {
+		r.modTime = f.ModTime
+	}
 	if b.read[r.key()] {
 		return false
 	}
@@ -413,17 +409,17 @@ func (b *planner) elsewhere(w *want) bool {
 // time is not asked for, which a backup may not have kept. Whoever publishes it
 // reads it before.
 func (v *view) restorable(r *ledger.Recycled) bool {
-	ok, _ := v.recycledFile(r)
+	ok, _, _ := v.recycledFile(r)
 	return ok && !v.unread[r.Key]
 }
 
 // recycledFile reports whether recycle has a file of the size of r, and whether
-// that has the time of the verified one as well.
-func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool) {
+// that has the time of the verified one as well. The error is why neither is known.
+func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool, err error) {
 	c := content(&r.Distfile)
-	fi, err := os.Lstat(v.store.RecyclePath(&c))
-	sized = err == nil && fi.Mode().IsRegular() && fi.Size() == r.Size
-	return sized, sized && fi.ModTime().Equal(r.ModTime)
+	f := store.LookAt(v.store.RecyclePath(&c))
+	sized = f.Err == nil && f.Size == r.Size
+	return sized, sized && f.ModTime.Equal(r.ModTime), f.Err
 }
 
 func (b *planner) fetch(w *want) {

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -81,12 +80,12 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
 	case err != nil && store.Broken(err):
 		return nil, err
 	case err != nil:
-		m.warn("%v", err)
+		if m.unreadable(r, err) && r.sum.IsZero() && r.want == nil {
+			m.warn("%v", err) // otherwise it is a failure
+		}
 		return nil, nil
 	}
 	if got := sums.Get(digest.SHA256); !r.sum.IsZero() && got != r.sum {
@@ -163,12 +162,10 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
 	case err != nil && store.Broken(err):
 		return nil, err
 	case err != nil:
-		m.warn("distfiles-local: %v", err)
+		m.unreadable(r, err)
 		return nil, nil
 	}
 	rec.SHA256, rec.Size, rec.ModTime = sums.Get(digest.SHA256), fi.Size(), fi.ModTime().UTC()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,8 +26,6 @@ func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) (store.So
 	switch {
 	case ctx.Err() != nil:
 		return none, context.Cause(ctx)
-	case errors.Is(err, syscall.EIO):
-		return none, wrongError{fmt.Errorf("%s: the disk cannot read it: %v", path, err)} // one file, not the file system
 	case err != nil:
 		return none, err
 	case fi.Size() != r.Size:
@@ -97,8 +94,9 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 			}
 		default:
 			// What cannot be read now may be another time.
-			m.warn("%v", err)
 			m.view.unread[r.Key] = true
+			f := unreadFailing(&r.Distfile, err)
+			m.failing[f.key] = f
 		}
 	}
 	return right, m.commit(&b)
@@ -118,5 +116,6 @@ func (m *mirror) dropRecycled(b *ledger.Batch, r *ledger.Recycled, label string)
 	}
 	b.DropRecycled(r.Key)
 	m.view.index.dropRecycled(r.Key)
+	m.forget(b, &r.Distfile, "damaged in recycle, and moved to quarantine")
 	return nil
 }

@@ -17,7 +17,6 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
-	"distkeep/fetch/failure"
 )
 
 // pathsOf are the absolute paths at which a record's file should be.
@@ -58,8 +57,18 @@ func (r *verifier) examine(ctx context.Context, u *unit) *examined {
 		if c.wrong, x.err = r.read(ctx, c, u); x.err != nil {
 			return x
 		}
+		if c.wrong != "" && r.m.writing(c.fi) && !u.timed(c.fi) {
+			x.err = fmt.Errorf("%s: %w", c.paths[0], errWriting)
+			return x
+		}
 	}
 	return x
+}
+
+// timed reports whether fi has the time of a verified file of u.
+func (u *unit) timed(fi fs.FileInfo) bool {
+	return slices.ContainsFunc(u.held, func(d *ledger.Distfile) bool { return d.ModTime.Equal(fi.ModTime()) }) ||
+		slices.ContainsFunc(u.recycled, func(r *ledger.Recycled) bool { return r.ModTime.Equal(fi.ModTime()) })
 }
 
 // replicas groups paths by the file that they are links to. What is not a
@@ -102,8 +111,8 @@ func (r *verifier) read(ctx context.Context, c *replica, u *unit) (wrong string,
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
-	case errors.Is(err, syscall.EIO):
-		return "the disk cannot read it: " + err.Error(), nil
+	case errors.Is(err, store.ErrDamaged):
+		return err.Error(), nil
 	case err != nil:
 		return "", err
 	case !os.SameFile(fi, c.fi):
@@ -228,6 +237,7 @@ func (r *verifier) repair(x *examined, why string) error {
 			m.changed = true
 			b.DropRecycled(rec.Distfile.Key)
 			m.view.index.dropRecycled(rec.Distfile.Key)
+			m.forget(&b, &rec.Distfile, "damaged in recycle: "+why)
 		}
 	}
 	if len(adds) > 0 {
@@ -248,12 +258,7 @@ func (m *mirror) lose(b *ledger.Batch, d *ledger.Distfile, why string) {
 	b.DropDeletion(d.Key)
 	m.view.index.drop(d.Key)
 	delete(m.view.index.Deletions, d.Key)
-	f := &ledger.Failure{
-		Name: d.Name, Want: noWant, Class: string(failure.Local), Owner: d.Owner,
-		Reason: "damaged in the archive, the next run fetches it again: " + why, First: m.now, Last: m.now, Count: 1,
-	}
-	b.PutFailure(f)
-	m.view.index.Failures[f.Key()] = f
+	m.forget(b, d, "damaged in the archive, the next run fetches it again: "+why)
 }
 
 // lookAgain tells the listing that the path, absolute, has changed.

@@ -42,6 +42,9 @@ type Summary struct {
 	LayoutsBefore []string `json:"layouts_before,omitempty"`
 	// Lost are records whose file was gone or changed.
 	Lost Count `json:"lost"`
+	// Gone is the number of contents that are on the whitelist, or that a
+	// package may want that cannot be read, and that this run has found lost.
+	Gone int `json:"gone,omitempty"`
 	// Received counts bytes over the network, failed attempts included.
 	Received int64 `json:"received"`
 

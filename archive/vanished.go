@@ -3,9 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"syscall"
 
 	"distkeep/archive/ledger"
 )
@@ -15,50 +13,48 @@ import (
 const fewRecords = 10
 
 // checkVanished returns an error that wraps ErrBroken when more than half of the
-// records have no file at all. That is what a disk looks like that is not mounted,
-// or an archive with the state of another one: to forget those records, and to
-// fetch everything again, would be the wrong answer to both.
+// records have no file at all, or none that can be read. That is what a disk looks
+// like that is not mounted, an archive with the state of another one, or one that
+// was restored for somebody else: to forget those records, and to fetch everything
+// again, would be the wrong answer to all of them.
 func (m *mirror) checkVanished() error {
 	total := len(m.view.index.Distfiles)
 	if total < fewRecords {
 		return nil
 	}
-	gone := 0
+	missing := 0
+	var unread error
 	planner := &planner{view: m.view}
 	for _, d := range m.view.index.Distfiles {
 		if path, _ := planner.sound(d); path != "" {
 			continue
 		}
-		there, err := m.anyFile(d)
-		if err != nil {
-			return brokenIf(err)
-		}
-		if !there {
-			gone++
+		switch err := m.view.doubt(d); {
+		case errors.Is(err, errWriting):
+		case err != nil:
+			unread = err
+			missing++
+		case !m.anyFile(d):
+			missing++
 		}
 	}
-	if 2*gone <= total {
+	if 2*missing <= total {
 		return nil
+	}
+	if unread != nil {
+		return mark(ErrBroken, fmt.Errorf("%d of %d recorded files are not in %s or cannot be read: %w: nothing was forgotten", missing, total, m.store.Published(), unread))
 	}
 	return mark(ErrBroken, fmt.Errorf("%d of %d recorded files are not in %s: is its disk mounted, or does %s belong to another archive? "+
 		"nothing was forgotten; distkeep doctor shows them, and distkeep doctor --repair accepts that they are gone",
-		gone, total, m.store.Published(), m.Archive.o.State))
+		missing, total, m.store.Published(), m.Archive.o.State))
 }
 
-// anyFile reports whether there is anything at any path of d.
-func (m *mirror) anyFile(d *ledger.Distfile) (bool, error) {
-	paths := m.pathsOf(d)
-	for _, l := range m.view.former {
-		if rel := layoutPath(d, l); d.Named && rel != "" {
-			paths = append(paths, m.store.Path(rel))
+// anyFile reports whether there is a file at any path of d.
+func (m *mirror) anyFile(d *ledger.Distfile) bool {
+	for rel := range m.view.paths(d) {
+		if _, err := os.Lstat(m.store.Path(rel)); err == nil {
+			return true
 		}
 	}
-	for _, p := range paths {
-		if _, err := os.Lstat(p); err == nil {
-			return true, nil
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return false, err
-		}
-	}
-	return false, nil
+	return false
 }

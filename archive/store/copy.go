@@ -13,7 +13,8 @@ import (
 )
 
 // Hash computes the digests of the file at path in one pass. It refuses what
-// is not a regular file, and a file that changes while it is read.
+// is not a regular file, and a file that changes while it is read. Its error
+// wraps ErrDamaged when the disk cannot read the file.
 func Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	return read(ctx, path, nil, algs)
 }
@@ -102,6 +103,15 @@ func openRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
+// badSector takes what the disk cannot read for damage of that one file, not of
+// the file system.
+func badSector(err error) error {
+	if errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("%w: the disk cannot read it: %v", ErrDamaged, err)
+	}
+	return err
+}
+
 func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	f, err := openRegular(path)
 	if err != nil {
@@ -131,7 +141,7 @@ func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algo
 		if err == io.EOF {
 			break
 		} else if err != nil {
-			return nil, nil, err
+			return nil, nil, badSector(err)
 		}
 	}
 	after, err := f.Stat()

@@ -167,8 +167,9 @@ func TestReadEnds(t *testing.T) {
 	}
 }
 
-// TestImportBlames: a bad disk below the source is not the archive's.
-func TestImportBlames(t *testing.T) {
+// TestBadSector: a bad disk below the source of an import is not the archive's,
+// and one file of the archive that cannot be read is damaged by itself.
+func TestBadSector(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	// Reading one's own memory at address 0 is EIO.
@@ -179,7 +180,11 @@ func TestImportBlames(t *testing.T) {
 	if err == nil || Broken(err) {
 		t.Errorf("error = %v, want one that is not Broken", err)
 	}
-	if _, _, err := Hash(t.Context(), "/proc/self/mem"); !Broken(err) {
-		t.Errorf("Hash: error = %v, want one that is Broken", err)
+	// Nor is one bad sector the end of the file system.
+	if _, _, err := Hash(t.Context(), "/proc/self/mem"); Broken(err) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("Hash: error = %v, want ErrDamaged", err)
+	}
+	if _, _, err := Scrub(t.Context(), "/proc/self/mem", nil); Broken(err) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("Scrub: error = %v, want ErrDamaged", err)
 	}
 }

@@ -25,6 +25,21 @@ type File struct {
 	ModTime time.Time
 	// Links is the number of paths of the file, or 0 when that is not known.
 	Links uint64
+	// Err is why it is not known what is at the path. Size is negative then, as
+	// it is where nothing is.
+	Err error
+}
+
+// LookAt returns what is at path, absolute, now.
+func LookAt(path string) File {
+	fi, err := os.Lstat(path)
+	switch {
+	case err == nil && fi.Mode().IsRegular():
+		return fileOf(fi)
+	case err == nil || isGone(err):
+		return File{Size: -1}
+	}
+	return File{Size: -1, Err: err}
 }
 
 func fileOf(fi fs.FileInfo) File {
@@ -48,7 +63,8 @@ type Listing struct {
 
 // List reads the directories that the layouts use: the top of the published
 // tree, and the hash directories of every one of layouts. Hidden files are
-// left out: they are the operator's.
+// left out: they are the operator's; so is what is in a directory that this
+// process may not read, until Get is asked for it.
 func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
 	l := &Listing{s: s, files: make(map[string]File)}
 	g, ctx := errgroup.WithContext(ctx)
@@ -65,8 +81,8 @@ func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, e
 // read lists the directory rel, and below it those that a layout may use.
 func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layouts []layout.Layout) error {
 	entries, err := readDir(l.s.Path(rel))
-	if errors.Is(err, fs.ErrNotExist) && rel != "" {
-		return nil // removed since its parent was read
+	if rel != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		return nil // removed since its parent was read, or not for us to read
 	} else if err != nil {
 		return err
 	}
@@ -116,19 +132,19 @@ func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		fi, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
+		switch fi, err := e.Info(); {
+		case err == nil:
+			files[i] = fileOf(fi)
+		case errors.Is(err, fs.ErrNotExist):
 			files[i].Size = -1
-			continue
-		} else if err != nil {
-			return err
+		default:
+			files[i] = File{Size: -1, Err: err}
 		}
-		files[i] = fileOf(fi)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, e := range entries {
-		if files[i].Size >= 0 {
+		if files[i].Size >= 0 || files[i].Err != nil {
 			l.files[filepath.Join(rel, e.Name())] = files[i]
 		}
 	}
@@ -158,9 +174,7 @@ func (l *Listing) Get(rel string) (File, bool) {
 	}
 	f.Size = -1
 	if strings.Contains(rel, "/") || strings.HasPrefix(rel, ".") {
-		if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
-			f = fileOf(fi)
-		}
+		f = LookAt(l.s.Path(rel))
 		l.files[rel] = f
 	}
 	return f, f.Size >= 0
@@ -175,11 +189,7 @@ func (l *Listing) Set(rel string, f File) {
 
 // Look looks at rel again.
 func (l *Listing) Look(rel string) {
-	f := File{Size: -1}
-	if fi, err := os.Lstat(l.s.Path(rel)); err == nil && fi.Mode().IsRegular() {
-		f = fileOf(fi)
-	}
-	l.Set(rel, f)
+	l.Set(rel, LookAt(l.s.Path(rel)))
 }
 
 // All calls f with every path that is known to hold a regular file, in no

@@ -27,6 +27,8 @@ const (
 // in memory: the pages that a server of the archive uses are not driven out by
 // an archive that is larger than the memory.
 //
+// Its error wraps ErrDamaged when the disk cannot read the file.
+//
 // wait, if not nil, is called with the size of every piece before it is read;
 // its error ends the reading.
 func Scrub(ctx context.Context, path string, wait func(ctx context.Context, n int) error) (digest.Digest, fs.FileInfo, error) {
@@ -60,7 +62,7 @@ func Scrub(ctx context.Context, path string, wait func(ctx context.Context, n in
 		if err == io.EOF {
 			break
 		} else if err != nil {
-			return digest.Digest{}, nil, err
+			return digest.Digest{}, nil, badSector(err)
 		}
 	}
 	after, err := f.Stat()

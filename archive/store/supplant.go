@@ -38,9 +38,7 @@ func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
 		return nil
 	}
 	sums, _, err := Hash(context.Background(), src)
-	if errors.Is(err, syscall.EIO) {
-		return fmt.Errorf("%s: %w: %v", src, ErrDamaged, err) // one file, not the file system
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	if sum := sums.Get(digest.SHA256); sum != it.SHA256() {

@@ -191,7 +191,7 @@ func (o *mirrorFlags) print(e *env, s *archive.Summary) error {
 // outcome is the exit status of a run that came to its end.
 func outcome(s *archive.Summary, failOn string) error {
 	switch {
-	case s.Broken != "":
+	case s.Broken != "" || s.Gone > 0:
 		return status(exitBroken)
 	case !s.Complete:
 		return status(exitIncomplete)

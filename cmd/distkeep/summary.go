@@ -31,6 +31,9 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	if s.Lost.Files > 0 {
 		line("lost", "%s: gone from the archive or changed there", count(s.Lost))
 	}
+	if s.Gone > 0 {
+		line("gone", "%s that nothing can fetch again: see distkeep failures", plural(s.Gone, "content"))
+	}
 	if len(s.LayoutsBefore) > 0 {
 		line("layouts", "changed; before, they were %s", strings.Join(s.LayoutsBefore, ", "))
 	}
