@@ -20,16 +20,15 @@ import (
 // An addition is one record to be made, and what has to be true on disk before.
 type addition struct {
 	entry ledger.Distfile
-	part  string           // the verified file, or
-	have  store.Source     // a file of the archive to link: when neither is set, one that holds the content
-	want  *want            // nil when no package wants it
-	back  *ledger.Recycled // it leaves recycle
-	drop  *ledger.Dropped  // it came from the drop box
-	read  bool             // it was on disk, and may be known
-	total *Count           // where it is counted, if at all
-	count *int             // or there
-	item  *store.Item      // made when its bytes are made durable
-	err   error            // why it could not be published
+	part  string          // the verified file, or
+	have  store.Source    // a file of the archive to link: when neither is set, one that holds the content
+	want  *want           // nil when no package wants it
+	drop  *ledger.Dropped // it came from the drop box
+	read  bool            // it was on disk, and may be known
+	total *Count          // where it is counted, if at all
+	count *int            // or there
+	item  *store.Item     // made when its bytes are made durable
+	err   error           // why it could not be published
 }
 
 // itemOf returns what the store is given: a link to have, or the part.
@@ -93,8 +92,9 @@ func (m *mirror) add(adds, next []*addition) error {
 	}
 	var back []ledger.Key
 	for _, a := range adds {
-		if a.err == nil && a.back != nil {
-			back = append(back, a.back.Key)
+		// Whatever brought it back: under this name it is not in recycle any more.
+		if a.err == nil && m.view.index.Recycled[a.entry.Key] != nil {
+			back = append(back, a.entry.Key)
 		}
 	}
 	m.beginPurge(&b, back)
@@ -131,10 +131,6 @@ func (m *mirror) itemsOf(adds []*addition) []*store.Item {
 		}
 		if a.have.Path == "" && a.part != "" {
 			first[a.entry.SHA256], _ = store.Look(a.part)
-		}
-		if a.back == nil {
-			// Whatever brought it back: it is not in recycle any more.
-			a.back = m.view.index.Recycled[a.entry.Key]
 		}
 		items[i] = a.itemOf(a.have)
 	}

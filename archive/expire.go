@@ -335,7 +335,7 @@ func (m *mirror) reown() error {
 func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	taken := make(map[catalog.Name]bool)
 	for _, r := range rs {
-		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key], back: r, total: &m.sum.Restored}
+		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key], total: &m.sum.Restored}
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 		a.entry.Named = !taken[r.Name] && m.view.index.named(r.Name) == nil
 		taken[r.Name] = taken[r.Name] || a.entry.Named

@@ -336,7 +336,7 @@ func (m *mirror) link(p *plan) error {
 func (m *mirror) linked(l *linking) *addition {
 	a := &addition{want: l.want}
 	if l.back != nil {
-		a.entry, a.back = l.back.Distfile, l.back
+		a.entry = l.back.Distfile
 		a.have, a.total = m.view.readBack[l.back.Key], &m.sum.Restored
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 	} else {
