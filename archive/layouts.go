@@ -6,6 +6,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/fetch/failure"
 )
 
 // formerLayouts returns the layouts of the last run that are not in conf.
@@ -29,16 +30,20 @@ func (b *planner) formerLayouts() {
 }
 
 // unlinkFormer removes the links of layouts that are no longer in use, each only
-// when the content has its place in all others, and notes which layouts may
-// have links now.
+// when the content has its place in all others and nothing has its place there,
+// and notes which layouts may have links now.
 func (m *mirror) unlinkFormer(p *plan) error {
 	m.dropNameless()
 	planner := &planner{view: m.view}
 	layouts := slices.Clone([]layout.Layout(m.store.Layouts()))
 	left := false
+	var claimed map[string]bool
+	if len(p.stale) > 0 {
+		claimed = m.view.layoutPaths()
+	}
 	for _, s := range p.stale {
 		d := m.view.index.Distfiles[s.of.Key]
-		if d == nil || !d.Named {
+		if d == nil || claimed[s.rel] {
 			continue
 		}
 		refuge := planner.refuge(d)
@@ -46,8 +51,13 @@ func (m *mirror) unlinkFormer(p *plan) error {
 			left = true
 			continue
 		}
-		if err := m.store.Unlink(s.rel, refuge); err != nil {
+		if err := m.store.Unlink(s.rel, refuge); store.Broken(err) {
 			return brokenIf(err)
+		} else if err != nil {
+			key := ledger.FailureKey{Name: d.Name, Want: noWant}
+			m.failing[key] = &failing{key, d.Owner, failure.Local, "a link of a former layout stays: " + err.Error()}
+			left = true
+			continue
 		}
 		m.view.disk.Set(s.rel, store.File{Size: -1})
 		m.changed = true
@@ -56,6 +66,19 @@ func (m *mirror) unlinkFormer(p *plan) error {
 		layouts = append(layouts, m.view.former...) // the next run tries again
 	}
 	return m.noteLayouts(layouts)
+}
+
+// layoutPaths are the paths that the records should have in the layouts in use.
+func (v *view) layoutPaths() map[string]bool {
+	paths := make(map[string]bool)
+	for _, d := range v.index.Distfiles {
+		for _, l := range v.store.Layouts() {
+			if rel := layoutPath(d, l); d.Named && rel != "" {
+				paths[rel] = true
+			}
+		}
+	}
+	return paths
 }
 
 // dropNameless removes the paths by content of records without a name, which a
@@ -72,14 +95,15 @@ func (m *mirror) dropNameless() {
 }
 
 // refuge returns the path at which d stays when links of former layouts go: in
-// the layouts in use, or, where they cannot have its name, below by_cipher. It
-// is empty when d is not there.
+// the layouts in use, or, where it cannot have its name, below by_cipher. It is
+// empty when d is not there.
 func (b *planner) refuge(d *ledger.Distfile) string {
-	if b.linked(d) {
+	if d.Named && b.linked(d) {
 		return layoutPath(d, b.store.Layouts()[0])
 	}
 	c := content(d)
-	if rel := store.CipherPaths(&c)[0]; b.store.Layouts().Check(d.Name) != nil && b.intact(d, rel) {
+	nameless := !d.Named || b.store.Layouts().Check(d.Name) != nil
+	if rel := store.CipherPaths(&c)[0]; nameless && b.intact(d, rel) {
 		return rel
 	}
 	return ""

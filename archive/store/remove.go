@@ -171,16 +171,15 @@ func (s *Store) Unpublish(c *Content, keep func(rel string) bool) error {
 		if keep(paths[i]) {
 			continue
 		}
-		if err := s.unlink(paths[i], safe); err != nil {
+		if err := s.unlink(s.Path(paths[i]), safe); err != nil {
 			return fmt.Errorf("unpublish %s: %w", c.Name, err)
 		}
 	}
 	return nil
 }
 
-// unlink removes the path rel if it is a link to same.
-func (s *Store) unlink(rel string, same fs.FileInfo) error {
-	path := s.Path(rel)
+// unlink removes path if it is a link to same.
+func (s *Store) unlink(path string, same fs.FileInfo) error {
 	fi, err := os.Lstat(path)
 	if isGone(err) {
 		s.prune(filepath.Dir(path)) // where a run that was killed has stopped
@@ -223,21 +222,52 @@ func (s *Store) prune(dir string) {
 }
 
 // Unlink removes one published path, such as one of a layout that is no longer
-// in use, provided that other, a path of the same published tree, is another
-// link to the same inode. SyncRemoved makes it durable.
+// in use, provided that other, a path of the same published tree, keeps its
+// bytes: it is another link to the inode, or, as in an archive that was copied
+// without its hard links, another file with the same bytes. What is there with
+// other bytes stays, and is an error. SyncRemoved makes it durable.
 func (s *Store) Unlink(rel, other string) error {
-	same, err := os.Lstat(s.Path(other))
-	if err != nil {
-		return fmt.Errorf("unlink %s: %w", rel, err)
-	}
-	// One link is one path, however it is spelled.
-	if rel == other || links(same) < 2 {
-		return fmt.Errorf("unlink %s: %s is its only link", rel, other)
-	}
-	if err := s.unlink(rel, same); err != nil {
+	if err := s.unlinkTwin(s.Path(rel), s.Path(other)); err != nil {
 		return fmt.Errorf("unlink %s: %w", rel, err)
 	}
 	return nil
+}
+
+func (s *Store) unlinkTwin(path, other string) error {
+	keeps, err := os.Lstat(other)
+	if err != nil {
+		return err
+	}
+	fi, err := os.Lstat(path)
+	switch {
+	case isGone(err):
+	case err != nil:
+		return err
+	case os.SameFile(fi, keeps):
+		// One link is one path, however it is spelled.
+		if links(fi) < 2 || sameEntry(path, other) {
+			return fmt.Errorf("%s is its only link", other)
+		}
+	case !fi.Mode().IsRegular() || fi.Size() != keeps.Size() || !sameBytes(path, other):
+		return fmt.Errorf("%s has other bytes", other)
+	default:
+		// The file that stays may be younger than the one that goes.
+		if err := prepare(other, false, true); err != nil {
+			return err
+		}
+		keeps = fi
+	}
+	return s.unlink(path, keeps)
+}
+
+// sameEntry reports whether two paths are one entry of one directory.
+func sameEntry(a, b string) bool {
+	da, err := os.Stat(filepath.Dir(a))
+	if err != nil {
+		return true // it cannot be told that they are two
+	}
+	db, err := os.Stat(filepath.Dir(b))
+	return err != nil || filepath.Base(a) == filepath.Base(b) && os.SameFile(da, db)
 }
 
 // Purge removes a content from recycle for good. SyncRemoved makes it durable.

@@ -211,11 +211,15 @@ func TestUnlink(t *testing.T) {
 	if err := errors.Join(os.Mkdir(s.Path("0f"), 0o755), os.Link(s.Path("a"), s.Path(old))); err != nil {
 		t.Fatal(err)
 	}
-	write(t, s.Path("foreign/x"), "data")
-	if err := errors.Join(s.Unlink(old, "a"), s.Unlink("foreign/x", "a"), s.Unlink("nothing/here", "a"), s.Unlink("a/b", "a")); err != nil {
+	write(t, s.Path("copied/a"), "data")
+	write(t, s.Path("foreign/x"), "mine")
+	if err := errors.Join(s.Unlink(old, "a"), s.Unlink("copied/a", "a"), s.Unlink("nothing/here", "a"), s.Unlink("a/b", "a")); err != nil {
 		t.Fatal(err)
 	}
-	if exists(s.Path("0f")) || !exists(s.Path("a")) || !exists(s.Path("foreign/x")) {
+	if err := s.Unlink("foreign/x", "a"); err == nil {
+		t.Error("other bytes are no error")
+	}
+	if exists(s.Path("0f")) || exists(s.Path("copied")) || !exists(s.Path("a")) || !exists(s.Path("foreign/x")) {
 		t.Errorf("published tree: %s", tree(t, s.Published()))
 	}
 	if err := s.Unlink("a", "a"); err == nil || !exists(s.Path("a")) {
@@ -225,8 +229,10 @@ func TestUnlink(t *testing.T) {
 	if err := os.Symlink(".", s.Path("self")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Unlink("self/foreign/x", "foreign/x"); err == nil || !exists(s.Path("foreign/x")) {
-		t.Error("the only link was removed by another spelling")
+	for _, rel := range []string{"foreign/x", "a"} {
+		if err := s.Unlink("self/"+rel, rel); err == nil || !exists(s.Path(rel)) {
+			t.Errorf("%s was removed by another spelling", rel)
+		}
 	}
 	if err := s.Unlink("a", "nowhere"); !errors.Is(err, fs.ErrNotExist) || !exists(s.Path("a")) {
 		t.Errorf("without the other link: %v", err)
