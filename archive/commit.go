@@ -340,6 +340,7 @@ type committer struct {
 
 	mu       sync.Mutex
 	received int64
+	parked   Count // settled without a result
 	err      error
 }
 
@@ -354,7 +355,15 @@ func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
 func (c *committer) settled(wants []*want, r fetch.Result) {
 	c.mu.Lock()
 	c.received += r.Received
-	if fe := (*fetch.Error)(nil); r.Err != nil && errors.As(r.Err, &fe) && fe.Class != failure.Interrupted {
+	fe := (*fetch.Error)(nil)
+	switch {
+	case r.Err == nil || !errors.As(r.Err, &fe):
+	case fe.Class == failure.Interrupted:
+		for _, w := range wants {
+			c.m.waited[w.failureKey()] = true
+			c.parked.add(w.Size)
+		}
+	default:
 		for _, w := range wants {
 			c.m.tried[w.failureKey()] = fe
 		}

@@ -53,6 +53,9 @@ type Summary struct {
 
 	// Failures by class, new in this run and known before it.
 	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
+	// Parked are wanted files for which the time for transfers was not enough.
+	// They are no failures: the next run goes on with them.
+	Parked Count `json:"parked"`
 	// Waiting are those of the known whose next try is not due.
 	Waiting int `json:"waiting"`
 

@@ -55,6 +55,9 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	if cerr != nil {
 		return cerr
 	}
+	if rerr == nil {
+		m.sum.Parked = c.parked
+	}
 	return brokenIf(rerr)
 }
 

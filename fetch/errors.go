@@ -234,7 +234,7 @@ func Classify(err error) failure.Class {
 		return ""
 	case errors.As(err, &whole):
 		return whole.Class
-	case is[*interruptError](err), errors.Is(err, context.Canceled):
+	case is[*interruptError](err), is[*parkedError](err), errors.Is(err, context.Canceled):
 		// Not DeadlineExceeded: every timeout of the network says that it is one.
 		return failure.Interrupted
 	case is[*diskError](err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):

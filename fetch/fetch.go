@@ -128,6 +128,8 @@ type Fetcher struct {
 	running    atomic.Bool
 	// claimed are the bytes that the transfers under way still need.
 	claimed atomic.Int64
+	// waited is the time that Get has lost.
+	waited atomic.Int64
 
 	mu    sync.Mutex // guards hosts and lanes and all that is in them
 	hosts map[string]*host

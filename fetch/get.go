@@ -51,7 +51,9 @@ func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64,
 		return Version{}, e
 	}
 	for try := 1; ; try++ {
+		began := time.Now()
 		v, err := g.try(ctx, u)
+		f.wait(g, began)
 		if err == nil || errors.Is(err, ErrUnchanged) {
 			return v, err
 		}
@@ -60,7 +62,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64,
 		}
 		e.Class, e.Err = Classify(err), err
 		e.Attempts = append(e.Attempts, Attempt{URL: redact(u), Host: laneKey(u), Class: e.Class, Err: err})
-		if g.failed || try > f.o.Retries || !e.Class.Transient() || hopeless(err) {
+		if g.failed || try > f.o.Retries || !e.Class.Transient() || hopeless(err) || errors.Is(err, errNoProgress) {
 			return Version{}, e
 		}
 		pause := f.o.pause(try)
@@ -69,10 +71,12 @@ func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64,
 				return Version{}, e
 			}
 		}
+		began = time.Now()
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
+		f.wait(g, began)
 	}
 }
 
@@ -84,6 +88,20 @@ type getter struct {
 	start func() (io.Writer, error)
 	// failed: it is not the server's fault, so that asking again is of no use.
 	failed bool
+	// came counts bytes that were not yet set off against the patience.
+	came int64
+}
+
+// maxWait is how long all calls of Get of a Fetcher together may be slower than
+// a transfer that moves: what they ask for holds up everything else.
+const maxWait = 10 * time.Minute
+
+var errImpatient = fmt.Errorf("%w: all that was asked for has been waited for %v", errNoProgress, maxWait)
+
+// wait notes the time since began that brought too little.
+func (f *Fetcher) wait(g *getter, began time.Time) {
+	f.waited.Add(int64(max(0, f.o.lost(time.Since(began)-prompt, g.came))))
+	g.came = 0
 }
 
 // try asks once, redirects included.
@@ -105,7 +123,10 @@ func (g *getter) try(ctx context.Context, u *url.URL) (Version, error) {
 // ask makes one request.
 func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
 	o := &g.f.o
-	if u.Scheme == "rsync" {
+	switch {
+	case g.f.waited.Load() >= int64(maxWait):
+		return v, errImpatient
+	case u.Scheme == "rsync":
 		return v, &policyError{"a single file is not asked for by rsync"}
 	}
 	dctx, dog := watch(ctx, 2*o.ConnectTimeout+o.HeaderTimeout, errNoAnswer)
@@ -162,6 +183,7 @@ func (g *getter) copy(ctx context.Context, w io.Writer, b *body, dog *watchdog) 
 	o := &g.f.o
 	buf := make([]byte, bufferSize)
 	look, since := time.Now(), int64(0)
+	began := look
 	for {
 		if ctx.Err() != nil { // a file of this machine does not look
 			return n, context.Cause(ctx)
@@ -169,6 +191,7 @@ func (g *getter) copy(ctx context.Context, w io.Writer, b *body, dog *watchdog) 
 		k, err := b.Read(buf)
 		if k > 0 {
 			dog.feed()
+			g.came += int64(k)
 			if n += int64(k); n > g.most {
 				return n, &sizeError{want: g.most, got: n, more: true}
 			}
@@ -184,10 +207,13 @@ func (g *getter) copy(ctx context.Context, w io.Writer, b *body, dog *watchdog) 
 			return n, &truncatedError{have: n, want: b.size, err: unexpectedEOF(err)}
 		}
 		if took := time.Since(look); o.MinRate > 0 && took >= o.RateWindow {
-			if rate := float64(n-since) / took.Seconds(); rate < float64(o.MinRate) {
-				return n, fmt.Errorf("%w: %.0f bytes a second, %d are asked for", errNoProgress, rate, o.MinRate)
+			if rate, asked := float64(n-since)/took.Seconds(), o.asked(time.Since(began)); rate < asked {
+				return n, fmt.Errorf("%w: %.0f bytes a second, %.0f are asked for", errNoProgress, rate, asked)
 			}
 			look, since = time.Now(), n
+		}
+		if o.lost(time.Since(began), n) > maxWait-time.Duration(g.f.waited.Load()) {
+			return n, errImpatient
 		}
 	}
 }

@@ -42,6 +42,8 @@ type source struct {
 	// fails counts transient failures, throttles those that only ask for
 	// patience, continued transfers that broke off but brought a good deal.
 	fails, throttles, continued int
+	// spent is the time of its attempts.
+	spent time.Duration
 	// wait is the pause before the next try.
 	wait time.Duration
 	// whole: the server's ranges cannot be used. zeroed: it was asked for the
@@ -66,7 +68,8 @@ type outcome struct {
 	err   error
 	class failure.Class
 	began time.Time
-	took  time.Duration
+	// took includes held, the time that our own rates took.
+	took, held time.Duration
 	// received counts the bytes that came, kept those that the .part grew by.
 	received, kept int64
 	offset         int64
@@ -115,7 +118,11 @@ func (j *job) note(f *Fetcher, source int, a Attempt) {
 // judge decides what an attempt means for the current source.
 func (j *job) judge(o *Options, out *outcome) {
 	src := &j.sources[j.cur]
+	src.spent += out.took - out.held
 	switch {
+	case errors.Is(out.err, errNoProgress):
+		src.struck = true // the next run goes on with it, when the server is quicker
+		j.advance()
 	case out.again:
 		j.hop, j.hops = nil, 0
 	case !out.class.Transient() || hopeless(out.err) || out.late:
@@ -129,11 +136,8 @@ func (j *job) judge(o *Options, out *outcome) {
 	default:
 		n := &src.fails
 		most := o.Retries
-		switch {
-		case out.class == failure.Throttled:
+		if out.class == failure.Throttled {
 			n, most = &src.throttles, max(o.Retries, min(maxThrottles, 2*o.Retries))
-		case errors.Is(out.err, errNoProgress):
-			most = 0 // the next run goes on with it, when the server is quicker
 		}
 		*n++
 		src.struck = *n > max(0, most)

@@ -54,8 +54,10 @@ type lane struct {
 
 	until  time.Time // paused
 	dead   error
-	listed bool // in the scheduler's ready list
+	listed bool // in one of the scheduler's ready lists
 	next   *lane
+	// manner is one of the lists of budget.go: how the last attempt has fared.
+	manner int
 }
 
 // deadAfter is how many refused connections, one at a time and with growing
@@ -237,8 +239,8 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 			l.halve(out.began, now)
 		}
 		l.troubled = true
-	case c == failure.Stalled && out.kept == 0:
-		// A tar pit answers, and then nothing comes.
+	case c == failure.Stalled && (out.kept == 0 || errors.Is(out.err, errNoProgress)):
+		// A tar pit answers, and then nothing comes, or nothing to speak of.
 		l.stalls++
 		return 0, l.stalls >= maxStalls
 	case c == failure.Stalled, c == failure.Disk, c == failure.Interrupted:

@@ -27,6 +27,9 @@ type Options struct {
 	Stall time.Duration
 	// MinRate, in bytes a second, cuts a transfer that is slower over RateWindow.
 	// Zero means 256, negative never; a zero RateWindow means Stall.
+	// The rate that is asked of a transfer grows by as much with each ten minutes
+	// of its age, and one that has not 64 times as much (16 KiB) keeps no place
+	// of Jobs from others.
 	MinRate    int64
 	RateWindow time.Duration
 	// ConnectTimeout bounds the connection and, again, the TLS handshake;
@@ -34,6 +37,9 @@ type Options struct {
 	// need to pack the file. Zero means 30 s, and a minute.
 	ConnectTimeout time.Duration
 	HeaderTimeout  time.Duration
+	// MaxTime bounds a Run. What is left then is settled at once with errors of
+	// class interrupted; a .part stays. Zero means no bound.
+	MaxTime time.Duration
 
 	// Retries is how often a source is asked again after transient trouble.
 	// Zero means 3, negative never. RetryWait is the pause before the first

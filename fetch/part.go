@@ -30,8 +30,9 @@ type part struct {
 
 // A worker makes attempts, one at a time. What it holds is used again.
 type worker struct {
-	f   *Fetcher
-	buf []byte
+	f      *Fetcher
+	flight flight
+	buf    []byte
 	// answered is told of lanes whose host has answered.
 	answered func(*lane)
 	// spare is a hasher for algs that no job holds.

@@ -22,13 +22,22 @@ type scheduler struct {
 
 	// What follows is guarded by f.mu.
 	cond     *sync.Cond
-	ready    laneList
+	workers  []*worker
+	hired    sync.WaitGroup
+	ready    readyLists
 	local    *lane    // jobs whose .part is to be looked at
 	finished jobQueue // jobs whose result is to be handed over
 	open     int      // jobs that are not settled and handed over
 	sleepers sleepers
 	timer    *time.Timer
 	halted   error // nothing new is started
+	clock    *time.Timer
+	// flying are the transfers under way, late those of them that do not move,
+	// fresh those whose host has not answered yet, handing the results that are
+	// being handed over, quick the attempts that ended in time since the last
+	// review.
+	flying, late, fresh, handing, quick int
+	lull                                time.Duration
 }
 
 func newScheduler(ctx context.Context, f *Fetcher, done func(Result)) *scheduler {
@@ -45,6 +54,10 @@ func (s *scheduler) run(reqs []*Request) {
 		s.local.queue.push(&jobs[i])
 	}
 	s.touch(s.local)
+	for range min(s.f.o.Jobs, len(jobs)) {
+		s.hire()
+	}
+	s.clock = time.AfterFunc(reviewEvery, s.review)
 	s.f.mu.Unlock()
 
 	stop := context.AfterFunc(s.ctx, func() {
@@ -52,23 +65,38 @@ func (s *scheduler) run(reqs []*Request) {
 		defer s.f.mu.Unlock()
 		s.halt(interrupted(s.ctx))
 	})
-	var wg sync.WaitGroup
-	for range min(s.f.o.Jobs, len(jobs)) {
-		wg.Go(s.work)
+	var over *time.Timer
+	if most := s.f.o.MaxTime; most > 0 {
+		over = time.AfterFunc(most, func() {
+			s.f.mu.Lock()
+			defer s.f.mu.Unlock()
+			s.halt(&parkedError{most})
+			s.cutAll()
+		})
 	}
-	wg.Wait()
+	s.hired.Wait()
 	stop()
+	if over != nil {
+		over.Stop()
+	}
 	s.f.mu.Lock()
+	s.clock.Stop()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.f.mu.Unlock()
 }
 
-func (s *scheduler) work() {
+// hire starts another worker. f.mu is held.
+func (s *scheduler) hire() {
 	w := &worker{f: s.f, buf: make([]byte, bufferSize), answered: s.prove}
+	s.workers = append(s.workers, w)
+	s.hired.Go(func() { s.work(w) })
+}
+
+func (s *scheduler) work(w *worker) {
 	for {
-		j := s.take()
+		j := s.take(w)
 		switch {
 		case j == nil:
 			return
@@ -84,26 +112,25 @@ func (s *scheduler) work() {
 }
 
 // take waits for a job that can go on now, and returns nil when all are done.
-func (s *scheduler) take() *job {
+func (s *scheduler) take(w *worker) *job {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	for {
 		if j := s.finished.pop(); j != nil {
+			s.handing++
 			return j
 		}
 		if s.open == 0 {
 			return nil
 		}
-		for l := s.ready.pop(); l != nil; l = s.ready.pop() {
-			if !l.startable(time.Now()) {
-				continue
+		if l := s.nextLane(); l != nil {
+			if l != s.local {
+				s.depart(w, l)
 			}
 			j := l.queue.pop()
 			l.start()
-			if l.startable(time.Now()) {
-				s.ready.push(l)
-			}
-			if s.ready.head != nil {
+			s.touch(l)
+			if s.ready.any() {
 				s.cond.Signal() // one call woke this worker, for all of them
 			}
 			return j
@@ -127,6 +154,7 @@ func (s *scheduler) prove(l *lane) {
 func (s *scheduler) handedOver() {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
+	s.handing--
 	if s.open--; s.open == 0 {
 		s.cond.Broadcast()
 	}
@@ -178,6 +206,7 @@ func (s *scheduler) try(w *worker, j *job) {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	j.res.Received += out.received
+	s.arrive(w, l, &out)
 	l.end()
 	l.count(&out)
 	if out.err == nil || out.redirect != nil {
@@ -415,7 +444,7 @@ func (s *scheduler) settle(j *job, err error) {
 // touch lists a lane that has become startable and wakes a worker for it.
 func (s *scheduler) touch(l *lane) {
 	if !l.listed && l.startable(time.Now()) {
-		s.ready.push(l)
+		s.ready[s.rank(l)].push(l)
 	}
 	if l.listed {
 		s.cond.Signal()
@@ -424,7 +453,7 @@ func (s *scheduler) touch(l *lane) {
 
 // halt settles all jobs that are not with a worker.
 func (s *scheduler) halt(cause error) {
-	if s.halted != nil {
+	if s.halted != nil || s.open == 0 {
 		return
 	}
 	s.halted = cause

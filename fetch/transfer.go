@@ -85,6 +85,8 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	}
 	t.ctx, t.dog = watch(ctx, patience, errNoAnswer)
 	defer t.dog.stop()
+	t.w.flight.begin(t.dog.cancel)
+	defer func() { t.out.held = t.w.flight.end() }()
 	defer func() {
 		if err == nil {
 			return
@@ -247,7 +249,9 @@ func (t *transfer) pace(n int) error {
 		if err := errors.Join(f.limiter.wait(t.ctx, n), t.lane.limiter.wait(t.ctx, n)); err != nil {
 			return err
 		}
-		t.held += time.Since(began) // our own patience is not the server's fault
+		held := time.Since(began) // our own patience is not the server's fault
+		t.held += held
+		t.w.flight.progress(0, held)
 	}
 	return t.progress(int64(n))
 }
@@ -257,13 +261,14 @@ func (t *transfer) progress(n int64) error {
 	f := t.w.f
 	t.dog.feed()
 	t.lastBytes += n
+	age := t.j.sources[t.j.cur].spent + t.w.flight.progress(n, 0)
 	now := time.Now()
 	took := now.Sub(t.lastLook) - t.held
 	if took < f.o.RateWindow || f.o.MinRate < 0 {
 		return nil
 	}
-	if rate := float64(t.lastBytes) / took.Seconds(); rate < float64(f.o.MinRate) {
-		return fmt.Errorf("%w: %.0f bytes a second, %d are asked for", errNoProgress, rate, f.o.MinRate)
+	if rate, asked := float64(t.lastBytes)/took.Seconds(), f.o.asked(age); rate < asked {
+		return fmt.Errorf("%w: %.0f bytes a second after %v, %.0f are asked for", errNoProgress, rate, age.Round(time.Second), asked)
 	}
 	t.lastLook, t.lastBytes, t.held = now, 0, 0
 	return nil

@@ -19,6 +19,7 @@ type fetchFlags struct {
 	hostLimits          *cli.StringSlice
 	stall               durationValue
 	minRate             sizeValue
+	maxTime             durationValue
 	rate, hostRate      sizeValue
 	tries               int
 	prefer              choiceValue
@@ -33,7 +34,7 @@ func newFetchFlags() *fetchFlags {
 	return &fetchFlags{
 		hostLimits: cli.NewStringSlice(), schemes: cli.NewStringSlice(), skipVerify: cli.NewStringSlice(),
 		ports: cli.NewIntSlice(), fallbacks: cli.NewStringSlice(),
-		stall: durationValue(time.Minute), minRate: 256,
+		stall: durationValue(time.Minute), minRate: 256, maxTime: durationValue(24 * time.Hour),
 		prefer: choiceValue{"mirrors", []string{"mirrors", "primary"}},
 	}
 }
@@ -45,6 +46,7 @@ func (o *fetchFlags) flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "host-limit", Usage: "at most N transfers from HOST: `HOST=N`; repeatable", Destination: o.hostLimits},
 		&cli.GenericFlag{Name: "stall", Usage: "cut a transfer that delivers no byte for `DURATION`", Value: &o.stall},
 		&cli.GenericFlag{Name: "min-rate", Usage: "cut a transfer that is slower than `SIZE` a second", Value: &o.minRate},
+		&cli.GenericFlag{Name: "max-time", Usage: "park all transfers for the next run after `DURATION`; 0 is no limit", Value: &o.maxTime},
 		&cli.GenericFlag{Name: "rate", Usage: "at most `SIZE` a second in all; 0 is no limit", Value: &o.rate},
 		&cli.GenericFlag{Name: "host-rate", Usage: "at most `SIZE` a second from one host; 0 is no limit", Value: &o.hostRate},
 		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file", Value: 10, Destination: &o.tries},
@@ -62,7 +64,7 @@ func (o *fetchFlags) flags() []cli.Flag {
 func (o *fetchFlags) options() (fetch.Options, error) {
 	f := fetch.Options{
 		Jobs: o.jobs, HostJobs: o.hostJobs, HostLimits: make(map[string]int),
-		Stall: time.Duration(o.stall), MinRate: int64(o.minRate), Rate: int64(o.rate), HostRate: int64(o.hostRate),
+		Stall: time.Duration(o.stall), MinRate: int64(o.minRate), MaxTime: time.Duration(o.maxTime), Rate: int64(o.rate), HostRate: int64(o.hostRate),
 		Tries: o.tries, PreferPrimary: o.prefer.value == "primary",
 		UserAgent: "distkeep/" + version(), Contact: o.contact, Netrc: o.netrc,
 		Schemes: append([]string{"http", "https", "ftp", "rsync"}, o.schemes.Value()...),

@@ -44,6 +44,9 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 		line("indexes", "%s", views(s.Views))
 	}
 	printHosts(&b, s.Hosts)
+	if s.Parked.Files > 0 {
+		line("parked", "%s for the next run, after --max-time", count(s.Parked))
+	}
 	line("failed", "%d new, %d known%s", s.NewFailures(), s.AllFailures()-s.NewFailures(), classes(s))
 	if s.Deleting {
 		line("deletions", "%s scheduled, %s taken back, %s deleted, %s purged", files(s.Scheduled), files(s.Unscheduled), files(s.Deleted), files(s.Purged))
