@@ -92,7 +92,7 @@ func (m *mirror) purgeable() (rs []*ledger.Recycled) {
 }
 
 // keptRecords are the records that somebody wants: a package, the whitelist, or
-// the drop box. A content that still holds the published name of a wanted one
+// the drop box, and those that a package which cannot be known may want. A content that still holds the published name of a wanted one
 // is kept as well: it goes when its successor has come.
 func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 	x := m.view.index
@@ -104,12 +104,15 @@ func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 			}
 		}
 	}
+	m.sum.Protected = 0
 	for _, d := range x.Distfiles {
-		if kept[d] {
-			continue
-		}
-		if m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(x, d) {
+		switch {
+		case kept[d]:
+		case m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(x, d):
 			kept[d] = true
+		case m.view.catalog.Protected(d.Name, d.Owner):
+			kept[d] = true
+			m.sum.Protected++
 		}
 	}
 	return kept
@@ -307,6 +310,7 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 		// It may be wanted under another name.
 		only := len(m.view.index.withSum(r.SHA256)) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
+		wanted = wanted || m.view.catalog.Protected(r.Name, r.Owner)
 		if !wanted && !m.whitelisted(r.Name) && !m.view.drops[r.Name].keeps(m.view.index, &r.Distfile) {
 			left = append(left, r)
 		}
@@ -435,7 +439,9 @@ func (m *mirror) rememberRepos() error {
 
 // shrunk reports whether a tree lost more than half of its files since last:
 // its packagers did not do that.
-func shrunk(last, now catalog.RepoStats) bool { return now.Distfiles*2 < last.Distfiles }
+func shrunk(last, now catalog.RepoStats) bool {
+	return (now.Distfiles+now.Protected)*2 < last.Distfiles
+}
 
 func removePart(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

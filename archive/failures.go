@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/fetch"
 	"distkeep/fetch/failure"
 )
@@ -44,6 +46,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		m.Archive.o.Events.failed(f, known)
 	}
 	m.stillMissed()
+	m.failUnknown()
 	owners := m.owners()
 	for _, key := range sortedFailureKeys(m.tried) {
 		fe := m.tried[key]
@@ -87,7 +90,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		f := x.Failures[key]
 		switch {
 		case current[key]:
-		case m.waited[key] || !whole || !m.knowsAll():
+		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.view.catalog.Protected(f.Name, f.Owner):
 			note(f, true)
 		default:
 			b.DropFailure(key)
@@ -95,6 +98,22 @@ func (m *mirror) recordFailures(whole bool) error {
 		}
 	}
 	return m.commit(&b)
+}
+
+// failUnknown makes a failure of each package that cannot be known. It has no
+// name of a file.
+func (m *mirror) failUnknown() {
+	for i := range m.view.catalog.Problems {
+		p := &m.view.catalog.Problems[i]
+		if p.Scope != catalog.OnePackage {
+			continue
+		}
+		owner := p.Owner().String()
+		key := ledger.FailureKey{Want: digest.SHA256.Sum([]byte(owner)).Hex()[:len(noWant)]}
+		if m.failing[key] == nil {
+			m.failing[key] = &failing{key, owner, failure.Package, p.Reason()}
+		}
+	}
 }
 
 // owners finds the packages behind failures of transfers.

@@ -156,7 +156,11 @@ func (s *Summary) scanned(cat *catalog.Catalog) {
 	s.Conflicts = len(cat.Conflicts)
 	s.Restricted = len(cat.Restricted)
 	for _, p := range cat.Problems {
-		s.Problems = append(s.Problems, p.Error())
+		if p.Scope == catalog.OnePackage {
+			s.Unknown = append(s.Unknown, p.Error())
+		} else {
+			s.Problems = append(s.Problems, p.Error())
+		}
 	}
 }
 

@@ -103,7 +103,7 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 	wanted := m.wantedRecords()
 	var known []history.Line
 	for _, d := range m.view.index.Distfiles {
-		if !wanted[d] {
+		if !wanted[d] && !m.view.catalog.Protected(d.Name, d.Owner) {
 			known = append(known, line(d, d.Name))
 		}
 	}
@@ -112,7 +112,11 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 		if err != nil {
 			return nil, nil, mark(ErrConfig, err)
 		}
-		known = append(known, m.named(lines)...)
+		for _, l := range m.named(lines) {
+			if !m.view.catalog.Protected(l.Name, "") {
+				known = append(known, l)
+			}
+		}
 	}
 	if len(old) == 0 && len(known) == 0 {
 		return nil, nil, nil

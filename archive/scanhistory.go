@@ -13,6 +13,7 @@ type HistorySummary struct {
 	Repositories []catalog.RepoStats `json:"repositories"`
 	Complete     bool                `json:"complete"`
 	Problems     []string            `json:"problems,omitempty"`
+	Unknown      []string            `json:"unknown,omitempty"`
 	// Lines is the length of the history, New and Back how many lines came
 	// and went.
 	Lines int `json:"lines"`
@@ -45,7 +46,7 @@ func (a *Archive) History(ctx context.Context, repos []catalog.Repository) (*His
 }
 
 func (m *mirror) historySummary() *HistorySummary {
-	return &HistorySummary{Repositories: m.sum.Repositories, Complete: m.sum.Complete, Problems: m.sum.Problems}
+	return &HistorySummary{Repositories: m.sum.Repositories, Complete: m.sum.Complete, Problems: m.sum.Problems, Unknown: m.sum.Unknown}
 }
 
 // countHistory counts the lines of a history that stays as it is.

@@ -18,8 +18,12 @@ type Summary struct {
 	Repositories []catalog.RepoStats `json:"repositories"`
 	// Complete is false when a part of a tree could not be understood; see
 	// Problems. Nothing is let go of then.
-	Complete  bool     `json:"complete"`
-	Problems  []string `json:"problems,omitempty"`
+	Complete bool     `json:"complete"`
+	Problems []string `json:"problems,omitempty"`
+	// Unknown are the packages that could not be understood, each with the
+	// cause, and Protected the records that are kept because of them alone.
+	Unknown   []string `json:"unknown,omitempty"`
+	Protected int      `json:"protected"`
 	Conflicts int      `json:"conflicts"`
 	// Restricted are the names that must not be mirrored.
 	Restricted int `json:"restricted"`

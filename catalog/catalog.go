@@ -134,13 +134,30 @@ func (d *Distfile) Same(o *Distfile) digest.Relation {
 	return d.Digests.Compare(o.Digests)
 }
 
-// A Problem is a defect of a tree that does not end its scan. A catalog with
-// problems is not complete, so that nothing is let go on its account.
+// A Scope says how much a problem makes unknown.
+type Scope int
+
+// The scopes of problems.
+const (
+	// WholeTree: what the tree wants cannot be known. The catalog is not
+	// complete then, and nothing is deleted.
+	WholeTree Scope = iota
+	// OnePackage: a single package cannot be known. What it may want is
+	// protected; everything else goes on.
+	OnePackage
+)
+
+// A Problem is a defect of a tree that does not end its scan.
 type Problem struct {
 	// Repo is the repository, Package the package if the defect is one
 	// package's alone.
 	Repo    string
 	Package string
+	// Scope says what is unknown because of it.
+	Scope Scope
+	// Names, which is shared and must not be changed, are what a package
+	// that cannot be known may want.
+	Names []Name
 	// File is the path of the offending file, Line its line if known.
 	File string
 	Line int
@@ -148,17 +165,27 @@ type Problem struct {
 	Msg string
 }
 
+// Owner is the package that the problem is of.
+func (p *Problem) Owner() Owner { return Owner{p.Repo, p.Package} }
+
 // Error returns "file:line: package: message".
 func (p Problem) Error() string {
 	s := p.Msg
 	if p.Package != "" {
 		s = p.Package + ": " + s
 	}
+	return p.place() + s
+}
+
+// Reason returns the same without the package.
+func (p *Problem) Reason() string { return p.place() + p.Msg }
+
+func (p *Problem) place() string {
 	switch {
 	case p.File != "" && p.Line > 0:
-		s = fmt.Sprintf("%s:%d: %s", p.File, p.Line, s)
+		return fmt.Sprintf("%s:%d: ", p.File, p.Line)
 	case p.File != "":
-		s = p.File + ": " + s
+		return p.File + ": "
 	}
-	return s
+	return ""
 }

@@ -24,6 +24,8 @@ type Catalog struct {
 	Conflicts []Conflict
 	// Problems are those of all scans.
 	Problems []Problem
+
+	protected protection
 }
 
 // RepoStats are the figures of one repository.
@@ -35,6 +37,9 @@ type RepoStats struct {
 	URIs         int    `json:"uris"`
 	Unreferenced int    `json:"unreferenced"`
 	Problems     int    `json:"problems"`
+	// Protected are the names that only packages which cannot be known may
+	// want.
+	Protected int `json:"protected,omitempty"`
 }
 
 // A Conflict is one name with two contents.
@@ -43,9 +48,12 @@ type Conflict struct {
 	Kept, Shadowed *Distfile
 }
 
-// Complete reports whether every package of every repository was understood:
-// only then may anything be scheduled for deletion.
-func (c *Catalog) Complete() bool { return len(c.Problems) == 0 }
+// Complete reports whether every repository was understood but for single
+// packages, whose files are [Catalog.Protected]: only then may anything be
+// scheduled for deletion.
+func (c *Catalog) Complete() bool {
+	return !slices.ContainsFunc(c.Problems, func(p Problem) bool { return p.Scope == WholeTree })
+}
 
 // Collect scans repositories one after the other, each of which uses all
 // processors, and merges the results. Its error is that of the first
@@ -89,6 +97,15 @@ func Merge(scans []*Scan) *Catalog {
 			}
 		}
 		st.Distfiles = len(names)
+		for i := range s.Problems {
+			c.protected.add(&s.Problems[i])
+			for _, n := range s.Problems[i].Names {
+				if _, seen := names[n]; !seen {
+					names[n] = false
+					st.Protected++
+				}
+			}
+		}
 		c.Repos = append(c.Repos, st)
 		c.Problems = append(c.Problems, s.Problems...)
 	}

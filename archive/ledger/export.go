@@ -331,7 +331,9 @@ func importFailure(e *entry, b *Batch) (err error) {
 	if e.Failure == nil || len(e.Failure.Want) != wantLen {
 		return errors.New("failure without its fields")
 	}
-	e.Failure.Name, err = e.name()
+	if e.Name != "" || e.NameHex != "" { // else it is a failure of a package
+		e.Failure.Name, err = e.name()
+	}
 	b.PutFailure(e.Failure)
 	return err
 }

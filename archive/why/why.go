@@ -337,6 +337,8 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 		return "on the whitelist: " + entry(a.Whitelist)
 	case a.Local != "" && h.Named:
 		return "in distfiles-local: " + a.Local
+	case w.catalog != nil && w.catalog.Protected(a.Name, h.Owner):
+		return "kept, because a package that cannot be known may want it"
 	case h.Deletion != nil && h.Recycled:
 		return fmt.Sprintf("in recycle since %s, removed for good at %s at the earliest", day(h.Deletion.Since), day(h.Deletion.Due))
 	case h.Recycled:

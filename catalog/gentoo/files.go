@@ -70,7 +70,11 @@ func (r *reader) open(d dir, name string, flag int) (int, error) {
 	}
 }
 
-var errDangling = errors.New("dangling symbolic link")
+// errLink is in the chain of errors about a link that leads to nothing, or out
+// of the tree.
+var errLink = errors.New("symbolic link")
+
+var errDangling = fmt.Errorf("dangling %w", errLink)
 
 func (r *reader) follow(rel string, flag int) (int, error) {
 	f, err := r.root.OpenFile(rel, flag, 0)
@@ -81,7 +85,7 @@ func (r *reader) follow(rel string, flag int) (int, error) {
 	case notDir(err):
 		return -1, unix.ENOTDIR
 	case err != nil:
-		return -1, fmt.Errorf("symbolic link: %w", plain(err))
+		return -1, fmt.Errorf("%w: %w", errLink, plain(err))
 	}
 	defer f.Close()
 	return unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)

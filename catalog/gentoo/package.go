@@ -2,6 +2,7 @@ package gentoo
 
 import (
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -34,16 +35,43 @@ type fate struct {
 	fetched bool // some URI is not fetch-restricted
 }
 
-// problem records a defect of the unit at hand.
+// problem records that the package pkg of the unit at hand cannot be known.
 func (w *worker) problem(pkg, rel string, line int, msg string) {
+	w.report(catalog.OnePackage, pkg, rel, line, msg)
+}
+
+// broken records that what the unit at hand may want cannot be known.
+func (w *worker) broken(rel string, line int, msg string) {
+	w.report(catalog.WholeTree, w.unit.cp(), rel, line, msg)
+}
+
+func (w *worker) report(s catalog.Scope, pkg, rel string, line int, msg string) {
 	u := w.unit
 	if len(u.problems) == maxProblems {
+		if u.hidden == 0 || s == catalog.WholeTree {
+			u.hiddenScope = s
+		}
 		u.hidden++
 		return
 	}
 	u.problems = append(u.problems, catalog.Problem{
-		Repo: w.t.repo.name, Package: pkg, File: filepath.Join(w.t.repo.path, rel), Line: line, Msg: msg,
+		Repo: w.t.repo.name, Package: pkg, Scope: s, File: filepath.Join(w.t.repo.path, rel), Line: line, Msg: msg,
 	})
+}
+
+// protect gives the problems of the unit at hand all names of its Manifest, and
+// those that its ebuilds are known to want.
+func (w *worker) protect() {
+	u := w.unit
+	if len(u.problems) == 0 {
+		return
+	}
+	for i := range w.m.dists {
+		u.protected = append(u.protected, w.m.dists[i].name)
+	}
+	for i := range u.problems {
+		u.problems[i].Names = u.protected
+	}
 }
 
 // names lists the directory name of d. What is not there, or is no directory,
@@ -79,8 +107,11 @@ func (w *worker) ebuilds(units []unit) {
 		w.unit = u
 		pkg := w.dir(cat, u.pn)
 		names, err := w.list(pkg)
-		if err != nil && (!notDir(err) || w.cached(cache, u.pn)) {
+		switch {
+		case errors.Is(err, errLink):
 			w.problem(u.cp(), pkg.rel, 0, err.Error())
+		case err != nil && (!notDir(err) || w.cached(cache, u.pn)):
+			w.broken(pkg.rel, 0, err.Error())
 		}
 		u.manifest = slices.Contains(names, "Manifest")
 		names = slices.DeleteFunc(names, func(s string) bool { return !isEbuild(s, u.pn) })
@@ -120,11 +151,11 @@ func (w *worker) scanUnit(pkg, cache dir) {
 	if u.manifest {
 		b, err := w.read(pkg, "Manifest")
 		if err != nil {
-			w.problem(u.cp(), pkg.join("Manifest"), 0, err.Error())
+			w.broken(pkg.join("Manifest"), 0, err.Error())
 			summed = false
 		}
 		w.m.parse(b, func(line int, msg string) {
-			w.problem(u.cp(), pkg.join("Manifest"), line, msg)
+			w.broken(pkg.join("Manifest"), line, msg)
 		})
 	}
 	for i, file := range u.files {
@@ -136,6 +167,7 @@ func (w *worker) scanUnit(pkg, cache dir) {
 		switch {
 		case !d.wanted && w.known:
 			u.unreferenced++
+		case d.wanted && d.line == 0 && d.open == nil: // not for us to have
 		case d.wanted && d.line == 0 && summed:
 			w.problem(d.owner(), pkg.join("Manifest"), 0, fmt.Sprintf("%s has no DIST line: run `pkgdev manifest`", d.name))
 		case d.wanted && d.line == 0:
@@ -145,15 +177,11 @@ func (w *worker) scanUnit(pkg, cache dir) {
 	if missing > 0 && !u.manifest {
 		w.problem(u.cp(), pkg.join("Manifest"), 0, fmt.Sprintf("no Manifest, so that no checksum is known (files wanted: %d): run `pkgdev manifest`", missing))
 	}
+	w.protect()
 }
 
-// owner returns the first package that wants d.
-func (d *dist) owner() string {
-	if d.open != nil {
-		return d.open.Owners[0].Package
-	}
-	return d.shut.Owners[0].Package
-}
+// owner returns the first package that wants d published.
+func (d *dist) owner() string { return d.open.Owners[0].Package }
 
 // scanFile scans the ebuild, or the cache entry, of that name. n counts them.
 func (w *worker) scanFile(n int, file string, pkg, cache dir) {

@@ -47,7 +47,9 @@ type unit struct {
 
 	distfiles    []*catalog.Distfile
 	problems     []catalog.Problem
-	hidden       int // problems that are not in problems
+	hidden       int            // problems that are not in problems
+	hiddenScope  catalog.Scope  // the widest of theirs
+	protected    []catalog.Name // that its problems protect
 	unreferenced int
 	uncached     int // ebuilds without an entry in a tree without a cache
 }
@@ -187,7 +189,7 @@ func (t *tree) collect(units []unit) {
 		s.Problems = append(s.Problems, u.problems...)
 		if u.hidden > 0 {
 			s.Problems = append(s.Problems, catalog.Problem{
-				Repo: s.Repo, Package: u.cp(), Msg: fmt.Sprintf("%d further problems", u.hidden),
+				Repo: s.Repo, Package: u.cp(), Scope: u.hiddenScope, Names: u.protected, Msg: fmt.Sprintf("%d further problems", u.hidden),
 			})
 		}
 		if u.manifest {

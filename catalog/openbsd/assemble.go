@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -18,6 +19,7 @@ import (
 type distinfo struct {
 	file     string // for problems
 	entries  []Entry
+	names    []catalog.Name
 	index    map[catalog.Name]int
 	used     []bool // a port mentions the entry
 	problems []catalog.Problem
@@ -108,6 +110,22 @@ func (a *assembler) readDistinfos(ctx context.Context, root *os.Root) error {
 	return ctx.Err()
 }
 
+// protect finds the files of a port that make has not listed: those of its
+// distinfo, where it has one of its own.
+func (a *assembler) protect(root *os.Root, p *catalog.Problem) {
+	if p.Scope != catalog.OnePackage {
+		return
+	}
+	dir, _, _ := strings.Cut(p.Package, ",")
+	rel := path.Join(dir, "distinfo")
+	i := a.infos[rel]
+	if i == nil {
+		i = &distinfo{file: path.Join(a.repo.path, rel)}
+		i.read(root, rel)
+	}
+	p.Names = i.names
+}
+
 func (i *distinfo) read(root *os.Root, rel string) {
 	// First, because opening a pipe would wait for its writer.
 	st, err := root.Stat(rel)
@@ -128,6 +146,7 @@ func (i *distinfo) read(root *os.Root, rel string) {
 	i.used = make([]bool, len(i.entries))
 	i.index = make(map[catalog.Name]int, len(i.entries))
 	for n, e := range i.entries {
+		i.names = append(i.names, e.Name)
 		i.index[e.Name] = n
 	}
 }
@@ -223,8 +242,13 @@ func (a *assembler) result() []*catalog.Distfile {
 	return ds
 }
 
+// problem records that p cannot be known: what its distinfo has is protected.
 func (a *assembler) problem(p *port, file string, line int, format string, args ...any) {
-	a.problems.add(catalog.Problem{Package: p.pkgs[0], File: file, Line: line, Msg: fmt.Sprintf(format, args...)})
+	pr := catalog.Problem{Package: p.pkgs[0], Scope: catalog.OnePackage, File: file, Line: line, Msg: fmt.Sprintf(format, args...)}
+	if rel, err := a.repo.checksumPath(p.checksum); err == nil && a.infos[rel] != nil {
+		pr.Names = a.infos[rel].names
+	}
+	a.problems.add(pr)
 }
 
 // info returns the distinfo of p, or nil if there is none to be had. What is
@@ -240,8 +264,12 @@ func (a *assembler) info(p *port) *distinfo {
 		return nil
 	}
 	i := a.infos[rel]
-	if i.err != nil {
-		a.problem(p, i.file, 0, "distinfo cannot be read: %v", i.err)
+	switch msg := fmt.Sprintf("distinfo cannot be read: %v", i.err); {
+	case errors.Is(i.err, fs.ErrNotExist):
+		a.problem(p, i.file, 0, "%s", msg)
+		return nil
+	case i.err != nil:
+		a.problems.add(catalog.Problem{Package: p.pkgs[0], File: i.file, Msg: msg})
 		return nil
 	}
 	for _, pr := range i.problems {

@@ -109,6 +109,15 @@ func (d *dump) problem(pkg string, line int, format string, args ...any) {
 	d.problems.add(catalog.Problem{Package: pkg, File: d.label, Line: line, Msg: fmt.Sprintf(format, args...)})
 }
 
+// unlisted records that make has not listed one port.
+func (d *dump) unlisted(pkg string, line int, msg string) {
+	p := catalog.Problem{Package: pkg, File: d.label, Line: line, Msg: msg}
+	if strings.Contains(pkg, "/") { // else it is a whole category
+		p.Scope = catalog.OnePackage
+	}
+	d.problems.add(p)
+}
+
 // line takes one line of the dump. The forms are those that DPB::Vars knows;
 // what has none of them is output of make or of the shell, and ignored.
 func (d *dump) line(num int, line []byte) {
@@ -155,7 +164,7 @@ func (d *dump) failure(num int, line []byte) bool {
 		}
 		d.flush()
 		d.entry = ""
-		d.problem(label(text), num, "make failed in the port: its distfiles are not known; run make dump-vars there")
+		d.unlisted(label(text), num, "make failed in the port: its distfiles are not known; run make dump-vars there")
 		return true
 	}
 	if text, ok := bytes.CutPrefix(line, []byte(">>")); ok {
@@ -169,7 +178,7 @@ func (d *dump) failure(num int, line []byte) bool {
 		}
 		d.flush()
 		d.entry = ""
-		d.problem(label(bytes.TrimSpace(text)), num, "broken dependency: the port does not exist")
+		d.unlisted(label(bytes.TrimSpace(text)), num, "broken dependency: the port does not exist")
 		return true
 	}
 	return false

@@ -154,6 +154,9 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 	if err := a.readDistinfos(ctx, root); err != nil {
 		return nil, err
 	}
+	for i := range d.problems.list {
+		a.protect(root, &d.problems.list[i])
+	}
 	for _, p := range d.ports {
 		a.port(p)
 	}

@@ -138,6 +138,7 @@ type scanner struct {
 func (s *scanner) problem(dir string, line int, format string, args ...any) {
 	s.problems = append(s.problems, catalog.Problem{
 		Package: dir,
+		Scope:   catalog.OnePackage,
 		File:    s.db.File + "(" + dir + "/desc)",
 		Line:    line,
 		Msg:     fmt.Sprintf(format, args...),

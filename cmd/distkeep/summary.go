@@ -113,8 +113,24 @@ func printFrozen(b *strings.Builder, s *archive.Summary, what, more string) {
 			fmt.Fprintf(b, "  %s\n", p)
 		}
 	}
+	printUnknown(b, s.Unknown, fmt.Sprintf("; %s kept for them", plural(s.Protected, "file")), more)
 	if s.Guard != "" {
 		fmt.Fprintf(b, "%-12s %s: %s\n", "guard", what, s.Guard)
+	}
+}
+
+// printUnknown lists the packages that could not be understood.
+func printUnknown(b *strings.Builder, unknown []string, kept, more string) {
+	if len(unknown) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%-12s %s with packages that cannot be known%s:\n", "unknown", plural(len(unknown), "problem"), kept)
+	for i, p := range unknown {
+		if i == maxShown {
+			fmt.Fprintf(b, "  and %d more: %s\n", len(unknown)-i, more)
+			return
+		}
+		fmt.Fprintf(b, "  %s\n", p)
 	}
 }
 
@@ -187,6 +203,7 @@ func printHistory(w io.Writer, s *archive.HistorySummary) error {
 			fmt.Fprintf(&b, "  %s\n", p)
 		}
 	}
+	printUnknown(&b, s.Unknown, "", "see --json")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

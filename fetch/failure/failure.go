@@ -36,7 +36,9 @@ const (
 	NoURI      Class = "no-uri"
 	BadURI     Class = "bad-uri"
 	Policy     Class = "policy"
-	Disk       Class = "disk"
+	// Package is of a package, which names no file.
+	Package Class = "package"
+	Disk    Class = "disk"
 	// Interrupted is no failure of the file, and never recorded as one.
 	Interrupted Class = "interrupted"
 )
@@ -84,6 +86,7 @@ var classes = []property{
 	{Restricted, seldom, "the tree forbids mirroring", "supply the file in distfiles-local if it may be published"},
 	{Policy, seldom, "the URI leads where we do not go", "fix the name or the URI in the package, or allow the URI: --allow-scheme, --allow-port, --allow-private"},
 	{BadURI, seldom, "the tree, or a redirect, names a URI that is malformed", "fix the URI in the package"},
+	{Package, eachRun, "what a package wants cannot be known", "mend the package, or its metadata: until then everything that it may want is kept"},
 	{NoURI, seldom, "the tree names nothing that can be asked", "add a URI to the package, or supply the file in distfiles-local"},
 }
 

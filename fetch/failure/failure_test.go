@@ -19,7 +19,7 @@ func TestClasses(t *testing.T) {
 			t.Errorf("%s is not found at row %d", p.class, i)
 		}
 	}
-	list := strings.Fields("bad-uri conflict digest disk dns forbidden gone html local no-uri policy refused restricted server size stalled throttled tls truncated")
+	list := strings.Fields("bad-uri conflict digest disk dns forbidden gone html local no-uri package policy refused restricted server size stalled throttled tls truncated")
 	permanent := strings.Fields("bad-uri conflict digest forbidden gone html no-uri policy restricted size")
 	cs := Classes()
 	if len(cs) != len(list) {

@@ -138,7 +138,7 @@ func (u *Repository) fetchSignatures(ctx context.Context) ([]catalog.Problem, er
 				u.state.Unsigned[m.key] = unsigned{u.o.Now().UTC().Truncate(time.Second), u.state.Unsigned[m.key].Count + 1}
 				return nil
 			case err != nil:
-				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Msg: "signature: " + err.Error()})
+				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Scope: catalog.OnePackage, Msg: "signature: " + err.Error()})
 				return nil
 			}
 			if err := u.o.Room(int64(len(sig))); err != nil {
