@@ -224,7 +224,11 @@ func classOf(err error) error {
 func (a *Archive) Close() error {
 	var errs []error
 	if a.ledger != nil {
-		errs = append(errs, a.ledger.Close())
+		err := a.ledger.Close()
+		if errors.Is(err, ledger.ErrStuck) {
+			err = mark(ErrBroken, err)
+		}
+		errs = append(errs, err)
 		store.Failpoint("ledger.closed")
 	}
 	if a.store != nil {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/gofrs/flock"
@@ -25,6 +26,8 @@ var (
 	// hold nothing that the archive itself does not: set them aside, and
 	// the next run adopts every file anew.
 	ErrDamaged = errors.New("ledger is damaged")
+	// ErrStuck means that the file system does not let the ledger be closed.
+	ErrStuck = errors.New("badger cannot write what it has")
 )
 
 const (
@@ -179,19 +182,38 @@ func cause(err error) error {
 	return ErrDamaged // a bad sector, too: a new ledger has other ones
 }
 
+// closeTime is how long badger may take to close: it writes a few tables.
+const closeTime = time.Minute
+
 // Close flushes and closes the ledger. Without the room for that it leaves the
 // ledger as a process does that is killed, for the next one to open: what was
 // committed is durable. badger would end this process by SIGBUS, or try for ever
 // to make a file. Until this process ends, nobody in it can open the ledger again.
+// That there is too little room is no error of Close; anything else is one.
 func (l *Ledger) Close() error {
-	if l.room != nil && l.room(closeRoom) != nil {
-		return l.lock.Unlock()
+	if l.room != nil {
+		if err := l.room(closeRoom); err != nil {
+			if !errors.Is(err, syscall.EROFS) {
+				err = nil
+			}
+			return errors.Join(err, l.lock.Unlock())
+		}
 	}
-	err := l.db.Close()
-	if err == nil {
-		err = writeSeal(l.dir, l.sealed)
+	closed := make(chan error, 1)
+	go func() { closed <- l.db.Close() }()
+	late := time.NewTimer(closeTime)
+	defer late.Stop()
+	select {
+	case err := <-closed:
+		if err == nil {
+			err = writeSeal(l.dir, l.sealed)
+		}
+		return errors.Join(err, l.lock.Unlock())
+	case <-late.C:
+		// The lock stays with badger, which may go on to write until this process
+		// ends.
+		return fmt.Errorf("close ledger %s: %w in %v: it is left as it is", l.dir, ErrStuck, closeTime)
 	}
-	return errors.Join(err, l.lock.Unlock())
 }
 
 // badgerLog hands warnings and errors of badger on and drops its chatter.

@@ -290,8 +290,12 @@ func Room(dir string, need, keep int64) error {
 }
 
 // StateRoom returns an error that wraps ErrFull unless need bytes can be written
-// where the ledger is.
+// where the ledger is, and another one that is Broken when nothing can: a file
+// system turns itself read-only when it meets an error, or is made so.
 func (s *Store) StateRoom(need int64) error {
+	if err := unix.Access(s.LedgerDir(), unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &fs.PathError{Op: "write", Path: s.LedgerDir(), Err: err}
+	}
 	bytes, files, err := free(s.state)
 	switch {
 	case err != nil:
