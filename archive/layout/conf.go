@@ -213,21 +213,31 @@ func (c Conf) Algorithms() []digest.Algorithm {
 	return as
 }
 
-// Check returns an error when name cannot be published by c, because a flat
-// layout would have to put it where the archive has something of its own: a
-// Reserved name, or a first component such as "ab" where a hashed layout has a
-// directory of that name.
+// Check returns an error when name cannot be published by c, because one of its
+// paths is Reserved or could be a directory of another layout, such as "ab" in a
+// flat layout beside a hashed one, or the path of another content. Of names that
+// have no error no two share a path, and none is in the way of another unless it
+// is a directory of that other name.
 func (c Conf) Check(name catalog.Name) error {
-	if !slices.Contains(c, Flat()) {
-		return nil
-	}
-	if Reserved(name) {
-		return fmt.Errorf("name %q is reserved by the archive in a flat layout", name)
-	}
 	first, _, _ := strings.Cut(string(name), "/")
 	for _, l := range c {
-		if l.isBucket(first) {
-			return fmt.Errorf("name %q is taken in a flat layout by a directory of layout %s", name, l)
+		switch {
+		case l.kind == contentHash:
+			continue // its paths are of contents, not of names
+		case l.kind == flat && Reserved(name):
+			return fmt.Errorf("name %q is reserved by the archive in a flat layout", name)
+		}
+		where := "layout " + l.String()
+		if l.kind == flat {
+			where = "a flat layout"
+		}
+		for _, o := range c {
+			switch {
+			case o.hasBucket(l.cuts, first):
+				return fmt.Errorf("name %q is taken in %s by a directory of layout %s", name, where, o)
+			case o.isContent(l, name, first):
+				return fmt.Errorf("name %q is taken in %s by a content of layout %s", name, where, o)
+			}
 		}
 	}
 	return nil

@@ -196,9 +196,23 @@ func (l Layout) NameOf(path string) (name catalog.Name, ok bool) {
 	return name, true
 }
 
-// isBucket reports whether s may be the first directory of a path of l.
-func (l Layout) isBucket(s string) bool {
-	return l.kind != flat && len(s) == int(l.cuts[0]) && strings.Trim(s, "0123456789abcdef") == ""
+// hasBucket reports whether l may have the directory s below directories of the
+// lengths cuts.
+func (l Layout) hasBucket(cuts, s string) bool {
+	n := len(cuts)
+	return n < len(l.cuts) && l.cuts[:n] == cuts && isHex(s, int(l.cuts[n]))
+}
+
+// isContent reports whether l is by content, and could have another one at the
+// path that the layout o has for name, or at one that is a directory of it. first
+// is the first component of name.
+func (l Layout) isContent(o Layout, name catalog.Name, first string) bool {
+	return l.kind == contentHash && l.cuts == o.cuts && isHex(first, 2*l.alg.Size()) &&
+		l.join(first, first) == o.join(o.alg.Sum([]byte(name)).Hex(), first)
+}
+
+func isHex(s string, digits int) bool {
+	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // InBuckets reports whether dir, a path relative to the published tree, may be
@@ -209,7 +223,7 @@ func (l Layout) InBuckets(dir string) bool {
 		return false
 	}
 	for i, p := range parts {
-		if len(p) != int(l.cuts[i]) || strings.Trim(p, "0123456789abcdef") != "" {
+		if !isHex(p, int(l.cuts[i])) {
 			return false
 		}
 	}
