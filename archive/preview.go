@@ -65,12 +65,13 @@ func (p *plan) actions(x *index) (as []Action) {
 		}
 	}
 	for _, f := range p.fetches {
+		detail := ""
+		if ss := f.sources(); len(ss) > 0 {
+			detail = catalog.Redact(ss[0].URI)
+		}
 		for i, w := range f.wants {
-			detail := ""
-			if ss := f.sources(); i > 0 {
+			if i > 0 {
 				detail = "with " + string(f.wants[0].Name)
-			} else if len(ss) > 0 {
-				detail = catalog.Redact(ss[0].URI)
 			}
 			do("fetch", string(w.Name), w.Size, detail)
 		}

@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"context"
-	"slices"
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
@@ -37,7 +36,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	for i, t := range p.fetches {
 		w := t.wants[0]
 		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs,
+			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs, Package: w.owner(),
 			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
@@ -63,11 +62,15 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 
 // sources are those of all names of a content, each URI once.
 func (t *fetching) sources() []catalog.Source {
-	ss := t.wants[0].Sources
-	for _, w := range t.wants[1:] {
-		ss = slices.Clip(ss)
+	if len(t.wants) == 1 {
+		return t.wants[0].Sources
+	}
+	var ss []catalog.Source
+	known := make(map[string]bool)
+	for _, w := range t.wants {
 		for _, s := range w.Sources {
-			if !slices.ContainsFunc(ss, func(o catalog.Source) bool { return o.URI == s.URI }) {
+			if !known[s.URI] {
+				known[s.URI] = true
 				ss = append(ss, s)
 			}
 		}

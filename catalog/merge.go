@@ -90,6 +90,7 @@ func Merge(scans []*Scan) *Catalog {
 		for _, d := range s.Distfiles {
 			names[d.Name] = true
 			st.URIs += len(d.Sources)
+			d.Sources = d.Sources[:min(len(d.Sources), maxSources)]
 			if d.Restrict != "" {
 				join(shut, d)
 			} else {
@@ -165,5 +166,10 @@ func unite(h, d *Distfile) {
 			h.Sources = append(h.Sources, s)
 		}
 	}
+	h.Sources = h.Sources[:min(len(h.Sources), maxSources)]
 	h.Owners = append(h.Owners, d.Owners...)
 }
+
+// maxSources bounds the sources of one content: more than any archive asks. A tree
+// may name any number of them, each package anew.
+const maxSources = 1024

@@ -28,6 +28,8 @@ type Error struct {
 	// Err is the failure that decided the class.
 	Err error
 	url string // that Err is about, or empty
+	// omitted are attempts that are not among Attempts.
+	omitted int
 }
 
 // Error returns one line that names the file.
@@ -41,7 +43,7 @@ func (e *Error) Reason() string {
 		s += e.url + ": "
 	}
 	s += e.Err.Error()
-	if n := len(e.Attempts); n > 1 {
+	if n := len(e.Attempts) + e.omitted; n > 1 {
 		s += fmt.Sprintf(" (%d attempts failed in all)", n)
 	}
 	return oneLine(s)

@@ -37,6 +37,9 @@ type Request struct {
 	// Sources are as the tree names them. They are expanded and put into
 	// emirrordist's order here.
 	Sources []catalog.Source
+	// Package is the package that wants the file. What all files of one package
+	// may cost is bounded; empty is no package.
+	Package string
 	// Part is the path of the .part file. Its directory exists, and the name
 	// is unique for the name and the wanted digests: a .part never belongs to
 	// another content.
@@ -62,8 +65,10 @@ type Result struct {
 	// of failed attempts included; Resumed those taken over from an earlier
 	// run's .part.
 	Received, Resumed int64
-	// Attempts are all tries in order, the successful one included.
+	// Attempts are the tries in order, the successful one included. Of very many
+	// some in the middle are omitted.
 	Attempts []Attempt
+	Omitted  int
 	// Took is the time from the first look at the request to its end.
 	Took time.Duration
 }

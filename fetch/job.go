@@ -2,7 +2,9 @@ package fetch
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"distkeep/catalog/digest"
@@ -24,6 +26,8 @@ type job struct {
 	patient bool // its .part is large, and waits until all others were looked at
 	res     Result
 	settled bool
+	// lanes counts sources by lane, when there are many.
+	lanes map[*lane]int
 	// widened tells that the fallback archives are among the sources.
 	widened bool
 	// layout is the fallback whose layout.conf the job asks for: nobody waits
@@ -39,6 +43,8 @@ type source struct {
 	trusted bool
 	// struck sources are not asked again.
 	struck bool
+	// counted among those of its lane.
+	counted bool
 	// fails counts transient failures, throttles those that only ask for
 	// patience, continued transfers that broke off but brought a good deal.
 	fails, throttles, continued int
@@ -61,6 +67,22 @@ const (
 	maxThrottles = 8
 	// maxContinued bounds continuations of one file at one source.
 	maxContinued = 64
+)
+
+// What one file, and one package, may cost: a tree can name any number of URIs.
+const (
+	// maxSources is how many URLs are asked for one file, maxSameHost how many of
+	// them at one port of a host. Real trees name fewer than 50.
+	maxSources  = 256
+	maxSameHost = 32
+	// maxAttempts is how many of its attempts a result keeps: the first and the
+	// last.
+	maxAttempts = 256
+	// maxPackage is how many attempts for the files of one package may fail
+	// before each of its files has fewPackage sources only. The largest real
+	// package wants 1,500 files.
+	maxPackage = 10000
+	fewPackage = 4
 )
 
 // An outcome is how one attempt ended.
@@ -105,9 +127,29 @@ func (j *job) advance() {
 	j.cur = (j.cur + 1) % len(j.sources)
 }
 
+// errCrowd spares a host all but some of very many URIs of one file.
+var errCrowd = &policyError{fmt.Sprintf("the tree names more than %d URIs of this host for the file", maxSameHost)}
+
+// crowds reports whether a source is one too many for its lane.
+func (j *job) crowds(l *lane, src *source) bool {
+	if len(j.sources) <= maxSameHost || src.counted {
+		return false
+	}
+	if j.lanes == nil {
+		j.lanes = make(map[*lane]int)
+	}
+	src.counted = true
+	j.lanes[l]++
+	return j.lanes[l] > maxSameHost
+}
+
 // note records an attempt at a source.
 func (j *job) note(f *Fetcher, source int, a Attempt) {
 	a.source = source
+	if n := len(j.res.Attempts); n >= maxAttempts {
+		j.res.Attempts = slices.Delete(j.res.Attempts, n/2, n/2+1)
+		j.res.Omitted++
+	}
 	j.res.Attempts = append(j.res.Attempts, a)
 	if j.layout != nil {
 		return

@@ -38,11 +38,13 @@ type scheduler struct {
 	// review.
 	flying, late, fresh, handing, quick int
 	lull                                time.Duration
+	// failed counts attempts by package.
+	failed map[string]int
 }
 
 func newScheduler(ctx context.Context, f *Fetcher, done func(Result)) *scheduler {
 	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
-	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), local: &lane{host: &host{max: n}, limit: n, ceil: n}}
+	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), failed: make(map[string]int), local: &lane{host: &host{max: n}, limit: n, ceil: n}}
 }
 
 func (s *scheduler) run(reqs []*Request) {
@@ -181,7 +183,12 @@ func (s *scheduler) look(w *worker, j *job) {
 	case err != nil:
 		s.fail(j, err)
 	default:
-		for _, u := range s.f.o.order(j.req) {
+		urls := s.f.o.order(j.req)
+		if n := len(urls); n > maxSources {
+			urls = urls[:maxSources]
+			s.tooMany(j, fmt.Sprintf("the tree names %d URIs for it: %d of them are asked", n, maxSources))
+		}
+		for _, u := range urls {
 			j.sources = append(j.sources, source{text: u})
 		}
 		s.route(j)
@@ -228,6 +235,9 @@ func (s *scheduler) try(w *worker, j *job) {
 		}
 		if s.ctx.Err() != nil {
 			s.halt(interrupted(s.ctx))
+		}
+		if j.req.Package != "" {
+			s.failed[j.req.Package]++
 		}
 		j.judge(&s.f.o, &out)
 		s.route(j)
@@ -327,6 +337,11 @@ func (s *scheduler) route(j *job) {
 		// the source, which may know a better one by then.
 		j.hop, j.hops = nil, 0
 	}
+	if s.failed[j.req.Package] > maxPackage && len(j.res.Attempts) >= fewPackage && j.layout == nil {
+		s.tooMany(j, fmt.Sprintf("%d attempts for files of %s have failed: no more than %d sources are asked for one", maxPackage, j.req.Package, fewPackage))
+		s.fail(j, nil)
+		return
+	}
 	for {
 		l := s.pick(j)
 		if l == nil {
@@ -397,11 +412,16 @@ func (s *scheduler) laneOf(j *job, n int) *lane {
 	}
 	var l *lane
 	if err == nil {
-		if l = s.f.lane(src.url); l.dead == nil {
+		l = s.f.lane(src.url)
+		switch {
+		case l.dead != nil:
+			l.stats.Spared++
+			err = &deadError{l.name, l.dead}
+		case j.crowds(l, src):
+			err = errCrowd
+		default:
 			return l
 		}
-		l.stats.Spared++
-		err = &deadError{l.name, l.dead}
 	}
 	src.struck = true
 	a := Attempt{URL: catalog.Redact(src.text), Class: Classify(err), Err: err, Fallback: src.trusted}
@@ -412,11 +432,17 @@ func (s *scheduler) laneOf(j *job, n int) *lane {
 	return nil
 }
 
+// tooMany notes that not all of a job's sources are asked.
+func (s *scheduler) tooMany(j *job, why string) {
+	j.note(s.f, -1, Attempt{Class: failure.Policy, Err: &policyError{why}})
+}
+
 // fail settles a job that no source can satisfy, or, with a cause, one that is
 // not tried any further.
 func (s *scheduler) fail(j *job, cause error) {
 	attempts := j.res.Attempts
 	e := newError(j.req, attempts)
+	e.omitted = j.res.Omitted
 	if c := Classify(cause); cause != nil && (c == failure.Interrupted || c == failure.Disk || len(attempts) == 0) {
 		e.Class, e.Err = c, cause
 	}

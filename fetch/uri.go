@@ -33,7 +33,10 @@ func (o *Options) order(r *Request) []string {
 		if !ok {
 			continue
 		}
-		for _, i := range o.shuffle(string(r.Name), s.URI, len(s.Bases)) {
+		if len(mirrors) > maxSources {
+			continue // of which no more than Tries are asked
+		}
+		for _, i := range o.shuffle(string(r.Name), s.URI, min(len(s.Bases), maxSources)) {
 			mirrors = append(mirrors, strings.TrimRight(s.Bases[i], "/")+"/"+path)
 		}
 	}
@@ -57,8 +60,13 @@ func distinct(s, seen []string) []string {
 		return s
 	}
 	out := make([]string, 0, len(s))
+	known := make(map[string]bool, len(seen)+len(s))
+	for _, u := range seen {
+		known[u] = true
+	}
 	for _, u := range s {
-		if !slices.Contains(seen, u) && !slices.Contains(out, u) {
+		if !known[u] {
+			known[u] = true
 			out = append(out, u)
 		}
 	}
