@@ -38,7 +38,7 @@ func (b *planner) onDisk(w *want) bool {
 		if !ok || w.Size >= 0 && f.Size != w.Size {
 			continue
 		}
-		if d := b.index.named(w.Name); d != nil && b.intact(d, rel) {
+		if d := b.index.Named(w.Name); d != nil && b.intact(d, rel) {
 			continue // known, and another content
 		}
 		path := b.store.Path(rel)
@@ -86,7 +86,7 @@ func (b *planner) foreign() {
 	growing := make(map[catalog.Name]bool)
 	b.disk.All(func(rel string, f store.File) bool {
 		name, ok := b.nameOf(rel)
-		if !ok || planned[rel] || b.index.named(name) != nil {
+		if !ok || planned[rel] || b.index.Named(name) != nil {
 			return true
 		}
 		found = append(found, &reading{path: b.store.Path(rel), rel: rel, name: name, size: f.Size})

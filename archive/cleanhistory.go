@@ -206,7 +206,7 @@ func (c *cleaning) unknown(r history.Record) bool {
 	known := c.m.keeper(k)
 	ct := content(k)
 	rels := store.CipherPaths(&ct)
-	if x.named(r.Name) == nil {
+	if x.Named(r.Name) == nil {
 		for _, l := range c.m.store.Layouts() {
 			rels = append(rels, layoutPath(k, l))
 		}

@@ -142,7 +142,7 @@ func (m *mirror) itemsOf(adds []*addition) []*store.Item {
 func (m *mirror) nameless(adds []*addition) (items []*store.Item) {
 	p := &planner{view: m.view}
 	for _, a := range adds {
-		old := m.view.index.named(a.entry.Name)
+		old := m.view.index.Named(a.entry.Name)
 		if !a.entry.Named || old == nil || old.Key == a.entry.Key {
 			continue
 		}
@@ -167,7 +167,7 @@ func (m *mirror) warnReplaced() {
 // holding returns a file of the archive that holds the content already, as it is
 // now.
 func (m *mirror) holding(d *ledger.Distfile) store.Source {
-	for _, o := range m.view.index.withSum(d.SHA256) {
+	for _, o := range m.view.index.WithSum(d.SHA256) {
 		if src := m.view.source(o); src.Path != "" {
 			return src
 		}
@@ -205,7 +205,7 @@ func (m *mirror) unpublishable(a *addition) {
 	if errors.Is(a.err, store.ErrDamaged) {
 		// Its names are one to verify.
 		name := a.entry.Name
-		if ds := m.view.index.withSum(a.entry.SHA256); m.view.index.Distfiles[a.entry.Key] == nil && len(ds) > 0 {
+		if ds := m.view.index.WithSum(a.entry.SHA256); m.view.index.Distfiles[a.entry.Key] == nil && len(ds) > 0 {
 			name = ds[0].Name
 		}
 		a.err = fmt.Errorf("%w: run distkeep verify %s", a.err, name)
@@ -227,7 +227,7 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 	d := &a.entry
 	m.changed = true
 	b.PutDistfile(d)
-	if old := m.view.index.named(d.Name); d.Named && old != nil && old.Key != d.Key {
+	if old := m.view.index.Named(d.Name); d.Named && old != nil && old.Key != d.Key {
 		without := *old
 		without.Named = false
 		b.PutDistfile(&without)
@@ -253,27 +253,14 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 	return former
 }
 
-// recorded makes the memory follow the ledger.
+// recorded makes what is known of the disk follow the ledger, and counts a.
 func (m *mirror) recorded(a *addition, it *store.Item) {
-	x := m.view.index
 	d := &a.entry
-	if old := x.named(d.Name); d.Named && old != nil && old.Key != d.Key {
-		without := *old
-		without.Named = false
-		x.put(&without)
-	}
-	x.put(d)
 	if a.want != nil {
-		delete(x.Deletions, d.Key)
-		delete(x.Failures, a.want.failureKey())
 		delete(m.failing, a.want.failureKey())
 	}
 	for _, kind := range []string{gone, "read"} {
-		delete(x.Failures, aboutRecord(kind, d))
 		delete(m.failing, aboutRecord(kind, d))
-	}
-	if a.drop != nil {
-		x.Dropped[a.drop.Name] = a.drop
 	}
 	if paths, err := m.store.Paths(&it.Content); err == nil {
 		for _, rel := range paths {
@@ -314,7 +301,7 @@ func (m *mirror) dropFormerPaths(d *ledger.Distfile) {
 // another record.
 func (m *mirror) keeper(d *ledger.Distfile) func(rel string) bool {
 	needed := make(map[string]bool)
-	for _, o := range m.view.index.withSum(d.SHA256) {
+	for _, o := range m.view.index.WithSum(d.SHA256) {
 		if o.Key == d.Key {
 			continue
 		}

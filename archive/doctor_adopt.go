@@ -203,12 +203,14 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 			}
 			d.changed = true
 			b.PutRecycled(r)
-			d.view.index.recycle(r)
 		default:
 			adds = append(adds, &addition{entry: *d.entry(a, sum), have: store.Source{Path: a.path, Was: a.fi, Read: true}})
 		}
 	}
 	if len(adds) > 0 {
+		if err := d.commit(&b); err != nil {
+			return err
+		}
 		if err := d.add(adds, nil); err != nil {
 			return err
 		}
@@ -219,9 +221,7 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		if a.err != nil || since.IsZero() || since.After(d.now) || d.view.index.Deletions[k] != nil {
 			continue
 		}
-		s := &ledger.Deletion{Key: k, Since: since, Owner: a.entry.Owner, Size: a.entry.Size}
-		b.PutDeletion(s)
-		d.view.index.Deletions[k] = s
+		b.PutDeletion(&ledger.Deletion{Key: k, Since: since, Owner: a.entry.Owner, Size: a.entry.Size})
 	}
 	return d.commit(&b)
 }
@@ -244,7 +244,7 @@ func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 		*e = *old
 		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.now
 	}
-	if old := d.view.index.named(e.Name); old != nil && old.Key != e.Key && e.Named {
+	if old := d.view.index.Named(e.Name); old != nil && old.Key != e.Key && e.Named {
 		e.Named = false // the name is taken; this content is kept by its digest
 	}
 	return e

@@ -108,7 +108,6 @@ func (d *doctor) twice(records []*ledger.Distfile) {
 				fresh.Named = false
 				var b ledger.Batch
 				b.PutDistfile(&fresh)
-				d.view.index.put(&fresh)
 				d.changed = true
 				return d.commit(&b)
 			}
@@ -317,7 +316,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 // elsewhere returns the absolute path of the content of r under another name or
 // in recycle, or "".
 func (d *doctor) elsewhere(r *ledger.Distfile) string {
-	for _, o := range d.view.index.withSum(r.SHA256) {
+	for _, o := range d.view.index.WithSum(r.SHA256) {
 		rels, _ := d.paths(o)
 		for _, rel := range rels {
 			if n := d.at(rel); o != r && n != nil && intact(o, n) {
@@ -347,20 +346,14 @@ func (d *doctor) leftRecords() {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(x.Deletions), keyLess) {
 		if x.Distfiles[k] == nil {
-			drop(FindRecord, string(k.Name), k.SHA256.Hex(), "a deletion of what the archive does not have is scheduled", "drop the record", func(b *ledger.Batch) {
-				b.DropDeletion(k)
-				delete(x.Deletions, k)
-			})
+			drop(FindRecord, string(k.Name), k.SHA256.Hex(), "a deletion of what the archive does not have is scheduled", "drop the record", func(b *ledger.Batch) { b.DropDeletion(k) })
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(x.Dropped)) {
 		r := x.Dropped[n]
 		gone := d.o.Local != "" && !exists(path.Join(d.o.Local, string(n)))
 		if gone || r.Refused == "" && x.Distfiles[ledger.Key{Name: n, SHA256: r.SHA256}] == nil {
-			drop(FindRecord, string(n), r.SHA256.Hex(), "a file of distfiles-local has a record, and the archive does not have it", "drop the record, so that the file is read again if it is there", func(b *ledger.Batch) {
-				b.DropDropped(n)
-				delete(x.Dropped, n)
-			})
+			drop(FindRecord, string(n), r.SHA256.Hex(), "a file of distfiles-local has a record, and the archive does not have it", "drop the record, so that the file is read again if it is there", func(b *ledger.Batch) { b.DropDropped(n) })
 		}
 	}
 }

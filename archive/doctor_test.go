@@ -229,7 +229,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		var batch ledger.Batch
 		batch.DropDistfile(k)
 		batch.PutRecycled(&ledger.Recycled{Distfile: *d, Since: t0, Pending: true})
-		if err := a.ledger.Commit(&batch); err != nil {
+		if err := a.ledger.Commit(&batch, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -349,7 +349,7 @@ func TestSharedPath(t *testing.T) {
 		}
 		var batch ledger.Batch
 		batch.PutNotes(&ledger.Notes{Changed: true}, new(ledger.Notes))
-		if err := errors.Join(m.writeDistinfo(), a.ledger.Commit(&batch)); err != nil {
+		if err := errors.Join(m.writeDistinfo(), a.ledger.Commit(&batch, nil)); err != nil {
 			t.Fatal(err)
 		}
 	})

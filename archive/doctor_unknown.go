@@ -145,7 +145,7 @@ func (u *unknowns) published(n *node) {
 	if !current {
 		name, former = u.nameOf(n.rel, u.view.former)
 	}
-	holder := u.view.index.named(name)
+	holder := u.view.index.Named(name)
 	switch {
 	case hidden(n.rel):
 	case !n.regular():
@@ -202,7 +202,7 @@ func (u *unknowns) cipher(n *node) {
 		sum = u.sumOf(n)
 	}
 	base64 := !sum.IsZero() && layout.ByCipherBase64(sum, base) == n.rel
-	for _, r := range u.view.index.withSum(sum) {
+	for _, r := range u.view.index.WithSum(sum) {
 		if r.Name.Base() == base {
 			u.superfluous(FindSuperfluous, n, fmt.Sprintf("%s is recorded, and has no such path", r.Name))
 			return
@@ -342,7 +342,6 @@ func (d *doctor) recycledLost(r *ledger.Recycled, p string, sized bool) {
 				fresh := *r
 				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.now
 				b.PutRecycled(&fresh)
-				d.view.index.recycle(&fresh)
 				return d.commit(&b)
 			case !errors.As(err, new(wrongError)) && !errors.Is(err, fs.ErrNotExist):
 				return err

@@ -24,7 +24,7 @@ type dropFile struct {
 }
 
 // seen returns the record of f if it was examined in its present state.
-func (f *dropFile) seen(x *index) *ledger.Dropped {
+func (f *dropFile) seen(x *ledger.Index) *ledger.Dropped {
 	r := x.Dropped[f.name]
 	if r == nil || r.Size != f.size || !r.ModTime.Equal(f.modTime) {
 		return nil
@@ -34,7 +34,7 @@ func (f *dropFile) seen(x *index) *ledger.Dropped {
 
 // keeps reports whether the drop box has the content d, as far as is known: a
 // file that was not examined yet may be anything of its name.
-func (f *dropFile) keeps(x *index, d *ledger.Distfile) bool {
+func (f *dropFile) keeps(x *ledger.Index, d *ledger.Distfile) bool {
 	if f == nil {
 		return false
 	}
@@ -252,7 +252,6 @@ func (m *mirror) forgetDrops() error {
 	for name := range m.view.index.Dropped {
 		if m.view.drops[name] == nil {
 			b.DropDropped(name)
-			delete(m.view.index.Dropped, name)
 		}
 	}
 	return m.commit(&b)

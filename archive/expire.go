@@ -98,7 +98,7 @@ func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 	x := m.view.index
 	kept := m.wantedRecords()
 	for _, w := range m.view.catalog.Distfiles {
-		for _, d := range x.byName[w.Name] {
+		for _, d := range x.ByName(w.Name) {
 			if d.Named || !w.Digests.Verifiable() {
 				kept[d] = true
 			}
@@ -124,7 +124,7 @@ func (m *mirror) wantedRecords() map[*ledger.Distfile]bool {
 	wanted := make(map[*ledger.Distfile]bool, len(x.Distfiles))
 	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
 		for _, w := range ws {
-			for _, d := range x.byName[w.Name] {
+			for _, d := range x.ByName(w.Name) {
 				if satisfies(d, w) {
 					wanted[d] = true
 				}
@@ -241,7 +241,6 @@ func (m *mirror) expire(ctx context.Context) error {
 			m.sum.Unscheduled.add(s.Size)
 		}
 		b.DropDeletion(k)
-		delete(m.view.index.Deletions, k)
 	}
 	if err := m.commit(&b); err != nil {
 		return err
@@ -250,9 +249,7 @@ func (m *mirror) expire(ctx context.Context) error {
 		return nil
 	}
 	for _, d := range e.schedule {
-		s := &ledger.Deletion{Key: d.Key, Since: m.now, Owner: d.Owner, Size: d.Size}
-		b.PutDeletion(s)
-		m.view.index.Deletions[d.Key] = s
+		b.PutDeletion(&ledger.Deletion{Key: d.Key, Since: m.now, Owner: d.Owner, Size: d.Size})
 		m.sum.Scheduled.add(d.Size)
 	}
 	if err := m.commit(&b); err != nil {
@@ -308,7 +305,7 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 			return satisfies(&r.Distfile, w) || !w.Digests.Verifiable()
 		})
 		// It may be wanted under another name.
-		only := len(m.view.index.withSum(r.SHA256)) == 0
+		only := len(m.view.index.WithSum(r.SHA256)) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
 		wanted = wanted || m.view.catalog.Protected(r.Name, r.Owner)
 		if !wanted && !m.whitelisted(r.Name) && !m.view.drops[r.Name].keeps(m.view.index, &r.Distfile) {
@@ -324,10 +321,11 @@ func (m *mirror) reown() error {
 	var b ledger.Batch
 	for _, c := range m.view.catalog.Distfiles {
 		owner := (&want{Distfile: c}).owner()
-		for _, d := range m.view.index.byName[c.Name] {
+		for _, d := range m.view.index.ByName(c.Name) {
 			if d.Owner != owner && satisfies(d, c) {
-				d.Owner = owner
-				b.PutDistfile(d)
+				fresh := *d
+				fresh.Owner = owner
+				b.PutDistfile(&fresh)
 			}
 		}
 	}
@@ -341,7 +339,7 @@ func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	for _, r := range rs {
 		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key], total: &m.sum.Restored}
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
-		a.entry.Named = !taken[r.Name] && m.view.index.named(r.Name) == nil
+		a.entry.Named = !taken[r.Name] && m.view.index.Named(r.Name) == nil
 		taken[r.Name] = taken[r.Name] || a.entry.Named
 		adds = append(adds, a)
 	}
@@ -382,13 +380,8 @@ func (m *mirror) recycle(ds []*ledger.Distfile) error {
 		return err
 	}
 	for _, d := range ds {
-		m.view.index.drop(d.Key)
-		delete(m.view.index.Deletions, d.Key)
 		m.sum.Deleted.add(d.Size)
 		m.Archive.o.Events.removed(d.Owner, string(d.Name))
-	}
-	for _, r := range moved {
-		m.view.index.recycle(r)
 	}
 	return m.unpublish(moved)
 }
@@ -402,8 +395,9 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 		if err := m.store.Unpublish(&c, m.keeper(&r.Distfile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return brokenIf(err)
 		}
-		r.Pending = false
-		b.PutRecycled(r)
+		gone := *r
+		gone.Pending = false
+		b.PutRecycled(&gone)
 		if paths, err := m.store.Paths(&c); err == nil {
 			for _, rel := range paths {
 				m.view.disk.Look(rel)

@@ -47,7 +47,7 @@ func TestUnmissed(t *testing.T) {
 		return &dropFile{name: r.Name, size: r.Size, modTime: t0},
 			&ledger.Dropped{Name: r.Name, Size: r.Size, ModTime: t0, SHA256: r.SHA256}
 	}
-	x := newIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key: &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
+	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key: &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
 	drops := make(map[catalog.Name]*dropFile)
 	for name, text := range map[string]string{"dropped": "dropped", "dropped-unread": "dropped unread", "dropped-other": "another"} {
 		f, r := drop(name, text)

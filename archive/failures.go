@@ -60,7 +60,6 @@ func (m *mirror) recordFailures(whole bool) error {
 		}
 		f.Next = nextTry(fe.Class, old, m.now)
 		b.PutFailure(f)
-		x.Failures[key] = f
 		note(f, old != nil)
 	}
 	for _, key := range sortedFailureKeys(m.failing) {
@@ -82,7 +81,6 @@ func (m *mirror) recordFailures(whole bool) error {
 				f.First = old.First
 			}
 			b.PutFailure(f)
-			x.Failures[key] = f
 		}
 		note(f, known)
 	}
@@ -94,7 +92,6 @@ func (m *mirror) recordFailures(whole bool) error {
 			note(f, true)
 		default:
 			b.DropFailure(key)
-			delete(x.Failures, key)
 		}
 	}
 	return m.commit(&b)

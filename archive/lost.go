@@ -13,8 +13,9 @@ import (
 func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 	var b ledger.Batch
 	wanted := m.wantedRecords()
+	gone := make(map[ledger.Key]bool)
 	for _, d := range lost {
-		if m.view.index.Distfiles[d.Key] == nil {
+		if gone[d.Key] {
 			continue // wanted twice
 		}
 		if m.touched(d) {
@@ -40,8 +41,7 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256.Hex(), then)
 		b.DropDistfile(d.Key)
 		b.DropDeletion(d.Key)
-		m.view.index.drop(d.Key)
-		delete(m.view.index.Deletions, d.Key)
+		gone[d.Key] = true
 		m.sum.Lost.add(d.Size)
 	}
 	return m.commit(&b)

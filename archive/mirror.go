@@ -172,7 +172,7 @@ func (a *Archive) look(ctx context.Context, local string) (*view, error) {
 		return nil, mark(ErrBroken, err)
 	}
 	v := &view{
-		now: a.now, index: newIndex(state), store: a.store,
+		now: a.now, index: ledger.NewIndex(state), store: a.store,
 		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
 		failed: make(map[string]error), unsure: make(map[ledger.Key]error),
@@ -379,20 +379,19 @@ func (m *mirror) commit(b *ledger.Batch) error {
 		return mark(ErrBroken, err)
 	}
 	store.Trace("ledger-commit")
-	if err := m.ledger.Commit(b); err != nil {
+	if err := m.ledger.Commit(b, m.view.index); err != nil {
 		return mark(ErrBroken, err)
 	}
 	store.Failpoint("ledger.committed")
 	return nil
 }
 
-// note changes what the ledger knows about the archive as a whole, and puts the
-// change into b.
+// note puts into b a change of what the ledger knows about the archive as a
+// whole.
 func (m *mirror) note(b *ledger.Batch, change func(n *ledger.Notes)) {
 	notes := m.view.index.Notes
 	change(&notes)
 	b.PutNotes(&m.view.index.Notes, &notes)
-	m.view.index.Notes = notes
 }
 
 func (m *mirror) warn(format string, args ...any) { m.Archive.o.Events.warn(format, args...) }
@@ -425,7 +424,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	return brokenIf(errors.Join(errs...))
 }
 
-func (s *Summary) totals(x *index) {
+func (s *Summary) totals(x *ledger.Index) {
 	s.Archive, s.Pending, s.Recycle = Count{}, Count{}, Count{}
 	for _, d := range x.Distfiles {
 		s.Archive.add(d.Size)

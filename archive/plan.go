@@ -138,7 +138,7 @@ type stale struct {
 type view struct {
 	now     time.Time
 	catalog *catalog.Catalog
-	index   *index
+	index   *ledger.Index
 	store   *store.Store
 	disk    *store.Listing
 	drops   map[catalog.Name]*dropFile
@@ -204,7 +204,7 @@ type planner struct {
 // want decides what has to be done for one wanted content.
 func (b *planner) want(w *want) {
 	b.wanted.add(w.Size)
-	for _, d := range b.index.byName[w.Name] {
+	for _, d := range b.index.ByName(w.Name) {
 		switch {
 		case satisfies(d, w.Distfile):
 			if b.have(d, w) {
@@ -375,7 +375,7 @@ func (b *planner) algorithms(w *want) []digest.Algorithm {
 	if w != nil {
 		as = append(as, w.Digests.Algorithms()...)
 		// The other contents of this name, so that they can be told apart.
-		for _, d := range b.index.byName[w.Name] {
+		for _, d := range b.index.ByName(w.Name) {
 			as = append(as, d.Digests.Algorithms()...)
 		}
 	}
@@ -388,7 +388,7 @@ func (b *planner) elsewhere(w *want) bool {
 		if !s.Alg.Strong() {
 			continue
 		}
-		for _, d := range b.index.withSum(s) {
+		for _, d := range b.index.WithSum(s) {
 			if d.Name == w.Name || !satisfies(d, w.Distfile) {
 				continue
 			}
@@ -398,7 +398,7 @@ func (b *planner) elsewhere(w *want) bool {
 			}
 		}
 	}
-	if r := b.index.recycledFor(w.Distfile); r != nil && b.restorable(r) {
+	if r := b.index.RecycledFor(w.Distfile); r != nil && b.restorable(r) {
 		b.links = append(b.links, &linking{want: w, back: r})
 		return true
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/ledger"
 	"distkeep/catalog"
 )
 
@@ -47,7 +48,7 @@ func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Acti
 	return m.sum, slices.Concat(p.actions(m.view.index), views, m.expiryActions(e)), nil
 }
 
-func (p *plan) actions(x *index) (as []Action) {
+func (p *plan) actions(x *ledger.Index) (as []Action) {
 	do := func(what, name string, size int64, detail string) {
 		as = append(as, Action{what, name, size, detail})
 	}

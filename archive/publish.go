@@ -225,7 +225,7 @@ func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
 	if r := x.Recycled[k]; r != nil {
 		return satisfies(&r.Distfile, w)
 	}
-	return !slices.ContainsFunc(x.byName[k.Name], func(d *ledger.Distfile) bool { return satisfies(d, w) })
+	return !slices.ContainsFunc(x.ByName(k.Name), func(d *ledger.Distfile) bool { return satisfies(d, w) })
 }
 
 // export writes what readers read.
@@ -254,7 +254,7 @@ func (m *mirror) export() error {
 }
 
 // deletions lists what is on its way out, the next to go first.
-func (m *mirror) deletions(x *index) []report.Deletion {
+func (m *mirror) deletions(x *ledger.Index) []report.Deletion {
 	var ds []report.Deletion
 	add := func(d *ledger.Distfile, state string, since time.Time, delay time.Duration) {
 		ds = append(ds, report.Deletion{

@@ -47,9 +47,6 @@ func (m *mirror) endPurge(keys []ledger.Key) error {
 		return nil
 	}
 	for _, k := range keys {
-		m.view.index.dropRecycled(k)
-	}
-	for _, k := range keys {
 		sums, _ := digest.NewSet(k.SHA256)
 		if err := m.purge(&store.Content{Name: k.Name, Digests: sums}); err != nil {
 			return brokenIf(err)
@@ -77,7 +74,7 @@ func (m *mirror) resumePurge() error {
 
 // purge removes a content from recycle unless another record needs that file.
 func (m *mirror) purge(c *store.Content) error {
-	for _, r := range m.view.index.recycledWith(c.SHA256()) {
+	for _, r := range m.view.index.RecycledWith(c.SHA256()) {
 		o := content(&r.Distfile)
 		if m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
 			return nil

@@ -58,7 +58,6 @@ func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
 			continue // it was taken for another content of that name
 		}
 		b.PutDropped(rec)
-		m.view.index.Dropped[rec.Name] = rec
 	}
 	return m.commit(&b)
 }

@@ -115,7 +115,6 @@ func (m *mirror) dropRecycled(b *ledger.Batch, r *ledger.Recycled, label string)
 		}
 	}
 	b.DropRecycled(r.Key)
-	m.view.index.dropRecycled(r.Key)
 	m.forget(b, &r.Distfile, "damaged in recycle, and moved to quarantine")
 	return nil
 }

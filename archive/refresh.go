@@ -36,7 +36,7 @@ type Age struct {
 	Count
 }
 
-func agesOf(x *index, now time.Time) (a Ages) {
+func agesOf(x *ledger.Index, now time.Time) (a Ages) {
 	counts := make([]Count, len(ageDays)+1)
 	bounds := make([]time.Time, len(ageDays))
 	for i, days := range ageDays {

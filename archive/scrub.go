@@ -148,7 +148,6 @@ func (r *verifier) settle(ctx context.Context, x *examined) error {
 			fresh.ModTime = c.fi.ModTime().UTC()
 		}
 		r.stamps.PutDistfile(&fresh)
-		r.m.view.index.put(&fresh)
 	}
 	for _, rec := range x.recycled {
 		fresh := *rec
@@ -157,7 +156,6 @@ func (r *verifier) settle(ctx context.Context, x *examined) error {
 			fresh.ModTime = c.fi.ModTime().UTC()
 		}
 		r.stamps.PutRecycled(&fresh)
-		r.m.view.index.recycle(&fresh)
 	}
 	return r.stamp(x.size)
 }
@@ -236,9 +234,11 @@ func (r *verifier) repair(x *examined, why string) error {
 		if x.has([]string{m.recyclePath(rec)}) == nil {
 			m.changed = true
 			b.DropRecycled(rec.Distfile.Key)
-			m.view.index.dropRecycled(rec.Distfile.Key)
 			m.forget(&b, &rec.Distfile, "damaged in recycle: "+why)
 		}
+	}
+	if err := m.commit(&b); err != nil {
+		return err
 	}
 	if len(adds) > 0 {
 		if err := m.add(adds, nil); err != nil {
@@ -247,7 +247,7 @@ func (r *verifier) repair(x *examined, why string) error {
 	}
 	d.Healed = good != nil
 	r.sum.Damaged = append(r.sum.Damaged, d)
-	return m.commit(&b)
+	return nil
 }
 
 // lose drops the record of a content whose bytes are gone, so that the next run
@@ -256,8 +256,6 @@ func (m *mirror) lose(b *ledger.Batch, d *ledger.Distfile, why string) {
 	m.changed = true
 	b.DropDistfile(d.Key)
 	b.DropDeletion(d.Key)
-	m.view.index.drop(d.Key)
-	delete(m.view.index.Deletions, d.Key)
 	m.forget(b, d, "damaged in the archive, the next run fetches it again: "+why)
 }
 

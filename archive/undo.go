@@ -58,7 +58,7 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 	var recycled []*ledger.Recycled
 	for _, n := range names {
 		found := len(scheduled) + len(recycled)
-		for _, d := range x.byName[n] {
+		for _, d := range x.ByName(n) {
 			if s := x.Deletions[d.Key]; s != nil && !s.Undone && !slices.Contains(scheduled, d) {
 				scheduled = append(scheduled, d)
 			}
@@ -117,9 +117,7 @@ func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycle
 		if d == nil {
 			return // it could not be published
 		}
-		s := &ledger.Deletion{Key: k, Since: m.now, Owner: d.Owner, Size: d.Size, Undone: true}
-		b.PutDeletion(s)
-		m.view.index.Deletions[k] = s
+		b.PutDeletion(&ledger.Deletion{Key: k, Since: m.now, Owner: d.Owner, Size: d.Size, Undone: true})
 		us = append(us, Undone{d.Name, d.SHA256.Hex(), d.Size, wasRecycled, d.Named})
 	}
 	for _, d := range scheduled {
@@ -141,7 +139,7 @@ func (a *Archive) Retry(ctx context.Context, names []catalog.Name) (int, error) 
 	}
 	failed := make(map[catalog.Name]bool)
 	var b ledger.Batch
-	for k, f := range m.view.index.Failures {
+	for _, f := range m.view.index.Failures {
 		failed[f.Name] = true
 		if len(names) > 0 && !slices.Contains(names, f.Name) || f.Next.IsZero() {
 			continue
@@ -149,7 +147,6 @@ func (a *Archive) Retry(ctx context.Context, names []catalog.Name) (int, error) 
 		due := *f
 		due.Next = time.Time{}
 		b.PutFailure(&due)
-		m.view.index.Failures[k] = &due
 	}
 	for _, n := range names {
 		if !failed[n] {

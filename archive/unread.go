@@ -154,7 +154,7 @@ func (m *mirror) miss(d *ledger.Distfile) bool {
 // supplied since, be it by another content of the name.
 func (m *mirror) stillMissed() {
 	for key, old := range m.view.index.Failures {
-		if !strings.HasPrefix(key.Want, gone) || slices.ContainsFunc(m.view.index.byName[key.Name], func(d *ledger.Distfile) bool {
+		if !strings.HasPrefix(key.Want, gone) || slices.ContainsFunc(m.view.index.ByName(key.Name), func(d *ledger.Distfile) bool {
 			return aboutRecord(gone, d) == key || d.Named && !d.Added.Before(old.First)
 		}) {
 			continue
@@ -185,5 +185,4 @@ func (m *mirror) forget(b *ledger.Batch, d *ledger.Distfile, why string) {
 		Reason: why, First: m.now, Last: m.now, Count: 1,
 	}
 	b.PutFailure(f)
-	m.view.index.Failures[f.Key()] = f
 }

@@ -152,7 +152,7 @@ func (a *Archive) Verify(ctx context.Context, o VerifyOptions) (*VerifySummary, 
 	}
 	s := &VerifySummary{Command: "verify", Start: a.now}
 	for _, n := range o.Names {
-		if len(m.view.index.byName[n]) == 0 && !slices.ContainsFunc(mapValues(m.view.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
+		if len(m.view.index.ByName(n)) == 0 && !slices.ContainsFunc(mapValues(m.view.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
 			return nil, mark(ErrConfig, fmt.Errorf("verify: the archive has no %s", n))
 		}
 	}

@@ -159,7 +159,7 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 	var missing []catalog.Name
 	pl := &planner{view: p.m.view}
 	for i, l := range p.v.Links {
-		for _, d := range p.m.view.index.byName[l.Name] {
+		for _, d := range p.m.view.index.ByName(l.Name) {
 			if satisfies(d, l.Distfile) {
 				if path, _ := pl.sound(d); path != "" {
 					held[i] = d
@@ -418,7 +418,7 @@ func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err e
 			return nil
 		}
 		for _, w := range named {
-			for _, d := range m.view.index.byName[w.Name] {
+			for _, d := range m.view.index.ByName(w.Name) {
 				if satisfies(d, w) {
 					kept[d] = true
 				}

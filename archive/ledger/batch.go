@@ -21,7 +21,8 @@ type Batch struct {
 }
 
 type op struct {
-	key, value []byte // no value: delete
+	key, value []byte       // no value: delete
+	apply      func(*Index) // does the same in memory; nil where that knows nothing of it
 }
 
 // Len is the number of changes in b.
@@ -35,64 +36,83 @@ func (b *Batch) ChangesContents() bool {
 	})
 }
 
-func (b *Batch) put(key []byte, v any) {
+func (b *Batch) put(key []byte, v any, apply func(*Index)) {
 	value, err := encode(v)
 	if err != nil {
 		b.fail(fmt.Errorf("record %q: %w", key, err))
 		return
 	}
-	b.ops = append(b.ops, op{key, value})
+	b.ops = append(b.ops, op{key, value, apply})
 }
 
 func (b *Batch) fail(err error) { b.err = errors.Join(b.err, err) }
 
-func (b *Batch) drop(key []byte) { b.ops = append(b.ops, op{key: key}) }
+func (b *Batch) drop(key []byte, apply func(*Index)) {
+	b.ops = append(b.ops, op{key: key, apply: apply})
+}
 
-// PutDistfile records a held content.
-func (b *Batch) PutDistfile(d *Distfile) { b.put(contentKey(prefixDistfile, d.Key), d.wire()) }
+// PutDistfile records a held content. d belongs to the index after Commit.
+func (b *Batch) PutDistfile(d *Distfile) {
+	b.put(contentKey(prefixDistfile, d.Key), d.wire(), func(x *Index) { x.put(d) })
+}
 
 // DropDistfile forgets a held content.
-func (b *Batch) DropDistfile(k Key) { b.drop(contentKey(prefixDistfile, k)) }
+func (b *Batch) DropDistfile(k Key) {
+	b.drop(contentKey(prefixDistfile, k), func(x *Index) { x.drop(k) })
+}
 
-// PutFailure records a failure.
-func (b *Batch) PutFailure(f *Failure) { b.put(failureKey(f.Key()), f) }
+// PutFailure records a failure. f belongs to the index after Commit.
+func (b *Batch) PutFailure(f *Failure) {
+	b.put(failureKey(f.Key()), f, func(x *Index) { x.Failures[f.Key()] = f })
+}
 
 // DropFailure forgets a failure.
-func (b *Batch) DropFailure(k FailureKey) { b.drop(failureKey(k)) }
+func (b *Batch) DropFailure(k FailureKey) {
+	b.drop(failureKey(k), func(x *Index) { delete(x.Failures, k) })
+}
 
 // PutSuccess records an addition or a removal; it replaces the one before.
 func (b *Batch) PutSuccess(s *Success) {
-	b.put(nameKey(prefixSuccess, s.Name), wireSuccess{s.SHA256.Hex(), s.Time.Unix(), s.Bytes, s.Origin, s.Removed})
+	b.put(nameKey(prefixSuccess, s.Name), wireSuccess{s.SHA256.Hex(), s.Time.Unix(), s.Bytes, s.Origin, s.Removed}, nil)
 }
 
-// PutDeletion schedules a deletion.
+// PutDeletion schedules a deletion. d belongs to the index after Commit.
 func (b *Batch) PutDeletion(d *Deletion) {
-	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size, d.Undone})
+	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size, d.Undone}, func(x *Index) { x.Deletions[d.Key] = d })
 }
 
 // DropDeletion takes a deletion off the schedule.
-func (b *Batch) DropDeletion(k Key) { b.drop(contentKey(prefixDeletion, k)) }
+func (b *Batch) DropDeletion(k Key) {
+	b.drop(contentKey(prefixDeletion, k), func(x *Index) { delete(x.Deletions, k) })
+}
 
-// PutRecycled records that a content waits in recycle.
+// PutRecycled records that a content waits in recycle. r belongs to the index
+// after Commit.
 func (b *Batch) PutRecycled(r *Recycled) {
 	w := r.wire()
 	w.Since, w.Pending = r.Since.Unix(), r.Pending
-	b.put(contentKey(prefixRecycled, r.Distfile.Key), w)
+	b.put(contentKey(prefixRecycled, r.Distfile.Key), w, func(x *Index) { x.recycle(r) })
 }
 
 // DropRecycled forgets a content in recycle.
-func (b *Batch) DropRecycled(k Key) { b.drop(contentKey(prefixRecycled, k)) }
+func (b *Batch) DropRecycled(k Key) {
+	b.drop(contentKey(prefixRecycled, k), func(x *Index) { x.dropRecycled(k) })
+}
 
-// PutDropped records a file of distfiles-local.
+// PutDropped records a file of distfiles-local. d belongs to the index after
+// Commit.
 func (b *Batch) PutDropped(d *Dropped) {
-	b.put(nameKey(prefixDropped, d.Name), wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused})
+	w := wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused}
+	b.put(nameKey(prefixDropped, d.Name), w, func(x *Index) { x.Dropped[d.Name] = d })
 }
 
 // DropDropped forgets a file of distfiles-local.
-func (b *Batch) DropDropped(name catalog.Name) { b.drop(nameKey(prefixDropped, name)) }
+func (b *Batch) DropDropped(name catalog.Name) {
+	b.drop(nameKey(prefixDropped, name), func(x *Index) { delete(x.Dropped, name) })
+}
 
 // PutRun records a run.
-func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summary)) }
+func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summary), nil) }
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 
@@ -103,10 +123,11 @@ const (
 	perTxnBytes = 3 << 19
 )
 
-// Commit makes the changes of b durable and empties it. Up to 8000 changes of
-// 1.5 MiB together are one transaction; larger batches are several, in order,
-// so a crash leaves a prefix of them: every record stands for itself.
-func (l *Ledger) Commit(b *Batch) error {
+// Commit makes the changes of b durable, then makes them in x, which may be nil,
+// and empties b. Up to 8000 changes of 1.5 MiB together are one transaction;
+// larger batches are several, in order, so a crash leaves a prefix of them: every
+// record stands for itself.
+func (l *Ledger) Commit(b *Batch, x *Index) error {
 	if b.err != nil {
 		return b.err
 	}
@@ -128,6 +149,9 @@ func (l *Ledger) Commit(b *Batch) error {
 		})
 		if err != nil {
 			return fmt.Errorf("ledger: %w", err)
+		}
+		if x != nil {
+			x.apply(b.ops[:n])
 		}
 		b.ops = b.ops[n:]
 	}
@@ -162,7 +186,7 @@ func (l *Ledger) DropOldRuns(b *Batch, now time.Time) error {
 		it := txn.NewIterator(o)
 		defer it.Close()
 		for it.Rewind(); it.Valid() && bytes.Compare(it.Item().Key(), limit) < 0; it.Next() {
-			b.drop(it.Item().KeyCopy(nil))
+			b.drop(it.Item().KeyCopy(nil), nil)
 		}
 		return nil
 	})

@@ -20,7 +20,7 @@ func TestCloseStuck(t *testing.T) {
 		}
 		var b Batch
 		b.PutDistfile(sample("a", "text"))
-		if err := l.Commit(&b); err != nil {
+		if err := l.Commit(&b, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(dir, dir+".away"); err != nil {

@@ -156,7 +156,7 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 		return 0, fmt.Errorf("%s:%d: the last line of an export, with the number of its records, is missing: it was cut off", file, in.lines+1)
 	}
 	n = in.batch.Len()
-	return n, l.Commit(&in.batch)
+	return n, l.Commit(&in.batch, nil)
 }
 
 func (l *Ledger) checkEmpty() error {
@@ -420,6 +420,6 @@ func importMeta(e *entry, b *Batch) error {
 	if err := new(Notes).set(e.Key, e.Value); err != nil {
 		return err
 	}
-	b.putNote(e.Key, e.Value)
+	b.putNote(e.Key, e.Value, nil)
 	return nil
 }

@@ -31,7 +31,7 @@ func full(t testing.TB, l *Ledger) {
 	}
 	b.PutRun(&Run{t0, []byte(`{"n":1,"html":"<&>"}`)})
 	b.PutNotes(new(Notes), &Notes{Layouts: []layout.Layout{layout.Flat()}})
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -173,7 +173,7 @@ func BenchmarkExport(b *testing.B) {
 	for i := range 60000 {
 		batch.PutDistfile(sample(fmt.Sprintf("some-package-name-%07d.tar.xz", i), fmt.Sprint(i)))
 	}
-	if err := from.Commit(&batch); err != nil {
+	if err := from.Commit(&batch, nil); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

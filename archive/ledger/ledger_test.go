@@ -83,7 +83,7 @@ func TestRoundTrip(t *testing.T) {
 		Purging:      []Key{sample("purged", "bytes").Key},
 	}
 	b.PutNotes(new(Notes), &want.Notes)
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	if b.Len() != 0 {
@@ -121,7 +121,7 @@ func TestRoundTrip(t *testing.T) {
 	for k := range want.Dropped {
 		b.DropDropped(k)
 	}
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	empty := newState()
@@ -140,7 +140,7 @@ func TestRuns(t *testing.T) {
 	for i := range 5 {
 		b.PutRun(&Run{t0.Add(time.Duration(i) * time.Hour), fmt.Appendf(nil, `{"n":%d}`, i)})
 	}
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	runs, err := l.Runs(2)
@@ -157,10 +157,10 @@ func TestDropOldRuns(t *testing.T) {
 	for i := range 5 {
 		b.PutRun(&Run{t0.Add(time.Duration(i) * 30 * 24 * time.Hour), []byte("{}")})
 	}
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(l.DropOldRuns(&b, t0.Add(keepRuns+time.Second)), l.Commit(&b)); err != nil {
+	if err := errors.Join(l.DropOldRuns(&b, t0.Add(keepRuns+time.Second)), l.Commit(&b, nil)); err != nil {
 		t.Fatal(err)
 	}
 	runs, err := l.Runs(10)
@@ -179,7 +179,7 @@ func TestBatchLargerThanATransaction(t *testing.T) {
 		// Names as long as they get: the bytes of a transaction count, too.
 		b.PutDistfile(sample(fmt.Sprintf("%0255d", i), fmt.Sprint(i)))
 	}
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	s, err := l.Load()
@@ -204,7 +204,7 @@ func TestNewerRecord(t *testing.T) {
 	l := open(t, t.TempDir()+"/l")
 	defer l.Close()
 	k := contentKey(prefixDistfile, content("a", "a"))
-	if err := l.Commit(&Batch{ops: []op{{k, []byte("\x02{}")}}}); err != nil {
+	if err := l.Commit(&Batch{ops: []op{{key: k, value: []byte("\x02{}")}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Load(); !errors.Is(err, errRecord) || !strings.Contains(err.Error(), "d/a/") {
@@ -240,7 +240,7 @@ func TestDamage(t *testing.T) {
 			l := open(t, dir)
 			var b Batch
 			b.PutDistfile(sample("a", "a"))
-			if err := errors.Join(l.Commit(&b), l.Close(), damage(dir)); err != nil {
+			if err := errors.Join(l.Commit(&b, nil), l.Close(), damage(dir)); err != nil {
 				t.Fatal(err)
 			}
 			l, err := Open(dir, Options{})
@@ -270,7 +270,7 @@ func TestEmptyLogs(t *testing.T) {
 			var b Batch
 			d := sample("a", "content")
 			b.PutDistfile(d)
-			if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+			if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -312,7 +312,7 @@ func TestManifestGone(t *testing.T) {
 			l := open(t, dir)
 			var b Batch
 			b.PutDistfile(sample("a", "content"))
-			if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+			if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
 				t.Fatal(err)
 			}
 			others, err := filepath.Glob(filepath.Join(dir, gone))
@@ -370,7 +370,7 @@ func TestTableReplaced(t *testing.T) {
 	var b Batch
 	d := sample("a", "content")
 	b.PutDistfile(d)
-	if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+	if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
 		t.Fatal(err)
 	}
 	seal, err := os.ReadFile(filepath.Join(dir, sealName))
@@ -380,7 +380,7 @@ func TestTableReplaced(t *testing.T) {
 	for range 2 { // other tables, and an old seal that names one of them
 		l = open(t, dir)
 		b.PutDistfile(sample("b", "other"))
-		if err := errors.Join(l.Commit(&b), l.Close()); err != nil {
+		if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -408,7 +408,7 @@ func TestKill(t *testing.T) {
 		for i := range 1000 {
 			b.PutDistfile(sample(fmt.Sprint("f", i), fmt.Sprint(i)))
 		}
-		if err := l.Commit(&b); err != nil {
+		if err := l.Commit(&b, nil); err != nil {
 			t.Fatal(err)
 		}
 		p, err := os.FindProcess(os.Getpid())
@@ -444,7 +444,7 @@ func BenchmarkLoad(b *testing.B) {
 	for i := range 60000 {
 		batch.PutDistfile(sample(fmt.Sprintf("some-package-name-%07d.tar.xz", i), fmt.Sprint(i)))
 	}
-	if err := errors.Join(l.Commit(&batch), l.Close()); err != nil {
+	if err := errors.Join(l.Commit(&batch, nil), l.Close()); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

@@ -33,8 +33,8 @@ func (l *Ledger) checkSchema() error {
 		return fmt.Errorf("ledger: read schema: %w", err)
 	case got == "":
 		var b Batch
-		b.putNote("schema", schema)
-		return l.Commit(&b)
+		b.putNote("schema", schema, nil)
+		return l.Commit(&b, nil)
 	case got != schema:
 		return fmt.Errorf("ledger has schema %q, this program knows %q: use the distkeep that wrote it, or a newer one", got, schema)
 	}

@@ -57,19 +57,26 @@ type note struct {
 	// text is "" for the zero value, which is not kept at all.
 	text  func(n *Notes) (string, error)
 	parse func(n *Notes, text string) error
+	// copy makes the field of dst that of src.
+	copy func(dst, src *Notes)
 }
 
 var notes = []note{
 	{"clock", func(n *Notes) (string, error) { return timeText(n.Clock), nil },
-		func(n *Notes, text string) error { return parseTime(text, &n.Clock) }},
+		func(n *Notes, text string) error { return parseTime(text, &n.Clock) },
+		func(dst, src *Notes) { dst.Clock = src.Clock }},
 	{"hold", func(n *Notes) (string, error) { return timeText(n.Hold), nil },
-		func(n *Notes, text string) error { return parseTime(text, &n.Hold) }},
-	{"dirty", changedText, func(n *Notes, text string) error { n.Changed = text != ""; return nil }},
-	{"layouts", layoutsText, parseLayouts},
+		func(n *Notes, text string) error { return parseTime(text, &n.Hold) },
+		func(dst, src *Notes) { dst.Hold = src.Hold }},
+	{"dirty", changedText, func(n *Notes, text string) error { n.Changed = text != ""; return nil },
+		func(dst, src *Notes) { dst.Changed = src.Changed }},
+	{"layouts", layoutsText, parseLayouts, func(dst, src *Notes) { dst.Layouts = src.Layouts }},
 	{"repositories", func(n *Notes) (string, error) { return jsonText(len(n.Repositories), n.Repositories) },
-		func(n *Notes, text string) error { return json.Unmarshal([]byte(text), &n.Repositories) }},
-	{"views", func(n *Notes) (string, error) { return jsonText(len(n.Views), n.Views) }, parseViews},
-	{"purging", purgingText, parsePurging},
+		func(n *Notes, text string) error { return json.Unmarshal([]byte(text), &n.Repositories) },
+		func(dst, src *Notes) { dst.Repositories = src.Repositories }},
+	{"views", func(n *Notes) (string, error) { return jsonText(len(n.Views), n.Views) }, parseViews,
+		func(dst, src *Notes) { dst.Views = src.Views }},
+	{"purging", purgingText, parsePurging, func(dst, src *Notes) { dst.Purging = src.Purging }},
 }
 
 // set parses a note. One that a newer program wrote is passed over.
@@ -85,25 +92,27 @@ func (n *Notes) set(key, text string) error {
 	return nil
 }
 
-// PutNotes records what after has and before has not.
+// PutNotes records what after has and before has not. after belongs to the index
+// after Commit.
 func (b *Batch) PutNotes(before, after *Notes) {
 	for _, f := range notes {
 		old, err := f.text(before)
 		if err == nil {
 			var text string
 			if text, err = f.text(after); err == nil && text != old {
-				b.putNote(f.key, text)
+				b.putNote(f.key, text, func(x *Index) { f.copy(&x.Notes, after) })
 			}
 		}
 		b.fail(err)
 	}
 }
 
-func (b *Batch) putNote(key, text string) {
+// putNote records a note, or drops it when it has no text.
+func (b *Batch) putNote(key, text string, apply func(*Index)) {
 	if k := nameKey(prefixMeta, catalog.Name(key)); text == "" {
-		b.drop(k)
+		b.drop(k, apply)
 	} else {
-		b.put(k, text)
+		b.put(k, text, apply)
 	}
 }
 

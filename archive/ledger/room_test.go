@@ -25,7 +25,7 @@ func TestCloseWithoutRoom(t *testing.T) {
 	d := sample("a", "text")
 	var b Batch
 	b.PutDistfile(d)
-	if err := l.Commit(&b); err != nil {
+	if err := l.Commit(&b, nil); err != nil {
 		t.Fatal(err)
 	}
 	full = true

@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// What Commit makes of an index is what the next process loads.
+func TestIndexFollowsLedger(t *testing.T) {
+	t.Parallel()
+	l := open(t, filepath.Join(t.TempDir(), "ledger"))
+	defer l.Close()
+	x := NewIndex(newState())
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 40 {
+		var b Batch
+		for range 20 {
+			change(&b, x, r)
+		}
+		if err := l.Commit(&b, x); err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := l.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(loaded, x.State, compare); d != "" {
+			t.Fatalf("-ledger +index:\n%s", d)
+		}
+		checkFound(t, x)
+	}
+}
+
+// change puts one change of any kind into b.
+func change(b *Batch, x *Index, r *rand.Rand) {
+	name, text := string(rune('a'+r.IntN(4))), string(rune('0'+r.IntN(3)))
+	d := sample(name, text)
+	d.Named = r.IntN(2) == 0
+	now := t0.Add(time.Duration(r.IntN(100)) * time.Hour)
+	f := &Failure{Name: d.Name, Want: "0123456789abcdef", Class: "gone", First: t0, Last: now, Count: 1}
+	switch r.IntN(11) {
+	case 0, 1:
+		b.PutDistfile(d)
+	case 2:
+		b.DropDistfile(d.Key)
+	case 3:
+		b.PutRecycled(&Recycled{Distfile: *d, Since: now, Pending: r.IntN(2) == 0})
+	case 4:
+		b.DropRecycled(d.Key)
+	case 5:
+		b.PutDeletion(&Deletion{Key: d.Key, Since: now, Size: d.Size})
+	case 6:
+		b.DropDeletion(d.Key)
+	case 7:
+		b.PutFailure(f)
+	case 8:
+		b.DropFailure(f.Key())
+	case 9:
+		if b.PutDropped(&Dropped{Name: d.Name, ModTime: now, SHA256: d.SHA256, Since: now}); r.IntN(2) == 0 {
+			b.DropDropped(d.Name)
+		}
+	case 10:
+		n := x.Notes
+		switch r.IntN(4) {
+		case 0:
+			n.Clock, n.Hold = now, time.Time{}
+		case 1:
+			n.Changed = !n.Changed
+		case 2:
+			n.Purging = []Key{d.Key}
+		case 3:
+			n.Layouts = []layout.Layout{layout.Flat()}
+		}
+		b.PutNotes(&x.Notes, &n)
+	}
+}
+
+// checkFound compares what is found by name and by digest with all records.
+func checkFound(t *testing.T, x *Index) {
+	t.Helper()
+	byName, bySum := make(map[catalog.Name]int), make(map[digest.Digest]int)
+	for d := range maps.Values(x.Distfiles) {
+		byName[d.Name]++
+		if !slices.Contains(x.ByName(d.Name), d) {
+			t.Errorf("%s %s is not found by name", d.Name, d.SHA256.Hex())
+		}
+		for _, s := range d.Digests {
+			bySum[s]++
+			if !slices.Contains(x.WithSum(s), d) {
+				t.Errorf("%s is not found by %s", d.Name, s)
+			}
+		}
+	}
+	for n, want := range byName {
+		if got := len(x.ByName(n)); got != want {
+			t.Errorf("%d records by the name %s, want %d", got, n, want)
+		}
+	}
+	for s, want := range bySum {
+		if got := len(x.WithSum(s)); got != want {
+			t.Errorf("%d records by %s, want %d", got, s, want)
+		}
+	}
+	for r := range maps.Values(x.Recycled) {
+		if !slices.Contains(x.RecycledWith(r.SHA256), r) {
+			t.Errorf("%s in recycle is not found by digest", r.Name)
+		}
+	}
+}
