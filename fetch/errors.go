@@ -103,6 +103,7 @@ var (
 	errNoAnswer   = errors.New("no answer in time")
 	errLoop       = &uriError{"too many redirects"}
 	errNoProgress = errors.New("transfer is too slow")
+	errNoHTTP     = errors.New("what came is no answer of HTTP, and not the file")
 	// errForeign: the .part is not what it was. The file begins anew.
 	errForeign = errors.New("the .part file was removed or changed by somebody else")
 	// errNotContinued: the server has no more of the file, or none.
@@ -276,10 +277,10 @@ func Classify(err error) failure.Class {
 
 func (e *statusError) class() failure.Class {
 	switch {
+	case e.asked, e.code == http.StatusTooManyRequests:
+		return failure.Throttled
 	case e.code == http.StatusNotFound, e.code == http.StatusGone:
 		return failure.Gone
-	case e.code == http.StatusTooManyRequests, e.code == http.StatusServiceUnavailable && e.asked:
-		return failure.Throttled
 	case e.code == http.StatusRequestTimeout, e.code == http.StatusTooEarly:
 		return failure.Server
 	case e.code >= 400 && e.code < 500:
@@ -288,6 +289,16 @@ func (e *statusError) class() failure.Class {
 		return failure.BadURI
 	}
 	return failure.Server
+}
+
+// ofFile reports whether the wish to be asked later is about the one file: one
+// that is being prepared, or that others use.
+func (e *statusError) ofFile() bool {
+	switch e.code {
+	case http.StatusAccepted, http.StatusNotFound, http.StatusConflict, http.StatusGone, http.StatusLocked:
+		return e.asked
+	}
+	return false
 }
 
 func is[T error](err error) bool {

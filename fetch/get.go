@@ -52,6 +52,7 @@ func (f *Fetcher) Get(ctx context.Context, uri string, have Version, most int64,
 	}
 	for try := 1; ; try++ {
 		began := time.Now()
+		g.plain = try > 2
 		v, err := g.try(ctx, u)
 		f.wait(g, began)
 		if err == nil || errors.Is(err, ErrUnchanged) {
@@ -88,6 +89,8 @@ type getter struct {
 	start func() (io.Writer, error)
 	// failed: it is not the server's fault, so that asking again is of no use.
 	failed bool
+	// plain leaves out all that only improves a request.
+	plain bool
 	// came counts bytes that were not yet set off against the patience.
 	came int64
 }
@@ -106,22 +109,25 @@ func (f *Fetcher) wait(g *getter, began time.Time) {
 
 // try asks once, redirects included.
 func (g *getter) try(ctx context.Context, u *url.URL) (Version, error) {
-	for range maxHops {
+	t := new(trip)
+	for {
 		if err := g.f.guard.check(u); err != nil {
 			return Version{}, err
 		}
-		v, err := g.ask(ctx, u)
+		v, err := g.ask(ctx, u, t)
 		moved := (*redirectError)(nil)
 		if !errors.As(err, &moved) {
 			return v, err
 		}
 		u = moved.to
+		if err := t.hop(u); err != nil {
+			return Version{}, err
+		}
 	}
-	return Version{}, errLoop
 }
 
 // ask makes one request.
-func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
+func (g *getter) ask(ctx context.Context, u *url.URL, t *trip) (v Version, err error) {
 	o := &g.f.o
 	switch {
 	case g.f.waited.Load() >= int64(maxWait):
@@ -136,7 +142,7 @@ func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
 			err = context.Cause(dctx)
 		}
 	}()
-	b, err := g.f.transports[u.Scheme].open(dctx, u, resume{size: -1, validator: g.have.Validator})
+	b, err := g.f.transports[u.Scheme].open(dctx, u, resume{size: -1, validator: g.have.Validator, trip: t, plain: g.plain})
 	if is[*completeError](err) {
 		return v, ErrUnchanged
 	}
@@ -144,6 +150,9 @@ func (g *getter) ask(ctx context.Context, u *url.URL) (v Version, err error) {
 		return v, err
 	}
 	defer b.Close()
+	if b.refusal != nil {
+		return v, b.refusal // nothing tells whether the bytes are right
+	}
 	dog.allow(o.Stall, errStalled)
 	if b.size > g.most {
 		return v, &sizeError{want: g.most, got: b.size, more: true}

@@ -139,7 +139,7 @@ func TestGet(t *testing.T) {
 		have  fetch.Version
 		class failure.Class // of the error, or
 		err   error         // the error itself
-		asked int
+		asked int           // the first refusal of a server is doubted once
 		most  int64
 	}{
 		"/ok":        {asked: 1},
@@ -159,7 +159,7 @@ func TestGet(t *testing.T) {
 		"/loop":      {class: failure.BadURI},
 		"/to-file":   {class: failure.Policy},
 		"/gone":      {asked: 1, class: failure.Gone},
-		"/forbidden": {asked: 1, class: failure.Forbidden},
+		"/forbidden": {asked: 2, class: failure.Forbidden},
 		"/stall":     {asked: 2, class: failure.Stalled},
 	} {
 		t.Run(path, func(t *testing.T) {

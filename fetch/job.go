@@ -21,7 +21,7 @@ type job struct {
 	cur     int // the source to ask next
 	lane    *lane
 	hop     *url.URL // where the current source has redirected us, or nil
-	hops    int
+	trip    *trip    // from the current source on
 	part    part
 	patient bool // its .part is large, and waits until all others were looked at
 	res     Result
@@ -57,16 +57,18 @@ type source struct {
 	whole, zeroed bool
 	// validator is the server's mark of the content that it sent last.
 	validator string
+	// bad are the targets of redirects that the file was not had from.
+	bad []string
 }
 
 const (
-	// maxHops bounds redirects, as curl and net/http do.
-	maxHops = 10
 	// maxThrottles bounds how often one file accepts to be put off by one
 	// source: more than Retries, for with every answer the lane has slowed down.
 	maxThrottles = 8
 	// maxContinued bounds continuations of one file at one source.
 	maxContinued = 64
+	// maxTargets bounds the targets of redirects of one source.
+	maxTargets = 4
 )
 
 // What one file, and one package, may cost: a tree can name any number of URIs.
@@ -123,7 +125,7 @@ func (j *job) target() *url.URL {
 
 // advance moves on to the source behind the current one.
 func (j *job) advance() {
-	j.hop, j.hops = nil, 0
+	j.hop = nil
 	j.cur = (j.cur + 1) % len(j.sources)
 }
 
@@ -166,7 +168,9 @@ func (j *job) judge(o *Options, out *outcome) {
 		src.struck = true // the next run goes on with it, when the server is quicker
 		j.advance()
 	case out.again:
-		j.hop, j.hops = nil, 0
+		j.hop = nil
+	case j.freshen(out):
+		j.hop = nil
 	case !out.class.Transient() || hopeless(out.err) || out.late:
 		src.struck = true
 		j.advance()
@@ -174,7 +178,7 @@ func (j *job) judge(o *Options, out *outcome) {
 		// It goes on: the same source, and the trouble is forgiven.
 		src.continued++
 		src.wait = o.pause(1)
-		j.hop, j.hops = nil, 0
+		j.hop = nil
 	default:
 		n := &src.fails
 		most := o.Retries
@@ -183,11 +187,31 @@ func (j *job) judge(o *Options, out *outcome) {
 		}
 		*n++
 		src.struck = *n > max(0, most)
-		if !out.hostwide() { // else the lane pauses as a whole
+		status := new(statusError)
+		switch {
+		case errors.As(out.err, &status) && status.ofFile():
+			src.wait = max(o.pause(1), status.after)
+		case !out.hostwide(): // else the lane pauses as a whole
 			src.wait = o.pause(src.fails + src.throttles)
 		}
 		j.advance()
 	}
+}
+
+// freshen reports whether the source is to be asked for another redirect. What one
+// target answers is not the last word of a source: many lead elsewhere each time,
+// or to a place that is good for a moment. It is, once its targets repeat.
+func (j *job) freshen(out *outcome) bool {
+	src := &j.sources[j.cur]
+	if j.trip == nil || j.trip.at == nil || out.class == failure.Throttled || errors.Is(out.err, errLoop) {
+		return false
+	}
+	at := j.trip.at.String()
+	if len(src.bad) >= maxTargets || slices.Contains(src.bad, at) {
+		return false
+	}
+	src.bad = append(src.bad, at)
+	return true
 }
 
 // enough is how many bytes make a broken transfer worth continuing at once: a

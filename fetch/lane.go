@@ -198,6 +198,7 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 	if is[*statusError](out.err) {
 		l.prove()
 	}
+	status := new(statusError)
 	switch c := out.class; {
 	case out.hostwide():
 		if out.began.Before(l.trouble) {
@@ -211,13 +212,14 @@ func (l *lane) learn(o *Options, out *outcome, now time.Time) (pause time.Durati
 		}
 		l.limit = 1
 		return o.pause(l.refusals), l.refusals >= deadAfter || hopeless(out.err)
+	case c == failure.Throttled && errors.As(out.err, &status) && status.ofFile():
+		l.thrive()
 	case c == failure.Throttled:
 		fresh := l.halve(out.began, now)
 		if fresh {
 			l.throttles++
 		}
-		status := new(statusError)
-		if errors.As(out.err, &status) && status.asked && status.after <= o.MaxRetryAfter {
+		if status.asked && status.after <= o.MaxRetryAfter {
 			return l.rest(status.after, now), l.rested > maxRest
 		}
 		if fresh && !status.asked && l.active > 0 {

@@ -64,6 +64,8 @@ type Options struct {
 	// mail address, is put behind it: several hosts refuse anonymous clients.
 	UserAgent string
 	Contact   string
+	// UserAgents are whole User-Agent headers for hosts that refuse ours.
+	UserAgents map[string]string
 
 	// Schemes are those allowed in URIs and redirects; nil means http, https,
 	// ftp and rsync. Ports are allowed beside 80, 443, 21 and 873.
@@ -174,6 +176,11 @@ func (o Options) withDefaults() Options {
 		limits[strings.ToLower(host)] = n // as the names of lanes are
 	}
 	o.HostLimits = limits
+	agents := make(map[string]string, len(o.UserAgents))
+	for host, text := range o.UserAgents {
+		agents[strings.ToLower(host)] = text
+	}
+	o.UserAgents = agents
 	or(&o.Stall, time.Minute)
 	or(&o.MinRate, 256)
 	if o.RateWindow == 0 {
@@ -202,7 +209,10 @@ func (o Options) withDefaults() Options {
 }
 
 // userAgent is the value of the User-Agent header (RFC 9110, section 10.1.5).
-func (o *Options) userAgent() string {
+func (o *Options) userAgent(host string) string {
+	if text, ok := o.UserAgents[strings.ToLower(host)]; ok {
+		return text
+	}
 	if o.Contact == "" {
 		return o.UserAgent
 	}

@@ -64,7 +64,7 @@ func TestPartMatrix(t *testing.T) {
 		{name: "short, 416: starts again", before: write(data[:half]), fault: "416-always", resumed: half, received: size, requests: 2},
 		{name: "short, wrong Content-Range: starts again", before: write(data[:half]), fault: "bad-range-always", resumed: half, received: size, requests: 2},
 		{name: "short, breaks again: goes on", before: write(data[:half]), fault: "cut", resumed: half, received: size - half, requests: 2},
-		{name: "short, gone: stays", before: write(data[:half]), fault: "404", class: failure.Gone, resumed: half, requests: 1, left: data[:half]},
+		{name: "short, gone: stays", before: write(data[:half]), fault: "404", class: failure.Gone, resumed: half, requests: 2, left: data[:half]},
 		{name: "short, cut at once, always: stays", before: write(data[:half]), fault: "cut-always", class: failure.Truncated, resumed: half, requests: 4, left: data[:half]},
 		{name: "short, another size: stays for other sources", before: write(data[:half]), fault: "too-long", class: failure.Size, resumed: half, requests: 1, left: data[:half]},
 		{name: "wrong from zero: nothing stays", fault: "wrong", class: failure.Digest, received: size, requests: 1},

@@ -224,6 +224,12 @@ func (g *guard) proxy(r *http.Request) (*url.URL, error) {
 	if u == nil {
 		return nil, nil
 	}
+	g.proxies.Store(proxyAddr(u), true)
+	return u, nil
+}
+
+// proxyAddr is what is dialled for a proxy.
+func proxyAddr(u *url.URL) string {
 	p := u.Port()
 	if p == "" {
 		switch u.Scheme {
@@ -235,8 +241,7 @@ func (g *guard) proxy(r *http.Request) (*url.URL, error) {
 			p = "80"
 		}
 	}
-	g.proxies.Store(net.JoinHostPort(u.Hostname(), p), true)
-	return u, nil
+	return net.JoinHostPort(u.Hostname(), p)
 }
 
 // trust exempts the host of u, a fallback archive.

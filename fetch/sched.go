@@ -216,7 +216,7 @@ func (s *scheduler) try(w *worker, j *job) {
 	s.arrive(w, l, &out)
 	l.end()
 	l.count(&out)
-	if out.err == nil || out.redirect != nil {
+	if out.err == nil || out.redirect != nil || out.again {
 		l.thrive()
 	} else {
 		s.learn(l, &out)
@@ -296,10 +296,9 @@ func (s *scheduler) rerouteAll(l *lane) {
 // follow sends a redirected job to the lane of the other host, to its front.
 func (s *scheduler) follow(j *job, to *url.URL) {
 	src := &j.sources[j.cur]
-	j.hops++
-	err := s.f.guard.check(to)
-	if j.hops > maxHops {
-		err = errLoop
+	err := j.trip.hop(to)
+	if err == nil {
+		err = s.f.guard.check(to)
 	}
 	host := laneKey(to)
 	var l *lane
@@ -311,8 +310,11 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 	}
 	if err != nil {
 		j.note(s.f, j.cur, Attempt{URL: redact(src.url), Host: host, Class: Classify(err), Err: fmt.Errorf("redirected to %s: %w", redactFinal(to), err)})
-		src.struck = true
-		j.advance()
+		out := outcome{err: err, class: Classify(err)}
+		if j.hop = nil; !j.freshen(&out) {
+			src.struck = true
+			j.advance()
+		}
 		s.route(j)
 		return
 	}
@@ -335,7 +337,7 @@ func (s *scheduler) route(j *job) {
 	if j.hop != nil {
 		// Its redirect has led to a host that is busy or dead: begin again at
 		// the source, which may know a better one by then.
-		j.hop, j.hops = nil, 0
+		j.hop = nil
 	}
 	if s.failed[j.req.Package] > maxPackage && len(j.res.Attempts) >= fewPackage && j.layout == nil {
 		s.tooMany(j, fmt.Sprintf("%d attempts for files of %s have failed: no more than %d sources are asked for one", maxPackage, j.req.Package, fewPackage))

@@ -70,7 +70,10 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	defer t.unclaim(0)
-	from := resume{size: t.j.req.Size, grown: t.grown}
+	if t.j.hop == nil {
+		t.j.trip = &trip{bare: len(src.bad)%2 == 1}
+	}
+	from := resume{size: t.j.req.Size, grown: t.grown, trip: t.j.trip, plain: src.fails > 1}
 	if t.j.layout == nil {
 		from.scratch = t.makeScratch
 	}
@@ -128,6 +131,9 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	t.body = b
+	if b.refusal != nil && p.have > 0 {
+		return errors.Join(b.refusal, t.close(b.refusal)) // what is there is worth more
+	}
 	t.out.begun = true
 	t.w.answered(t.lane)
 	t.dog.allow(o.Stall, errStalled)
@@ -136,7 +142,14 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	} else {
 		err = t.receive(src)
 	}
-	return errors.Join(err, t.close(err))
+	if cerr := t.close(err); cerr != nil || b.refusal == nil || err == nil {
+		return errors.Join(err, cerr)
+	}
+	switch Classify(err) {
+	case failure.Disk, failure.Interrupted:
+		return err
+	}
+	return b.refusal
 }
 
 // close ends the transfer's use of connection and file. err is the error of the
@@ -151,12 +164,16 @@ func (t *transfer) close(err error) error {
 	return nil
 }
 
+// maxDoubt bounds a file that is read although its server says that it is longer
+// than it should be: now and then it is the length that is wrong.
+const maxDoubt = 8 << 20
+
 // receive moves the body. The order of checks is that of certainty: a size that
 // cannot be right ends the transfer before anything is given up for it.
 func (t *transfer) receive(src *source) error {
 	b, p, r := t.body, &t.j.part, t.j.req
 	f := t.w.f
-	if r.Size >= 0 && b.size >= 0 && b.size != r.Size {
+	if r.Size >= 0 && b.size >= 0 && b.size != r.Size && (b.size < r.Size || r.Size > maxDoubt || p.have > 0) {
 		return t.page(&sizeError{want: r.Size, got: b.size})
 	}
 	src.validator = b.validator
@@ -229,6 +246,8 @@ func (t *transfer) receive(src *source) error {
 			return t.finish(fill) // all there, however the connection ended
 		case err != io.EOF:
 			return t.broken(fill, err)
+		case b.end > 0 && p.have+int64(fill) == b.end:
+			return t.endPiece(src, fill)
 		case r.Size >= 0 && (!b.clean || b.size >= 0), r.Size < 0 && b.size > p.have+int64(fill):
 			return t.broken(fill, io.ErrUnexpectedEOF)
 		case r.Size >= 0:
@@ -319,6 +338,17 @@ func (t *transfer) broken(fill int, err error) error {
 		return context.Cause(t.ctx)
 	}
 	return &truncatedError{have: t.j.part.have, want: t.j.req.Size, err: unexpectedEOF(err)}
+}
+
+// endPiece keeps a piece that is complete, of which more is to come. A server that
+// sends small pieces is asked for so many only.
+func (t *transfer) endPiece(src *source, fill int) error {
+	src.whole = false
+	if src.continued < maxContinued && t.j.part.have+int64(fill)-t.out.offset >= t.j.req.Size/maxContinued {
+		src.continued++
+		t.out.again = true
+	}
+	return t.broken(fill, io.ErrUnexpectedEOF)
 }
 
 // finish verifies the file when the first fill bytes of the buffer complete it.

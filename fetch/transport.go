@@ -32,6 +32,10 @@ type resume struct {
 	// With offset 0 the content is there already: a *completeError says that
 	// it is what the server has.
 	validator string
+	// trip is the way on which the transport was reached; nil begins one.
+	trip *trip
+	// plain leaves out all that only improves a request.
+	plain bool
 	// scratch is for a transport that has a program write the file: it makes
 	// the file that the program is to write, which begins with the offset bytes
 	// that are there. Nil when no file is asked for. The file is the caller's:
@@ -56,6 +60,11 @@ type body struct {
 	header    http.Header
 	validator string
 	html      bool
+	// end is that of the piece of the file that comes, where only a piece does.
+	end int64
+	// refusal is what is wrong with the answer if its bytes are not the file:
+	// they are to be judged before it is.
+	refusal error
 }
 
 // A redirectError sends a request to another host.
