@@ -207,6 +207,8 @@ func (b *planner) unwanted() {
 		}
 		path, _ := b.sound(d)
 		switch {
+		case path != "" && d.Named && b.learn(d, b.store.Layouts().Algorithms()):
+			// For its path in every layout.
 		case path != "" && d.Named && b.store.Layouts().Check(d.Name) == nil:
 			if !b.strays(d) {
 				b.relink = append(b.relink, d)

@@ -107,10 +107,6 @@ func (h *hints) wholeName(a *adoptee, sum digest.Digest) catalog.Name {
 	return a.name
 }
 
-// usual are the digests of most trees: they are computed for files of which
-// nothing is known, so that the next run need not read them again.
-var usual = []digest.Algorithm{digest.BLAKE2B, digest.SHA512}
-
 // algorithms are the digests to compute of a.
 func (d *doctor) algorithms(a *adoptee) []digest.Algorithm {
 	algs := d.store.Layouts().Algorithms()

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -80,13 +81,18 @@ type reading struct {
 	sum digest.Digest
 	// want is the content it may be, or nil.
 	want *want
-	algs []digest.Algorithm
+	// lacks are the digests that its record is to have as well.
+	lacks []digest.Algorithm
+	algs  []digest.Algorithm
 }
 
 // key is what one reading is enough of.
 func (r *reading) key() string {
 	key := r.path + "\x00" + r.modTime.String()
-	if r.want != nil {
+	switch {
+	case len(r.lacks) > 0:
+		key += "\x00" + fmt.Sprint(r.lacks)
+	case r.want != nil:
 		key += "\x00" + r.want.key()
 	}
 	return key
@@ -199,6 +205,8 @@ type planner struct {
 	transfers map[string]*fetching
 	// seen are the records that packages want.
 	seen map[ledger.Key]bool
+	// bySize is made when first asked for.
+	bySize map[int64][]*ledger.Distfile
 }
 
 // want decides what has to be done for one wanted content.
@@ -272,8 +280,7 @@ func (b *planner) publishable(w *want) bool {
 // its file is gone or was changed, it is lost and have is false.
 func (b *planner) have(d *ledger.Distfile, w *want) bool {
 	b.seen[d.Key] = true
-	path, rel := b.sound(d)
-	if path == "" {
+	if path, _ := b.sound(d); path == "" {
 		if b.stuck[d.Key] {
 			return true // that is a failure already
 		}
@@ -283,17 +290,15 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		b.lost = append(b.lost, d)
 		return false
 	}
+	if b.learn(d, b.store.Layouts().Algorithms()) {
+		return true
+	}
 	if w.named && !d.Named || w.Kind.Base64() && !d.Kind.Base64() {
 		if !b.publishable(w) {
 			return true
 		}
 		b.links = append(b.links, &linking{want: w, from: d})
 		return true
-	}
-	for _, a := range b.store.Layouts().Algorithms() {
-		if d.Digests.Get(a).IsZero() {
-			return b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, want: w})
-		}
 	}
 	b.held.add(d.Size)
 	if w.named && !b.linked(d) && b.publishable(w) && !b.strays(d) {
@@ -363,16 +368,32 @@ func (b *planner) readOnce(r *reading) bool {
 		return false
 	}
 	b.read[r.key()] = true
-	r.algs = b.algorithms(r.want)
+	r.algs = slices.Concat(r.lacks, b.algorithms(r.want))
 	b.readings = append(b.readings, r)
 	return true
 }
+
+// learn plans to read the file of d for digests that its record lacks.
+func (b *planner) learn(d *ledger.Distfile, algs []digest.Algorithm) bool {
+	lacks := slices.DeleteFunc(slices.Clone(algs), func(a digest.Algorithm) bool { return !a.Computable() || !d.Digests.Get(a).IsZero() })
+	if len(lacks) == 0 {
+		return false
+	}
+	path, rel := b.sound(d)
+	return path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256, lacks: lacks})
+}
+
+// usual are the digests of most trees. They are computed of files that no tree
+// names, so that they are known when one wants the content under another name.
+var usual = []digest.Algorithm{digest.BLAKE2B, digest.SHA512}
 
 // algorithms are those to compute when content is read for w: what the tree
 // publishes, and what the layouts need.
 func (b *planner) algorithms(w *want) []digest.Algorithm {
 	as := b.store.Layouts().Algorithms()
-	if w != nil {
+	if w == nil {
+		as = append(as, usual...)
+	} else {
 		as = append(as, w.Digests.Algorithms()...)
 		// The other contents of this name, so that they can be told apart.
 		for _, d := range b.index.ByName(w.Name) {
@@ -392,17 +413,43 @@ func (b *planner) elsewhere(w *want) bool {
 			if d.Name == w.Name || !satisfies(d, w.Distfile) {
 				continue
 			}
+			if b.learn(d, b.store.Layouts().Algorithms()) {
+				return true
+			}
 			if path, _ := b.sound(d); path != "" {
 				b.links = append(b.links, &linking{want: w, from: d})
 				return true
 			}
 		}
 	}
+	if b.incomparable(w) {
+		return true
+	}
 	if r := b.index.RecycledFor(w.Distfile); r != nil && b.restorable(r) {
 		b.links = append(b.links, &linking{want: w, back: r})
 		return true
 	}
 	return false
+}
+
+// incomparable plans to read the held contents of the size of w that have no digest
+// which tells whether they are the wanted one: then they do.
+func (b *planner) incomparable(w *want) (any bool) {
+	if w.Size < 0 || !w.Digests.Strongest().Alg.Strong() {
+		return false
+	}
+	if b.bySize == nil {
+		b.bySize = make(map[int64][]*ledger.Distfile)
+		for _, d := range b.index.Distfiles {
+			b.bySize[d.Size] = append(b.bySize[d.Size], d)
+		}
+	}
+	for _, d := range b.bySize[w.Size] {
+		if r := relation(d, w.Distfile); (r == digest.Unknown || r == digest.Weak) && b.learn(d, w.Digests.Algorithms()) {
+			any = true
+		}
+	}
+	return any
 }
 
 // restorable reports whether recycle may still have the verified file of r: its

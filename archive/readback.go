@@ -22,7 +22,7 @@ type wrongError struct{ error }
 func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) (store.Source, error) {
 	none := store.Source{}
 	path := m.recyclePath(r)
-	sums, fi, err := store.Hash(ctx, path)
+	sums, fi, err := store.Hash(ctx, path, m.store.Layouts().Algorithms()...)
 	switch {
 	case ctx.Err() != nil:
 		return none, context.Cause(ctx)
@@ -34,6 +34,7 @@ func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) (store.So
 	if sum := sums.Get(digest.SHA256); sum != r.SHA256 {
 		return none, wrongError{fmt.Errorf("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256.Hex())}
 	}
+	r.Digests = r.Digests.Union(sums) // a layout may be newer than the record
 	return store.Source{Path: path, Was: fi, Read: true}, nil
 }
 
