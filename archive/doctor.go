@@ -14,6 +14,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog/digest"
 )
 
 // DoctorOptions say what Doctor may do.
@@ -115,8 +116,9 @@ func (r *DoctorReport) Left() int {
 }
 
 // Doctor compares the archive with its ledger and its layouts, in both
-// directions, and, with Repair, makes them agree. It reads no file's bytes
-// unless it has to tell what they are in order to repair.
+// directions, and, with Repair, makes them agree. It reads no file's bytes unless
+// it has to tell what they are in order to repair, or which of several files at the
+// paths of a record is right.
 //
 // It never removes the only link to any bytes: what nobody knows is read and
 // recorded, and what is not what its path promises goes to quarantine. A ledger
@@ -130,7 +132,7 @@ func Doctor(ctx context.Context, o Options, d DoctorOptions) (r *DoctorReport, e
 	if err := d.check(); err != nil {
 		return nil, mark(ErrConfig, err)
 	}
-	doc := &doctor{o: d, report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
+	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
 	a, err := open(o, doc.openLedger)
 	if err != nil {
 		return nil, err
@@ -161,9 +163,19 @@ type doctor struct {
 	// What one examination has found.
 	*tree
 	claims   map[string][]*ledger.Distfile // by path in the published tree
+	torn     map[inode]bool                // files at paths of several contents
 	findings []*Finding
 	// links are made after what fixes have read.
 	links []*addition
+	// sums are of the files that had to be read.
+	sums map[judged]digest.Digest
+}
+
+// A judged file was read as it was then.
+type judged struct {
+	inode inode
+	size  int64
+	mtime int64
 }
 
 // openLedger opens the ledger, or, if it cannot be used, moves it aside and

@@ -3,12 +3,14 @@ package archive
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -18,7 +20,9 @@ import (
 )
 
 // examine looks for everything that is wrong. It changes nothing and reads no
-// file of the archive.
+// file of the archive, except where several files are at the paths of one record
+// or one file at those of several contents: size and time do not tell which is
+// right.
 func (d *doctor) examine(ctx context.Context) error {
 	d.findings = nil
 	if err := d.walk(ctx); err != nil {
@@ -28,7 +32,9 @@ func (d *doctor) examine(ctx context.Context) error {
 	records := slices.SortedFunc(maps.Values(d.view.index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) })
 	d.twice(records)
 	for _, r := range records {
-		d.record(r)
+		if err := d.record(ctx, r); err != nil {
+			return err
+		}
 	}
 	if err := d.recycled(); err != nil {
 		return brokenIf(err)
@@ -68,16 +74,50 @@ func (d *doctor) paths(r *ledger.Distfile) ([]string, error) {
 	return rels, err
 }
 
-// claim notes which paths records should have, and those that a deletion in
-// progress is about to remove.
+// claim notes which paths records should have, and which files are at paths of
+// several contents.
 func (d *doctor) claim() {
 	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.view.index.Distfiles))
+	d.torn = make(map[inode]bool)
+	holds := make(map[inode]digest.Digest)
 	for _, r := range d.view.index.Distfiles {
 		rels, _ := d.paths(r)
 		for _, rel := range rels {
 			d.claims[rel] = append(d.claims[rel], r)
+			n := d.at(rel)
+			if n == nil || !intact(r, n) {
+				continue
+			}
+			if sum, ok := holds[n.inode]; ok && sum != r.SHA256 {
+				d.torn[n.inode] = true
+			}
+			holds[n.inode] = r.SHA256
 		}
 	}
+}
+
+// judge returns what is wrong with the bytes of a file that is taken for that of
+// r, or "". Each file is read once.
+func (d *doctor) judge(ctx context.Context, r *ledger.Distfile, n *node) (string, error) {
+	key := judged{n.inode, n.size, n.mtime}
+	sum, ok := d.sums[key]
+	if !ok {
+		sums, _, err := store.Hash(ctx, d.store.Path(n.rel))
+		switch {
+		case ctx.Err() != nil:
+			return "", context.Cause(ctx)
+		case err != nil && !store.Broken(err) || errors.Is(err, syscall.EIO):
+			return "it cannot be read: " + oneLine(err.Error()), nil
+		case err != nil:
+			return "", err
+		}
+		sum = sums.Get(digest.SHA256)
+		d.sums[key] = sum
+	}
+	if sum != r.SHA256 {
+		return "its SHA256 is " + sum.Hex(), nil
+	}
+	return "", nil
 }
 
 // twice finds names that two records have. The one whose file is there keeps
@@ -121,7 +161,7 @@ func intact(r *ledger.Distfile, n *node) bool {
 }
 
 // record compares one record with the disk.
-func (d *doctor) record(r *ledger.Distfile) {
+func (d *doctor) record(ctx context.Context, r *ledger.Distfile) error {
 	rels, err := d.paths(r)
 	var good *node
 	count := make(map[inode]int, 1)
@@ -141,7 +181,17 @@ func (d *doctor) record(r *ledger.Distfile) {
 	}
 	if good == nil {
 		d.bytesOf(r, rels)
-		return
+		return nil
+	}
+	if d.torn[good.inode] {
+		wrong, err := d.judge(ctx, r, good)
+		if err != nil {
+			return err
+		}
+		if wrong != "" {
+			d.otherBytes(r, rels, good, wrong)
+			return nil
+		}
 	}
 	if err != nil {
 		f := about(FindNoPath, r, "", oneLine(err.Error()), "")
@@ -168,12 +218,35 @@ func (d *doctor) record(r *ledger.Distfile) {
 		}
 	}
 	if len(others) > 0 {
-		d.wrongLinks(r, rels, good, others)
-		return // that links them all
+		return d.wrongLinks(ctx, r, rels, good, others) // that links them all
 	}
 	for _, f := range missing {
 		f.link = d.linkTo(r, good.rel)
 	}
+	return nil
+}
+
+// otherBytes is about a record whose file has the size and the time of the one
+// that was verified, and other bytes.
+func (d *doctor) otherBytes(r *ledger.Distfile, rels []string, n *node, wrong string) {
+	files, source := d.filesOf(r, rels), d.elsewhere(r)
+	remedy := "move it to quarantine, and forget the record"
+	if source != "" {
+		remedy = "move it to quarantine, and link " + source + " in its place"
+	}
+	f := about(FindChanged, r, n.rel, wrong, remedy)
+	f.fix = func(ctx context.Context) error { return d.recover(ctx, r, files, source, wrong) }
+	d.find(f)
+}
+
+// filesOf are the files at the paths of r.
+func (d *doctor) filesOf(r *ledger.Distfile, rels []string) (files []*node) {
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, rel, n) {
+			files = append(files, n)
+		}
+	}
+	return files
 }
 
 // anothers reports whether the file at a path that r shares with other records
@@ -193,23 +266,35 @@ func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
 // wrongLinks is about paths of r that are other files than good. Size and time
 // do not tell which of them has the content, if they were copied with their
 // times: all are read. Other bytes are kept in quarantine.
-func (d *doctor) wrongLinks(r *ledger.Distfile, rels []string, good *node, others []*node) {
-	var files []*node
-	for _, rel := range rels {
-		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, rel, n) {
-			files = append(files, n)
-		}
-	}
+func (d *doctor) wrongLinks(ctx context.Context, r *ledger.Distfile, rels []string, good *node, others []*node) error {
+	files := d.filesOf(r, rels)
 	var once sync.Once
-	var err error
-	for _, n := range others {
-		f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "read both and link the right one in both places; other bytes go to quarantine")
-		f.fix = func(ctx context.Context) error {
-			once.Do(func() { err = d.recover(ctx, r, files, "", "none of its files is right") })
-			return err
+	var ferr error
+	fix := func(ctx context.Context) error {
+		once.Do(func() { ferr = d.recover(ctx, r, files, d.elsewhere(r), "none of its files is right") })
+		return ferr
+	}
+	for _, n := range append(others, good) {
+		wrong := ""
+		if n.regular() {
+			var err error
+			if wrong, err = d.judge(ctx, r, n); err != nil {
+				return err
+			}
 		}
+		f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "read both and link the right one in both places; other bytes go to quarantine")
+		switch {
+		case n == good && wrong == "":
+			continue
+		case n == good:
+			f = about(FindChanged, r, n.rel, wrong, f.Remedy)
+		case wrong != "":
+			f.Problem += ": " + wrong
+		}
+		f.fix = fix
 		d.find(f)
 	}
+	return nil
 }
 
 // bytesOf is about a record none of whose paths has the file that was verified.
