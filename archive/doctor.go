@@ -260,7 +260,10 @@ func (d *doctor) run(ctx context.Context) error {
 func (d *doctor) merge(pass int) {
 	now := make(map[string]*Finding, len(d.findings))
 	for _, f := range d.findings {
-		now[f.key()] = f
+		// Two layouts may ask for one path: the finding is one.
+		if now[f.key()] == nil {
+			now[f.key()] = f
+		}
 	}
 	for _, f := range d.report.Findings {
 		again := now[f.key()]

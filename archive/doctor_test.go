@@ -440,3 +440,20 @@ func TestExportLedgerFile(t *testing.T) {
 		t.Errorf("the device has become %v, %v", fi.Mode(), err)
 	}
 }
+
+// TestDoctorMerge: layouts that put a name into the same directory find one
+// thing twice. What becomes of it is noted at the finding that is reported.
+func TestDoctorMerge(t *testing.T) {
+	d := &doctor{report: &DoctorReport{}}
+	missing := func() *Finding { return &Finding{Kind: FindMissingLink, Path: "a/n.tar", Name: "n.tar"} }
+	d.findings = []*Finding{missing(), missing()}
+	d.merge(0)
+	if len(d.report.Findings) != 1 || d.findings[0] != d.report.Findings[0] || d.findings[1] != d.report.Findings[0] {
+		t.Errorf("%d findings are reported, and %v are worked on", len(d.report.Findings), d.findings)
+	}
+	d.findings = nil
+	d.merge(1)
+	if !d.report.Findings[0].Repaired {
+		t.Error("what is not found any more was not repaired")
+	}
+}
