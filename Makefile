@@ -7,6 +7,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 PREFIX ?= /usr/local
 FUZZTIME ?= 30s
+SEEDS ?= 300
 # Where it has to build as well.
 ELSEWHERE = openbsd freebsd netbsd
 
@@ -27,9 +28,11 @@ demo: bin/distkeep
 test:
 	$(GO) test $(RACE) ./...
 
-# Twice and in another order: what depends on luck shows.
+# Twice and in another order: what depends on luck shows. Then the model has its
+# hundreds of seeds.
 race:
 	$(GO) test $(RACE) -count=2 -shuffle=on ./...
+	DISTKEEP_MODEL=$(SEEDS) $(GO) test -run 'TestModel$$' -timeout 0 ./cmd/distkeep
 
 lint:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

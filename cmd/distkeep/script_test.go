@@ -32,6 +32,10 @@ const raceVar, raceOptions = "GORACE", "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv(raceVar, raceOptions)
+	if user := os.Getenv(modelUserVar); user != "" {
+		becomeUser(user)
+		os.Exit(m.Run())
+	}
 	testscript.Main(m, map[string]func(){
 		"distkeep": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, testClock())) },
 	})

@@ -1,0 +1,581 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog/digest"
+)
+
+// The rules:
+//
+//   - bytes: what is published below by_cipher has the digest of its directory,
+//     and what has the path of a name is a content that this name was given;
+//   - distinfo: every line is true;
+//   - published: what is wanted and can be had is at every path;
+//   - kept: what a whitelist names comes back from recycle and does not go;
+//   - early: nothing goes before its delays, or while somebody keeps it;
+//   - drop: a file leaves the drop box only when the archive has its bytes;
+//   - status: exit statuses are those of the help.
+//
+// What people have changed by hand is excused at the paths where they did it,
+// until it can be known.
+
+// beliefs are what the model knows beside the world.
+type beliefs struct {
+	tainted map[uint64]string // how inodes were changed by hand
+	sums    map[uint64]string // of inodes, when they could be read
+	legit   map[string]bool   // "NAME CONTENT" that a name was given
+	// since is when a run may have scheduled "NAME CONTENT" first, noted when
+	// history may have, and gone when it went to recycle.
+	since, noted, gone map[string]time.Time
+	savedSince         map[string]time.Time
+	retry              map[string]time.Time // when "NAME CONTENT" is tried again at the latest
+	mourned            map[string]bool      // whitelisted names whose content was destroyed by hand
+	blind              bool                 // the ledger does not know of recycle
+	stale              bool                 // the ledger is an older one
+	hands              bool                 // something was done by hand since the last run
+	spoilt             bool                 // ever
+	relaid             bool                 // no run has made the links of the layouts yet
+}
+
+func newBeliefs() beliefs {
+	return beliefs{
+		tainted: make(map[uint64]string), sums: make(map[uint64]string), legit: map[string]bool{"base Z": true},
+		since: make(map[string]time.Time), noted: make(map[string]time.Time), gone: make(map[string]time.Time),
+		retry: make(map[string]time.Time), mourned: make(map[string]bool),
+	}
+}
+
+func (b *beliefs) forgetLedger() { b.blind, b.hands, b.spoilt = true, true, true }
+
+func (b *beliefs) restoreLedger() {
+	b.blind, b.stale, b.hands, b.spoilt = true, true, true, true
+	for k, t := range b.savedSince {
+		if s, ok := b.since[k]; !ok || t.Before(s) {
+			b.since[k] = t
+		}
+	}
+}
+
+// An onDisk is a regular file.
+type onDisk struct {
+	ino      uint64
+	sum      string // SHA-256 in hex
+	readable bool
+	tainted  string
+}
+
+// sound reports whether it is what it was verified to be, as far as a run can
+// tell.
+func (f onDisk) sound() bool { return f.readable && f.tainted == "" }
+
+// A state is what is on disk: the published tree, and recycle by DIGEST/NAME.
+type state struct{ published, recycle map[string]onDisk }
+
+func (m *model) scan() state {
+	return state{m.scanDir(m.published("")), m.scanDir(m.path("archive", "state", "recycle"))}
+}
+
+func (m *model) scanDir(dir string) map[string]onDisk {
+	files := make(map[string]onDisk)
+	m.must(filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		fi, err := e.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		f := onDisk{ino: fi.Sys().(*syscall.Stat_t).Ino, readable: true}
+		if f.tainted = m.tainted[f.ino]; fi.Mode().Perm()&0o400 == 0 {
+			f.readable, f.sum = false, m.sums[f.ino]
+		} else {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			f.sum = digest.SHA256.Sum(data).Hex()
+			m.sums[f.ino] = f.sum
+		}
+		files[rel] = f
+		return nil
+	}))
+	return files
+}
+
+// pair spells a name with a content.
+func pair(n, c string) string { return n + " " + c }
+
+// pairs calls f for every name with every content.
+func pairs(f func(n, c, pair string)) {
+	for _, n := range append(modelNames, "base") {
+		for _, c := range append(modelContents, "Z") {
+			f(n, c, pair(n, c))
+		}
+	}
+}
+
+func recycleKey(n, c string) string { return sumOf(c) + "/" + string(distName(n)) }
+
+// held reports whether a content is published under a name, as it was verified.
+func (s state) held(n, c string) bool {
+	f, ok := s.published[cipherPath(n, c)]
+	return ok && f.sum == sumOf(c)
+}
+
+func (s state) recycled(n, c string) bool {
+	f, ok := s.recycle[recycleKey(n, c)]
+	return ok && f.sum == sumOf(c)
+}
+
+// had reports whether a run can have a content without a transfer.
+func (m *model) had(s state, n, c string) bool {
+	if m.drops[n] == c && !m.sly[n] {
+		return true
+	}
+	if m.stale {
+		return false
+	}
+	for _, o := range append(modelNames, "base") {
+		if f := s.published[cipherPath(o, c)]; s.held(o, c) && f.sound() {
+			return true
+		}
+		if f := s.recycle[recycleKey(o, c)]; !m.blind && s.recycled(o, c) && f.sound() {
+			return true
+		}
+	}
+	return false
+}
+
+// mourning notes which whitelisted names have lost every content by hand.
+func (m *model) mourning(before state) {
+	after := m.scan()
+	any := func(s state, n string) bool {
+		return slices.ContainsFunc(modelContents, func(c string) bool { return s.held(n, c) })
+	}
+	for _, n := range modelNames {
+		if m.white[n] && any(before, n) && !any(after, n) {
+			m.mourned[n] = true
+		}
+	}
+}
+
+// step carries out one operation and checks the rules.
+func (m *model) step(op string) *modelError {
+	words := strings.Fields(op)
+	m.output = ""
+	switch words[0] {
+	case "init":
+		if status := m.program("init"); status != 0 {
+			return m.wrong("status", "init ends with %d", status)
+		}
+		m.must(os.MkdirAll(m.path("drop"), 0o755))
+		m.set(m.path("tree", "profiles", "categories"), []byte("app-a\napp-b\n"), m.now)
+		m.set(m.path("tree", "profiles", "repo_name"), []byte("tree\n"), m.now)
+		m.do([]string{"tree", "whole"})
+		return nil
+	case "mirror", "dry-run", "undo", "history", "clean", "doctor", "verify", "snapshot":
+		return m.command(words)
+	case "ledger":
+		if words[1] == "reimport" {
+			return m.command(words)
+		}
+	}
+	m.do(words)
+	for n, cs := range m.wants {
+		for _, c := range cs {
+			m.legit[pair(n, c)] = true
+		}
+	}
+	for n, c := range m.drops {
+		m.legit[pair(n, c)] = true
+	}
+	return nil
+}
+
+func (m *model) wrong(rule, format string, args ...any) *modelError {
+	return &modelError{rule: rule, detail: fmt.Sprintf(format, args...)}
+}
+
+// command runs the program and checks everything.
+func (m *model) command(words []string) *modelError {
+	before := m.scan()
+	drops := maps.Clone(m.drops)
+	deleting := len(words) > 1 && words[1] == "delete" && words[0] == "mirror" || words[0] == "clean"
+	m.foresee(before, words[0] == "mirror" && deleting)
+	var status int
+	switch words[0] {
+	case "mirror":
+		more := []string{}
+		if deleting {
+			more = append(more, "--delete")
+		}
+		status = m.program("mirror", m.mirrorArgs(more...)...)
+	case "dry-run":
+		status = m.program("mirror", m.mirrorArgs("--dry-run", "--delete")...)
+	case "undo":
+		status = m.program("deletions", "--undo", string(distName(words[1])))
+	case "history":
+		status = m.program("history", "--repo", "gentoo:"+m.path("tree"))
+	case "clean":
+		status = m.program("history", append(m.repo(), "--clean", "--before", modelBefore.String())...)
+	case "doctor":
+		args := []string{"--distfiles-local", m.path("drop")}
+		if len(words) > 1 {
+			args = append(args, "--repair")
+		}
+		status = m.program("doctor", args...)
+	case "verify":
+		status = m.program("verify")
+	case "snapshot":
+		// Two in one second have one name.
+		m.now = m.now.Add(time.Second)
+		status = m.program("snapshot create")
+	case "ledger":
+		file := m.path("export")
+		if status = m.program("doctor", "--export", file); status == 0 {
+			m.must(os.RemoveAll(m.path("archive", "state", "ledger")))
+			status = m.program("doctor", "--import", file)
+		}
+	}
+	after := m.scan()
+	for n := range m.drops {
+		if _, err := os.Lstat(m.path("drop", string(distName(n)))); err != nil {
+			delete(m.drops, n)
+			delete(m.sly, n)
+		}
+	}
+	m.foresee(after, words[0] == "mirror" && deleting)
+	for _, check := range []func() *modelError{
+		func() *modelError { return m.checkStatus(words, status, before, after) },
+		func() *modelError { return m.checkBytes(before, after) },
+		func() *modelError { return m.checkGone(words, before, after, deleting) },
+		func() *modelError { return m.checkDrops(drops, after) },
+		func() *modelError { return m.checkPublished(words, status, before, after) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	m.learn(words, status, before, after)
+	return nil
+}
+
+// report is what the last command printed, and the failures of the last run.
+func (m *model) report() string {
+	said := m.output
+	m.program("failures")
+	return said + m.output
+}
+
+// keeps reports whether somebody keeps a content under a name.
+func (m *model) keeps(n, c string) bool {
+	return slices.Contains(m.wants[n], c) || m.white[n] || m.drops[n] == c || m.broken
+}
+
+// foresee notes what the run that comes may schedule, or note in the history.
+func (m *model) foresee(s state, deleting bool) {
+	pairs(func(n, c, p string) {
+		if !s.held(n, c) {
+			return
+		}
+		if _, ok := m.since[p]; !ok && deleting && !m.keeps(n, c) {
+			m.since[p] = m.now
+		}
+		if _, ok := m.noted[p]; !ok && !slices.Contains(m.wants[n], c) {
+			m.noted[p] = m.now
+		}
+	})
+}
+
+// learn follows a command that the rules hold for.
+func (m *model) learn(words []string, status int, before, after state) {
+	pairs(func(n, c, p string) {
+		if words[0] == "mirror" && (status == 0 || status == 1) && m.keeps(n, c) || words[0] == "undo" && words[1] == n && status == 0 {
+			delete(m.since, p)
+		}
+		switch {
+		case after.held(n, c):
+			delete(m.gone, p)
+		case after.recycled(n, c) && !before.recycled(n, c):
+			m.gone[p] = m.now
+		}
+	})
+	if words[0] == "doctor" && len(words) > 1 {
+		m.blind, m.stale = false, false
+	}
+	if words[0] != "mirror" {
+		return
+	}
+	m.hands, m.relaid = false, false
+	for n, cs := range m.wants {
+		for i, c := range cs {
+			if how := m.serve[c]; how != "" && how != "ok" || !m.satisfied(after, n, c, i == 0) {
+				m.retry[pair(n, c)] = m.now.Add(25 * time.Hour)
+			}
+		}
+	}
+}
+
+// checkStatus compares the exit status with the table in the help.
+func (m *model) checkStatus(words []string, status int, before, after state) *modelError {
+	if status == panicked {
+		return m.wrong("panic", "the program ended with one")
+	}
+	if words[0] == "mirror" {
+		for n := range m.mourned {
+			delete(m.mourned, n)
+			back := slices.ContainsFunc(modelContents, func(c string) bool { return after.held(n, c) })
+			if m.white[n] && !back && !m.blind && status != exitBroken && (status != exitGuard || !m.disorder) {
+				return m.wrong("lost", "%s is on the whitelist, its only file is gone, and the status is %d", n, status)
+			}
+		}
+	}
+	ok := []int{exitOK}
+	switch words[0] {
+	case "mirror", "dry-run":
+		ok = append(ok, exitNew)
+	case "undo":
+		ok = append(ok, exitNew, exitUsage)
+		if p := words[1]; !m.blind && !m.spoilt && slices.ContainsFunc(modelContents, func(c string) bool { return before.recycled(p, c) }) {
+			ok = ok[:1]
+		}
+	}
+	if m.broken && slices.Contains([]string{"mirror", "dry-run", "history", "clean"}, words[0]) {
+		ok = []int{exitIncomplete}
+	}
+	if m.disorder {
+		ok = append(ok, exitGuard)
+	}
+	if m.hands || m.relaid && words[0] == "doctor" || m.spoilt && words[0] != "snapshot" && words[0] != "history" {
+		ok = append(ok, exitBroken)
+	}
+	if slices.Contains(ok, status) {
+		return nil
+	}
+	return m.wrong("status", "it is %d, want one of %v", status, ok)
+}
+
+// excused reports whether what is wrong with a path was done there by hand. What
+// only reading would tell may have got another name since.
+func excused(before state, rel string, f onDisk) bool {
+	b, ok := before.published[rel]
+	return f.tainted == "rotten" || ok && b.ino == f.ino && f.tainted != ""
+}
+
+var distinfoLine = regexp.MustCompile(`^SHA256 \((.+)\) = ([0-9a-f]{64})$`)
+
+// checkBytes is the rule "bytes".
+func (m *model) checkBytes(before, after state) *modelError {
+	for rel, f := range after.published {
+		if f.sum == "" || excused(before, rel, f) {
+			continue
+		}
+		if strings.HasPrefix(rel, layout.CipherDir) {
+			if dir := filepath.Base(filepath.Dir(rel)); dir != f.sum {
+				return m.wrong("bytes", "%s is %s (%s)", rel, f.sum, modelBySum[f.sum])
+			}
+			continue
+		}
+		c := modelBySum[f.sum]
+		right, known := false, false
+		for _, n := range append(modelNames, "base") {
+			for short, l := range modelSpecs {
+				if l.IsContentHash() {
+					for _, o := range append(modelContents, "Z") {
+						if p, _ := l.Path(distName(n), setOf(o)); p == rel {
+							known, right = true, right || o == c
+						}
+					}
+				} else if p, ok := modelSpecs[short].Path(distName(n), nil); ok && p == rel {
+					known, right = true, right || m.legit[pair(n, c)]
+				}
+			}
+		}
+		if known && !right {
+			return m.wrong("bytes", "%s is %s (%s), which that name never was", rel, f.sum, c)
+		}
+	}
+	return nil
+}
+
+// checkDistinfo is the rule "distinfo".
+func (m *model) checkDistinfo(before, after state) *modelError {
+	f, err := os.Open(m.published("distinfo"))
+	if err != nil {
+		return nil // no file yet
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		line := distinfoLine.FindStringSubmatch(sc.Text())
+		if line == nil {
+			return m.wrong("distinfo", "%q is no line of it", sc.Text())
+		}
+		if got := after.published[line[1]]; got.sum != line[2] && got.readable && got.tainted == "" && !m.stale {
+			return m.wrong("distinfo", "%q, but it is %q (%s)", sc.Text(), got.sum, modelBySum[got.sum])
+		}
+	}
+	return nil
+}
+
+// checkGone is the rule "early".
+func (m *model) checkGone(words []string, before, after state, deleting bool) (err *modelError) {
+	old := func(since map[string]time.Time, p string, delay time.Duration) bool {
+		t, ok := since[p]
+		return ok && !t.After(m.now) && m.now.Sub(t) >= delay
+	}
+	pairs(func(n, c, p string) {
+		pub, rec := before.published[cipherPath(n, c)], before.recycle[recycleKey(n, c)]
+		if before.held(n, c) && pub.tainted == "" && !after.held(n, c) {
+			switch {
+			case m.keeps(n, c):
+				err = m.wrong("early", "%s, which somebody keeps, is not published any more", p)
+			case !after.recycled(n, c) && !before.recycled(n, c):
+				err = m.wrong("early", "%s is not published any more, and not in recycle", p)
+			case !deleting || words[0] == "mirror" && !old(m.since, p, modelDeletion) || words[0] == "clean" && !old(m.noted, p, modelBefore):
+				err = m.wrong("early", "%s went to recycle before its time", p)
+			}
+		}
+		if before.recycled(n, c) && rec.tainted == "" && !after.recycled(n, c) && !after.held(n, c) {
+			elsewhere := slices.ContainsFunc(append(modelNames, "base"), func(o string) bool { return after.held(o, c) })
+			switch {
+			case m.keeps(n, c):
+				err = m.wrong("early", "%s, which somebody keeps, is not in recycle any more", p)
+			case !elsewhere && !(words[0] == "mirror" && deleting && old(m.gone, p, modelRecycle)):
+				err = m.wrong("early", "%s is not in recycle any more before its time", p)
+			}
+		}
+	})
+	return err
+}
+
+// checkDrops is the rule "drop".
+func (m *model) checkDrops(before map[string]string, after state) *modelError {
+	for n, c := range before {
+		if m.drops[n] == "" && !after.held(n, c) {
+			return m.wrong("drop", "%s has left the drop box, and the archive does not have it", pair(n, c))
+		}
+	}
+	return nil
+}
+
+// satisfied reports whether a name has a content at every path.
+func (m *model) satisfied(s state, n, c string, named bool) bool {
+	return m.missing(s, n, c, named) == ""
+}
+
+// missing returns a path at which a name does not have the content.
+func (m *model) missing(s state, n, c string, named bool) string {
+	rels := []string{cipherPath(n, c)}
+	if named {
+		rels = append(rels, layoutPaths(n, c, m.layouts)...)
+	}
+	for _, rel := range rels {
+		if f, ok := s.published[rel]; !ok || f.sum != sumOf(c) && f.tainted != "rotten" && f.readable {
+			return rel
+		}
+	}
+	return ""
+}
+
+// contested reports whether the paths of a name may be those of a content.
+func (m *model) contested(n string) bool {
+	kinds := make(map[byte]bool)
+	for _, l := range m.layouts {
+		kinds[l[0]] = true
+	}
+	return n == "hB" && kinds['c'] && len(kinds) > 1
+}
+
+// checkPublished is the rules "published", "distinfo" and "kept", which hold
+// after a run.
+func (m *model) checkPublished(words []string, status int, before, after state) *modelError {
+	if words[0] != "mirror" || status != exitOK && status != exitNew {
+		return nil
+	}
+	for n, cs := range m.wants {
+		for i, c := range cs {
+			p := pair(n, c)
+			how := m.serve[c]
+			served := (how == "" || how == "ok") && !m.now.Before(m.retry[p]) && !m.disorder
+			if m.contested(n) || !served && !m.had(before, n, c) || m.unreadable(before, n) {
+				continue
+			}
+			if rel := m.missing(after, n, c, i == 0); rel != "" {
+				f := after.published[rel]
+				return m.wrong("published", "%s is wanted and can be had, but %s is %q (%s, %s)", p, rel, f.sum, modelBySum[f.sum], f.tainted)
+			}
+		}
+	}
+	if err := m.checkDistinfo(before, after); err != nil {
+		return err
+	}
+	if m.blind {
+		return nil
+	}
+	for _, n := range modelNames {
+		for _, c := range modelContents {
+			rec := before.recycle[recycleKey(n, c)]
+			if m.white[n] && before.recycled(n, c) && rec.sound() && !after.held(n, c) {
+				return m.wrong("kept", "%s is in recycle and on the whitelist, and not published", pair(n, c))
+			}
+		}
+	}
+	return nil
+}
+
+// unreadable reports whether a path of a name cannot be read.
+func (m *model) unreadable(s state, n string) bool {
+	return slices.ContainsFunc(m.pathsOf(n), func(rel string) bool {
+		f, ok := s.published[rel]
+		return ok && !f.readable
+	})
+}
+
+// rest lets the world be well, and sees that the archive is, after a while.
+func (m *model) rest() *modelError {
+	if m.now.Before(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)) || m.disorder {
+		m.now = m.now.Add(2 * 400 * 24 * time.Hour)
+	}
+	for _, c := range modelContents {
+		m.do([]string{"serve", c, "ok"})
+	}
+	for _, op := range []string{"tree whole", "readable", "verify", "doctor repair", "days 3", "mirror", "days 9", "mirror", "days 3", "mirror"} {
+		if err := m.step(op); err != nil {
+			err.detail = op + ": " + err.detail
+			return err
+		}
+	}
+	s := m.scan()
+	for n, cs := range m.wants {
+		for i, c := range cs {
+			if rel := m.missing(s, n, c, i == 0); rel != "" && !m.contested(n) {
+				return m.wrong("at last", "%s is wanted, and %s is %q", pair(n, c), rel, s.published[rel].sum)
+			}
+		}
+	}
+	for command, args := range map[string][]string{"mirror": m.mirrorArgs(), "doctor": nil, "verify": nil} {
+		if status := m.program(command, args...); status != 0 {
+			return m.wrong("at last", "%s ends with %d", command, status)
+		}
+	}
+	return nil
+}
