@@ -153,7 +153,7 @@ func (m *mirror) prepare(ctx context.Context) error {
 func (s *Summary) scanned(cat *catalog.Catalog) {
 	s.Repositories = cat.Repos
 	s.Complete = cat.Complete()
-	s.Conflicts = len(cat.Conflicts)
+	s.Conflicts, s.Notes = len(cat.Conflicts), cat.Notes
 	s.Restricted = len(cat.Restricted)
 	for _, p := range cat.Problems {
 		if p.Scope == catalog.OnePackage {

@@ -111,6 +111,15 @@ type fetching struct {
 	algs  []digest.Algorithm
 }
 
+// size is that of the content, or -1 where no tree says it.
+func (f *fetching) size() int64 {
+	size := int64(-1)
+	for _, w := range f.wants {
+		size = max(size, w.Size)
+	}
+	return size
+}
+
 // A failing is a wanted content that cannot be had, and why.
 type failing struct {
 	key    ledger.FailureKey
@@ -185,7 +194,9 @@ func makePlan(v *view) *plan {
 	for _, d := range v.catalog.Shadowed {
 		w := newWant(d, false)
 		b.want(w)
-		b.fail(w.keyOf("conflict"), w, failure.Conflict, conflictReason(conflicts[d], d))
+		if kept := conflicts[d]; kept != nil {
+			b.fail(w.keyOf("conflict"), w, failure.Conflict, conflictReason(kept, d))
+		}
 	}
 	b.dropped()
 	b.unwanted()
@@ -472,7 +483,7 @@ func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool, err error) {
 func (b *planner) fetch(w *want) {
 	sum := w.Digests.Strongest()
 	if sum.Alg.Strong() {
-		if f := b.transfers[sum.String()]; f != nil && f.wants[0].Size == w.Size {
+		if f := b.transfers[sum.String()]; f != nil && (f.size() == w.Size || f.size() < 0 || w.Size < 0) {
 			f.wants = append(f.wants, w)
 			f.algs = append(f.algs, w.Digests.Algorithms()...)
 			return

@@ -25,6 +25,8 @@ type Summary struct {
 	Unknown   []string `json:"unknown,omitempty"`
 	Protected int      `json:"protected"`
 	Conflicts int      `json:"conflicts"`
+	// Notes are what repositories say that nobody need mend.
+	Notes []string `json:"notes,omitempty"`
 	// Restricted are the names that must not be mirrored.
 	Restricted int `json:"restricted"`
 

@@ -36,11 +36,11 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	for i, t := range p.fetches {
 		w := t.wants[0]
 		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: t.algs, Package: w.owner(),
+			Name: w.Name, Size: t.size(), Digests: w.Digests, Compute: t.algs, Package: w.owner(),
 			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
-		size += max(w.Size, 0)
+		size += max(t.size(), 0)
 	}
 	m.Archive.o.Events.phase("fetch", len(reqs), size)
 

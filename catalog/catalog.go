@@ -20,6 +20,7 @@ const (
 	Gentoo  Kind = "gentoo"
 	OpenBSD Kind = "openbsd"
 	Pacman  Kind = "pacman"
+	Sources Kind = "sources"
 )
 
 // Base64 reports whether the packages of the kind ask for a content by the
@@ -54,6 +55,9 @@ type Scan struct {
 	Distfiles []*Distfile
 	// Problems are the defects found, in the order of the tree.
 	Problems []Problem
+	// Notes say in a line each what the operator should know and need not
+	// mend, such as how many entries were left out.
+	Notes []string
 }
 
 // An Owner is a package that wants a distfile.
@@ -97,8 +101,11 @@ const (
 // A Distfile is a file that at least one package wants. It is not changed once
 // Merge has returned it.
 type Distfile struct {
-	// Name is what the file is published as.
-	Name Name
+	// Name is what the file is published as, unless Unnamed says that no
+	// package asks for it by name: then it is archived by content only, and
+	// the last component of Name is that of its path.
+	Name    Name
+	Unnamed bool
 	// Size is the length in bytes, or -1 where the tree does not say.
 	Size int64
 	// Digests are all that the tree says about the content. They may be

@@ -15,15 +15,17 @@ type Catalog struct {
 	// Distfiles may be mirrored. They are sorted by name, and each name
 	// occurs once.
 	Distfiles []*Distfile
-	// Shadowed are contents whose name belongs to an earlier owner: they
-	// are archived by content only. Sorted by name.
+	// Shadowed are contents that are archived by content only: their name
+	// belongs to an earlier owner, or they are Unnamed. Sorted by name.
 	Shadowed []*Distfile
 	// Restricted must not be mirrored. Sorted by name.
 	Restricted []*Distfile
-	// Conflicts has one entry for each of Shadowed.
+	// Conflicts has one entry for each of Shadowed that asks for its name.
 	Conflicts []Conflict
 	// Problems are those of all scans.
 	Problems []Problem
+	// Notes are those of all scans, each behind the name of its repository.
+	Notes []string
 
 	protected protection
 }
@@ -33,7 +35,7 @@ type RepoStats struct {
 	Name         string `json:"name"`
 	Kind         Kind   `json:"kind"`
 	Packages     int    `json:"packages"`
-	Distfiles    int    `json:"distfiles"` // distinct names, restricted ones included
+	Distfiles    int    `json:"distfiles"` // distinct names, restricted ones included, and unnamed contents
 	URIs         int    `json:"uris"`
 	Unreferenced int    `json:"unreferenced"`
 	Problems     int    `json:"problems"`
@@ -84,20 +86,31 @@ func Merge(scans []*Scan) *Catalog {
 	c := new(Catalog)
 	open := make(map[Name][]*Distfile)
 	shut := make(map[Name][]*Distfile)
+	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
 		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems)}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {
-			names[d.Name] = true
 			st.URIs += len(d.Sources)
 			d.Sources = d.Sources[:min(len(d.Sources), maxSources)]
-			if d.Restrict != "" {
-				join(shut, d)
+			if d.Unnamed {
+				st.Distfiles++
 			} else {
+				names[d.Name] = true
+			}
+			switch {
+			case d.Restrict != "":
+				join(shut, d)
+			case d.Unnamed:
+				join(unnamed, d)
+			default:
 				join(open, d)
 			}
 		}
-		st.Distfiles = len(names)
+		st.Distfiles += len(names)
+		for _, n := range s.Notes {
+			c.Notes = append(c.Notes, s.Repo+": "+n)
+		}
 		for i := range s.Problems {
 			c.protected.add(&s.Problems[i])
 			for _, n := range s.Problems[i].Names {
@@ -109,6 +122,16 @@ func Merge(scans []*Scan) *Catalog {
 		}
 		c.Repos = append(c.Repos, st)
 		c.Problems = append(c.Problems, s.Problems...)
+	}
+	for name, ds := range unnamed {
+		for _, d := range ds {
+			i := slices.IndexFunc(open[name], func(h *Distfile) bool { return h.Same(d) == digest.Same })
+			if i >= 0 {
+				unite(open[name][i], d)
+			} else {
+				c.Shadowed = append(c.Shadowed, d)
+			}
+		}
 	}
 	for name, ds := range open {
 		c.Distfiles = append(c.Distfiles, ds[0])

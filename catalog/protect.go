@@ -34,7 +34,8 @@ func (c *Catalog) Protected(name Name, owner string) bool {
 }
 
 // owns reports whether owner cannot be known. Where only the directory of a
-// package is known, cat/pn owns cat/pn-1, and cat/port owns cat/port,-main.
+// package is known, cat/pn owns cat/pn-1, cat/port owns cat/port,-main, and
+// recipe owns recipe/1.0.
 func (t *protection) owns(owner string) bool {
 	if t.owners[owner] {
 		return true
@@ -42,7 +43,7 @@ func (t *protection) owns(owner string) bool {
 	pkg, repo, ok := strings.Cut(owner, "::")
 	for i := 1; ok && i < len(pkg); i++ {
 		switch version := i+1 < len(pkg) && '0' <= pkg[i+1] && pkg[i+1] <= '9'; {
-		case pkg[i] == ',', pkg[i] == '-' && version:
+		case pkg[i] == ',', pkg[i] == '/', pkg[i] == '-' && version:
 			if t.owners[pkg[:i]+"::"+repo] {
 				return true
 			}

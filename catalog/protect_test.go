@@ -7,6 +7,7 @@ func TestProtected(t *testing.T) {
 	c := Merge([]*Scan{{Repo: "r", Problems: []Problem{
 		{Repo: "r", Package: "a/b-1", Scope: OnePackage, Names: []Name{"n"}},
 		{Repo: "r", Package: "a/dir", Scope: OnePackage},
+		{Repo: "r", Package: "recipe", Scope: OnePackage},
 		{Repo: "r", Package: "a/whole", Names: []Name{"w"}},
 	}}})
 	if c.Complete() {
@@ -26,6 +27,8 @@ func TestProtected(t *testing.T) {
 		{"m", "a/dir-x-2::r", false},
 		{"m", "a/dir,-main::r", true},
 		{"m", "a/dirt-2::r", false},
+		{"m", "recipe/1.0::r", true},
+		{"m", "recipes/1.0::r", false},
 		{"w", "a/whole::r", false},
 		{"m", "", false},
 	} {

@@ -213,7 +213,7 @@ func (w *asked) wanted(name catalog.Name) (ws []Wanted) {
 			if d.Name != name {
 				continue
 			}
-			x := Wanted{Size: d.Size, Refused: d.Restrict, Shadowed: shadowed, distfile: d}
+			x := Wanted{Size: d.Size, Refused: d.Restrict, Shadowed: shadowed && !d.Unnamed, distfile: d}
 			for _, o := range d.Owners {
 				x.Owners = append(x.Owners, o.String())
 			}

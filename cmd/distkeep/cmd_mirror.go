@@ -78,7 +78,7 @@ func mirrorCommand(e *env) *cli.Command {
 		Name:        "mirror",
 		Usage:       "bring the archive up to date: the hourly job",
 		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
-		Description: mirrorHelp + pacmanHelp + exitHelp,
+		Description: mirrorHelp + pacmanHelp + sourcesHelp + exitHelp,
 		Flags:       flags,
 		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o) },
 	}

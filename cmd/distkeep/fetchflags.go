@@ -21,6 +21,7 @@ type fetchFlags struct {
 	minRate             sizeValue
 	maxTime             durationValue
 	rate, hostRate      sizeValue
+	maxSize             sizeValue
 	tries               int
 	prefer              choiceValue
 	contact, netrc      string
@@ -34,7 +35,7 @@ func newFetchFlags() *fetchFlags {
 	return &fetchFlags{
 		hostLimits: cli.NewStringSlice(), schemes: cli.NewStringSlice(), skipVerify: cli.NewStringSlice(),
 		ports: cli.NewIntSlice(), fallbacks: cli.NewStringSlice(),
-		stall: durationValue(time.Minute), minRate: 256, maxTime: durationValue(24 * time.Hour),
+		stall: durationValue(time.Minute), minRate: 256, maxSize: 32 << 30, maxTime: durationValue(24 * time.Hour),
 		prefer: choiceValue{"mirrors", []string{"mirrors", "primary"}},
 	}
 }
@@ -49,6 +50,7 @@ func (o *fetchFlags) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "max-time", Usage: "park all transfers for the next run after `DURATION`; 0 is no limit", Value: &o.maxTime},
 		&cli.GenericFlag{Name: "rate", Usage: "at most `SIZE` a second in all; 0 is no limit", Value: &o.rate},
 		&cli.GenericFlag{Name: "host-rate", Usage: "at most `SIZE` a second from one host; 0 is no limit", Value: &o.hostRate},
+		&cli.GenericFlag{Name: "max-size", Usage: "take at most `SIZE` of a file whose size no tree tells", Value: &o.maxSize},
 		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file", Value: 10, Destination: &o.tries},
 		&cli.GenericFlag{Name: "prefer", Usage: "ask `WHICH` first: mirrors or primary (the plain URIs)", Value: &o.prefer},
 		&cli.StringFlag{Name: "contact", Usage: "put `URL-OR-MAIL` into the User-Agent: some hosts refuse anonymous clients", Destination: &o.contact},
@@ -64,7 +66,7 @@ func (o *fetchFlags) flags() []cli.Flag {
 func (o *fetchFlags) options() (fetch.Options, error) {
 	f := fetch.Options{
 		Jobs: o.jobs, HostJobs: o.hostJobs, HostLimits: make(map[string]int),
-		Stall: time.Duration(o.stall), MinRate: int64(o.minRate), MaxTime: time.Duration(o.maxTime), Rate: int64(o.rate), HostRate: int64(o.hostRate),
+		Stall: time.Duration(o.stall), MinRate: int64(o.minRate), MaxTime: time.Duration(o.maxTime), Rate: int64(o.rate), HostRate: int64(o.hostRate), MaxSize: int64(o.maxSize),
 		Tries: o.tries, PreferPrimary: o.prefer.value == "primary",
 		UserAgent: "distkeep/" + version(), Contact: o.contact, Netrc: o.netrc,
 		Schemes: append([]string{"http", "https", "ftp", "rsync"}, o.schemes.Value()...),
@@ -77,6 +79,9 @@ func (o *fetchFlags) options() (fetch.Options, error) {
 	}
 	if o.jobs < 1 || o.hostJobs < 1 || o.tries < 1 {
 		return f, usagef("--jobs, --host-jobs and --tries must be at least 1")
+	}
+	if o.maxSize < 1 {
+		return f, usagef("--max-size must be at least 1")
 	}
 	if f.Stall == 0 {
 		f.Stall = -1

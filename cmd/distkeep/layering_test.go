@@ -27,6 +27,7 @@ var layers = map[string]string{
 	"catalog/pacman":          "catalog catalog/digest",
 	"catalog/pacman/upstream": "catalog catalog/digest catalog/pacman",
 	"catalog/keyring":         "",
+	"catalog/sources":         "catalog catalog/digest catalog/keyring",
 	"whitelist":               "catalog catalog/digest",
 	"fetch/failure":           "",
 	"fetch":                   "catalog catalog/digest fetch/failure",
@@ -60,7 +61,7 @@ var homes = map[string]string{
 	"github.com/jlaffaye/ftp":               "fetch",
 	"github.com/prometheus/client_golang":   "archive/serve archive/report",
 	"github.com/gofrs/flock":                "archive/ledger archive/store whitelist",
-	"github.com/google/renameio/v2":         "archive archive/history archive/ledger archive/report archive/snapshot catalog/pacman/upstream whitelist",
+	"github.com/google/renameio/v2":         "archive archive/history archive/ledger archive/report archive/snapshot catalog/pacman/upstream catalog/sources whitelist",
 	"golang.org/x/crypto":                   "catalog/digest",
 	"golang.org/x/net":                      "fetch archive/serve",
 	"golang.org/x/time":                     "archive fetch",
@@ -213,7 +214,7 @@ func TestLayers(t *testing.T) {
 	for name := range layers {
 		visit(name, nil)
 	}
-	for _, low := range []string{"catalog", "catalog/gentoo", "catalog/openbsd", "catalog/pacman", "fetch", "whitelist"} {
+	for _, low := range []string{"catalog", "catalog/gentoo", "catalog/openbsd", "catalog/pacman", "catalog/sources", "fetch", "whitelist"} {
 		for _, i := range strings.Fields(layers[low]) {
 			if i == "archive" || strings.HasPrefix(i, "archive/") {
 				t.Errorf("%s may import %s: catalogs, transfers and whitelists know nothing of archives", low, i)

@@ -33,6 +33,7 @@ var repoKinds = []repoKind{
 	{catalog.Gentoo, (*repoFlags).gentooOptions, (*repoFlags).checkGentoo, (*repoFlags).openGentoo},
 	{catalog.OpenBSD, (*repoFlags).openbsdOptions, (*repoFlags).checkOpenBSD, (*repoFlags).openOpenBSD},
 	{catalog.Pacman, (*repoFlags).pacmanOptions, (*repoFlags).checkPacman, (*repoFlags).openPacman},
+	{catalog.Sources, (*repoFlags).sourcesOptions, (*repoFlags).checkSources, (*repoFlags).openSources},
 }
 
 // repoFlags say which repositories a run is about.
@@ -52,8 +53,8 @@ func newRepoFlags() *repoFlags {
 
 func (r *repoFlags) flags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo, or pacman:URL; repeatable, the first that wants a name decides its content", Destination: r.repos},
-		&cli.StringSliceFlag{Name: "keyring", Usage: "publish nothing of a pacman repository that is not signed by a key in `FILE`, which gpg --export wrote; repeatable", Destination: r.keyrings},
+		&cli.StringSliceFlag{Name: "repo", Usage: "archive what the repository `KIND:PATH` wants, such as gentoo:/var/db/repos/gentoo, pacman:URL or sources:URL; repeatable, the first that wants a name decides its content", Destination: r.repos},
+		&cli.StringSliceFlag{Name: "keyring", Usage: "publish nothing of a pacman repository, and believe no list of checksums, that is not signed by a key in `FILE`, which gpg --export or signify wrote; repeatable", Destination: r.keyrings},
 	}
 	for _, k := range repoKinds {
 		flags = append(flags, k.flags(r)...)

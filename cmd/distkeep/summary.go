@@ -26,8 +26,11 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	for _, r := range s.Repositories {
 		line("repository", "%s:%s, %s, %s, %s", r.Kind, r.Name, plural(r.Packages, "package"), plural(r.Distfiles, "distfile"), plural(r.Problems, "problem"))
 	}
+	for _, n := range s.Notes {
+		line("note", "%s", n)
+	}
 	line("wanted", "%s, %d held before", count(s.Wanted), s.Held.Files)
-	line("added", "%s%s", count(s.Added()), sources(s))
+	line("added", "%s%s", count(s.Added()), origins(s))
 	if s.Lost.Files > 0 {
 		line("lost", "%s: gone from the archive or changed there", count(s.Lost))
 	}
@@ -153,8 +156,8 @@ func count(c archive.Count) string { return files(c) + ", " + humanSize(c.Bytes)
 
 func files(c archive.Count) string { return plural(c.Files, "file") }
 
-// sources tells where additions came from.
-func sources(s *archive.Summary) string {
+// origins tells where additions came from.
+func origins(s *archive.Summary) string {
 	var parts []string
 	for _, p := range []struct {
 		what string

@@ -1,0 +1,182 @@
+package sources
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2"
+
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/catalog/keyring"
+)
+
+// stateFile has what is kept of a URL from run to run: a line of JSON, then the
+// list. Being one file, it is replaced as a whole.
+const stateFile = "list"
+
+// A kept is a list of an earlier run; its fields are the first line of the state.
+type kept struct {
+	URL     string          `json:"url"`
+	Version catalog.Version `json:"version"`
+	SHA256  string          `json:"sha256"`
+	// Signature is the one that was beside the list.
+	Signature []byte `json:"signature,omitempty"`
+
+	list []byte
+}
+
+// scanURL asks for the list and reads it, or else the one of the last run.
+func (r *Repository) scanURL(ctx context.Context, c *collector) (err error) {
+	old, err := r.load()
+	if err != nil {
+		return err
+	}
+	var trouble error
+	if !r.o.Offline {
+		defer func() { err = errors.Join(err, r.o.Getter.Close()) }()
+		var got *kept
+		got, trouble = r.fetch(ctx, old)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case got == nil: // trouble, or there is nothing new
+		default:
+			if trouble = r.use(got, c); trouble == nil {
+				return r.keep(got)
+			}
+			*c = collector{repo: c.repo, base: c.base}
+		}
+	}
+	switch {
+	case trouble != nil && old != nil:
+		c.report(catalog.Problem{Msg: trouble.Error() + "; the list of the last run is used"})
+	case trouble != nil:
+		c.report(catalog.Problem{Msg: trouble.Error()})
+		return nil
+	case old == nil:
+		return errors.New("nothing is known of it before a run has asked for it")
+	}
+	if err := r.use(old, c); err != nil {
+		c.report(catalog.Problem{Msg: err.Error()})
+	}
+	return nil
+}
+
+// use reads the list of k if its signature is right.
+func (r *Repository) use(k *kept, c *collector) error {
+	t := &text{file: k.URL, path: urlPath(k.URL), data: k.list, sig: k.Signature}
+	if err := r.verify(t); err != nil {
+		return err
+	}
+	return r.read(t, c)
+}
+
+// load returns what is kept of the URL, or nil.
+func (r *Repository) load() (*kept, error) {
+	file := filepath.Join(r.o.State, stateFile)
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxList+2*maxSignature))
+	if err != nil {
+		return nil, err
+	}
+	k := new(kept)
+	line, list, _ := bytes.Cut(data, []byte("\n"))
+	if err := json.Unmarshal(line, k); err != nil || k.SHA256 != digest.SHA256.Sum(list).Hex() {
+		return nil, fmt.Errorf("%s is damaged: remove it, and the list is asked for anew", file)
+	}
+	if k.URL != r.o.Path {
+		return nil, nil
+	}
+	k.list = list
+	return k, nil
+}
+
+// urlPath is the name of the list at a URL with its directories.
+func urlPath(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "list"
+	}
+	return shortPath(u.Path)
+}
+
+// fetch asks for the list and its signature. Without an error nil means that
+// old is still what there is.
+func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) {
+	k = &kept{URL: r.o.Path}
+	var have catalog.Version
+	if old != nil {
+		have = old.Version
+	}
+	k.list, k.Version, err = r.get(ctx, r.o.Path, have, maxList)
+	switch {
+	case errors.Is(err, catalog.ErrUnchanged):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	k.SHA256 = digest.SHA256.Sum(k.list).Hex()
+	if !r.signed(&text{path: urlPath(r.o.Path), data: k.list}) || keyring.FindInline(k.list) != nil {
+		return k, nil
+	}
+	for _, suffix := range signatureSuffixes {
+		sig, _, err := r.get(ctx, r.o.Path+suffix, catalog.Version{}, maxSignature)
+		if err == nil {
+			k.Signature = sig
+			return k, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+func (r *Repository) get(ctx context.Context, url string, have catalog.Version, most int64) ([]byte, catalog.Version, error) {
+	var buf bytes.Buffer
+	v, err := r.o.Getter.Get(ctx, url, have, most, func() (io.Writer, error) {
+		buf.Reset()
+		return &buf, nil
+	})
+	return buf.Bytes(), v, err
+}
+
+// keep writes k for the next run.
+func (r *Repository) keep(k *kept) error {
+	if r.o.Dry {
+		return nil
+	}
+	if err := r.o.Room(int64(len(k.list))); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.o.State, 0o755); err != nil {
+		return err
+	}
+	line, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	data := slices.Concat(line, []byte("\n"), k.list)
+	file := filepath.Join(r.o.State, stateFile)
+	if err := renameio.WriteFile(file, data, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
+		return fmt.Errorf("replace %s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"distkeep/archive"
+	"distkeep/catalog"
+	"distkeep/catalog/sources"
+)
+
+const sourcesHelp = `A list of files is a repository as well: a file, a URL, or - for standard input.
+
+   --repo 'sources:https://host/iso/SHA256SUMS'
+   --repo 'sources:/srv/lists/company.jsonl?name=company'
+
+Its kind is told by its name or its content:
+   jsonl     a JSON object a line: {"name": "a-1.tar.gz", "size": 7,
+             "digests": {"sha256": "..."}, "uris": ["https://host/a-1.tar.gz"],
+             "owner": "a", "restrict": "mirror"}; only digests must be there.
+             Others are sha512, blake2b, sha1, md5 and sri ("sha256-BASE64").
+             Without a name a file is kept by its digest only
+   nix       sources.json of Nix and of Guix
+   sums      SHA256SUMS, SHA512SUMS, B2SUMS: as sha256sum or the BSDs print them
+   distinfo  that of FreeBSD and of pkgsrc; a directory of them, such as a tree
+   homebrew  formula.json
+   opam      opam files; a directory of them, such as opam-repository
+   conan     conandata.yml; a directory of them, such as conan-center-index
+Behind the question mark are
+   kind=KIND   one of these
+   base=URL    the directory with the files of a list that has no URIs; that of
+               the list, if it is a URL
+   name=NAME   what owners and reports call it; the file name if not given
+   signed=no   do without the signature that --keyring asks of sums
+
+`
+
+// A sourcesSpec is what follows "sources:".
+type sourcesSpec struct {
+	path, name, kind, base string
+	unsigned               bool
+}
+
+// parseSources reads what follows "sources:".
+func parseSources(text string) (s sourcesSpec, err error) {
+	where, query, _ := strings.Cut(text, "?")
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return s, fmt.Errorf("%q: %w", query, err)
+	}
+	for key, values := range q {
+		switch {
+		case !slices.Contains([]string{"kind", "base", "name", "signed"}, key):
+			return s, fmt.Errorf("%q is not known behind the ?: use kind, base, name and signed", key)
+		case len(values) > 1:
+			return s, fmt.Errorf("%s= is given twice", key)
+		}
+	}
+	s = sourcesSpec{path: where, name: q.Get("name"), kind: q.Get("kind"), base: strings.TrimRight(q.Get("base"), "/")}
+	switch q.Get("signed") {
+	case "no":
+		s.unsigned = true
+	case "", "yes":
+	default:
+		return s, fmt.Errorf("signed=%s: write signed=no or signed=yes", q.Get("signed"))
+	}
+	switch {
+	case s.path == "":
+		return s, fmt.Errorf("the file or URL is missing")
+	case s.name == "" && s.path == "-":
+		s.name = "stdin"
+	case s.name == "":
+		s.name = path.Base(filepath.ToSlash(s.path))
+	}
+	return s, nil
+}
+
+func (r *repoFlags) sourcesOptions() []cli.Flag { return nil }
+
+func (r *repoFlags) checkSources(paths []string) error {
+	stdin := 0
+	if r.dump == "-" {
+		stdin++
+	}
+	for _, p := range paths {
+		if where, _, _ := strings.Cut(p, "?"); where == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("standard input can be read once: give one - only")
+	}
+	return nil
+}
+
+// openSources opens a list.
+func (r *repoFlags) openSources(text string, op *opening) (catalog.Repository, error) {
+	s, err := parseSources(text)
+	if err != nil {
+		return nil, usagef("--repo sources:%s: %w", text, err)
+	}
+	o := sources.Options{
+		Name: s.name, Path: s.path, Stdin: op.stdin, Kind: s.kind, Base: s.base,
+		Unsigned: s.unsigned, Keyring: r.keys, State: filepath.Join(op.state, "sources", s.name),
+		Offline: op.offline, Dry: op.dry, Room: archive.Room(op.state, op.minFree),
+	}
+	if o.Getter, err = newGetter(op.fetch); err != nil {
+		return nil, err
+	}
+	l, err := sources.Open(o)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return l, nil
+}
