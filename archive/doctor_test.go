@@ -222,7 +222,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		}
 		d := s.Distfiles[k]
 		c := content(d)
-		missing, err := a.store.Recycle([]*store.Content{&c})
+		missing, _, err := a.store.Recycle([]*store.Content{&c})
 		if err != nil || missing != nil {
 			t.Fatal(missing, err)
 		}

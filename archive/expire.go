@@ -359,14 +359,20 @@ func (m *mirror) recycle(ds []*ledger.Distfile) error {
 		c := content(d)
 		cs[i] = &c
 	}
-	missing, err := m.store.Recycle(cs)
+	missing, stuck, err := m.store.Recycle(cs)
 	if err != nil {
 		return brokenIf(err)
 	}
 	m.changed = true
 	var b ledger.Batch
+	var gone []*ledger.Distfile
 	var moved []*ledger.Recycled
 	for i, d := range ds {
+		if err := stuck[cs[i]]; err != nil {
+			m.failFile(d, err) // it stays, and the next run tries again
+			continue
+		}
+		gone = append(gone, d)
 		b.DropDistfile(d.Key)
 		b.DropDeletion(d.Key)
 		b.PutSuccess(&ledger.Success{Key: d.Key, Time: m.now, Bytes: d.Size, Origin: d.Origin, Removed: true})
@@ -379,7 +385,7 @@ func (m *mirror) recycle(ds []*ledger.Distfile) error {
 	if err := m.commit(&b); err != nil {
 		return err
 	}
-	for _, d := range ds {
+	for _, d := range gone {
 		m.sum.Deleted.add(d.Size)
 		m.Archive.o.Events.removed(d.Owner, string(d.Name))
 	}
@@ -392,8 +398,11 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 	var b ledger.Batch
 	for _, r := range rs {
 		c := content(&r.Distfile)
-		if err := m.store.Unpublish(&c, m.keeper(&r.Distfile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := m.store.Unpublish(&c, m.keeper(&r.Distfile)); store.Broken(err) {
 			return brokenIf(err)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.failFile(&r.Distfile, err) // it stays pending
+			continue
 		}
 		gone := *r
 		gone.Pending = false

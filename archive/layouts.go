@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"fmt"
 	"slices"
 
 	"distkeep/archive/layout"
@@ -54,8 +55,7 @@ func (m *mirror) unlinkFormer(p *plan) error {
 		if err := m.store.Unlink(s.rel, refuge); store.Broken(err) {
 			return brokenIf(err)
 		} else if err != nil {
-			key := ledger.FailureKey{Name: d.Name, Want: noWant}
-			m.failing[key] = &failing{key, d.Owner, failure.Local, "a link of a former layout stays: " + err.Error()}
+			m.failFile(d, fmt.Errorf("a link of a former layout stays: %w", err))
 			left = true
 			continue
 		}
@@ -66,6 +66,12 @@ func (m *mirror) unlinkFormer(p *plan) error {
 		layouts = append(layouts, m.view.former...) // the next run tries again
 	}
 	return m.noteLayouts(layouts)
+}
+
+// failFile notes a failure of one file of the archive.
+func (m *mirror) failFile(d *ledger.Distfile, err error) {
+	key := ledger.FailureKey{Name: d.Name, Want: noWant}
+	m.failing[key] = &failing{key, d.Owner, failure.Local, err.Error()}
 }
 
 // layoutPaths are the paths that the records should have in the layouts in use.

@@ -13,7 +13,7 @@ func relation(d *ledger.Distfile, w *catalog.Distfile) digest.Relation { return 
 func satisfies(d *ledger.Distfile, w *catalog.Distfile) bool { return d.Satisfies(w) }
 
 func content(d *ledger.Distfile) store.Content {
-	return store.Content{Name: d.Name, Digests: d.Digests, Size: d.Size, Named: d.Named, Kind: d.Kind}
+	return store.Content{Name: d.Name, Digests: d.Digests, Size: d.Size, ModTime: d.ModTime, Named: d.Named, Kind: d.Kind}
 }
 
 // layoutPath returns the path of d in one layout, or "".

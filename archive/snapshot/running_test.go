@@ -172,7 +172,7 @@ func (m *mirror) put(name catalog.Name) error {
 
 func (m *mirror) drop(name catalog.Name) error {
 	c := m.have[name]
-	if _, err := m.store.Recycle([]*store.Content{c}); err != nil {
+	if _, _, err := m.store.Recycle([]*store.Content{c}); err != nil {
 		return err
 	}
 	if err := m.store.Unpublish(c, func(string) bool { return false }); err != nil {

@@ -75,7 +75,7 @@ func TestCommitOpenBSD(t *testing.T) {
 	}
 	// All of it goes again, directory by directory.
 	for _, it := range items {
-		if _, err := s.Recycle([]*Content{&it.Content}); err != nil {
+		if _, _, err := s.Recycle([]*Content{&it.Content}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Unpublish(&it.Content, none); err != nil {

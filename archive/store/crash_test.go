@@ -88,7 +88,7 @@ func (r *run) remove(name string, cs ...stored) error {
 	err := r.step("recycle-"+name, func() error {
 		for _, c := range cs {
 			c := c.content()
-			if missing, err := r.store.Recycle([]*Content{&c}); err != nil || len(missing) > 0 {
+			if missing, _, err := r.store.Recycle([]*Content{&c}); err != nil || len(missing) > 0 {
 				return fmt.Errorf("%d missing: %w", len(missing), err)
 			}
 		}
@@ -177,7 +177,7 @@ func pass(dir string) error {
 		r.add("b-again", oldB),
 		r.step("recycled-early", func() error {
 			c := oldB.content()
-			_, err := s.Recycle([]*Content{&c})
+			_, _, err := s.Recycle([]*Content{&c})
 			return err
 		}),
 		r.add("b-anew", oldB), // another inode than the one in recycle

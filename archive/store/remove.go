@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,30 +11,37 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/catalog/digest"
 )
 
 // Recycle makes the contents safe in recycle: afterwards each has a durable
 // link there. Nothing is unpublished yet. A content whose published files are
-// all gone is returned in missing and is not in recycle. Other files with the same
+// all gone, or known not to have its bytes, is returned in missing and is not in
+// recycle; one that cannot be put there in stuck, with the reason. The error means
+// that the file system fails. Other files with the same
 // bytes at its paths, as a copy of an archive has them that did not keep the hard
 // links, become links to the one in recycle, so that Unpublish knows them.
-func (s *Store) Recycle(cs []*Content) (missing []*Content, err error) {
+func (s *Store) Recycle(cs []*Content) (missing []*Content, stuck map[*Content]error, err error) {
 	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
+	stuck = make(map[*Content]error)
 	for _, c := range cs {
 		ok, err := s.recycle(c, dirs)
-		if err != nil {
-			return nil, fmt.Errorf("recycle %s: %w", c.Name, err)
-		}
-		if !ok {
+		switch {
+		case err != nil && Broken(err):
+			return nil, nil, fmt.Errorf("recycle %s: %w", c.Name, err)
+		case err != nil:
+			stuck[c] = fmt.Errorf("recycle %s: %w", c.Name, err)
+		case !ok:
 			missing = append(missing, c)
 		}
 	}
 	if err := s.syncDirs(dirs); err != nil {
-		return nil, fmt.Errorf("recycle: %w", err)
+		return nil, nil, fmt.Errorf("recycle: %w", err)
 	}
 	Failpoint("recycle.synced")
-	return missing, nil
+	return missing, stuck, nil
 }
 
 func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
@@ -44,7 +52,7 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 	for _, rel := range s.rightFirst(c, paths) {
 		src := s.Path(rel)
 		fi, err := os.Lstat(src)
-		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size {
+		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || c.isAnother(src, fi) {
 			continue
 		}
 		err = s.linkRecycled(src, fi, c, dirs)
@@ -64,6 +72,16 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 		return err == nil, err
 	}
 	return false, nil
+}
+
+// isAnother reports whether src, that is fi and has the size of c, is known to have
+// other bytes: it is read unless it has the time of the file that was verified.
+func (c *Content) isAnother(src string, fi fs.FileInfo) bool {
+	if fi.ModTime().Equal(c.ModTime) {
+		return false
+	}
+	sums, _, err := Hash(context.Background(), src)
+	return err == nil && sums.Get(digest.SHA256) != c.SHA256()
 }
 
 // rightFirst returns paths, those last whose files are known to be damaged: they

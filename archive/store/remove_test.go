@@ -12,7 +12,7 @@ import (
 // recycle lets go of contents as a run does.
 func recycle(t testing.TB, s *Store, cs ...*Content) {
 	t.Helper()
-	missing, err := s.Recycle(cs)
+	missing, _, err := s.Recycle(cs)
 	if err != nil || len(missing) > 0 {
 		t.Fatalf("recycle: %v, missing %v", err, missing)
 	}
@@ -32,7 +32,7 @@ func TestRecycle(t *testing.T) {
 	c := publish(t, s, "sub/a", "data")
 	keep := publish(t, s, "b", "other")
 	before := tree(t, s.Published())
-	missing, err := s.Recycle([]*Content{c})
+	missing, _, err := s.Recycle([]*Content{c})
 	if err != nil || len(missing) > 0 {
 		t.Fatal(err, missing)
 	}
@@ -93,9 +93,19 @@ func TestRecycleMissing(t *testing.T) {
 		}
 		write(t, s.Path(rel), "of another size")
 	}
-	missing, err := s.Recycle([]*Content{gone, there, changed})
-	if err != nil || !slices.Equal(missing, []*Content{gone, changed}) {
-		t.Errorf("missing = %v, %v, want gone and changed", missing, err)
+	other := publish(t, s, "other", "mine")
+	for _, rel := range paths(t, s, other) {
+		if err := os.Remove(s.Path(rel)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s.Path(rel), "nine")
+	}
+	missing, stuck, err := s.Recycle([]*Content{gone, there, changed, other})
+	if err != nil || len(stuck) > 0 || !slices.Equal(missing, []*Content{gone, changed, other}) {
+		t.Errorf("missing = %v, %v, %v, want gone, changed and other", missing, stuck, err)
+	}
+	if exists(s.RecyclePath(other)) {
+		t.Error("other bytes are in recycle")
 	}
 	if !exists(s.RecyclePath(there)) || exists(s.RecyclePath(gone)) {
 		t.Error("recycle does not hold what was there, and that alone")
@@ -133,7 +143,7 @@ func TestUnpublishKeeps(t *testing.T) {
 	a := publish(t, s, "a", "data")
 	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b)
-	if _, err := s.Recycle([]*Content{a}); err != nil {
+	if _, _, err := s.Recycle([]*Content{a}); err != nil {
 		t.Fatal(err)
 	}
 	// Somebody has put something else where a by_cipher path was.
@@ -268,7 +278,7 @@ func TestSyncRemoved(t *testing.T) {
 	s := open(t)
 	a, b := publish(t, s, "dir/a", "a"), publish(t, s, "dir/b", "b")
 	for _, c := range []*Content{a, b} {
-		if _, err := s.Recycle([]*Content{c}); err != nil {
+		if _, _, err := s.Recycle([]*Content{c}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Unpublish(c, none); err != nil {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -214,6 +215,8 @@ type Content struct {
 	// Digests hold at least SHA256, and what the layouts ask for.
 	Digests digest.Set
 	Size    int64
+	// ModTime is that of the verified file. Zero is not known.
+	ModTime time.Time
 	// Named says that it is published under its name; otherwise below
 	// by_cipher only.
 	Named bool
