@@ -54,15 +54,22 @@ const (
 // one name the later keeps it, as if they had come in two batches. The parts of
 // next may be made durable with them.
 func (m *mirror) add(adds, next []*addition) error {
-	named := make(map[catalog.Name]bool, len(adds))
+	named := make(map[catalog.Name]digest.Digest, len(adds))
 	for i, a := range adds {
-		if a.entry.Named && named[a.entry.Name] {
-			if err := m.add(adds[:i], nil); err != nil {
+		if !a.entry.Named {
+			continue
+		}
+		if _, twice := named[a.entry.Name]; twice {
+			err := m.hold(adds[i:], named)
+			if err == nil {
+				err = m.add(adds[:i], nil)
+			}
+			if err != nil {
 				return err
 			}
 			return m.add(adds[i:], next)
 		}
-		named[a.entry.Name] = named[a.entry.Name] || a.entry.Named
+		named[a.entry.Name] = a.entry.SHA256
 	}
 	items := m.itemsOf(adds)
 	coming := make([]*store.Item, len(next))
@@ -113,6 +120,38 @@ func (m *mirror) add(adds, next []*addition) error {
 		m.warn("%v", err)
 	}
 	return m.endPurge(back)
+}
+
+// hold publishes by their digests the files that adds are linked from, where the
+// name goes to another content before: that takes their places.
+func (m *mirror) hold(adds []*addition, before map[catalog.Name]digest.Digest) error {
+	var held []*addition
+	var items []*store.Item
+	seen := make(map[ledger.Key]bool)
+	for _, a := range adds {
+		c := content(&a.entry)
+		c.Named = false
+		sum, named := before[a.entry.Name]
+		if a.have.Path == "" || !named || sum == a.entry.SHA256 || seen[a.entry.Key] ||
+			a.have.Path == m.store.Path(store.CipherPaths(&c)[0]) {
+			continue
+		}
+		seen[a.entry.Key] = true
+		held = append(held, a)
+		items = append(items, &store.Item{Content: c, Have: a.have})
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if err := m.store.Commit(items, nil); err != nil {
+		return mark(ErrBroken, err)
+	}
+	for i, it := range items {
+		if it.Err == nil {
+			held[i].have.Path = m.store.Path(store.CipherPaths(&it.Content)[0])
+		}
+	}
+	return nil
 }
 
 // itemsOf chooses the file that each of adds is linked from.
