@@ -203,7 +203,7 @@ func (c *cleaning) unknown(r history.Record) bool {
 	x := c.m.view.index
 	sums, _ := digest.NewSet(r.SHA256)
 	k := &ledger.Distfile{Key: recordKey(r), Digests: sums, Kind: catalog.OpenBSD} // with both spellings
-	known := c.m.keeper(k)
+	known := c.m.claims().keeper(k)
 	ct := content(k)
 	rels := store.CipherPaths(&ct)
 	if x.Named(r.Name) == nil {

@@ -113,8 +113,9 @@ func (m *mirror) add(adds, next []*addition) error {
 			m.recorded(a, items[i])
 		}
 	}
+	claims := m.claims()
 	for _, d := range former {
-		m.dropFormerPaths(d)
+		m.dropFormerPaths(d, claims)
 	}
 	if err := m.store.Release(items); err != nil {
 		m.warn("%v", err)
@@ -317,9 +318,9 @@ func (m *mirror) recorded(a *addition, it *store.Item) {
 
 // dropFormerPaths removes the paths that d had by its content alone while it
 // held the name, unless another name of the same content still has them.
-func (m *mirror) dropFormerPaths(d *ledger.Distfile) {
+func (m *mirror) dropFormerPaths(d *ledger.Distfile, claims *claims) {
 	c := content(d)
-	keep := m.keeper(d)
+	keep := claims.keeper(d)
 	for _, l := range m.store.Layouts() {
 		rel := layoutPath(d, l)
 		if !l.IsContentHash() || rel == "" || keep(rel) {
@@ -336,24 +337,46 @@ func (m *mirror) dropFormerPaths(d *ledger.Distfile) {
 	}
 }
 
+// claims tell which paths the records of a content need, as long as the index
+// stays as it is. A content may have thousands of names: its paths are counted
+// once for all of them.
+type claims struct {
+	m     *mirror
+	count map[digest.Digest]map[string]int
+}
+
+func (m *mirror) claims() *claims {
+	return &claims{m, make(map[digest.Digest]map[string]int)}
+}
+
 // keeper returns a function that reports whether a path of d is needed by
 // another record.
-func (m *mirror) keeper(d *ledger.Distfile) func(rel string) bool {
-	needed := make(map[string]bool)
-	for _, o := range m.view.index.WithSum(d.SHA256) {
-		if o.Key == d.Key {
-			continue
+func (c *claims) keeper(d *ledger.Distfile) func(rel string) bool {
+	count := c.count[d.SHA256]
+	if count == nil {
+		count = make(map[string]int)
+		for _, o := range c.m.view.index.WithSum(d.SHA256) {
+			c.add(count, o)
 		}
-		c := content(o)
-		paths, err := m.store.Paths(&c)
-		if err != nil {
-			paths = store.CipherPaths(&c)
-		}
-		for _, p := range paths {
-			needed[p] = true
-		}
+		c.count[d.SHA256] = count
 	}
-	return func(rel string) bool { return needed[rel] }
+	own := make(map[string]int)
+	if o := c.m.view.index.Distfiles[d.Key]; o != nil {
+		c.add(own, o)
+	}
+	return func(rel string) bool { return count[rel] > own[rel] }
+}
+
+// add counts the paths of d.
+func (c *claims) add(count map[string]int, d *ledger.Distfile) {
+	content := content(d)
+	paths, err := c.m.store.Paths(&content)
+	if err != nil {
+		paths = store.CipherPaths(&content)
+	}
+	for _, p := range paths {
+		count[p]++
+	}
 }
 
 // A committer collects what the transfers deliver and commits it in batches,

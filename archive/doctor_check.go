@@ -409,8 +409,8 @@ func (d *doctor) elsewhere(r *ledger.Distfile) string {
 			}
 		}
 	}
-	for _, o := range d.view.index.Recycled {
-		if o.SHA256 == r.SHA256 && d.view.restorable(o) {
+	for _, o := range d.view.index.RecycledWith(r.SHA256) {
+		if d.view.restorable(o) {
 			return d.recyclePath(o)
 		}
 	}

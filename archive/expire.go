@@ -396,9 +396,10 @@ func (m *mirror) recycle(ds []*ledger.Distfile) error {
 // notes that it is done.
 func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 	var b ledger.Batch
+	claims := m.claims()
 	for _, r := range rs {
 		c := content(&r.Distfile)
-		if err := m.store.Unpublish(&c, m.keeper(&r.Distfile)); store.Broken(err) {
+		if err := m.store.Unpublish(&c, claims.keeper(&r.Distfile)); store.Broken(err) {
 			return brokenIf(err)
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			m.failFile(&r.Distfile, err) // it stays pending

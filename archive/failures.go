@@ -128,12 +128,24 @@ func (m *mirror) owners() map[ledger.FailureKey]string {
 	return owners
 }
 
-// attempted are the URLs that were tried, each once.
+// What is recorded of the URLs of a failure: a tree may name thousands for each
+// of thousands of names.
+const (
+	maxTried      = 16
+	maxTriedBytes = 4 << 10
+)
+
+// attempted are the first URLs that were tried, each once.
 func attempted(fe *fetch.Error) (urls []string) {
+	left := maxTriedBytes
 	for _, a := range fe.Attempts {
-		if !slices.Contains(urls, a.URL) {
-			urls = append(urls, a.URL)
+		if slices.Contains(urls, a.URL) {
+			continue
 		}
+		if left -= len(a.URL); left < 0 || len(urls) == maxTried {
+			break
+		}
+		urls = append(urls, a.URL)
 	}
 	return urls
 }

@@ -93,9 +93,10 @@ func (m *mirror) dropNameless() {
 	if !slices.ContainsFunc(m.store.Layouts(), layout.Layout.IsContentHash) {
 		return
 	}
+	claims := m.claims()
 	for _, d := range m.view.index.Distfiles {
 		if !d.Named {
-			m.dropFormerPaths(d)
+			m.dropFormerPaths(d, claims)
 		}
 	}
 }

@@ -183,7 +183,7 @@ type view struct {
 func makePlan(v *view) *plan {
 	p := new(plan)
 	clear(v.unsure)
-	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.index.Distfiles))}
+	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.index.Distfiles)), barren: make(map[digest.Digest]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
 	for _, c := range v.catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -218,6 +218,9 @@ type planner struct {
 	seen map[ledger.Key]bool
 	// bySize is made when first asked for.
 	bySize map[int64][]*ledger.Distfile
+	// barren are digests that only records have whose files are not there: a
+	// content may have thousands of names.
+	barren map[digest.Digest]bool
 }
 
 // want decides what has to be done for one wanted content.
@@ -420,14 +423,21 @@ func (b *planner) elsewhere(w *want) bool {
 		if !s.Alg.Strong() {
 			continue
 		}
+		if b.barren[s] {
+			continue
+		}
+		b.barren[s] = true
 		for _, d := range b.index.WithSum(s) {
-			if d.Name == w.Name || !satisfies(d, w.Distfile) {
-				continue
-			}
-			if b.learn(d, b.store.Layouts().Algorithms()) {
+			fits := d.Name != w.Name && satisfies(d, w.Distfile)
+			if fits && b.learn(d, b.store.Layouts().Algorithms()) {
+				delete(b.barren, s)
 				return true
 			}
-			if path, _ := b.sound(d); path != "" {
+			if path, _ := b.sound(d); path == "" {
+				continue
+			}
+			delete(b.barren, s)
+			if fits {
 				b.links = append(b.links, &linking{want: w, from: d})
 				return true
 			}

@@ -49,7 +49,7 @@ func (r *verifier) examine(ctx context.Context, u *unit) *examined {
 	for _, rec := range u.recycled {
 		paths = append(paths, r.m.recyclePath(rec))
 	}
-	slices.Sort(paths)
+	slices.Sort(paths) // as has wants them
 	if x.copies, x.err = replicas(slices.Compact(paths)); x.err != nil {
 		return x
 	}

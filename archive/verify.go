@@ -270,8 +270,8 @@ type examined struct {
 // A replica is one inode that holds, or should hold, the content of a unit.
 type replica struct {
 	fi    fs.FileInfo
-	paths []string
-	wrong string // what is wrong with it
+	paths []string // in the order in which they were asked for
+	wrong string   // what is wrong with it
 }
 
 func (x *examined) good() *replica {
@@ -286,7 +286,7 @@ func (x *examined) good() *replica {
 // has returns the right replica at one of paths, or nil.
 func (x *examined) has(paths []string) *replica {
 	for _, c := range x.copies {
-		if c.wrong == "" && slices.ContainsFunc(paths, func(p string) bool { return slices.Contains(c.paths, p) }) {
+		if c.wrong == "" && slices.ContainsFunc(paths, func(p string) bool { _, is := slices.BinarySearch(c.paths, p); return is }) {
 			return c
 		}
 	}

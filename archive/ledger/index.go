@@ -96,15 +96,18 @@ func (x *Index) WithSum(s digest.Digest) []*Distfile {
 // RecycledFor returns a content in recycle that is the wanted one, or nil: that
 // of the same name if there is one.
 func (x *Index) RecycledFor(w *catalog.Distfile) *Recycled {
-	var found *Recycled
 	for _, s := range w.Digests {
 		for _, r := range x.RecycledWith(s) {
-			if r.Satisfies(w) && (found == nil || r.Name == w.Name) {
-				found = r
+			if !r.Satisfies(w) {
+				continue
 			}
+			if same := x.Recycled[Key{Name: w.Name, SHA256: r.SHA256}]; same != nil {
+				return same
+			}
+			return r
 		}
 	}
-	return found
+	return nil
 }
 
 // RecycledWith returns the contents in recycle that have the digest.
