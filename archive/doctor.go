@@ -10,11 +10,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // DoctorOptions say what Doctor may do.
@@ -352,15 +351,10 @@ func (a *Archive) ExportLedgerFile(path string) (err error) {
 	if fi, err := os.Stat(real); err == nil && !fi.Mode().IsRegular() {
 		return a.exportInto(real)
 	}
-	f, err := renameio.NewPendingFile(real, renameio.WithPermissions(0o644))
-	if err != nil {
+	if err := regular.Replace(real, "", a.ExportLedger); err != nil {
 		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
 	}
-	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	if err := a.ExportLedger(f); err != nil {
-		return err
-	}
-	return brokenIf(f.CloseAtomicallyReplace())
+	return nil
 }
 
 // exportInto writes the ledger into what is at path and no regular file.

@@ -12,11 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // pathsOf are the absolute paths at which a record's file should be.
@@ -280,7 +279,7 @@ type setAside struct {
 func (m *mirror) explain(kept string, d *Damage, c *replica) {
 	text, err := json.MarshalIndent(setAside{m.now, d.Names, d.SHA256, d.Size, c.paths, c.wrong}, "", "\t")
 	if err == nil {
-		err = renameio.WriteFile(kept+".json", append(text, '\n'), 0o644)
+		err = regular.Write(kept+".json", append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		m.warn("%v", err)

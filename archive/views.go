@@ -3,10 +3,10 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path"
 	"runtime"
 	"slices"
@@ -17,6 +17,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
 )
 
@@ -271,17 +272,21 @@ func (p *viewing) beside(rel string, f *catalog.SmallFile, late, foreign, curren
 	return nil
 }
 
+// maxBeside bounds a file beside a distfile: a signature.
+const maxBeside = 1 << 20
+
 func (p *viewing) sameSmall(c store.Copy) (bool, error) {
-	old, err := os.ReadFile(p.m.store.Path(c.Rel))
-	if err != nil {
-		return false, err
-	}
 	if c.Data == nil {
-		if c.Data, err = os.ReadFile(c.From); err != nil {
+		var err error
+		if c.Data, err = regular.Read(c.From, maxBeside); err != nil {
 			return false, err
 		}
 	}
-	return bytes.Equal(old, c.Data), nil
+	old, err := regular.Read(p.m.store.Path(c.Rel), maxBeside)
+	if errors.Is(err, regular.ErrTooLarge) {
+		return false, nil
+	}
+	return err == nil && bytes.Equal(old, c.Data), err
 }
 
 // check gives contents to the checks of their links, several at once. What does
@@ -297,7 +302,7 @@ func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []in
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			f, err := os.Open(have)
+			f, err := regular.OpenItself(have)
 			if err != nil {
 				return brokenIf(err)
 			}

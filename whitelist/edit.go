@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // Format returns entries as blocks, with a blank line between two of them.
@@ -150,7 +150,10 @@ func Remove(file string, names ...catalog.Name) error {
 func edit(file string, create bool, change func(d *document, data string) (string, error)) error {
 	// Renaming over a symbolic link would replace the link.
 	if _, err := os.Lstat(file); err == nil {
-		if file, err = filepath.EvalSymlinks(file); err != nil {
+		if file, err = regular.Follow(file); err == nil {
+			_, err = os.Stat(file)
+		}
+		if err != nil {
 			return fmt.Errorf("whitelist: %w", err)
 		}
 	} else if !create {
@@ -159,14 +162,14 @@ func edit(file string, create bool, change func(d *document, data string) (strin
 	// The lock cannot be on the file itself, which is replaced. The dot
 	// keeps it out of the lists of a directory.
 	dir, base := filepath.Split(file)
-	lock := flock.New(filepath.Join(dir, "."+base+".lock"))
+	lock := flock.New(filepath.Join(dir, "."+base+".lock"), flock.SetFlag(regular.LockFlags))
 	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("whitelist: lock %s: %w", lock.Path(), err)
 	}
 	defer func() { _ = lock.Unlock() }() // closing it cannot lose anything
 
 	data := ""
-	f, err := open(file)
+	f, err := regular.Open(file)
 	switch {
 	case err == nil:
 		data, err = readAll(file, f)
@@ -189,18 +192,8 @@ func edit(file string, create bool, change func(d *document, data string) (strin
 }
 
 func replace(file, data string) error {
-	dir := filepath.Dir(file)
-	err := renameio.WriteFile(file, []byte(data), 0o644, renameio.WithTempDir(dir))
-	if err != nil {
-		return fmt.Errorf("whitelist: write %s: %w", file, err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := regular.Write(file, []byte(data), 0o644); err != nil {
 		return fmt.Errorf("whitelist: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("whitelist: sync %s: %w", dir, err)
 	}
 	return nil
 }

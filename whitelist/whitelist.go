@@ -24,10 +24,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // An Entry is one name of a list.
@@ -110,7 +110,7 @@ func (l *List) loadDir(dir string) error {
 }
 
 func (l *List) load(file string) error {
-	f, err := open(file)
+	f, err := regular.Open(file)
 	if err != nil {
 		return fmt.Errorf("whitelist: %w", err)
 	}
@@ -126,22 +126,6 @@ func (l *List) load(file string) error {
 		l.entries = append(l.entries, e)
 	}
 	return nil
-}
-
-// open opens a regular file, and waits for nobody: a pipe has no writer at times.
-func open(file string) (*os.File, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		if err == nil {
-			err = fmt.Errorf("%s is not a regular file", file)
-		}
-		_ = f.Close() // only opened
-		return nil, err
-	}
-	return f, nil
 }
 
 // Has returns the first entry for name.

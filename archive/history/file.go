@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"distkeep/catalog/regular"
 )
 
 // WriteFileIfChanged makes content the content of the file at path, unless it
@@ -19,6 +17,8 @@ import (
 // The file is replaced atomically and durably. Until then its bytes are in
 // temp, a directory on the same file system, so that nothing half-written is
 // seen beside path. The permissions stay; a new file has 0644 less the umask.
+// What is at path and no regular file, and no symbolic link that root or this user
+// has made, is replaced unread.
 //
 // content is called twice when there is a file that differs, and must write
 // the same both times. When it or anything else fails, the old file stays.
@@ -27,28 +27,16 @@ func WriteFileIfChanged(path, temp string, content func(w io.Writer) error) (cha
 	if err != nil || same {
 		return false, err
 	}
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(temp), renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
-	if err != nil {
-		return false, fmt.Errorf("replace %s: %w", path, err)
+	if err := regular.Replace(path, temp, content); err != nil {
+		return false, err
 	}
-	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	bw := bufio.NewWriter(f)
-	if err := content(bw); err != nil {
-		return false, fmt.Errorf("replace %s: %w", path, err)
-	}
-	if err := bw.Flush(); err != nil {
-		return false, fmt.Errorf("replace %s: %w", path, err)
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
-		return false, fmt.Errorf("replace %s: %w", path, err)
-	}
-	return true, syncDir(filepath.Dir(path))
+	return true, nil
 }
 
 func isContent(path string, content func(w io.Writer) error) (bool, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	f, err := regular.Open(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrIrregular) || errors.Is(err, regular.ErrForeignLink) {
+		return false, nil // what somebody has put there is replaced
 	}
 	if err != nil {
 		return false, err
@@ -104,16 +92,4 @@ func (c *comparer) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return 0, errDiffers
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
 }

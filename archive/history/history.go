@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,6 +28,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // A Line says which content a name has, or had.
@@ -75,7 +75,7 @@ func LoadDistinfo(path string) ([]Line, error) { return load(path, ParseDistinfo
 func LoadHistory(path string) ([]Record, error) { return load(path, ParseHistory) }
 
 func load[T any](path string, parse func(string, io.Reader) ([]T, error)) ([]T, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

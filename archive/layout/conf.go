@@ -14,6 +14,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // confName is the file of GLEP 75 in the published directory.
@@ -41,7 +42,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 // symbolic link to nothing is an error, since what it should lead to is not flat.
 func Load(dir string) (Conf, error) {
 	file := filepath.Join(dir, confName)
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, lerr := os.Lstat(file); lerr == nil {
 			return nil, fmt.Errorf("%w: %s is a symbolic link to nothing", err, file)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/gofrs/flock"
+
+	"distkeep/catalog/regular"
 )
 
 var (
@@ -92,7 +94,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	}
 	// badger's own lock error cannot be told from others, so ours comes
 	// first and badger's never fires.
-	lock := flock.New(filepath.Clean(dir) + ".lock")
+	lock := flock.New(filepath.Clean(dir)+".lock", flock.SetFlag(regular.LockFlags))
 	if ok, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock ledger: %w", err)
 	} else if !ok {
@@ -129,11 +131,7 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return regular.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
 // dropEmpty removes logs of badger that have no byte: whoever was killed between

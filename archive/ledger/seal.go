@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"distkeep/catalog/regular"
 )
 
 // sealName is the list of badger's tables and their SHA-256, written when a
@@ -66,7 +66,7 @@ func writeSeal(dir string, known map[string]sealed) error {
 		}
 		fmt.Fprintf(&b, "%s %s\n", k.sum, f.Name())
 	}
-	return renameio.WriteFile(filepath.Join(dir, sealName), b.Bytes(), 0o644)
+	return regular.Write(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
 
 // checkManifest returns an error that wraps ErrDamaged when badger's MANIFEST is
@@ -138,17 +138,13 @@ type sealLine struct{ sum, name string }
 
 // readSeal returns nothing for a ledger that is new or was never closed.
 func readSeal(path string) (lines []sealLine, err error) {
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := regular.Read(path, maxSeal)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if st.Size() > maxSeal {
-		return nil, fmt.Errorf("%s: %w: file too large", path, ErrDamaged)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
+	case errors.Is(err, regular.ErrTooLarge), errors.Is(err, regular.ErrIrregular):
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil:
 		return nil, err
 	}
 	sc := bufio.NewScanner(bytes.NewReader(text))
@@ -163,7 +159,7 @@ func readSeal(path string) (lines []sealLine, err error) {
 }
 
 func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

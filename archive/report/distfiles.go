@@ -4,14 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"distkeep/catalog/regular"
 )
 
 const distfilesFile = "distfiles.jsonl"
@@ -45,24 +45,18 @@ func HasDistfiles(dir string) bool {
 }
 
 // WriteDistfiles exports what the archive holds.
-func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) (err error) {
-	f, err := renameio.NewPendingFile(filepath.Join(dir, distfilesFile), renameio.WithTempDir(dir), renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Cleanup()) }()
-	w := bufio.NewWriterSize(f, 64<<10)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	for d := range ds {
-		if err := e.Encode(d); err != nil {
-			return fmt.Errorf("report: %w", err)
+func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) error {
+	err := regular.Replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		for d := range ds {
+			if err := e.Encode(d); err != nil {
+				return err
+			}
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

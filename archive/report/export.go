@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"distkeep/catalog/regular"
 )
 
 // The files of the report directory.
@@ -181,11 +181,10 @@ func encodeLines[T any](records []T) ([]byte, error) {
 // write replaces a file unless it has that content already.
 func write(dir, file string, text []byte) error {
 	path := filepath.Join(dir, file)
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+	if old, err := regular.Read(path, int64(len(text))); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	// Without a directory renameio tries whether $TMPDIR would do.
-	if err := renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(dir)); err != nil {
+	if err := regular.Write(path, text, 0o644); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
@@ -206,7 +205,7 @@ func loadLines[T any](dir, file string) ([]T, error) {
 // open opens a file of the directory; its error is ErrNoRun when no run has
 // written it.
 func open(dir, file string) (*os.File, error) {
-	f, err := os.Open(filepath.Join(dir, file))
+	f, err := regular.Open(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoRun)
 	}

@@ -10,9 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"distkeep/catalog/regular"
 )
 
 // A Log is a file that lines are appended to, in one of the formats of
@@ -23,9 +24,10 @@ type Log struct {
 	err error
 }
 
-// OpenLog opens the log at path for appending, creating it.
+// OpenLog opens the log at path for appending, creating it. A FIFO must have a
+// reader: nobody is waited for.
 func OpenLog(path string) (*Log, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,13 @@ func replace(path string, text []byte) error {
 		path = real
 	}
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
-		return os.WriteFile(path, text, 0o644)
+		// Nobody waits for the reader of a FIFO.
+		f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(text)
+		return errors.Join(err, f.Close())
 	}
-	return renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path)))
+	return regular.Write(path, text, 0o644)
 }

@@ -24,7 +24,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +35,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"distkeep/archive/store"
+	"distkeep/catalog/regular"
 )
 
 // ErrNotFound means that there is no snapshot of that name.
@@ -209,11 +209,7 @@ func device(path string) (uint64, error) {
 }
 
 func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return regular.SyncDir(path)
 }
 
 // Close lets go of the directory.
@@ -274,15 +270,10 @@ func (d *Dir) Get(name string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	file := filepath.Join(name, recordName)
-	f, err := d.root.Open(file)
+	text, err := regular.ReadIn(d.root, file, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Snapshot{}, fmt.Errorf("%s: %w: a directory without %s was not made by snapshot create", filepath.Join(d.path, name), ErrNotFound, recordName)
 	} else if err != nil {
-		return Snapshot{}, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
-	if err != nil {
 		return Snapshot{}, err
 	}
 	var s Snapshot

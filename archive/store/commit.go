@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // An Item is one content to be published.
@@ -201,7 +202,7 @@ func prepare(src string, part, sync bool) error {
 	if !sync {
 		return nil
 	}
-	f, err := openRegular(src)
+	f, err := regular.OpenItself(src)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // Hash computes the digests of the file at path in one pass. It refuses what
@@ -84,25 +85,6 @@ func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error
 	return path, nil
 }
 
-// openRegular opens a file for reading unless it is something else, such as a
-// FIFO that would keep us waiting.
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	} else if err != nil {
-		return nil, err
-	}
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // badSector takes what the disk cannot read for damage of that one file, not of
 // the file system.
 func badSector(err error) error {
@@ -113,7 +95,7 @@ func badSector(err error) error {
 }
 
 func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
-	f, err := openRegular(path)
+	f, err := regular.OpenItself(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // A File is what the file system says about one published path.
@@ -118,7 +119,7 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 
 // readDir is os.ReadDir without its sorting.
 func readDir(dir string) ([]fs.DirEntry, error) {
-	d, err := os.Open(dir)
+	d, err := regular.OpenDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"distkeep/catalog/regular"
 )
 
 // ErrLocked means that another run holds the archive. The error that wraps it
@@ -27,8 +29,8 @@ type Held struct {
 	// for a name in the lock file is not found out.
 	Unsettled bool
 
-	path string
 	file *flock.Flock
+	text *os.File // the same file, open for writing
 }
 
 // Lock takes the lock of the archive whose state directory is given, creating
@@ -44,7 +46,7 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := lockPath(state)
-	h := &Held{path: path, file: flock.New(path, flock.SetPermissions(0o644))}
+	h := &Held{file: flock.New(path, flock.SetPermissions(0o644), flock.SetFlag(regular.LockFlags))}
 	// Holder looks at the lock by taking it for a moment.
 	ok, err := h.file.TryLock()
 	for n := 0; n < 50 && err == nil && !ok; n++ {
@@ -62,9 +64,9 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 		host = "unknown host"
 	}
 	// On a full disk nobody can be told who holds the lock, but it is held.
-	err = h.sign(fmt.Sprintf("%s, pid %d on %s, since %s\n", what, os.Getpid(), host, now.UTC().Format(time.RFC3339)))
+	err = h.sign(path, fmt.Sprintf("%s, pid %d on %s, since %s\n", what, os.Getpid(), host, now.UTC().Format(time.RFC3339)))
 	if err != nil && !Broken(err) {
-		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), h.file.Unlock())
+		return nil, errors.Join(fmt.Errorf("lock archive: %w", err), h.release())
 	}
 	return h, nil
 }
@@ -73,8 +75,8 @@ func lockPath(state string) string { return filepath.Join(state, "lock") }
 
 // signature is what the holder wrote into the lock file.
 func signature(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil || len(b) > maxHolder {
+	b, err := regular.Read(path, maxHolder)
+	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
@@ -88,7 +90,7 @@ func Holder(state string) (who string, held bool, err error) {
 	if who = signature(path); who == "" {
 		return "", false, nil
 	}
-	probe := flock.New(path)
+	probe := flock.New(path, flock.SetFlag(regular.LockFlags))
 	free, err := probe.TryRLock()
 	if err != nil {
 		return "", false, fmt.Errorf("look at the lock: %w", err)
@@ -100,28 +102,35 @@ func Holder(state string) (who string, held bool, err error) {
 }
 
 // sign puts text into the lock file, which at no time becomes empty by it.
-func (h *Held) sign(text string) (err error) {
-	f, err := os.OpenFile(h.path, os.O_WRONLY, 0)
-	if err != nil {
+func (h *Held) sign(path, text string) (err error) {
+	if h.text, err = regular.OpenFile(path, os.O_WRONLY); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	fi, err := f.Stat()
+	fi, err := h.text.Stat()
 	if err != nil {
 		return err
 	}
 	h.Unsettled = fi.Size() > 0
-	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+	if _, err := h.text.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
-	return f.Truncate(int64(len(text)))
+	return h.text.Truncate(int64(len(text)))
 }
 
 // Unlock lets the lock go. The holder's name stays in the lock file when it is
 // Unsettled, as that of one that was killed does.
 func (h *Held) Unlock() error {
-	if h.Unsettled {
-		return h.file.Unlock()
+	var err error
+	if !h.Unsettled && h.text != nil {
+		err = h.text.Truncate(0)
 	}
-	return errors.Join(os.Truncate(h.path, 0), h.file.Unlock())
+	return errors.Join(err, h.release())
+}
+
+func (h *Held) release() error {
+	var err error
+	if h.text != nil {
+		err = h.text.Close()
+	}
+	return errors.Join(err, h.file.Unlock())
 }

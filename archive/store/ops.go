@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/catalog/regular"
 )
 
 // Everything that changes the file system or makes a change durable goes
@@ -75,11 +77,7 @@ func syncFile(f *os.File) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := regular.SyncDir(dir); err != nil {
 		return err
 	}
 	Trace("fsync-dir", dir)

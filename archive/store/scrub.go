@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // ScrubBuffer is what Scrub reads at once, and uncacheEach how many bytes it
@@ -32,7 +33,7 @@ const (
 // wait, if not nil, is called with the size of every piece before it is read;
 // its error ends the reading.
 func Scrub(ctx context.Context, path string, wait func(ctx context.Context, n int) error) (digest.Digest, fs.FileInfo, error) {
-	f, err := openRegular(path)
+	f, err := regular.OpenItself(path)
 	if err != nil {
 		return digest.Digest{}, nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // ErrDamaged means that a file does not have the bytes that were verified.
@@ -149,12 +150,12 @@ func (s *Store) moveAside(label, path string) (string, error) {
 
 // sameBytes reports whether two files are known to have the same bytes.
 func sameBytes(a, b string) bool {
-	f, err := openRegular(a)
+	f, err := regular.OpenItself(a)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	g, err := openRegular(b)
+	g, err := regular.OpenItself(b)
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"distkeep/catalog/regular"
 )
 
 // A Link is a path of the published tree, relative to it, that is to hold the
@@ -131,7 +133,7 @@ func writeCopy(temp string, c *Copy, sync bool) (err error) {
 }
 
 func copyFrom(w io.Writer, path string) error {
-	f, err := openRegular(path)
+	f, err := regular.OpenItself(path)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,12 @@ package gentoo
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
+
+	"distkeep/catalog/regular"
 )
 
 // maxProfile bounds the small files of a repository. The largest real one,
@@ -63,20 +64,17 @@ func readCategories(root *os.Root) (names []string, ok bool, err error) {
 // readProfile reads one small file of the tree. The bytes are nil when there
 // is none.
 func readProfile(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
+	b, err := regular.ReadIn(root, name, maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, plain(err))
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
 	switch {
+	case errors.Is(err, regular.ErrTooLarge):
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxProfile)
+	case errors.Is(err, regular.ErrIrregular):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, plain(err))
-	case len(b) > maxProfile:
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxProfile)
 	}
 	return b, nil
 }

@@ -1,6 +1,7 @@
 package gentoo
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,6 +178,37 @@ func TestScanHostileFiles(t *testing.T) {
 			}
 			if n := len(s.Distfiles); n == 0 || s.Distfiles[n-1].Name != "y" || s.Distfiles[n-1].Size != 1 {
 				t.Errorf("the other package is lost:\n%s", listing(s))
+			}
+		})
+	}
+}
+
+// TestPipes: a named pipe in the place of a file of the profiles keeps nobody
+// waiting, and is an error that names it.
+func TestPipes(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"profiles/repo_name", "profiles/categories", "profiles/thirdpartymirrors", "metadata/layout.conf"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			dir := small(t)
+			path := filepath.Join(dir, file)
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mkfifo(path, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			r, err := Open(dir, Options{})
+			var s *catalog.Scan
+			if err == nil {
+				s, err = r.Scan(t.Context())
+			}
+			got := fmt.Sprint(err)
+			if err == nil {
+				got = fmt.Sprint(s.Problems)
+			}
+			if !strings.Contains(got, file+" is not a regular file") {
+				t.Errorf("got %s", got)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // A distinfo is one file that ports check their distfiles against.
@@ -127,16 +128,10 @@ func (a *assembler) protect(root *os.Root, p *catalog.Problem) {
 }
 
 func (i *distinfo) read(root *os.Root, rel string) {
-	// First, because opening a pipe would wait for its writer.
-	st, err := root.Stat(rel)
-	if err == nil && !st.Mode().IsRegular() {
-		err = errors.New("not a regular file")
+	f, err := regular.OpenIn(root, rel)
+	if errors.Is(err, regular.ErrIrregular) {
+		err = errors.New("not a regular file") // whoever reports it names it
 	}
-	if err != nil {
-		i.err = reason(err)
-		return
-	}
-	f, err := root.Open(rel)
 	if err != nil {
 		i.err = reason(err)
 		return

@@ -27,6 +27,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // DefaultTemplate is the layout of Arch Linux's mirrors.
@@ -273,15 +274,9 @@ func (r *Repository) readDatabase(ctx context.Context, l Location) (*Database, [
 func (r *Repository) open(l Location) (*os.File, error) {
 	for _, ext := range Extensions {
 		name := filepath.Join(r.base, filepath.FromSlash(l.Path(ext)))
-		switch st, err := os.Stat(name); {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-			return nil, err
-		case !st.Mode().IsRegular():
-			return nil, fmt.Errorf("%s: not a regular file", name) // opening a fifo would hang
+		if f, err := regular.Open(name); !errors.Is(err, fs.ErrNotExist) {
+			return f, err
 		}
-		return os.Open(name)
 	}
 	return nil, fmt.Errorf("%s: no such database; check the repository, the architecture and the template", filepath.Join(r.base, filepath.FromSlash(l.Path(".db"))))
 }

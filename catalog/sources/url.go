@@ -13,11 +13,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
-
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/keyring"
+	"distkeep/catalog/regular"
 )
 
 // stateFile has what is kept of a URL from run to run: a line of JSON, then the
@@ -84,7 +83,7 @@ func (r *Repository) use(k *kept, c *collector) error {
 // load returns what is kept of the URL, or nil.
 func (r *Repository) load() (*kept, error) {
 	file := filepath.Join(r.o.State, stateFile)
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -175,7 +174,7 @@ func (r *Repository) keep(k *kept) error {
 	}
 	data := slices.Concat(line, []byte("\n"), k.list)
 	file := filepath.Join(r.o.State, stateFile)
-	if err := renameio.WriteFile(file, data, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
+	if err := regular.Write(file, data, 0o644); err != nil {
 		return fmt.Errorf("replace %s: %w", file, err)
 	}
 	return nil

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
+
+	"distkeep/catalog/regular"
 )
 
 func configFlag() cli.Flag {
@@ -56,7 +57,7 @@ func applyConfig(c *cli.Context) error {
 
 // readConfig reads the file at path, as far as its bound.
 func readConfig(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

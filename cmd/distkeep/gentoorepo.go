@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/gentoo"
+	"distkeep/catalog/regular"
 )
 
 // gentooFlags are the options of gentoo repositories.
@@ -78,7 +78,7 @@ func (r *repoFlags) openGentoo(path string, _ *opening) (catalog.Repository, err
 func (r *repoFlags) resolveMirrors() error {
 	r.resolvedOverrides = make(map[string][]string)
 	if r.overridesFile != "" {
-		f, err := os.Open(r.overridesFile)
+		f, err := regular.Open(r.overridesFile)
 		if err != nil {
 			return usagef("--mirror-overrides: %w", err)
 		}

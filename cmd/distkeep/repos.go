@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/keyring"
+	"distkeep/catalog/regular"
 	"distkeep/fetch"
 )
 
@@ -159,7 +159,7 @@ func splitNames(lists []string) (names []string) {
 func (r *repoFlags) loadKeyrings(now func() time.Time) error {
 	hash := sha256.New()
 	for _, file := range r.keyrings.Value() {
-		f, err := os.Open(file)
+		f, err := regular.Open(file)
 		if err != nil {
 			return usagef("--keyring: %w", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/pacman"
+	"distkeep/catalog/regular"
 )
 
 // indexExtensions are the files of one database in the order in which they are
@@ -233,7 +234,7 @@ func (u *Repository) judge(l pacman.Location, dir string, files map[string]fileS
 
 // parseFile parses the database at path, which errors call name.
 func parseFile(path, name string) (*pacman.Database, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, &diskError{err}
 	}
@@ -246,7 +247,7 @@ func parseFile(path, name string) (*pacman.Database, error) {
 // else whether it is one.
 func (u *Repository) verifyFile(dir, name string) error {
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	sig, err := os.ReadFile(path + ".sig")
+	sig, err := regular.Read(path+".sig", pacman.MaxSignature)
 	if err != nil {
 		return &diskError{err}
 	}
@@ -257,7 +258,7 @@ func (u *Repository) verifyFile(dir, name string) error {
 	if u.o.Keyring == nil {
 		return nil
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return &diskError{err}
 	}

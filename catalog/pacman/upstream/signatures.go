@@ -14,11 +14,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
+	"distkeep/catalog/regular"
 )
 
 // isSignature reports whether b may be a detached OpenPGP signature: a packet
@@ -77,7 +77,7 @@ func (s *signatures) put(key string, sig []byte) error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
-	return renameio.WriteFile(s.path(key), sig, 0o644, renameio.WithStaticPermissions(0o644))
+	return regular.Write(s.path(key), sig, 0o644)
 }
 
 // keep removes the signatures that are not in use.

@@ -12,10 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
+	"distkeep/catalog/regular"
 )
 
 // A state is what is known of an upstream from the last run. It names the
@@ -65,17 +64,13 @@ func loadState(dir string, readOnly bool) (*state, error) {
 		}
 	}
 	file := filepath.Join(dir, stateFile)
-	fi, err := os.Stat(file)
+	text, err := regular.Read(file, maxState)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
+	case errors.Is(err, regular.ErrTooLarge):
+		return nil, fmt.Errorf("%w; remove %s, and everything is asked for anew", err, dir)
 	case err != nil:
-		return nil, err
-	case fi.Size() > maxState:
-		return nil, fmt.Errorf("%s: larger than %d bytes; remove %s, and everything is asked for anew", file, maxState, dir)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, s); err != nil {
@@ -169,11 +164,11 @@ func (s *state) save(dir string) error {
 		return err
 	}
 	file := filepath.Join(dir, stateFile)
-	if old, err := os.ReadFile(file); err == nil && string(old) == string(text) {
+	if old, err := regular.Read(file, maxState); err == nil && string(old) == string(text) {
 		return nil
 	}
-	if err := renameio.WriteFile(file, text, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
-		return fmt.Errorf("replace %s: %w", file, err)
+	if err := regular.Write(file, text, 0o644); err != nil {
+		return err
 	}
 	return s.sweep(dir)
 }

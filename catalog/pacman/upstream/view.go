@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
+	"distkeep/catalog/regular"
 )
 
 // Views returns one view for each database that the last Scan read: its
@@ -71,7 +71,7 @@ var errUnsigned = errors.New("neither the package nor its database is signed, an
 func (u *Repository) checkPackage(p *pacman.Package, f *catalog.SmallFile, content io.Reader) (err error) {
 	sig := f.Data
 	if sig == nil {
-		if sig, err = os.ReadFile(f.Path); err != nil {
+		if sig, err = regular.Read(f.Path, pacman.MaxSignature); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (u *Repository) distfile(p *pacman.Package) *catalog.Distfile {
 
 // Named returns the packages of a published database.
 func (u *Repository) Named(index string) ([]*catalog.Distfile, error) {
-	f, err := os.Open(index)
+	f, err := regular.Open(index)
 	if err != nil {
 		return nil, err
 	}
