@@ -59,9 +59,9 @@ func (b *planner) onDisk(w *want) bool {
 // place for good, so that they do not go with it.
 func (b *planner) strays(d *ledger.Distfile) (any bool) {
 	for _, l := range b.store.Layouts() {
-		rel := layoutPath(d, l)
+		rel := d.Path(l)
 		if f, ok := b.disk.Get(rel); ok && !b.intact(d, rel) &&
-			b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: b.index.Deletions[d.Key] == nil}) {
+			b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: b.index.Deletions[d.Key()] == nil}) {
 			any = true
 		}
 	}

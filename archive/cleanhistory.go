@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"distkeep/archive/history"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -202,13 +202,13 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 func (c *cleaning) unknown(r history.Record) bool {
 	x := c.m.view.index
 	sums, _ := digest.NewSet(r.SHA256)
-	k := &ledger.Distfile{Key: recordKey(r), Digests: sums, Kind: catalog.OpenBSD} // with both spellings
+	k := &ledger.Distfile{Content: layout.Content{Name: r.Name, Digests: sums, Kind: catalog.OpenBSD}} // with both spellings
 	known := c.m.claims().keeper(k)
-	ct := content(k)
-	rels := store.CipherPaths(&ct)
+	ct := &k.Content
+	rels := ct.CipherPaths()
 	if x.Named(r.Name) == nil {
 		for _, l := range c.m.store.Layouts() {
-			rels = append(rels, layoutPath(k, l))
+			rels = append(rels, k.Path(l))
 		}
 	}
 	return slices.ContainsFunc(rels, func(rel string) bool {
@@ -232,7 +232,7 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 		c.sum.Kept = append(c.sum.Kept, keptLine(r, "its file is gone: distkeep mirror forgets it"))
 		return nil
 	}
-	u := &unit{sum: d.SHA256, size: d.Size}
+	u := &unit{sum: d.SHA256(), size: d.Size}
 	for _, f := range copies {
 		wrong, err := (&verifier{m: c.m}).read(ctx, f, u)
 		if err != nil {
@@ -258,11 +258,11 @@ func (c *cleaning) preview() {
 	}
 	due := make(map[ledger.Key]bool)
 	for _, d := range c.due {
-		due[d.Key] = true
-		add("delete", string(d.Name), d.Size, d.SHA256.Hex())
+		due[d.Key()] = true
+		add("delete", string(d.Name), d.Size, d.SHA256().Hex())
 	}
 	for _, r := range c.purge {
-		add("purge", string(r.Name), r.Size, r.SHA256.Hex())
+		add("purge", string(r.Name), r.Size, r.SHA256().Hex())
 	}
 	for _, r := range c.next {
 		if k := recordKey(r); c.gone[k] && !due[k] {

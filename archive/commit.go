@@ -34,7 +34,7 @@ type addition struct {
 // itemOf returns what the store is given: a link to have, or the part.
 func (a *addition) itemOf(have store.Source) *store.Item {
 	if a.item == nil || have.Path != "" {
-		a.item = &store.Item{Content: content(&a.entry), Part: a.part, Have: have}
+		a.item = &store.Item{Content: a.entry.Content, Part: a.part, Have: have}
 	}
 	return a.item
 }
@@ -69,7 +69,7 @@ func (m *mirror) add(adds, next []*addition) error {
 			}
 			return m.add(adds[i:], next)
 		}
-		named[a.entry.Name] = a.entry.SHA256
+		named[a.entry.Name] = a.entry.SHA256()
 	}
 	items := m.itemsOf(adds)
 	coming := make([]*store.Item, len(next))
@@ -83,7 +83,7 @@ func (m *mirror) add(adds, next []*addition) error {
 		return mark(ErrBroken, err)
 	}
 	for _, it := range nameless {
-		for _, rel := range store.CipherPaths(&it.Content) {
+		for _, rel := range it.CipherPaths() {
 			m.view.disk.Look(rel)
 		}
 	}
@@ -100,8 +100,8 @@ func (m *mirror) add(adds, next []*addition) error {
 	var back []ledger.Key
 	for _, a := range adds {
 		// Whatever brought it back: under this name it is not in recycle any more.
-		if a.err == nil && m.view.index.Recycled[a.entry.Key] != nil {
-			back = append(back, a.entry.Key)
+		if a.err == nil && m.view.index.Recycled[a.entry.Key()] != nil {
+			back = append(back, a.entry.Key())
 		}
 	}
 	m.beginPurge(&b, back)
@@ -130,14 +130,14 @@ func (m *mirror) hold(adds []*addition, before map[catalog.Name]digest.Digest) e
 	var items []*store.Item
 	seen := make(map[ledger.Key]bool)
 	for _, a := range adds {
-		c := content(&a.entry)
+		c := a.entry.Content
 		c.Named = false
 		sum, named := before[a.entry.Name]
-		if a.have.Path == "" || !named || sum == a.entry.SHA256 || seen[a.entry.Key] ||
-			a.have.Path == m.store.Path(store.CipherPaths(&c)[0]) {
+		if a.have.Path == "" || !named || sum == a.entry.SHA256() || seen[a.entry.Key()] ||
+			a.have.Path == m.store.Path(c.CipherPaths()[0]) {
 			continue
 		}
-		seen[a.entry.Key] = true
+		seen[a.entry.Key()] = true
 		held = append(held, a)
 		items = append(items, &store.Item{Content: c, Have: a.have})
 	}
@@ -149,7 +149,7 @@ func (m *mirror) hold(adds []*addition, before map[catalog.Name]digest.Digest) e
 	}
 	for i, it := range items {
 		if it.Err == nil {
-			held[i].have.Path = m.store.Path(store.CipherPaths(&it.Content)[0])
+			held[i].have.Path = m.store.Path(it.CipherPaths()[0])
 		}
 	}
 	return nil
@@ -167,10 +167,10 @@ func (m *mirror) itemsOf(adds []*addition) []*store.Item {
 			a.have = m.holding(&a.entry)
 		}
 		if a.have.Path == "" {
-			a.have = first[a.entry.SHA256]
+			a.have = first[a.entry.SHA256()]
 		}
 		if a.have.Path == "" && a.part != "" {
-			first[a.entry.SHA256], _ = store.Look(a.part)
+			first[a.entry.SHA256()], _ = store.Look(a.part)
 		}
 		items[i] = a.itemOf(a.have)
 	}
@@ -183,12 +183,12 @@ func (m *mirror) nameless(adds []*addition) (items []*store.Item) {
 	p := &planner{view: m.view}
 	for _, a := range adds {
 		old := m.view.index.Named(a.entry.Name)
-		if !a.entry.Named || old == nil || old.Key == a.entry.Key {
+		if !a.entry.Named || old == nil || old.Key() == a.entry.Key() {
 			continue
 		}
-		c := content(old)
+		c := old.Content
 		c.Named = false
-		if slices.ContainsFunc(store.CipherPaths(&c), func(rel string) bool { return !p.intact(old, rel) }) {
+		if slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !p.intact(old, rel) }) {
 			if src := m.view.source(old); src.Path != "" {
 				items = append(items, &store.Item{Content: c, Have: src})
 			}
@@ -207,7 +207,7 @@ func (m *mirror) warnReplaced() {
 // holding returns a file of the archive that holds the content already, as it is
 // now.
 func (m *mirror) holding(d *ledger.Distfile) store.Source {
-	for _, o := range m.view.index.WithSum(d.SHA256) {
+	for _, o := range m.view.index.WithSum(d.SHA256()) {
 		if src := m.view.source(o); src.Path != "" {
 			return src
 		}
@@ -219,11 +219,11 @@ func (m *mirror) holding(d *ledger.Distfile) store.Source {
 // by_cipher, which stays when names change their contents, or else one that has
 // the name.
 func (v *view) source(d *ledger.Distfile) store.Source {
-	c := content(d)
-	rels := store.CipherPaths(&c)
+	c := &d.Content
+	rels := c.CipherPaths()
 	if d.Named {
 		for _, l := range slices.Concat([]layout.Layout(v.store.Layouts()), v.former) {
-			rels = append(rels, layoutPath(d, l))
+			rels = append(rels, d.Path(l))
 		}
 	}
 	for _, rel := range rels {
@@ -245,7 +245,7 @@ func (m *mirror) unpublishable(a *addition) {
 	if errors.Is(a.err, store.ErrDamaged) {
 		// Its names are one to verify.
 		name := a.entry.Name
-		if ds := m.view.index.WithSum(a.entry.SHA256); m.view.index.Distfiles[a.entry.Key] == nil && len(ds) > 0 {
+		if ds := m.view.index.WithSum(a.entry.SHA256()); m.view.index.Distfiles[a.entry.Key()] == nil && len(ds) > 0 {
 			name = ds[0].Name
 		}
 		a.err = fmt.Errorf("%w: run distkeep verify %s", a.err, name)
@@ -267,14 +267,14 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 	d := &a.entry
 	m.changed = true
 	b.PutDistfile(d)
-	if old := m.view.index.Named(d.Name); d.Named && old != nil && old.Key != d.Key {
+	if old := m.view.index.Named(d.Name); d.Named && old != nil && old.Key() != d.Key() {
 		without := *old
 		without.Named = false
 		b.PutDistfile(&without)
 		former = append(former, old)
 	}
-	if m.view.index.Deletions[d.Key] != nil && a.want != nil {
-		b.DropDeletion(d.Key)
+	if m.view.index.Deletions[d.Key()] != nil && a.want != nil {
+		b.DropDeletion(d.Key())
 	}
 	if a.want != nil && m.view.index.Failures[a.want.failureKey()] != nil {
 		b.DropFailure(a.want.failureKey())
@@ -288,7 +288,7 @@ func (m *mirror) record(b *ledger.Batch, a *addition) (former []*ledger.Distfile
 		b.PutDropped(a.drop)
 	}
 	if a.total != nil {
-		b.PutSuccess(&ledger.Success{Key: d.Key, Time: m.now, Bytes: d.Size, Origin: d.Origin})
+		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: m.now, Bytes: d.Size, Origin: d.Origin})
 	}
 	return former
 }
@@ -302,7 +302,7 @@ func (m *mirror) recorded(a *addition, it *store.Item) {
 	for _, kind := range []string{gone, "read"} {
 		delete(m.failing, aboutRecord(kind, d))
 	}
-	if paths, err := m.store.Paths(&it.Content); err == nil {
+	if paths, err := m.store.Layouts().Paths(&it.Content); err == nil {
 		for _, rel := range paths {
 			m.view.disk.Set(rel, store.File{Size: d.Size, ModTime: d.ModTime})
 		}
@@ -319,17 +319,17 @@ func (m *mirror) recorded(a *addition, it *store.Item) {
 // dropFormerPaths removes the paths that d had by its content alone while it
 // held the name, unless another name of the same content still has them.
 func (m *mirror) dropFormerPaths(d *ledger.Distfile, claims *claims) {
-	c := content(d)
+	c := &d.Content
 	keep := claims.keeper(d)
 	for _, l := range m.store.Layouts() {
-		rel := layoutPath(d, l)
+		rel := d.Path(l)
 		if !l.IsContentHash() || rel == "" || keep(rel) {
 			continue
 		}
 		if _, ok := m.view.disk.Get(rel); !ok {
 			continue
 		}
-		if err := m.store.Unlink(rel, store.CipherPaths(&c)[0]); err != nil {
+		if err := m.store.Unlink(rel, c.CipherPaths()[0]); err != nil {
 			m.warn("%v", err)
 			continue
 		}
@@ -352,16 +352,16 @@ func (m *mirror) claims() *claims {
 // keeper returns a function that reports whether a path of d is needed by
 // another record.
 func (c *claims) keeper(d *ledger.Distfile) func(rel string) bool {
-	count := c.count[d.SHA256]
+	count := c.count[d.SHA256()]
 	if count == nil {
 		count = make(map[string]int)
-		for _, o := range c.m.view.index.WithSum(d.SHA256) {
+		for _, o := range c.m.view.index.WithSum(d.SHA256()) {
 			c.add(count, o)
 		}
-		c.count[d.SHA256] = count
+		c.count[d.SHA256()] = count
 	}
 	own := make(map[string]int)
-	if o := c.m.view.index.Distfiles[d.Key]; o != nil {
+	if o := c.m.view.index.Distfiles[d.Key()]; o != nil {
 		c.add(own, o)
 	}
 	return func(rel string) bool { return count[rel] > own[rel] }
@@ -369,10 +369,9 @@ func (c *claims) keeper(d *ledger.Distfile) func(rel string) bool {
 
 // add counts the paths of d.
 func (c *claims) add(count map[string]int, d *ledger.Distfile) {
-	content := content(d)
-	paths, err := c.m.store.Paths(&content)
+	paths, err := c.m.store.Layouts().Paths(&d.Content)
 	if err != nil {
-		paths = store.CipherPaths(&content)
+		paths = d.CipherPaths()
 	}
 	for _, p := range paths {
 		count[p]++
@@ -436,8 +435,8 @@ func (c *committer) settled(wants []*want, r fetch.Result) {
 		adds = append(adds, &addition{
 			want: w, part: r.Request.Part, total: &m.sum.Fetched,
 			entry: ledger.Distfile{
-				Key: keyOf(w, r), Size: r.Size, Digests: r.Digests, Named: w.named,
-				Owner: w.owner(), Kind: w.Kind, Origin: origin, Added: m.now, Verified: m.now,
+				Content: layout.Content{Name: w.Name, Digests: r.Digests, Size: r.Size, Named: w.named, Kind: w.Kind},
+				Owner:   w.owner(), Origin: origin, Added: m.now, Verified: m.now,
 			},
 		})
 	}
@@ -541,9 +540,4 @@ func (c *committer) close() error {
 	defer c.mu.Unlock()
 	c.m.sum.Received += c.received
 	return c.err
-}
-
-func keyOf(w *want, r fetch.Result) ledger.Key {
-	c := store.Content{Digests: r.Digests}
-	return ledger.Key{Name: w.Name, SHA256: c.SHA256()}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/catalog/digest"
 )
@@ -31,8 +32,8 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 			h := digest.NewHasher()
 			h.Write([]byte(text))
 			adds = append(adds, &addition{part: part, entry: ledger.Distfile{
-				Key:  ledger.Key{Name: "a.tar.gz", SHA256: h.Sum().Get(digest.SHA256)},
-				Size: int64(len(text)), Digests: h.Sum(), Named: true, Added: a.now, Verified: a.now,
+				Content: layout.Content{Name: "a.tar.gz", Digests: h.Sum(), Size: int64(len(text)), Named: true},
+				Added:   a.now, Verified: a.now,
 			}})
 		}
 		if err := m.add(adds, nil); err != nil {
@@ -40,8 +41,8 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 		}
 	})
 	want := []string{
-		fmt.Sprintf("a.tar.gz %.8s 5 named=false kind= [SHA256]", adds[0].entry.SHA256.Hex()),
-		fmt.Sprintf("a.tar.gz %.8s 6 named=true kind= [SHA256]", adds[1].entry.SHA256.Hex()),
+		fmt.Sprintf("a.tar.gz %.8s 5 named=false kind= [SHA256]", adds[0].entry.SHA256().Hex()),
+		fmt.Sprintf("a.tar.gz %.8s 6 named=true kind= [SHA256]", adds[1].entry.SHA256().Hex()),
 	}
 	if want[0] > want[1] {
 		want[0], want[1] = want[1], want[0]

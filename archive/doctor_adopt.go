@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"distkeep/archive/history"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
@@ -194,7 +195,7 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 			e := d.entry(a, sum)
 			e.ModTime = a.fi.ModTime().UTC()
 			r := &ledger.Recycled{Distfile: *e, Since: a.since}
-			if x := d.hints.deletions[e.Key]; x != nil && x.State == report.Recycled && x.Since.Before(d.now) {
+			if x := d.hints.deletions[e.Key()]; x != nil && x.State == report.Recycled && x.Since.Before(d.now) {
 				r.Since = x.Since
 			}
 			d.changed = true
@@ -212,7 +213,7 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		}
 	}
 	for _, a := range adds {
-		k := a.entry.Key
+		k := a.entry.Key()
 		since := d.hints.scheduledSince(k)
 		if a.err != nil || since.IsZero() || since.After(d.now) || d.view.index.Deletions[k] != nil {
 			continue
@@ -225,22 +226,21 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 // entry makes the record of a file that was read.
 func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 	e := &ledger.Distfile{
-		Key:  ledger.Key{Name: d.hints.wholeName(a.adoptee, sum), SHA256: sum},
-		Size: a.fi.Size(), Digests: a.sums, Named: a.named, Kind: a.kind,
-		Origin: ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.now,
+		Content: layout.Content{Name: d.hints.wholeName(a.adoptee, sum), Digests: a.sums, Size: a.fi.Size(), Named: a.named, Kind: a.kind},
+		Origin:  ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.now,
 	}
-	if x := d.hints.distfiles[e.Key]; x != nil {
+	if x := d.hints.distfiles[e.Key()]; x != nil {
 		e.Owner, e.Origin, e.Added = x.Owner, x.Origin, x.Added
 		if e.Kind == "" {
 			e.Kind = catalog.Kind(x.Kind)
 		}
 	}
-	if old := d.view.index.Distfiles[e.Key]; old != nil && !a.recycled {
+	if old := d.view.index.Distfiles[e.Key()]; old != nil && !a.recycled {
 		named := e.Named || old.Named
 		*e = *old
 		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.now
 	}
-	if old := d.view.index.Named(e.Name); old != nil && old.Key != e.Key && e.Named {
+	if old := d.view.index.Named(e.Name); old != nil && old.Key() != e.Key() && e.Named {
 		e.Named = false // the name is taken; this content is kept by its digest
 	}
 	return e

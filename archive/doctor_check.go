@@ -29,7 +29,7 @@ func (d *doctor) examine(ctx context.Context) error {
 		return brokenIf(err)
 	}
 	d.claim()
-	records := slices.SortedFunc(maps.Values(d.view.index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) })
+	records := slices.SortedFunc(maps.Values(d.view.index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) })
 	d.twice(records)
 	for _, r := range records {
 		if err := d.record(ctx, r); err != nil {
@@ -52,21 +52,21 @@ func (d *doctor) find(f *Finding) { d.findings = append(d.findings, f) }
 
 // about makes a finding about a record.
 func about(kind string, r *ledger.Distfile, path, problem, remedy string) *Finding {
-	return &Finding{Kind: kind, Path: path, Name: string(r.Name), SHA256: r.SHA256.Hex(), Problem: problem, Remedy: remedy}
+	return &Finding{Kind: kind, Path: path, Name: string(r.Name), SHA256: r.SHA256().Hex(), Problem: problem, Remedy: remedy}
 }
 
 // paths are those that r should have, and what keeps it from having one in
 // every layout.
 func (d *doctor) paths(r *ledger.Distfile) ([]string, error) {
-	c := content(r)
-	rels, err := d.store.Paths(&c)
+	c := &r.Content
+	rels, err := d.store.Layouts().Paths(c)
 	if err == nil {
 		return rels, nil
 	}
-	rels = store.CipherPaths(&c)
+	rels = c.CipherPaths()
 	if d.store.Layouts().Check(r.Name) == nil {
 		for _, l := range d.store.Layouts() {
-			if p := layoutPath(r, l); p != "" {
+			if p := r.Path(l); p != "" {
 				rels = append(rels, p)
 			}
 		}
@@ -88,10 +88,10 @@ func (d *doctor) claim() {
 			if n == nil || !intact(r, n) {
 				continue
 			}
-			if sum, ok := holds[n.inode]; ok && sum != r.SHA256 {
+			if sum, ok := holds[n.inode]; ok && sum != r.SHA256() {
 				d.torn[n.inode] = true
 			}
-			holds[n.inode] = r.SHA256
+			holds[n.inode] = r.SHA256()
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (d *doctor) judge(ctx context.Context, r *ledger.Distfile, n *node) (string
 		sum = sums.Get(digest.SHA256)
 		d.sums[key] = sum
 	}
-	if sum != r.SHA256 {
+	if sum != r.SHA256() {
 		return "its SHA256 is " + sum.Hex(), nil
 	}
 	return "", nil
@@ -134,7 +134,7 @@ func (d *doctor) twice(records []*ledger.Distfile) {
 			continue
 		}
 		keeps := slices.IndexFunc(rs, func(r *ledger.Distfile) bool {
-			p := layoutPath(r, d.store.Layouts()[0])
+			p := r.Path(d.store.Layouts()[0])
 			n := d.at(p)
 			return p != "" && n != nil && intact(r, n)
 		})
@@ -254,7 +254,7 @@ func (d *doctor) filesOf(r *ledger.Distfile, rels []string) (files []*node) {
 // bounded number of links.
 func (d *doctor) anothers(r *ledger.Distfile, rel string, n *node) bool {
 	return slices.ContainsFunc(d.claims[rel], func(o *ledger.Distfile) bool {
-		return o != r && o.SHA256 == r.SHA256 && intact(o, n)
+		return o != r && o.SHA256() == r.SHA256() && intact(o, n)
 	})
 }
 
@@ -315,7 +315,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 	}
 	source := d.elsewhere(r)
 	then := "the next mirror run fetches it if a package wants it"
-	if s := d.view.index.Deletions[r.Key]; s != nil && !s.Undone {
+	if s := d.view.index.Deletions[r.Key()]; s != nil && !s.Undone {
 		then = "no package wants it, and no run fetches it"
 	}
 	f := about(FindLost, r, "", "its file is gone", "forget it; "+then)
@@ -355,7 +355,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 			return err
 		}
 		sum := sums.Get(digest.SHA256)
-		if sum == r.SHA256 && fi.Size() == r.Size {
+		if sum == r.SHA256() && fi.Size() == r.Size {
 			if have.Path == "" {
 				have = store.Source{Path: c.paths[0], Was: fi, Read: true}
 			}
@@ -364,7 +364,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 		if d.writing(fi) && !r.ModTime.Equal(fi.ModTime()) {
 			return fmt.Errorf("%s: %w", c.paths[0], errWriting)
 		}
-		label := "changed." + r.SHA256.Hex()
+		label := "changed." + r.SHA256().Hex()
 		if claimed && !intact(r, nodeOf("", fi)) {
 			label = "unknown." + sum.Hex() // somebody has put it there
 		}
@@ -373,7 +373,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 			return err
 		}
 		if intact(r, nodeOf("", fi)) {
-			d.warn("%s: its SHA256 is %s, want %s: moved to %s", c.paths[0], sum.Hex(), r.SHA256.Hex(), kept)
+			d.warn("%s: its SHA256 is %s, want %s: moved to %s", c.paths[0], sum.Hex(), r.SHA256().Hex(), kept)
 		}
 		for _, p := range c.paths {
 			d.lookAgain(p)
@@ -383,7 +383,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 		switch sums, fi, err := store.Hash(ctx, source); {
 		case err != nil:
 			return err
-		case sums.Get(digest.SHA256) == r.SHA256:
+		case sums.Get(digest.SHA256) == r.SHA256():
 			have = store.Source{Path: source, Was: fi, Read: true}
 		}
 	}
@@ -401,7 +401,7 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 // elsewhere returns the absolute path of the content of r under another name or
 // in recycle, or "".
 func (d *doctor) elsewhere(r *ledger.Distfile) string {
-	for _, o := range d.view.index.WithSum(r.SHA256) {
+	for _, o := range d.view.index.WithSum(r.SHA256()) {
 		rels, _ := d.paths(o)
 		for _, rel := range rels {
 			if n := d.at(rel); o != r && n != nil && intact(o, n) {
@@ -409,7 +409,7 @@ func (d *doctor) elsewhere(r *ledger.Distfile) string {
 			}
 		}
 	}
-	for _, o := range d.view.index.RecycledWith(r.SHA256) {
+	for _, o := range d.view.index.RecycledWith(r.SHA256()) {
 		if d.view.restorable(o) {
 			return d.recyclePath(o)
 		}

@@ -18,7 +18,6 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -75,8 +74,8 @@ func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledge
 		h.Write([]byte(text))
 		key = ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)}
 		add := &addition{part: part, entry: ledger.Distfile{
-			Key: key, Size: int64(len(text)), Digests: h.Sum(), Named: named, Kind: kind,
-			Owner: "p::r", Origin: "https://h.example/" + name, Added: a.now, Verified: a.now,
+			Content: layout.Content{Name: key.Name, Digests: h.Sum(), Size: int64(len(text)), Named: named, Kind: kind},
+			Owner:   "p::r", Origin: "https://h.example/" + name, Added: a.now, Verified: a.now,
 		}}
 		if err := m.add([]*addition{add}, nil); err != nil || add.err != nil {
 			b.t.Fatal(err, add.err)
@@ -221,8 +220,8 @@ func TestInterruptedDeletion(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := s.Distfiles[k]
-		c := content(d)
-		missing, _, err := a.store.Recycle([]*store.Content{&c})
+		c := &d.Content
+		missing, _, err := a.store.Recycle([]*layout.Content{c})
 		if err != nil || missing != nil {
 			t.Fatal(missing, err)
 		}

@@ -232,7 +232,7 @@ func (u *unknowns) cipher(n *node) {
 // links to the same file.
 func (u *unknowns) sumOf(n *node) digest.Digest {
 	if rs := u.claims[u.claimed[n.inode]]; len(rs) > 0 {
-		return rs[0].SHA256
+		return rs[0].SHA256()
 	}
 	for _, o := range u.links[n.inode] {
 		if sum, _ := cipherPath(o.rel); !sum.IsZero() {
@@ -447,5 +447,5 @@ func (d *doctor) distinfoList() {
 
 // adoptKnown reads the file of a record again for the digests that it lacks.
 func (d *doctor) adoptKnown(r *ledger.Distfile, n *node) *adoptee {
-	return &adoptee{path: d.store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256, size: r.Size, kind: r.Kind}
+	return &adoptee{path: d.store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256(), size: r.Size, kind: r.Kind}
 }

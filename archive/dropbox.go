@@ -39,7 +39,7 @@ func (f *dropFile) keeps(x *ledger.Index, d *ledger.Distfile) bool {
 		return false
 	}
 	r := f.seen(x)
-	return r == nil || r.SHA256 == d.SHA256
+	return r == nil || r.SHA256 == d.SHA256()
 }
 
 // settle is how long a file must have been left alone before it is taken for

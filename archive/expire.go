@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
@@ -50,7 +51,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 	}
 	// Of several contents of one name the last to go comes first, and gets it.
 	slices.SortFunc(e.restore, func(a, b *ledger.Recycled) int {
-		return cmp.Or(b.Since.Compare(a.Since), keyLess(a.Key, b.Key))
+		return cmp.Or(b.Since.Compare(a.Since), keyLess(a.Key(), b.Key()))
 	})
 	if !m.o.Delete {
 		return e, nil
@@ -71,7 +72,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 		}
 	}
 	e.purge = m.purgeable()
-	byKey := func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) }
+	byKey := func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) }
 	slices.SortFunc(e.schedule, byKey)
 	slices.SortFunc(e.due, byKey)
 	guard, err := m.guard(due)
@@ -87,7 +88,7 @@ func (m *mirror) purgeable() (rs []*ledger.Recycled) {
 		}
 	}
 	rs = m.unmissed(rs)
-	slices.SortFunc(rs, func(a, b *ledger.Recycled) int { return keyLess(a.Key, b.Key) })
+	slices.SortFunc(rs, func(a, b *ledger.Recycled) int { return keyLess(a.Key(), b.Key()) })
 	return rs
 }
 
@@ -125,7 +126,7 @@ func (m *mirror) wantedRecords() map[*ledger.Distfile]bool {
 	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
 		for _, w := range ws {
 			for _, d := range x.ByName(w.Name) {
-				if satisfies(d, w) {
+				if d.Satisfies(w) {
 					wanted[d] = true
 				}
 			}
@@ -249,7 +250,7 @@ func (m *mirror) expire(ctx context.Context) error {
 		return nil
 	}
 	for _, d := range e.schedule {
-		b.PutDeletion(&ledger.Deletion{Key: d.Key, Since: m.now, Owner: d.Owner, Size: d.Size})
+		b.PutDeletion(&ledger.Deletion{Key: d.Key(), Since: m.now, Owner: d.Owner, Size: d.Size})
 		m.sum.Scheduled.add(d.Size)
 	}
 	if err := m.commit(&b); err != nil {
@@ -302,10 +303,10 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 	}
 	for _, r := range rs {
 		wanted := slices.ContainsFunc(names[r.Name], func(w *catalog.Distfile) bool {
-			return satisfies(&r.Distfile, w) || !w.Digests.Verifiable()
+			return r.Satisfies(w) || !w.Digests.Verifiable()
 		})
 		// It may be wanted under another name.
-		only := len(m.view.index.WithSum(r.SHA256)) == 0
+		only := len(m.view.index.WithSum(r.SHA256())) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
 		wanted = wanted || m.view.catalog.Protected(r.Name, r.Owner)
 		if !wanted && !m.whitelisted(r.Name) && !m.view.drops[r.Name].keeps(m.view.index, &r.Distfile) {
@@ -322,7 +323,7 @@ func (m *mirror) reown() error {
 	for _, c := range m.view.catalog.Distfiles {
 		owner := (&want{Distfile: c}).owner()
 		for _, d := range m.view.index.ByName(c.Name) {
-			if d.Owner != owner && satisfies(d, c) {
+			if d.Owner != owner && d.Satisfies(c) {
 				fresh := *d
 				fresh.Owner = owner
 				b.PutDistfile(&fresh)
@@ -337,7 +338,7 @@ func (m *mirror) reown() error {
 func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	taken := make(map[catalog.Name]bool)
 	for _, r := range rs {
-		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key], total: &m.sum.Restored}
+		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key()], total: &m.sum.Restored}
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 		a.entry.Named = !taken[r.Name] && m.view.index.Named(r.Name) == nil
 		taken[r.Name] = taken[r.Name] || a.entry.Named
@@ -354,10 +355,10 @@ func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 // recycle moves contents out of the published tree: first a durable link in
 // recycle, then the record, then the published links go.
 func (m *mirror) recycle(ds []*ledger.Distfile) error {
-	cs := make([]*store.Content, len(ds))
+	cs := make([]*layout.Content, len(ds))
 	for i, d := range ds {
-		c := content(d)
-		cs[i] = &c
+		c := &d.Content
+		cs[i] = c
 	}
 	missing, stuck, err := m.store.Recycle(cs)
 	if err != nil {
@@ -373,9 +374,9 @@ func (m *mirror) recycle(ds []*ledger.Distfile) error {
 			continue
 		}
 		gone = append(gone, d)
-		b.DropDistfile(d.Key)
-		b.DropDeletion(d.Key)
-		b.PutSuccess(&ledger.Success{Key: d.Key, Time: m.now, Bytes: d.Size, Origin: d.Origin, Removed: true})
+		b.DropDistfile(d.Key())
+		b.DropDeletion(d.Key())
+		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: m.now, Bytes: d.Size, Origin: d.Origin, Removed: true})
 		if !slices.Contains(missing, cs[i]) {
 			r := &ledger.Recycled{Distfile: *d, Since: m.now, Pending: true}
 			b.PutRecycled(r)
@@ -398,8 +399,8 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 	var b ledger.Batch
 	claims := m.claims()
 	for _, r := range rs {
-		c := content(&r.Distfile)
-		if err := m.store.Unpublish(&c, claims.keeper(&r.Distfile)); store.Broken(err) {
+		c := &r.Content
+		if err := m.store.Unpublish(c, claims.keeper(&r.Distfile)); store.Broken(err) {
 			return brokenIf(err)
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			m.failFile(&r.Distfile, err) // it stays pending
@@ -408,7 +409,7 @@ func (m *mirror) unpublish(rs []*ledger.Recycled) error {
 		gone := *r
 		gone.Pending = false
 		b.PutRecycled(&gone)
-		if paths, err := m.store.Paths(&c); err == nil {
+		if paths, err := m.store.Layouts().Paths(c); err == nil {
 			for _, rel := range paths {
 				m.view.disk.Look(rel)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -21,8 +22,7 @@ func TestUnmissed(t *testing.T) {
 		h := digest.NewHasher()
 		h.Write([]byte(text))
 		return &ledger.Recycled{Distfile: ledger.Distfile{
-			Key:  ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)},
-			Size: int64(len(text)), Digests: h.Sum(), Named: true,
+			Content: layout.Content{Name: catalog.Name(name), Digests: h.Sum(), Size: int64(len(text)), Named: true},
 		}, Since: t0}
 	}
 	wants := func(name, text string) *catalog.Distfile {
@@ -45,9 +45,9 @@ func TestUnmissed(t *testing.T) {
 	drop := func(name, text string) (*dropFile, *ledger.Dropped) {
 		r := recycled(name, text)
 		return &dropFile{name: r.Name, size: r.Size, modTime: t0},
-			&ledger.Dropped{Name: r.Name, Size: r.Size, ModTime: t0, SHA256: r.SHA256}
+			&ledger.Dropped{Name: r.Name, Size: r.Size, ModTime: t0, SHA256: r.SHA256()}
 	}
-	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key: &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
+	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key(): &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
 	drops := make(map[catalog.Name]*dropFile)
 	for name, text := range map[string]string{"dropped": "dropped", "dropped-unread": "dropped unread", "dropped-other": "another"} {
 		f, r := drop(name, text)

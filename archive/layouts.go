@@ -23,7 +23,7 @@ func (b *planner) formerLayouts() {
 			if !d.Named {
 				continue
 			}
-			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+			if rel := d.Path(l); rel != "" && b.intact(d, rel) {
 				b.stale = append(b.stale, stale{rel, d})
 			}
 		}
@@ -43,7 +43,7 @@ func (m *mirror) unlinkFormer(p *plan) error {
 		claimed = m.view.layoutPaths()
 	}
 	for _, s := range p.stale {
-		d := m.view.index.Distfiles[s.of.Key]
+		d := m.view.index.Distfiles[s.of.Key()]
 		if d == nil || claimed[s.rel] {
 			continue
 		}
@@ -79,7 +79,7 @@ func (v *view) layoutPaths() map[string]bool {
 	paths := make(map[string]bool)
 	for _, d := range v.index.Distfiles {
 		for _, l := range v.store.Layouts() {
-			if rel := layoutPath(d, l); d.Named && rel != "" {
+			if rel := d.Path(l); d.Named && rel != "" {
 				paths[rel] = true
 			}
 		}
@@ -106,11 +106,11 @@ func (m *mirror) dropNameless() {
 // empty when d is not there.
 func (b *planner) refuge(d *ledger.Distfile) string {
 	if d.Named && b.linked(d) {
-		return layoutPath(d, b.store.Layouts()[0])
+		return d.Path(b.store.Layouts()[0])
 	}
-	c := content(d)
+	c := &d.Content
 	nameless := !d.Named || b.store.Layouts().Check(d.Name) != nil
-	if rel := store.CipherPaths(&c)[0]; nameless && b.intact(d, rel) {
+	if rel := c.CipherPaths()[0]; nameless && b.intact(d, rel) {
 		return rel
 	}
 	return ""

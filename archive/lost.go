@@ -15,7 +15,7 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 	wanted := m.wantedRecords()
 	gone := make(map[ledger.Key]bool)
 	for _, d := range lost {
-		if gone[d.Key] {
+		if gone[d.Key()] {
 			continue // wanted twice
 		}
 		if m.touched(d) {
@@ -32,16 +32,16 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 			// Its record stays, and the next run tries again.
 			key := ledger.FailureKey{Name: d.Name, Want: noWant}
 			m.failing[key] = &failing{key, d.Owner, failure.Local, "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
-			m.view.stuck[d.Key] = true
+			m.view.stuck[d.Key()] = true
 			continue
 		case err != nil:
 			return brokenIf(err)
 		}
 		m.changed = true
-		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256.Hex(), then)
-		b.DropDistfile(d.Key)
-		b.DropDeletion(d.Key)
-		gone[d.Key] = true
+		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256().Hex(), then)
+		b.DropDistfile(d.Key())
+		b.DropDeletion(d.Key())
+		gone[d.Key()] = true
 		m.sum.Lost.add(d.Size)
 	}
 	return m.commit(&b)
@@ -54,7 +54,7 @@ func (m *mirror) clearPaths(d *ledger.Distfile) error {
 		return err
 	}
 	for _, c := range copies {
-		_, err := m.store.SetAside("changed."+d.SHA256.Hex(), c.fi, c.paths)
+		_, err := m.store.SetAside("changed."+d.SHA256().Hex(), c.fi, c.paths)
 		for _, path := range c.paths {
 			m.lookAgain(path)
 		}

@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"testing"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
@@ -71,13 +71,13 @@ func TestManyNames(t *testing.T) {
 			sum := digest.SHA256.Sum([]byte("a"))
 			for _, d := range namesOf(n) {
 				k := ledger.Key{Name: d.Name, SHA256: sum}
-				x.Distfiles[k] = &ledger.Distfile{Key: k, Digests: digest.Set{sum}, Named: true}
+				x.Distfiles[k] = &ledger.Distfile{Content: layout.Content{Name: d.Name, Digests: digest.Set{sum}, Named: true}}
 			}
 			claims := m.claims()
 			return allocated(func() {
 				for _, d := range x.Distfiles {
-					c := content(d)
-					if claims.keeper(d)(store.CipherPaths(&c)[0]) {
+					c := &d.Content
+					if claims.keeper(d)(c.CipherPaths()[0]) {
 						t.Fatalf("%s: another needs its path", d.Name)
 					}
 				}

@@ -329,7 +329,7 @@ func (m *mirror) link(p *plan) error {
 		}
 	}
 	for _, a := range adds[:len(p.relink)] {
-		if errors.Is(a.err, store.ErrDamaged) && slices.ContainsFunc(m.view.catalog.Distfiles, func(w *catalog.Distfile) bool { return satisfies(&a.entry, w) && w.Name == a.entry.Name }) {
+		if errors.Is(a.err, store.ErrDamaged) && slices.ContainsFunc(m.view.catalog.Distfiles, func(w *catalog.Distfile) bool { return a.entry.Satisfies(w) && w.Name == a.entry.Name }) {
 			m.sum.Held = Count{m.sum.Held.Files - 1, m.sum.Held.Bytes - a.entry.Size}
 		}
 	}
@@ -341,7 +341,7 @@ func (m *mirror) linked(l *linking) *addition {
 	a := &addition{want: l.want}
 	if l.back != nil {
 		a.entry = l.back.Distfile
-		a.have, a.total = m.view.readBack[l.back.Key], &m.sum.Restored
+		a.have, a.total = m.view.readBack[l.back.Key()], &m.sum.Restored
 		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
 	} else {
 		a.entry = *l.from

@@ -228,14 +228,14 @@ func (b *planner) want(w *want) {
 	b.wanted.add(w.Size)
 	for _, d := range b.index.ByName(w.Name) {
 		switch {
-		case satisfies(d, w.Distfile):
+		case d.Satisfies(w.Distfile):
 			if b.have(d, w) {
 				return
 			}
 		case len(w.Digests) == 0:
 			b.held.add(d.Size) // nothing to hold against it: the name is kept
 			return
-		case relation(d, w.Distfile) == digest.Unknown && w.Digests.Verifiable():
+		case d.Relation(w.Distfile) == digest.Unknown && w.Digests.Verifiable():
 			// Verified by digests that this tree does not publish.
 			if path, rel := b.sound(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: w.Name, size: d.Size, want: w}) {
 				return
@@ -293,9 +293,9 @@ func (b *planner) publishable(w *want) bool {
 // have reports whether the held content d serves w without a transfer. When
 // its file is gone or was changed, it is lost and have is false.
 func (b *planner) have(d *ledger.Distfile, w *want) bool {
-	b.seen[d.Key] = true
+	b.seen[d.Key()] = true
 	if path, _ := b.sound(d); path == "" {
-		if b.stuck[d.Key] {
+		if b.stuck[d.Key()] {
 			return true // that is a failure already
 		}
 		if b.reread(d, reading{want: w}) || b.doubted(d) {
@@ -331,18 +331,18 @@ func (b *planner) intact(d *ledger.Distfile, rel string) bool {
 func (b *planner) sound(d *ledger.Distfile) (path, rel string) {
 	if d.Named {
 		for _, l := range b.store.Layouts() {
-			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+			if rel := d.Path(l); rel != "" && b.intact(d, rel) {
 				return b.store.Path(rel), rel
 			}
 		}
 		for _, l := range b.former {
-			if rel := layoutPath(d, l); rel != "" && b.intact(d, rel) {
+			if rel := d.Path(l); rel != "" && b.intact(d, rel) {
 				return b.store.Path(rel), rel
 			}
 		}
 	}
-	c := content(d)
-	if rel := store.CipherPaths(&c)[0]; b.intact(d, rel) {
+	c := &d.Content
+	if rel := c.CipherPaths()[0]; b.intact(d, rel) {
 		return b.store.Path(rel), rel
 	}
 	return "", ""
@@ -359,7 +359,7 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 	}
 	few := false
 	for _, l := range b.store.Layouts() {
-		rel := layoutPath(d, l)
+		rel := d.Path(l)
 		if rel == "" || !b.intact(d, rel) {
 			return false
 		}
@@ -369,8 +369,8 @@ func (b *planner) linked(d *ledger.Distfile) bool {
 	if !few {
 		return true
 	}
-	c := content(d)
-	return !slices.ContainsFunc(store.CipherPaths(&c), func(rel string) bool { return !b.intact(d, rel) })
+	c := &d.Content
+	return !slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !b.intact(d, rel) })
 }
 
 // readOnce plans to read a file unless that was done before for the same want.
@@ -394,7 +394,7 @@ func (b *planner) learn(d *ledger.Distfile, algs []digest.Algorithm) bool {
 		return false
 	}
 	path, rel := b.sound(d)
-	return path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256, lacks: lacks})
+	return path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256(), lacks: lacks})
 }
 
 // usual are the digests of most trees. They are computed of files that no tree
@@ -428,7 +428,7 @@ func (b *planner) elsewhere(w *want) bool {
 		}
 		b.barren[s] = true
 		for _, d := range b.index.WithSum(s) {
-			fits := d.Name != w.Name && satisfies(d, w.Distfile)
+			fits := d.Name != w.Name && d.Satisfies(w.Distfile)
 			if fits && b.learn(d, b.store.Layouts().Algorithms()) {
 				delete(b.barren, s)
 				return true
@@ -466,7 +466,7 @@ func (b *planner) incomparable(w *want) (any bool) {
 		}
 	}
 	for _, d := range b.bySize[w.Size] {
-		if r := relation(d, w.Distfile); (r == digest.Unknown || r == digest.Weak) && b.learn(d, w.Digests.Algorithms()) {
+		if r := d.Relation(w.Distfile); (r == digest.Unknown || r == digest.Weak) && b.learn(d, w.Digests.Algorithms()) {
 			any = true
 		}
 	}
@@ -478,14 +478,14 @@ func (b *planner) incomparable(w *want) (any bool) {
 // reads it before.
 func (v *view) restorable(r *ledger.Recycled) bool {
 	ok, _, _ := v.recycledFile(r)
-	return ok && !v.unread[r.Key]
+	return ok && !v.unread[r.Key()]
 }
 
 // recycledFile reports whether recycle has a file of the size of r, and whether
 // that has the time of the verified one as well. The error is why neither is known.
 func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool, err error) {
-	c := content(&r.Distfile)
-	f := store.LookAt(v.store.RecyclePath(&c))
+	c := &r.Content
+	f := store.LookAt(v.store.RecyclePath(c))
 	sized = f.Err == nil && f.Size == r.Size
 	return sized, sized && f.ModTime.Equal(r.ModTime), f.Err
 }

@@ -144,13 +144,13 @@ func (m *mirror) expiryActions(e *expiry) (as []Action) {
 		return as
 	}
 	for _, d := range e.schedule {
-		as = append(as, Action{"schedule", string(d.Name), d.Size, d.SHA256.Hex()})
+		as = append(as, Action{"schedule", string(d.Name), d.Size, d.SHA256().Hex()})
 	}
 	for _, d := range e.due {
-		as = append(as, Action{"delete", string(d.Name), d.Size, d.SHA256.Hex()})
+		as = append(as, Action{"delete", string(d.Name), d.Size, d.SHA256().Hex()})
 	}
 	for _, r := range e.purge {
-		as = append(as, Action{"purge", string(r.Name), r.Size, r.SHA256.Hex()})
+		as = append(as, Action{"purge", string(r.Name), r.Size, r.SHA256().Hex()})
 	}
 	return as
 }

@@ -83,7 +83,7 @@ func (a *mirror) distinfo() []history.Line {
 	first := a.store.Layouts()[0]
 	lines := make([]history.Line, 0, len(a.view.index.Distfiles))
 	for _, d := range a.view.index.Distfiles {
-		if p := layoutPath(d, first); d.Named && p != "" {
+		if p := d.Path(first); d.Named && p != "" {
 			lines = append(lines, line(d, catalog.Name(p)))
 		}
 	}
@@ -91,7 +91,7 @@ func (a *mirror) distinfo() []history.Line {
 }
 
 func line(d *ledger.Distfile, name catalog.Name) history.Line {
-	return history.Line{Name: name, SHA256: d.SHA256, Base64: d.Kind.Base64()}
+	return history.Line{Name: name, SHA256: d.SHA256(), Base64: d.Kind.Base64()}
 }
 
 // nextHistory returns the history as it is, and as it has to be: with what no
@@ -132,7 +132,7 @@ func (m *mirror) named(lines []history.Line) (known []history.Line) {
 	at := make(map[string][]*ledger.Distfile)
 	add := func(d *ledger.Distfile) {
 		for _, l := range layouts {
-			if p := layoutPath(d, l); p != "" {
+			if p := d.Path(l); p != "" {
 				at[p] = append(at[p], d)
 			}
 		}
@@ -146,7 +146,7 @@ func (m *mirror) named(lines []history.Line) (known []history.Line) {
 	for _, l := range lines {
 		recorded := false
 		for _, d := range at[string(l.Name)] {
-			if d.SHA256 == l.SHA256 {
+			if d.SHA256() == l.SHA256 {
 				known = append(known, history.Line{Name: d.Name, SHA256: l.SHA256, Base64: l.Base64})
 				recorded = true
 			}
@@ -220,12 +220,12 @@ func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
 func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
 	x := m.view.index
 	if d := x.Distfiles[k]; d != nil {
-		return satisfies(d, w)
+		return d.Satisfies(w)
 	}
 	if r := x.Recycled[k]; r != nil {
-		return satisfies(&r.Distfile, w)
+		return r.Satisfies(w)
 	}
-	return !slices.ContainsFunc(x.ByName(k.Name), func(d *ledger.Distfile) bool { return satisfies(d, w) })
+	return !slices.ContainsFunc(x.ByName(k.Name), func(d *ledger.Distfile) bool { return d.Satisfies(w) })
 }
 
 // export writes what readers read.
@@ -258,7 +258,7 @@ func (m *mirror) deletions(x *ledger.Index) []report.Deletion {
 	var ds []report.Deletion
 	add := func(d *ledger.Distfile, state string, since time.Time, delay time.Duration) {
 		ds = append(ds, report.Deletion{
-			Name: string(d.Name), SHA256: d.SHA256.Hex(), Size: d.Size, Owner: d.Owner,
+			Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Owner: d.Owner,
 			State: state, Since: since, Due: since.Add(delay),
 		})
 	}

@@ -3,8 +3,8 @@ package archive
 import (
 	"slices"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog/digest"
 )
 
@@ -14,7 +14,7 @@ func (m *mirror) purgeAll(rs []*ledger.Recycled) error {
 	for chunk := range slices.Chunk(rs, batchFiles) {
 		keys := make([]ledger.Key, len(chunk))
 		for i, r := range chunk {
-			keys[i] = r.Key
+			keys[i] = r.Key()
 			m.sum.Purged.add(r.Size)
 		}
 		var b ledger.Batch
@@ -48,7 +48,7 @@ func (m *mirror) endPurge(keys []ledger.Key) error {
 	}
 	for _, k := range keys {
 		sums, _ := digest.NewSet(k.SHA256)
-		if err := m.purge(&store.Content{Name: k.Name, Digests: sums}); err != nil {
+		if err := m.purge(&layout.Content{Name: k.Name, Digests: sums}); err != nil {
 			return brokenIf(err)
 		}
 	}
@@ -73,10 +73,10 @@ func (m *mirror) resumePurge() error {
 }
 
 // purge removes a content from recycle unless another record needs that file.
-func (m *mirror) purge(c *store.Content) error {
+func (m *mirror) purge(c *layout.Content) error {
 	for _, r := range m.view.index.RecycledWith(c.SHA256()) {
-		o := content(&r.Distfile)
-		if m.store.RecyclePath(&o) == m.store.RecyclePath(c) {
+		o := &r.Content
+		if m.store.RecyclePath(o) == m.store.RecyclePath(c) {
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
@@ -99,8 +100,8 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 // readAddition makes the addition of a file that was read in place.
 func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
 	d := ledger.Distfile{
-		Key: ledger.Key{Name: r.name, SHA256: sums.Get(digest.SHA256)}, Size: fi.Size(), Digests: sums, Named: !r.aside,
-		Origin: ledger.OriginAdopted, Added: m.now, Verified: m.now,
+		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: !r.aside},
+		Origin:  ledger.OriginAdopted, Added: m.now, Verified: m.now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
 	a := &addition{have: store.Source{Path: r.path, Was: fi, Read: true}, read: true, total: &m.sum.Adopted}
@@ -119,7 +120,7 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 
 // recall joins a with what the ledger knows of the content that was read.
 func (m *mirror) recall(a *addition) {
-	old := m.view.index.Distfiles[a.entry.Key]
+	old := m.view.index.Distfiles[a.entry.Key()]
 	if old == nil {
 		return
 	}
@@ -142,7 +143,7 @@ func (m *mirror) recall(a *addition) {
 }
 
 func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
-	return satisfies(&ledger.Distfile{Size: size, Digests: sums}, w)
+	return (&ledger.Distfile{Content: layout.Content{Size: size, Digests: sums}}).Satisfies(w)
 }
 
 // readDrop examines a file of the drop box: it is taken in when it is what is
@@ -180,8 +181,8 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	}
 	a := &addition{want: r.want, part: part, drop: rec, read: true, total: &m.sum.Local}
 	a.entry = ledger.Distfile{
-		Key: ledger.Key{Name: r.name, SHA256: rec.SHA256}, Size: rec.Size, Digests: sums, Named: true,
-		Origin: ledger.OriginLocal, Added: m.now, Verified: m.now,
+		Content: layout.Content{Name: r.name, Digests: sums, Size: rec.Size, Named: true},
+		Origin:  ledger.OriginLocal, Added: m.now, Verified: m.now,
 	}
 	if r.want != nil {
 		a.entry.Named, a.entry.Owner, a.entry.Kind = r.want.named, r.want.owner(), r.want.Kind

@@ -31,8 +31,8 @@ func (m *mirror) readRecycled(ctx context.Context, r *ledger.Recycled) (store.So
 	case fi.Size() != r.Size:
 		return none, wrongError{fmt.Errorf("%s has %d bytes, want %d", path, fi.Size(), r.Size)}
 	}
-	if sum := sums.Get(digest.SHA256); sum != r.SHA256 {
-		return none, wrongError{fmt.Errorf("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256.Hex())}
+	if sum := sums.Get(digest.SHA256); sum != r.SHA256() {
+		return none, wrongError{fmt.Errorf("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256().Hex())}
 	}
 	r.Digests = r.Digests.Union(sums) // a layout may be newer than the record
 	return store.Source{Path: path, Was: fi, Read: true}, nil
@@ -79,7 +79,7 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 	for i, r := range rs {
 		switch err := errs[i]; {
 		case err == nil:
-			m.view.readBack[r.Key] = files[i]
+			m.view.readBack[r.Key()] = files[i]
 			right = append(right, r)
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -89,13 +89,13 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 			m.warn("%v: it is not published", err)
 			if err := m.dropRecycled(&b, r, "damaged."); errors.Is(err, store.ErrStuck) {
 				m.warn("%v", err)
-				m.view.unread[r.Key] = true
+				m.view.unread[r.Key()] = true
 			} else if err != nil {
 				return nil, brokenIf(err)
 			}
 		default:
 			// What cannot be read now may be another time.
-			m.view.unread[r.Key] = true
+			m.view.unread[r.Key()] = true
 			f := unreadFailing(&r.Distfile, err)
 			m.failing[f.key] = f
 		}
@@ -111,11 +111,11 @@ func (m *mirror) dropRecycled(b *ledger.Batch, r *ledger.Recycled, label string)
 		return err
 	}
 	for _, c := range copies {
-		if _, err := m.store.SetAside(label+r.SHA256.Hex(), c.fi, c.paths); err != nil {
+		if _, err := m.store.SetAside(label+r.SHA256().Hex(), c.fi, c.paths); err != nil {
 			return fmt.Errorf("%s: %w", c.paths[0], err)
 		}
 	}
-	b.DropRecycled(r.Key)
+	b.DropRecycled(r.Key())
 	m.forget(b, &r.Distfile, "damaged in recycle, and moved to quarantine")
 	return nil
 }

@@ -94,14 +94,14 @@ func (m *mirror) refresh() error {
 // exportDistfiles writes the contents of the archive for why.
 func (m *mirror) exportDistfiles() error {
 	x := m.view.index
-	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key, b.Key) })
+	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) })
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int {
-		return keyLess(a.Distfile.Key, b.Distfile.Key)
+		return keyLess(a.Key(), b.Key())
 	})
 	return report.WriteDistfiles(m.store.ReportDir(), func(yield func(*report.Distfile) bool) {
 		for _, d := range held {
 			r := exported(d)
-			if s := x.Deletions[d.Key]; s != nil && s.Undone {
+			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
 				r.Undone = s.Since
 			}
 			if !yield(r) {
@@ -120,7 +120,7 @@ func (m *mirror) exportDistfiles() error {
 
 func exported(d *ledger.Distfile) *report.Distfile {
 	r := &report.Distfile{
-		Name: string(d.Name), SHA256: d.SHA256.Hex(), Size: d.Size, Named: d.Named,
+		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Named: d.Named,
 		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
 	}
 	for _, s := range d.Digests {

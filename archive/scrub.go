@@ -20,10 +20,10 @@ import (
 
 // pathsOf are the absolute paths at which a record's file should be.
 func (m *mirror) pathsOf(d *ledger.Distfile) []string {
-	c := content(d)
-	rels, err := m.store.Paths(&c)
+	c := &d.Content
+	rels, err := m.store.Layouts().Paths(c)
 	if err != nil {
-		rels = store.CipherPaths(&c) // its name has no path
+		rels = c.CipherPaths() // its name has no path
 	}
 	paths := make([]string, len(rels))
 	for i, rel := range rels {
@@ -33,8 +33,8 @@ func (m *mirror) pathsOf(d *ledger.Distfile) []string {
 }
 
 func (m *mirror) recyclePath(r *ledger.Recycled) string {
-	c := content(&r.Distfile)
-	return m.store.RecyclePath(&c)
+	c := &r.Content
+	return m.store.RecyclePath(c)
 }
 
 // examine reads every file that holds the content of u. It changes nothing and
@@ -232,7 +232,7 @@ func (r *verifier) repair(x *examined, why string) error {
 	for _, rec := range x.recycled {
 		if x.has([]string{m.recyclePath(rec)}) == nil {
 			m.changed = true
-			b.DropRecycled(rec.Distfile.Key)
+			b.DropRecycled(rec.Key())
 			m.forget(&b, &rec.Distfile, "damaged in recycle: "+why)
 		}
 	}
@@ -253,8 +253,8 @@ func (r *verifier) repair(x *examined, why string) error {
 // fetches it, and notes why for failures.
 func (m *mirror) lose(b *ledger.Batch, d *ledger.Distfile, why string) {
 	m.changed = true
-	b.DropDistfile(d.Key)
-	b.DropDeletion(d.Key)
+	b.DropDistfile(d.Key())
+	b.DropDeletion(d.Key())
 	m.forget(b, d, "damaged in the archive, the next run fetches it again: "+why)
 }
 

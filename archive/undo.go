@@ -59,7 +59,7 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 	for _, n := range names {
 		found := len(scheduled) + len(recycled)
 		for _, d := range x.ByName(n) {
-			if s := x.Deletions[d.Key]; s != nil && !s.Undone && !slices.Contains(scheduled, d) {
+			if s := x.Deletions[d.Key()]; s != nil && !s.Undone && !slices.Contains(scheduled, d) {
 				scheduled = append(scheduled, d)
 			}
 		}
@@ -81,11 +81,11 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 		if c := b.Since.Compare(a.Since); c != 0 {
 			return c
 		}
-		return keyLess(a.Distfile.Key, b.Distfile.Key)
+		return keyLess(a.Key(), b.Key())
 	})
 	for _, r := range recycled {
 		var err error
-		m.view.readBack[r.Key], err = m.readRecycled(ctx, r)
+		m.view.readBack[r.Key()], err = m.readRecycled(ctx, r)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -118,13 +118,13 @@ func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycle
 			return // it could not be published
 		}
 		b.PutDeletion(&ledger.Deletion{Key: k, Since: m.now, Owner: d.Owner, Size: d.Size, Undone: true})
-		us = append(us, Undone{d.Name, d.SHA256.Hex(), d.Size, wasRecycled, d.Named})
+		us = append(us, Undone{d.Name, d.SHA256().Hex(), d.Size, wasRecycled, d.Named})
 	}
 	for _, d := range scheduled {
-		note(d.Key, false)
+		note(d.Key(), false)
 	}
 	for _, r := range recycled {
-		note(r.Distfile.Key, true)
+		note(r.Key(), true)
 	}
 	return us, m.commit(&b)
 }

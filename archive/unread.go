@@ -27,8 +27,8 @@ var errWriting = errors.New("somebody is writing to it")
 // last run.
 func (v *view) paths(d *ledger.Distfile) iter.Seq[string] {
 	return func(yield func(rel string) bool) {
-		c := content(d)
-		for _, rel := range store.CipherPaths(&c) {
+		c := &d.Content
+		for _, rel := range c.CipherPaths() {
 			if !yield(rel) {
 				return
 			}
@@ -37,7 +37,7 @@ func (v *view) paths(d *ledger.Distfile) iter.Seq[string] {
 			return
 		}
 		for _, l := range slices.Concat([]layout.Layout(v.store.Layouts()), v.former) {
-			if rel := layoutPath(d, l); rel != "" && !yield(rel) {
+			if rel := d.Path(l); rel != "" && !yield(rel) {
 				return
 			}
 		}
@@ -70,7 +70,7 @@ func (b *planner) reread(d *ledger.Distfile, as reading) bool {
 			continue
 		}
 		r := as
-		r.path, r.rel, r.name, r.size, r.sum = b.store.Path(rel), rel, d.Name, d.Size, d.SHA256
+		r.path, r.rel, r.name, r.size, r.sum = b.store.Path(rel), rel, d.Name, d.Size, d.SHA256()
 		if b.readOnce(&r) {
 			return true
 		}
@@ -85,7 +85,7 @@ func (b *planner) doubted(d *ledger.Distfile) bool {
 	if err == nil {
 		return false
 	}
-	b.unsure[d.Key] = err
+	b.unsure[d.Key()] = err
 	b.failing = append(b.failing, unreadFailing(d, err))
 	return true
 }
@@ -101,7 +101,7 @@ func unreadFailing(d *ledger.Distfile, err error) *failing {
 // aboutRecord is the key of a failure that is about a record and not about what
 // a package wants.
 func aboutRecord(kind string, d *ledger.Distfile) ledger.FailureKey {
-	return ledger.FailureKey{Name: d.Name, Want: (kind + d.SHA256.Hex())[:len(noWant)]}
+	return ledger.FailureKey{Name: d.Name, Want: (kind + d.SHA256().Hex())[:len(noWant)]}
 }
 
 // unreadable notes what came of an attempt to read r, and reports whether the
@@ -171,7 +171,7 @@ func (m *mirror) missRecycled() {
 		if !m.whitelisted(r.Name) || m.view.restorable(r) {
 			continue
 		}
-		if _, _, err := m.view.recycledFile(r); err == nil && !m.view.unread[r.Key] {
+		if _, _, err := m.view.recycledFile(r); err == nil && !m.view.unread[r.Key()] {
 			m.miss(&r.Distfile)
 		}
 	}

@@ -104,10 +104,10 @@ func (u *unit) names() (names []catalog.Name) {
 func (m *mirror) units(o *VerifyOptions) []*unit {
 	bySum := make(map[digest.Digest]*unit)
 	of := func(d *ledger.Distfile) *unit {
-		u, at := bySum[d.SHA256], readAt(d, m.now)
+		u, at := bySum[d.SHA256()], readAt(d, m.now)
 		if u == nil {
-			u = &unit{sum: d.SHA256, size: d.Size, verified: at}
-			bySum[d.SHA256] = u
+			u = &unit{sum: d.SHA256(), size: d.Size, verified: at}
+			bySum[d.SHA256()] = u
 		}
 		if at.Before(u.verified) {
 			u.verified = at

@@ -161,7 +161,7 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 	pl := &planner{view: p.m.view}
 	for i, l := range p.v.Links {
 		for _, d := range p.m.view.index.ByName(l.Name) {
-			if satisfies(d, l.Distfile) {
+			if d.Satisfies(l.Distfile) {
 				if path, _ := pl.sound(d); path != "" {
 					held[i] = d
 					break
@@ -171,8 +171,8 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 		switch rel := p.rel(l.Name); {
 		case held[i] == nil:
 			missing = append(missing, l.Name)
-		case p.claims[rel] != nil && p.claims[rel].SHA256 != held[i].SHA256:
-			p.holdBack("%s is to be two contents, %s and %s", rel, p.claims[rel].SHA256.Hex(), held[i].SHA256.Hex())
+		case p.claims[rel] != nil && p.claims[rel].SHA256() != held[i].SHA256():
+			p.holdBack("%s is to be two contents, %s and %s", rel, p.claims[rel].SHA256().Hex(), held[i].SHA256().Hex())
 			return nil, false
 		default:
 			p.claims[rel] = held[i]
@@ -424,7 +424,7 @@ func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err e
 		}
 		for _, w := range named {
 			for _, d := range m.view.index.ByName(w.Name) {
-				if satisfies(d, w) {
+				if d.Satisfies(w) {
 					kept[d] = true
 				}
 			}

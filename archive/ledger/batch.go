@@ -53,7 +53,7 @@ func (b *Batch) drop(key []byte, apply func(*Index)) {
 
 // PutDistfile records a held content. d belongs to the index after Commit.
 func (b *Batch) PutDistfile(d *Distfile) {
-	b.put(contentKey(prefixDistfile, d.Key), d.wire(), func(x *Index) { x.put(d) })
+	b.put(contentKey(prefixDistfile, d.Key()), d.wire(), func(x *Index) { x.put(d) })
 }
 
 // DropDistfile forgets a held content.
@@ -91,7 +91,7 @@ func (b *Batch) DropDeletion(k Key) {
 func (b *Batch) PutRecycled(r *Recycled) {
 	w := r.wire()
 	w.Since, w.Pending = r.Since.Unix(), r.Pending
-	b.put(contentKey(prefixRecycled, r.Distfile.Key), w, func(x *Index) { x.recycle(r) })
+	b.put(contentKey(prefixRecycled, r.Distfile.Key()), w, func(x *Index) { x.recycle(r) })
 }
 
 // DropRecycled forgets a content in recycle.

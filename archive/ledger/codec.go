@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -166,9 +167,9 @@ func (d *Distfile) wire() wireDistfile {
 func (w *wireDistfile) distfile(k Key) (Distfile, error) {
 	set, err := decodeDigests(k.SHA256, w.Digests)
 	return Distfile{
-		Key: k, Size: w.Size, Digests: set, Named: w.Named,
-		Owner: w.Owner, Kind: catalog.Kind(w.Kind), Origin: w.Origin,
-		Added: secs(w.Added), Verified: secs(w.Verified), ModTime: nanos(w.ModTime),
+		Content: layout.Content{Name: k.Name, Digests: set, Size: w.Size, ModTime: nanos(w.ModTime), Named: w.Named, Kind: catalog.Kind(w.Kind)},
+		Owner:   w.Owner, Origin: w.Origin,
+		Added: secs(w.Added), Verified: secs(w.Verified),
 	}, err
 }
 

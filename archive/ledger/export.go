@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -283,14 +284,15 @@ func exportDistfile(k, v []byte, e *entry) error {
 }
 
 func (e *entry) distfile() (d Distfile, err error) {
-	d = Distfile{
-		Size: e.Size, Named: e.Named, Owner: e.Owner, Kind: catalog.Kind(e.Kind), Origin: e.Origin,
-		Added: e.Added, Verified: e.Verified, ModTime: e.ModTime,
-	}
-	if d.Key, err = e.key(); err != nil {
+	k, err := e.key()
+	if err != nil {
 		return d, err
 	}
-	sums := []digest.Digest{d.SHA256}
+	d = Distfile{
+		Content: layout.Content{Name: k.Name, Size: e.Size, ModTime: e.ModTime, Named: e.Named, Kind: catalog.Kind(e.Kind)},
+		Owner:   e.Owner, Origin: e.Origin, Added: e.Added, Verified: e.Verified,
+	}
+	sums := []digest.Digest{k.SHA256}
 	for name, text := range e.Digests {
 		a, ok := digest.ParseAlgorithm(name)
 		if !ok || a == digest.SHA256 {

@@ -42,8 +42,8 @@ func (x *Index) ByName(name catalog.Name) []*Distfile { return x.byName[name] }
 
 // put adds or replaces a record.
 func (x *Index) put(d *Distfile) {
-	x.drop(d.Key)
-	x.Distfiles[d.Key] = d
+	x.drop(d.Key())
+	x.Distfiles[d.Key()] = d
 	x.byName[d.Name] = append(x.byName[d.Name], d)
 	if x.bySum != nil {
 		x.addSums(d)
@@ -101,7 +101,7 @@ func (x *Index) RecycledFor(w *catalog.Distfile) *Recycled {
 			if !r.Satisfies(w) {
 				continue
 			}
-			if same := x.Recycled[Key{Name: w.Name, SHA256: r.SHA256}]; same != nil {
+			if same := x.Recycled[Key{Name: w.Name, SHA256: r.SHA256()}]; same != nil {
 				return same
 			}
 			return r
@@ -131,8 +131,8 @@ func (x *Index) addRecycledSums(r *Recycled) {
 
 // recycle adds, dropRecycled removes a record of recycle.
 func (x *Index) recycle(r *Recycled) {
-	x.dropRecycled(r.Key)
-	x.Recycled[r.Key] = r
+	x.dropRecycled(r.Key())
+	x.Recycled[r.Key()] = r
 	if x.recycledBySum != nil {
 		x.addRecycledSums(r)
 	}

@@ -52,21 +52,21 @@ func change(b *Batch, x *Index, r *rand.Rand) {
 	case 0, 1:
 		b.PutDistfile(d)
 	case 2:
-		b.DropDistfile(d.Key)
+		b.DropDistfile(d.Key())
 	case 3:
 		b.PutRecycled(&Recycled{Distfile: *d, Since: now, Pending: r.IntN(2) == 0})
 	case 4:
-		b.DropRecycled(d.Key)
+		b.DropRecycled(d.Key())
 	case 5:
-		b.PutDeletion(&Deletion{Key: d.Key, Since: now, Size: d.Size})
+		b.PutDeletion(&Deletion{Key: d.Key(), Since: now, Size: d.Size})
 	case 6:
-		b.DropDeletion(d.Key)
+		b.DropDeletion(d.Key())
 	case 7:
 		b.PutFailure(f)
 	case 8:
 		b.DropFailure(f.Key())
 	case 9:
-		if b.PutDropped(&Dropped{Name: d.Name, ModTime: now, SHA256: d.SHA256, Since: now}); r.IntN(2) == 0 {
+		if b.PutDropped(&Dropped{Name: d.Name, ModTime: now, SHA256: d.SHA256(), Since: now}); r.IntN(2) == 0 {
 			b.DropDropped(d.Name)
 		}
 	case 10:
@@ -77,7 +77,7 @@ func change(b *Batch, x *Index, r *rand.Rand) {
 		case 1:
 			n.Changed = !n.Changed
 		case 2:
-			n.Purging = []Key{d.Key}
+			n.Purging = []Key{d.Key()}
 		case 3:
 			n.Layouts = []layout.Layout{layout.Flat()}
 		}
@@ -92,7 +92,7 @@ func checkFound(t *testing.T, x *Index) {
 	for d := range maps.Values(x.Distfiles) {
 		byName[d.Name]++
 		if !slices.Contains(x.ByName(d.Name), d) {
-			t.Errorf("%s %s is not found by name", d.Name, d.SHA256.Hex())
+			t.Errorf("%s %s is not found by name", d.Name, d.SHA256().Hex())
 		}
 		for _, s := range d.Digests {
 			bySum[s]++
@@ -112,7 +112,7 @@ func checkFound(t *testing.T, x *Index) {
 		}
 	}
 	for r := range maps.Values(x.Recycled) {
-		if !slices.Contains(x.RecycledWith(r.SHA256), r) {
+		if !slices.Contains(x.RecycledWith(r.SHA256()), r) {
 			t.Errorf("%s in recycle is not found by digest", r.Name)
 		}
 	}

@@ -30,9 +30,9 @@ func sample(name, text string) *Distfile {
 	h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
 	h.Write([]byte(text))
 	return &Distfile{
-		Key: content(name, text), Size: int64(len(text)), Digests: h.Sum(), Named: true,
-		Owner: "app-misc/a-1::gentoo", Kind: catalog.Gentoo, Origin: "https://h.example/a",
-		Added: t0, Verified: t0.Add(time.Hour), ModTime: t0.Add(123456789),
+		Content: layout.Content{Name: catalog.Name(name), Size: int64(len(text)), Digests: h.Sum(), ModTime: t0.Add(123456789), Named: true, Kind: catalog.Gentoo},
+		Owner:   "app-misc/a-1::gentoo", Origin: "https://h.example/a",
+		Added: t0, Verified: t0.Add(time.Hour),
 	}
 }
 
@@ -57,30 +57,30 @@ func TestRoundTrip(t *testing.T) {
 	for _, n := range names {
 		d := sample(n, "one of "+n)
 		b.PutDistfile(d)
-		want.Distfiles[d.Key] = d
+		want.Distfiles[d.Key()] = d
 		re := sample(n, "two of "+n)
 		re.Named = false
 		b.PutDistfile(re)
-		want.Distfiles[re.Key] = re
+		want.Distfiles[re.Key()] = re
 		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, URLs: []string{"https://h.example"}}
 		b.PutFailure(f)
 		want.Failures[f.Key()] = f
-		x := &Deletion{d.Key, t0, "o", 7, true}
+		x := &Deletion{d.Key(), t0, "o", 7, true}
 		b.PutDeletion(x)
 		want.Deletions[x.Key] = x
 		y := &Recycled{*re, t0, true}
 		b.PutRecycled(y)
-		want.Recycled[re.Key] = y
-		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256, t0, "0123456789abcdef", "because"}
+		want.Recycled[re.Key()] = y
+		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256(), t0, "0123456789abcdef", "because"}
 		b.PutDropped(p)
 		want.Dropped[p.Name] = p
-		b.PutSuccess(&Success{d.Key, t0, 7, OriginLocal, true})
+		b.PutSuccess(&Success{d.Key(), t0, 7, OriginLocal, true})
 	}
 	want.Notes = Notes{
 		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
 		Repositories: []catalog.RepoStats{{Name: "r", Distfiles: 7}},
 		Views:        map[string]View{"core/core.db": {Repo: "core", Suffix: ".sig", Index: map[string]IndexFile{"core/core.db": {"aa", 7, t0}}}},
-		Purging:      []Key{sample("purged", "bytes").Key},
+		Purging:      []Key{sample("purged", "bytes").Key()},
 	}
 	b.PutNotes(new(Notes), &want.Notes)
 	if err := l.Commit(&b, nil); err != nil {
@@ -281,7 +281,7 @@ func TestEmptyLogs(t *testing.T) {
 			}
 			l = open(t, dir)
 			s, err := l.Load()
-			if err != nil || s.Distfiles[d.Key] == nil {
+			if err != nil || s.Distfiles[d.Key()] == nil {
 				t.Errorf("record is lost, %v", err)
 			}
 			if err := l.Close(); err != nil {
@@ -393,7 +393,7 @@ func TestTableReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	l = open(t, dir)
-	if s, err := l.Load(); err != nil || s.Distfiles[d.Key] == nil {
+	if s, err := l.Load(); err != nil || s.Distfiles[d.Key()] == nil {
 		t.Errorf("record is lost, %v", err)
 	}
 	if err := l.Close(); err != nil {

@@ -121,7 +121,7 @@ func (l *Ledger) loadDistfiles(txn *badger.Txn, s *State) error {
 	s.Distfiles = make(map[Key]*Distfile, len(decoded)*chunk)
 	for _, ds := range decoded {
 		for i := range ds {
-			s.Distfiles[ds[i].Key] = &ds[i]
+			s.Distfiles[ds[i].Key()] = &ds[i]
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -19,30 +20,22 @@ type Key struct {
 // A Distfile is one content that the archive holds under one name. Its bytes
 // were durable before the record was written.
 type Distfile struct {
-	Key
-	// Size is the length in bytes.
-	Size int64
-	// Digests are all that were ever computed from the content, SHA256
-	// among them.
-	Digests digest.Set
-	// Named says that the content is published under its name; otherwise it
-	// is reachable below by_cipher only.
-	Named bool
+	// Content has all digests that were ever computed, SHA256 among them, and
+	// the kind of the owner's repository.
+	layout.Content
 	// Owner is the package that last wanted it, as package::repository, or
 	// empty.
 	Owner string
-	// Kind is the kind of the owner's repository, or empty.
-	Kind catalog.Kind
 	// Origin says where the bytes came from: a URL without credentials, or
 	// one of the Origin constants.
 	Origin string
 	// Added is when it was committed, Verified when all its bytes were last
 	// read and found right.
 	Added, Verified time.Time
-	// ModTime is the modification time of the stored file. A file with
-	// another one is not what was verified.
-	ModTime time.Time
 }
+
+// Key returns what identifies d.
+func (d *Distfile) Key() Key { return Key{d.Name, d.SHA256()} }
 
 // Relation tells what is known about whether the content of d is the one that w
 // asks for.

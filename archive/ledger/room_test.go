@@ -42,7 +42,7 @@ func TestCloseWithoutRoom(t *testing.T) {
 	}
 	l = open(t, other)
 	s, err := l.Load()
-	if err != nil || s.Distfiles[d.Key] == nil {
+	if err != nil || s.Distfiles[d.Key()] == nil {
 		t.Errorf("the record is gone: %v", err)
 	}
 	if err := l.Close(); err != nil {

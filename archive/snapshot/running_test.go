@@ -138,7 +138,7 @@ func TestNoIndexBeforeFiles(t *testing.T) {
 type mirror struct {
 	store *store.Store
 	r     *rand.Rand
-	have  map[catalog.Name]*store.Content
+	have  map[catalog.Name]*layout.Content
 	n     int
 }
 
@@ -162,7 +162,7 @@ func (m *mirror) put(name catalog.Name) error {
 	if err := os.WriteFile(part, []byte(body), 0o644); err != nil {
 		return err
 	}
-	it := &store.Item{Content: store.Content{Name: name, Digests: sums, Size: int64(len(body)), Named: true, Kind: catalog.Gentoo}, Part: part}
+	it := &store.Item{Content: layout.Content{Name: name, Digests: sums, Size: int64(len(body)), Named: true, Kind: catalog.Gentoo}, Part: part}
 	if err := errors.Join(m.store.Commit([]*store.Item{it}, nil), it.Err); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (m *mirror) put(name catalog.Name) error {
 
 func (m *mirror) drop(name catalog.Name) error {
 	c := m.have[name]
-	if _, _, err := m.store.Recycle([]*store.Content{c}); err != nil {
+	if _, _, err := m.store.Recycle([]*layout.Content{c}); err != nil {
 		return err
 	}
 	if err := m.store.Unpublish(c, func(string) bool { return false }); err != nil {
@@ -201,7 +201,7 @@ func TestUnderRunningMirror(t *testing.T) {
 	st, err := store.Open(w.tree, filepath.Join(filepath.Dir(w.tree), "state"), layout.Conf{layout.Flat()})
 	w.check(err)
 	defer st.Close()
-	m := &mirror{store: st, r: rand.New(rand.NewPCG(1, 2)), have: make(map[catalog.Name]*store.Content)}
+	m := &mirror{store: st, r: rand.New(rand.NewPCG(1, 2)), have: make(map[catalog.Name]*layout.Content)}
 	for i := range 50 {
 		w.check(m.put(catalog.Name(fmt.Sprintf("file-%02d", i))))
 	}

@@ -12,13 +12,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
 // An Item is one content to be published.
 type Item struct {
-	Content
+	layout.Content
 	// Part is the verified file in PartsDir. Release removes it.
 	Part string
 	// Have, when set, is a file of the archive that is known to hold the
@@ -285,7 +286,7 @@ func (s *Store) publish(it *Item, dirs dirSet) error {
 // linkDigest links one item to its paths below by_cipher, after it has looked at
 // all its paths.
 func (s *Store) linkDigest(it *Item, dirs dirSet) error {
-	paths, err := s.Paths(&it.Content)
+	paths, err := s.layouts.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
@@ -304,16 +305,16 @@ func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 			return err
 		}
 	}
-	return s.spread(it, src, CipherPaths(&it.Content), dirs)
+	return s.spread(it, src, it.Content.CipherPaths(), dirs)
 }
 
 // linkNames links one item that is below by_cipher to its paths in the layouts.
 func (s *Store) linkNames(it *Item, dirs dirSet) error {
-	paths, err := s.Paths(&it.Content)
+	paths, err := s.layouts.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
-	ciphers := CipherPaths(&it.Content)
+	ciphers := it.Content.CipherPaths()
 	src := s.Path(ciphers[0])
 	err = s.linkAll(it, src, paths[len(ciphers):], dirs)
 	if errors.Is(err, syscall.EMLINK) {
@@ -394,7 +395,7 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	case errors.Is(err, fs.ErrExist):
 		err = s.supplant(src, fi, dst)
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
+		return fmt.Errorf("%w: %s: a file is in the place of a directory", layout.ErrPath, dst)
 	}
 	if err != nil {
 		return err
@@ -413,7 +414,7 @@ func (s *Store) mkdir(dir string) error {
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-			return fmt.Errorf("%w: %s is not a directory", ErrPath, dir)
+			return fmt.Errorf("%w: %s is not a directory", layout.ErrPath, dir)
 		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && dir != s.published:

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -75,7 +76,7 @@ func TestCommitOpenBSD(t *testing.T) {
 	}
 	// All of it goes again, directory by directory.
 	for _, it := range items {
-		if _, _, err := s.Recycle([]*Content{&it.Content}); err != nil {
+		if _, _, err := s.Recycle([]*layout.Content{&it.Content}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Unpublish(&it.Content, none); err != nil {
@@ -107,7 +108,7 @@ func TestCommitReplaces(t *testing.T) {
 		t.Errorf("a reader of the old file sees %q", b[:n])
 	}
 	oldContent := content("a", "old")
-	if got, _ := os.ReadFile(s.Path(CipherPaths(&oldContent)[0])); string(got) != "old" {
+	if got, _ := os.ReadFile(s.Path(oldContent.CipherPaths()[0])); string(got) != "old" {
 		t.Errorf("by_cipher of the old content = %q", got)
 	}
 
@@ -125,11 +126,11 @@ func TestCommitReplaces(t *testing.T) {
 	if err := os.Symlink(victim, s.Path("a")); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, s, &Item{Content: *c, Have: look(s.Path(CipherPaths(c)[0]))})
+	commit(t, s, &Item{Content: *c, Have: look(s.Path(c.CipherPaths()[0]))})
 	if got, _ := os.ReadFile(victim); string(got) != "victim" {
 		t.Errorf("the target of a symbolic link was changed to %q", got)
 	}
-	if inode(t, s.Path("a")) != inode(t, s.Path(CipherPaths(c)[0])) {
+	if inode(t, s.Path("a")) != inode(t, s.Path(c.CipherPaths()[0])) {
 		t.Error("the symbolic link was not replaced")
 	}
 	if left, _ := os.ReadDir(s.PartsDir()); len(left) > 0 {
@@ -146,10 +147,10 @@ func TestCommitHave(t *testing.T) {
 	write(t, s.Path("c"), "mine")
 	c := &Item{Content: content("c", "mine"), Have: look(s.Path("c"))}
 	commit(t, s, b, c)
-	if inode(t, s.Path("b")) != inode(t, s.Path(CipherPaths(a)[0])) {
+	if inode(t, s.Path("b")) != inode(t, s.Path(a.CipherPaths()[0])) {
 		t.Error("two names of one content are two inodes")
 	}
-	if inode(t, s.Path(CipherPaths(&c.Content)[0])) != inode(t, s.Path("c")) {
+	if inode(t, s.Path(c.Content.CipherPaths()[0])) != inode(t, s.Path("c")) {
 		t.Error("an adopted file is not linked")
 	}
 	if c.ModTime.IsZero() {
@@ -241,7 +242,7 @@ func TestCommitItemErrors(t *testing.T) {
 				}
 			}
 			for _, it := range bad[5:10] {
-				if !errors.Is(it.Err, ErrPath) {
+				if !errors.Is(it.Err, layout.ErrPath) {
 					t.Errorf("%s: error = %v, want ErrPath", it.Name, it.Err)
 				}
 			}
@@ -391,7 +392,7 @@ func TestTooManyLinks(t *testing.T) {
 	// Recycle needs a link that the first inode lacks.
 	n = fill(t, s.Path("a"), dir, n)
 	recycle(t, s, a)
-	if exists(s.Path("a")) || exists(s.Path(CipherPaths(a)[0])) {
+	if exists(s.Path("a")) || exists(s.Path(a.CipherPaths()[0])) {
 		t.Error("a is still published")
 	}
 	if got, _ := os.ReadFile(s.RecyclePath(a)); string(got) != "data" {

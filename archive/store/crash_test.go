@@ -88,7 +88,7 @@ func (r *run) remove(name string, cs ...stored) error {
 	err := r.step("recycle-"+name, func() error {
 		for _, c := range cs {
 			c := c.content()
-			if missing, _, err := r.store.Recycle([]*Content{&c}); err != nil || len(missing) > 0 {
+			if missing, _, err := r.store.Recycle([]*layout.Content{&c}); err != nil || len(missing) > 0 {
 				return fmt.Errorf("%d missing: %w", len(missing), err)
 			}
 		}
@@ -131,7 +131,7 @@ type stored struct {
 	kind catalog.Kind
 }
 
-func (c stored) content() Content {
+func (c stored) content() layout.Content {
 	k := content(c.name, c.data)
 	k.Kind = c.kind
 	return k
@@ -177,14 +177,14 @@ func pass(dir string) error {
 		r.add("b-again", oldB),
 		r.step("recycled-early", func() error {
 			c := oldB.content()
-			_, _, err := s.Recycle([]*Content{&c})
+			_, _, err := s.Recycle([]*layout.Content{&c})
 			return err
 		}),
 		r.add("b-anew", oldB), // another inode than the one in recycle
 		r.remove("b-anew", oldB),
 		r.step("quarantine", func() error {
 			c := oldA.content()
-			path := s.Path(CipherPaths(&c)[0])
+			path := s.Path(c.CipherPaths()[0])
 			fi, err := os.Lstat(path)
 			if errors.Is(err, fs.ErrNotExist) {
 				// The pass that was killed has left the directory at most.

@@ -47,7 +47,7 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	// by_cipher, sub-directories and hidden names are looked up.
-	for _, rel := range append(want, CipherPaths(a)[0]) {
+	for _, rel := range append(want, a.CipherPaths()[0]) {
 		if f, ok := l.Get(rel); !ok || f.Size != 4 || !f.ModTime.Equal(fi.ModTime()) {
 			t.Errorf("Get(%q) = %v, %v", rel, f, ok)
 		}

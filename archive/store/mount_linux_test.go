@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 )
 
@@ -155,7 +156,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t))
-	_, _, rerr := s.Recycle([]*Content{c})
+	_, _, rerr := s.Recycle([]*layout.Content{c})
 	fi, err2 := os.Lstat(s.Path("a"))
 	if err2 != nil {
 		t.Fatal(err2)

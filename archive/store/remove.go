@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 
+	"distkeep/archive/layout"
+
 	"golang.org/x/sys/unix"
 
 	"distkeep/catalog/digest"
@@ -22,10 +24,10 @@ import (
 // that the file system fails. Other files with the same
 // bytes at its paths, as a copy of an archive has them that did not keep the hard
 // links, become links to the one in recycle, so that Unpublish knows them.
-func (s *Store) Recycle(cs []*Content) (missing []*Content, stuck map[*Content]error, err error) {
+func (s *Store) Recycle(cs []*layout.Content) (missing []*layout.Content, stuck map[*layout.Content]error, err error) {
 	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
-	stuck = make(map[*Content]error)
+	stuck = make(map[*layout.Content]error)
 	for _, c := range cs {
 		ok, err := s.recycle(c, dirs)
 		switch {
@@ -44,7 +46,7 @@ func (s *Store) Recycle(cs []*Content) (missing []*Content, stuck map[*Content]e
 	return missing, stuck, nil
 }
 
-func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
+func (s *Store) recycle(c *layout.Content, dirs dirSet) (bool, error) {
 	paths, err := s.available(c)
 	if err != nil {
 		return false, err
@@ -52,7 +54,7 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 	for _, rel := range s.rightFirst(c, paths) {
 		src := s.Path(rel)
 		fi, err := os.Lstat(src)
-		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || c.isAnother(src, fi) {
+		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || isAnother(c, src, fi) {
 			continue
 		}
 		err = s.linkRecycled(src, fi, c, dirs)
@@ -76,7 +78,7 @@ func (s *Store) recycle(c *Content, dirs dirSet) (bool, error) {
 
 // isAnother reports whether src, that is fi and has the size of c, is known to have
 // other bytes: it is read unless it has the time of the file that was verified.
-func (c *Content) isAnother(src string, fi fs.FileInfo) bool {
+func isAnother(c *layout.Content, src string, fi fs.FileInfo) bool {
 	if fi.ModTime().Equal(c.ModTime) {
 		return false
 	}
@@ -86,7 +88,7 @@ func (c *Content) isAnother(src string, fi fs.FileInfo) bool {
 
 // rightFirst returns paths, those last whose files are known to be damaged: they
 // are doubted where another one has a file of the same size with other bytes.
-func (s *Store) rightFirst(c *Content, paths []string) []string {
+func (s *Store) rightFirst(c *layout.Content, paths []string) []string {
 	var right, damaged []string
 	for _, rel := range paths {
 		src := s.Path(rel)
@@ -142,7 +144,7 @@ func (s *Store) unify(src string, paths []string, dirs dirSet) error {
 
 // linkRecycled links src to its place in recycle. What is there already is the
 // same content, but has to be the inode that Unpublish is to remove.
-func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *Content, dirs dirSet) error {
+func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *layout.Content, dirs dirSet) error {
 	dst := s.RecyclePath(c)
 	if err := makeDir(filepath.Dir(dst)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -161,10 +163,10 @@ func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *Content, dirs dirSet
 
 // available returns the paths of c, or those below by_cipher alone when its
 // name has none.
-func (s *Store) available(c *Content) ([]string, error) {
-	paths, err := s.Paths(c)
-	if errors.Is(err, ErrPath) {
-		return CipherPaths(c), nil
+func (s *Store) available(c *layout.Content) ([]string, error) {
+	paths, err := s.layouts.Paths(c)
+	if errors.Is(err, layout.ErrPath) {
+		return c.CipherPaths(), nil
 	}
 	return paths, err
 }
@@ -174,7 +176,7 @@ func (s *Store) available(c *Content) ([]string, error) {
 // inode that is in recycle are removed: a file that somebody put in its place
 // stays. Directories of by_cipher and of hashed layouts that become empty go
 // with it. SyncRemoved makes it durable.
-func (s *Store) Unpublish(c *Content, keep func(rel string) bool) error {
+func (s *Store) Unpublish(c *layout.Content, keep func(rel string) bool) error {
 	safe, err := os.Lstat(s.RecyclePath(c))
 	if err != nil {
 		return fmt.Errorf("unpublish %s: %w", c.Name, err)
@@ -289,7 +291,7 @@ func sameEntry(a, b string) bool {
 }
 
 // Purge removes a content from recycle for good. SyncRemoved makes it durable.
-func (s *Store) Purge(c *Content) error {
+func (s *Store) Purge(c *layout.Content) error {
 	path := s.RecyclePath(c)
 	if err := removeFile(path); err != nil {
 		return fmt.Errorf("purge %s: %w", c.Name, err)

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"distkeep/archive/layout"
 )
 
 // recycle lets go of contents as a run does.
-func recycle(t testing.TB, s *Store, cs ...*Content) {
+func recycle(t testing.TB, s *Store, cs ...*layout.Content) {
 	t.Helper()
 	missing, _, err := s.Recycle(cs)
 	if err != nil || len(missing) > 0 {
@@ -32,7 +34,7 @@ func TestRecycle(t *testing.T) {
 	c := publish(t, s, "sub/a", "data")
 	keep := publish(t, s, "b", "other")
 	before := tree(t, s.Published())
-	missing, _, err := s.Recycle([]*Content{c})
+	missing, _, err := s.Recycle([]*layout.Content{c})
 	if err != nil || len(missing) > 0 {
 		t.Fatal(err, missing)
 	}
@@ -100,8 +102,8 @@ func TestRecycleMissing(t *testing.T) {
 		}
 		write(t, s.Path(rel), "nine")
 	}
-	missing, stuck, err := s.Recycle([]*Content{gone, there, changed, other})
-	if err != nil || len(stuck) > 0 || !slices.Equal(missing, []*Content{gone, changed, other}) {
+	missing, stuck, err := s.Recycle([]*layout.Content{gone, there, changed, other})
+	if err != nil || len(stuck) > 0 || !slices.Equal(missing, []*layout.Content{gone, changed, other}) {
 		t.Errorf("missing = %v, %v, %v, want gone, changed and other", missing, stuck, err)
 	}
 	if exists(s.RecyclePath(other)) {
@@ -143,11 +145,11 @@ func TestUnpublishKeeps(t *testing.T) {
 	a := publish(t, s, "a", "data")
 	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b)
-	if _, _, err := s.Recycle([]*Content{a}); err != nil {
+	if _, _, err := s.Recycle([]*layout.Content{a}); err != nil {
 		t.Fatal(err)
 	}
 	// Somebody has put something else where a by_cipher path was.
-	replaced := s.Path(CipherPaths(a)[0])
+	replaced := s.Path(a.CipherPaths()[0])
 	if err := os.Remove(replaced); err != nil {
 		t.Fatal(err)
 	}
@@ -277,8 +279,8 @@ func TestSyncRemoved(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	a, b := publish(t, s, "dir/a", "a"), publish(t, s, "dir/b", "b")
-	for _, c := range []*Content{a, b} {
-		if _, _, err := s.Recycle([]*Content{c}); err != nil {
+	for _, c := range []*layout.Content{a, b} {
+		if _, _, err := s.Recycle([]*layout.Content{c}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Unpublish(c, none); err != nil {

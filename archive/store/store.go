@@ -16,12 +16,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"distkeep/archive/layout"
-	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
 
@@ -209,59 +207,8 @@ func (s *Store) Layouts() layout.Conf { return s.layouts }
 // Path returns the absolute path of a path relative to the published tree.
 func (s *Store) Path(rel string) string { return filepath.Join(s.published, rel) }
 
-// A Content is one content under one name.
-type Content struct {
-	Name catalog.Name
-	// Digests hold at least SHA256, and what the layouts ask for.
-	Digests digest.Set
-	Size    int64
-	// ModTime is that of the verified file. Zero is not known.
-	ModTime time.Time
-	// Named says that it is published under its name; otherwise below
-	// by_cipher only.
-	Named bool
-	// Kind decides whether by_cipher has the base64 spelling as well.
-	Kind catalog.Kind
-}
-
-// SHA256 is the digest that identifies the content.
-func (c *Content) SHA256() digest.Digest { return c.Digests.Get(digest.SHA256) }
-
-// ErrPath means that a content cannot have the path that a layout gives it.
-var ErrPath = errors.New("path is not available")
-
-// Paths returns the paths of c relative to the published tree: by_cipher first,
-// then those of the layouts. Its error wraps ErrPath when the name is one that
-// the archive needs itself, or a layout needs a digest that c lacks.
-func (s *Store) Paths(c *Content) ([]string, error) {
-	paths := CipherPaths(c)
-	if !c.Named {
-		return paths, nil
-	}
-	if err := s.layouts.Check(c.Name); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPath, err)
-	}
-	for _, l := range s.layouts {
-		p, ok := l.Path(c.Name, c.Digests)
-		if !ok {
-			return nil, fmt.Errorf("%w: layout %s needs a digest that is not known", ErrPath, l)
-		}
-		paths = append(paths, p)
-	}
-	return paths, nil
-}
-
-// CipherPaths returns the paths of c below by_cipher.
-func CipherPaths(c *Content) []string {
-	paths := []string{layout.ByCipher(c.SHA256(), c.Name.Base())}
-	if c.Kind.Base64() {
-		paths = append(paths, layout.ByCipherBase64(c.SHA256(), c.Name.Base()))
-	}
-	return paths
-}
-
 // RecyclePath returns the path of a content in recycle.
-func (s *Store) RecyclePath(c *Content) string {
+func (s *Store) RecyclePath(c *layout.Content) string {
 	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
 }
 

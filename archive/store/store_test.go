@@ -57,10 +57,10 @@ func open(t testing.TB, specs ...string) *Store {
 }
 
 // content describes data under name.
-func content(name catalog.Name, data string) Content {
+func content(name catalog.Name, data string) layout.Content {
 	h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
 	h.Write([]byte(data))
-	return Content{Name: name, Digests: h.Sum(), Size: int64(len(data)), Named: true, Kind: catalog.Gentoo}
+	return layout.Content{Name: name, Digests: h.Sum(), Size: int64(len(data)), Named: true, Kind: catalog.Gentoo}
 }
 
 // part writes data to a part and returns the item that publishes it.
@@ -102,7 +102,7 @@ func look(path string) Source {
 }
 
 // publish commits one content and lets go of its part.
-func publish(t testing.TB, s *Store, name catalog.Name, data string) *Content {
+func publish(t testing.TB, s *Store, name catalog.Name, data string) *layout.Content {
 	t.Helper()
 	it := part(t, s, name, data)
 	commit(t, s, it)
@@ -112,9 +112,9 @@ func publish(t testing.TB, s *Store, name catalog.Name, data string) *Content {
 	return &it.Content
 }
 
-func paths(t testing.TB, s *Store, c *Content) []string {
+func paths(t testing.TB, s *Store, c *layout.Content) []string {
 	t.Helper()
-	ps, err := s.Paths(c)
+	ps, err := s.layouts.Paths(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,12 +256,12 @@ func TestPaths(t *testing.T) {
 
 	unknown := content("x", "x")
 	unknown.Digests = digest.Set{unknown.SHA256()}
-	if _, err := s.Paths(&unknown); !errors.Is(err, ErrPath) {
+	if _, err := s.layouts.Paths(&unknown); !errors.Is(err, layout.ErrPath) {
 		t.Errorf("without SHA512: error = %v, want ErrPath", err)
 	}
 	for _, name := range []catalog.Name{"layout.conf", "distinfo", "history", "by_cipher", "by_cipher/x", "lastsync"} {
 		c := content(name, "x")
-		if _, err := s.Paths(&c); !errors.Is(err, ErrPath) {
+		if _, err := s.layouts.Paths(&c); !errors.Is(err, layout.ErrPath) {
 			t.Errorf("%s: error = %v, want ErrPath", name, err)
 		}
 	}
@@ -330,7 +330,7 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%v is not broken", e)
 		}
 	}
-	for _, e := range []error{nil, syscall.ENOENT, syscall.EACCES, syscall.EXDEV, syscall.EMLINK, ErrPath, ErrLocked} {
+	for _, e := range []error{nil, syscall.ENOENT, syscall.EACCES, syscall.EXDEV, syscall.EMLINK, layout.ErrPath, ErrLocked} {
 		if Broken(e) {
 			t.Errorf("%v is broken", e)
 		}

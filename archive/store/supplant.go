@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
@@ -28,11 +29,11 @@ func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %s: a file is in the place of a directory", ErrPath, dst)
+		return fmt.Errorf("%w: %s: a file is in the place of a directory", layout.ErrPath, dst)
 	case err != nil:
 		return err
 	case old.IsDir():
-		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
+		return fmt.Errorf("%w: %s is a directory", layout.ErrPath, dst)
 	case it.hasPart() || it.Have.Read:
 		return nil
 	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || sameBytes(src, dst):
@@ -115,7 +116,7 @@ func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 		return nil
 	}
 	if old.IsDir() {
-		return fmt.Errorf("%w: %s is a directory", ErrPath, dst)
+		return fmt.Errorf("%w: %s is a directory", layout.ErrPath, dst)
 	}
 	tmp := s.temp()
 	if err := removeFile(tmp); err != nil {

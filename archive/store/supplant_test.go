@@ -146,7 +146,7 @@ func TestCommitOtherThanRead(t *testing.T) {
 			if err := s.Commit([]*Item{it}, nil); err != nil || it.Err == nil {
 				t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 			}
-			if exists(s.Path(CipherPaths(&it.Content)[0])) {
+			if exists(s.Path(it.Content.CipherPaths()[0])) {
 				t.Error("it was published below by_cipher")
 			}
 		})

@@ -24,7 +24,7 @@ func (r *run) view(step string, cs ...stored) error {
 func viewLinks(s *Store, cs ...stored) (links []Link, index string) {
 	for _, c := range cs {
 		k := c.content()
-		links = append(links, Link{Rel: "view/" + string(c.name), Have: look(s.Path(CipherPaths(&k)[0]))})
+		links = append(links, Link{Rel: "view/" + string(c.name), Have: look(s.Path(k.CipherPaths()[0]))})
 		index += string(c.name) + ":" + c.data + ";"
 	}
 	return links, index
@@ -64,7 +64,7 @@ func TestExpose(t *testing.T) {
 			when := time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
 			src := filepath.Join(t.TempDir(), "src")
 			write(t, src, "of a file")
-			links := []Link{{Rel: "repo/os/arch/a", Have: look(s.Path(CipherPaths(&a.Content)[0]))}}
+			links := []Link{{Rel: "repo/os/arch/a", Have: look(s.Path(a.Content.CipherPaths()[0]))}}
 			var copies []Copy
 			for i := range n {
 				copies = append(copies, Copy{Rel: fmt.Sprint("repo/os/arch/c", i), Data: []byte("data")})
@@ -112,7 +112,7 @@ func TestExposeRefuses(t *testing.T) {
 	if err := s.Release([]*Item{a}); err != nil {
 		t.Fatal(err)
 	}
-	have := look(s.Path(CipherPaths(&a.Content)[0]))
+	have := look(s.Path(a.Content.CipherPaths()[0]))
 	changed := have
 	changed.Was = look(s.Published()).Was
 	data := []Copy{{Rel: "view/index", Data: []byte("index")}}

@@ -22,7 +22,6 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -259,8 +258,8 @@ func (w *asked) held(a *Answer, d report.Distfile) Held {
 
 // contentOf is the content of an exported record. Digests that a newer program
 // wrote are left out.
-func contentOf(d *report.Distfile) store.Content {
-	c := store.Content{Name: catalog.Name(d.Name), Size: d.Size, Named: d.Named, Kind: catalog.Kind(d.Kind)}
+func contentOf(d *report.Distfile) layout.Content {
+	c := layout.Content{Name: catalog.Name(d.Name), Size: d.Size, Named: d.Named, Kind: catalog.Kind(d.Kind)}
 	var sums []digest.Digest
 	add := func(a digest.Algorithm, hex string) {
 		if s, err := digest.Parse(a, hex); err == nil {
@@ -278,7 +277,7 @@ func contentOf(d *report.Distfile) store.Content {
 }
 
 // paths are all places of a content's file.
-func (w *asked) paths(c *store.Content, recycled bool) (paths []string) {
+func (w *asked) paths(c *layout.Content, recycled bool) (paths []string) {
 	if c.SHA256().IsZero() {
 		return nil
 	}
@@ -298,7 +297,7 @@ func (w *asked) paths(c *store.Content, recycled bool) (paths []string) {
 			}
 		}
 	}
-	for _, p := range store.CipherPaths(c) {
+	for _, p := range c.CipherPaths() {
 		paths = append(paths, filepath.Join(w.Distfiles, p))
 	}
 	return paths
@@ -322,7 +321,7 @@ func linkState(path string, size int64) string {
 // keeps says what keeps a content, or when it goes.
 func (w *asked) keeps(a *Answer, h *Held) string {
 	day := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	d := ledger.Distfile{Size: h.Size, Digests: digestsOf(h)}
+	d := ledger.Distfile{Content: contentOf(&h.Distfile)}
 	for _, x := range a.Wanted {
 		switch {
 		case !d.Satisfies(x.distfile):
@@ -357,11 +356,6 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 		return "wanted by " + h.Owner
 	}
 	return "nobody wanted it when it was added"
-}
-
-func digestsOf(h *Held) digest.Set {
-	c := contentOf(&h.Distfile)
-	return c.Digests
 }
 
 func entry(e *whitelist.Entry) string {
