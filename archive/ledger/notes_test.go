@@ -1,8 +1,15 @@
 package ledger
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog/digest"
 )
 
 // What a hostile export may say about paths must not lead anywhere else: runs
@@ -35,4 +42,51 @@ func TestNotesRefused(t *testing.T) {
 			t.Errorf("%s: error is %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// FuzzNotes: a note that is understood is kept as it is, and leads nowhere out of
+// the published tree.
+func FuzzNotes(f *testing.F) {
+	for key, text := range map[string]string{
+		"clock": "2026-01-02T03:00:00Z", "hold": "2026-01-02T03:00:00+02:00", "dirty": "yes",
+		"layouts":      `["flat","filename-hash BLAKE2B 8"]`,
+		"repositories": `[{"kind":"gentoo","name":"tree","distfiles":3}]`,
+		"views":        `{"core/core.db":{"index":{"core/core.files":{"size":3}},"suffix":".sig"}}`,
+		"purging":      `[{"name":"a/x","sha256":"` + strings.Repeat("a", 64) + `"}]`,
+	} {
+		f.Add(key, text)
+	}
+	f.Fuzz(func(t *testing.T, key, text string) {
+		var first, second Notes
+		if first.set(key, text) != nil {
+			return
+		}
+		for rel, v := range first.Views {
+			for _, rel := range append([]string{rel, rel + v.Suffix}, keysOf(v.Index)...) {
+				if !filepath.IsLocal(rel) || filepath.Clean(rel) != rel || !strings.Contains(rel, "/") {
+					t.Fatalf("the view has %q", rel)
+				}
+			}
+		}
+		for _, n := range notes {
+			text, err := n.text(&first)
+			if err == nil && text != "" {
+				err = second.set(n.key, text)
+			}
+			if err != nil {
+				t.Fatalf("%s %q: %v", n.key, text, err)
+			}
+		}
+		same := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(digest.Digest{}, layout.Layout{})}
+		if diff := cmp.Diff(first, second, same); diff != "" {
+			t.Fatalf("-first +second:\n%s", diff)
+		}
+	})
+}
+
+func keysOf[V any](m map[string]V) (keys []string) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	return keys
 }

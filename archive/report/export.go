@@ -130,11 +130,16 @@ func LoadStatus(dir string, summary any) error {
 	if err == nil && len(text) > maxStatus {
 		err = fmt.Errorf("longer than %d bytes", maxStatus)
 	}
-	if err == nil {
-		err = json.Unmarshal(text, summary)
-	}
 	if err != nil {
 		return damaged(f.Name(), lineOf(text, err), err)
+	}
+	return parseStatus(f.Name(), text, summary)
+}
+
+// parseStatus parses the text of the file path into summary.
+func parseStatus(path string, text []byte, summary any) error {
+	if err := json.Unmarshal(text, summary); err != nil {
+		return damaged(path, lineOf(text, err), err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -298,6 +299,30 @@ func FuzzParseLines(f *testing.F) {
 			t.Skip(err) // a time that JSON cannot have
 		}
 		second, err := parseLines[Failure]("file", bytes.NewReader(again))
+		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Fatalf("%v, -first +second:\n%s", err, diff)
+		}
+	})
+}
+
+// FuzzStatus: a summary is understood, or the error names a line that it has.
+func FuzzStatus(f *testing.F) {
+	f.Add([]byte("{\n\"files\": 3,\n\"names\": [\"a\"]\n}\n"))
+	f.Add([]byte("{\n\"files\": 3,\n\"names\": 7\n}"))
+	f.Add([]byte("{\n\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var first, second summary
+		if err := parseStatus("file", text, &first); err != nil {
+			line := 0
+			if _, serr := fmt.Sscanf(err.Error(), "file:%d: ", &line); serr != nil || line < 1 || line > 1+bytes.Count(text, []byte("\n")) {
+				t.Fatalf("error without its place: %v", err)
+			}
+			return
+		}
+		again, err := json.Marshal(first)
+		if err == nil {
+			err = parseStatus("file", again, &second)
+		}
 		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("%v, -first +second:\n%s", err, diff)
 		}

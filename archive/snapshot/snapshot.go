@@ -259,8 +259,7 @@ func newest(list []Snapshot) *Snapshot {
 // Get returns one snapshot. Its error wraps ErrNotFound unless name is that of
 // a directory that Create has made: a symbolic link is none.
 func (d *Dir) Get(name string) (Snapshot, error) {
-	t, label, ok := parseName(name)
-	if !ok {
+	if _, _, ok := parseName(name); !ok {
 		return Snapshot{}, fmt.Errorf("%s: %w", filepath.Join(d.path, name), ErrNotFound)
 	}
 	fi, err := d.root.Lstat(name)
@@ -276,11 +275,21 @@ func (d *Dir) Get(name string) (Snapshot, error) {
 	} else if err != nil {
 		return Snapshot{}, err
 	}
-	var s Snapshot
-	if err := json.Unmarshal(text, &s); err != nil {
+	s, err := parseRecord(name, text)
+	if err != nil {
 		return Snapshot{}, fmt.Errorf("%s: not the record of a snapshot (%w): rename the directory to something else, or remove it", filepath.Join(d.path, file), err)
 	}
-	s.Name, s.Time, s.Label = name, t, label
+	return s, nil
+}
+
+// parseRecord parses the record of the snapshot name. What the name says, and
+// which snapshot is the latest, is not for a record to say.
+func parseRecord(name string, text []byte) (s Snapshot, err error) {
+	if err := json.Unmarshal(text, &s); err != nil {
+		return Snapshot{}, err
+	}
+	s.Name, s.Latest, s.Future = name, false, false
+	s.Time, s.Label, _ = parseName(name)
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -464,4 +465,31 @@ func TestTooManyLinks(t *testing.T) {
 	if s.Bytes != int64(len("content")) || s.Files != 2 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// FuzzRecord: a record says nothing that its name does, and what is understood of
+// it means the same when it is written again.
+func FuzzRecord(f *testing.F) {
+	f.Add("2026-01-02T030000Z.label", []byte(`{"name":"x","time":"2026-01-02T03:00:00Z","files":3,"bytes":14,"by_cipher":true}`))
+	f.Add("2026-01-02T030000Z", []byte(`{"latest":true,"future":true,"vanished":1,"newer":{}}`))
+	f.Fuzz(func(t *testing.T, name string, text []byte) {
+		at, label, ok := parseName(name)
+		if again, err := Name(at, label); ok && (err != nil || again != name) {
+			t.Fatalf("%q is the name %q, %v", name, again, err)
+		}
+		s, err := parseRecord(name, text)
+		if !ok || err != nil {
+			return
+		}
+		if s.Name != name || !s.Time.Equal(at) || s.Label != label || s.Latest || s.Future {
+			t.Fatalf("%q is %+v", name, s)
+		}
+		again, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := parseRecord(name, again); err != nil || second != s {
+			t.Fatalf("%+v became %+v, %v", s, second, err)
+		}
+	})
 }

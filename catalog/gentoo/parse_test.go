@@ -255,3 +255,41 @@ func TestParseMirrorOverrides(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLayout: what was understood of a layout.conf means the same when it is
+// spelt again, and names one line and one word each.
+func FuzzLayout(f *testing.F) {
+	f.Add([]byte("masters = gentoo other\nrepo-name = mine\nthin-manifests = true\n"))
+	f.Add([]byte("masters =\n"))
+	f.Add([]byte("# masters = gentoo\n repo-name=a=b\r\nmasters\n=\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		l := parseLayout(in)
+		if l.alone && len(l.masters) > 0 {
+			t.Fatalf("%+v is alone with masters", l)
+		}
+		text := "repo-name = " + l.name + "\n"
+		if l.alone || len(l.masters) > 0 {
+			text += "masters = " + strings.Join(l.masters, " ") + "\n"
+		}
+		if again := parseLayout([]byte(text)); again.name != l.name || again.alone != l.alone || !slices.Equal(again.masters, l.masters) {
+			t.Fatalf("%+v is spelt %q, which is %+v", l, text, again)
+		}
+	})
+}
+
+// FuzzCategories: profiles/categories names nothing that is not a directory name
+// of its own.
+func FuzzCategories(f *testing.F) {
+	f.Add([]byte("app-misc\n# comment\nvirtual # another\n\n../..\n.hidden\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		names := parseCategories(in)
+		for _, c := range names {
+			if c == ".." || c[0] == '.' || strings.ContainsAny(c, "/\x00\n #") {
+				t.Fatalf("category %q", c)
+			}
+		}
+		if again := parseCategories([]byte(strings.Join(names, "\n"))); !slices.Equal(again, names) {
+			t.Fatalf("%q became %q", names, again)
+		}
+	})
+}

@@ -24,11 +24,14 @@ type layout struct {
 	alone bool
 }
 
-// readLayout reads metadata/layout.conf; a tree may do without. Keys that are
-// not needed or not known are ignored.
+// readLayout reads metadata/layout.conf; a tree may do without.
 func readLayout(root *os.Root) (layout, error) {
-	var l layout
 	b, err := readProfile(root, "metadata/layout.conf")
+	return parseLayout(b), err
+}
+
+// parseLayout parses it. Keys that are not needed or not known are ignored.
+func parseLayout(b []byte) (l layout) {
 	for line := range strings.Lines(string(b)) {
 		key, value, ok := strings.Cut(line, "=")
 		if !ok {
@@ -42,7 +45,7 @@ func readLayout(root *os.Root) (layout, error) {
 			l.alone = len(l.masters) == 0
 		}
 	}
-	return l, err
+	return l
 }
 
 // readCategories returns the category names of profiles/categories. ok is
@@ -52,13 +55,18 @@ func readCategories(root *os.Root) (names []string, ok bool, err error) {
 	if b == nil || err != nil {
 		return nil, false, err
 	}
+	return parseCategories(b), true, nil
+}
+
+// parseCategories returns the categories that b lists.
+func parseCategories(b []byte) (names []string) {
 	for line := range strings.Lines(string(b)) {
 		line, _, _ = strings.Cut(line, "#")
 		if c := strings.TrimSpace(line); validCategory(c) {
 			names = append(names, c)
 		}
 	}
-	return names, true, nil
+	return names
 }
 
 // readProfile reads one small file of the tree. The bytes are nil when there
