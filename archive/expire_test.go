@@ -1,10 +1,12 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"distkeep/archive/layout"
@@ -69,4 +71,55 @@ func TestUnmissed(t *testing.T) {
 	if want := "[gone held-elsewhere other-content dropped-other]"; fmt.Sprint(left) != want {
 		t.Errorf("nobody misses %v, want %s", left, want)
 	}
+}
+
+// TestLetGoAsksAgain: people put names on the whitelist and files into the drop
+// box while a run deletes. It looks at both before each batch.
+func TestLetGoAsksAgain(t *testing.T) {
+	t.Parallel()
+	box := newBox(t, layout.Flat())
+	dir := t.TempDir()
+	list, drop := filepath.Join(dir, "whitelist"), filepath.Join(dir, "drop")
+	write := func(path, text string) {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Error(err)
+		}
+	}
+	write(list, "")
+	write(filepath.Join(drop, ".hidden"), "")
+	keys := map[string]ledger.Key{}
+	for _, name := range []string{"listed", "dropped", "nobodys"} {
+		keys[name] = box.put(name, catalog.Gentoo, true, name)
+	}
+	var once sync.Once
+	box.o.Events.Removed = func(string, string) { // the first batch is under way
+		once.Do(func() {
+			write(list, "listed\n")
+			write(filepath.Join(drop, "dropped"), "dropped")
+		})
+	}
+	box.do(func(a *Archive) {
+		m, err := a.change(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.o.Whitelist, m.o.Local = func() (*whitelist.List, error) { return whitelist.Load(list) }, drop
+		var due []*ledger.Distfile // the first batch is of files that are gone
+		for i := range batchFiles {
+			text := fmt.Appendf(nil, "gone-%d", i)
+			sum := digest.SHA256.Sum(text)
+			due = append(due, &ledger.Distfile{Key: ledger.Key{Name: catalog.Name(text), SHA256: sum}, Digests: digest.Set{sum}})
+		}
+		for _, k := range keys {
+			due = append(due, m.view.index.Distfiles[k])
+		}
+		if err := m.letGo(due, nil); err != nil {
+			t.Fatal(err)
+		}
+		for name, k := range keys {
+			if held := m.view.index.Distfiles[k] != nil; held != (name != "nobodys") {
+				t.Errorf("%s is held: %v", name, held)
+			}
+		}
+	})
 }
