@@ -26,6 +26,9 @@ type drip struct {
 }
 
 func (d *drip) Read(p []byte) (int, error) {
+	if d.left == 0 {
+		return 0, io.EOF
+	}
 	select {
 	case <-time.After(time.Second):
 	case <-d.ctx.Done():
@@ -33,6 +36,7 @@ func (d *drip) Read(p []byte) (int, error) {
 	}
 	n := min(len(p), d.rate(time.Since(d.began)), int(d.left))
 	d.left -= int64(n)
+	clear(p[:n])
 	return n, nil
 }
 
@@ -265,8 +269,8 @@ func TestSlowButHonest(t *testing.T) {
 		h := digest.NewHasher()
 		h.Write(data)
 		reqs[0].Size, reqs[0].Digests = int64(len(data)), h.Sum()
-		if count, _, results := outcomes(t, t.Context(), f, reqs); count[failure.Digest]+count[""] != 1 {
-			t.Errorf("%v: %v", count, results[0].Err)
+		if count, _, results := outcomes(t, t.Context(), f, reqs); count[""] != 1 || len(results[0].Attempts) != 1 {
+			t.Errorf("%v: %v, %+v", count, results[0].Err, results[0].Attempts)
 		}
 	})
 }

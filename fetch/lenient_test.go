@@ -110,7 +110,7 @@ func TestResolve(t *testing.T) {
 		"http:/other.example/x":         "http://other.example/x",
 		"http:////other.example/x":      "http://other.example/x",
 		`http:\\other.example\x\y`:      `http://other.example/x%5Cy`,
-		"HTTPS://OTHER.example/x":       "https://OTHER.example/x",
+		"HTTPS://OTHER.example/x":       "https://other.example/x",
 		"/100%/%zz/%41?a=%&b= c":        "https://host.example/100%25/%25zz/%41?a=%25&b=%20c",
 		"/a b\"<>|{}^`\\":               "https://host.example/a%20b%22%3C%3E%7C%7B%7D%5E%60%5C",
 		"/\xfc/ü":                       "https://host.example/%FC/%C3%BC",

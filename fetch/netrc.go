@@ -63,7 +63,7 @@ func parseNetrc(file string, r io.Reader) (*netrc, error) {
 			}
 			switch pending {
 			case "machine":
-				host = strings.ToLower(word)
+				host = oneSpelling(word)
 			case "login":
 				m.login = word
 			case "password":
@@ -101,6 +101,6 @@ func (n *netrc) find(u *url.URL) (login, password string, ok bool) {
 	if n == nil || u.User != nil {
 		return "", "", false
 	}
-	m, ok := n.machines[strings.ToLower(u.Hostname())]
+	m, ok := n.machines[oneSpelling(u.Hostname())]
 	return m.login, m.password, ok
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"distkeep/catalog"
@@ -173,14 +172,19 @@ func (o Options) withDefaults() Options {
 	or(&o.HostJobs, 4)
 	limits := make(map[string]int, len(o.HostLimits))
 	for host, n := range o.HostLimits {
-		limits[strings.ToLower(host)] = n // as the names of lanes are
+		limits[laneOption(host)] = n
 	}
 	o.HostLimits = limits
 	agents := make(map[string]string, len(o.UserAgents))
 	for host, text := range o.UserAgents {
-		agents[strings.ToLower(host)] = text
+		agents[oneSpelling(host)] = text
 	}
 	o.UserAgents = agents
+	skip := make([]string, len(o.TLSSkipVerifyHosts))
+	for i, host := range o.TLSSkipVerifyHosts {
+		skip[i] = oneSpelling(host)
+	}
+	o.TLSSkipVerifyHosts = skip
 	or(&o.Stall, time.Minute)
 	or(&o.MinRate, 256)
 	if o.RateWindow == 0 {
@@ -210,7 +214,7 @@ func (o Options) withDefaults() Options {
 
 // userAgent is the value of the User-Agent header (RFC 9110, section 10.1.5).
 func (o *Options) userAgent(host string) string {
-	if text, ok := o.UserAgents[strings.ToLower(host)]; ok {
+	if text, ok := o.UserAgents[oneSpelling(host)]; ok {
 		return text
 	}
 	if o.Contact == "" {

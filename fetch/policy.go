@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -28,7 +27,8 @@ type guard struct {
 
 func newGuard(o *Options) *guard { return &guard{o: o} }
 
-// check returns a *policyError for a URL that must not be used.
+// check gives the host of u its one spelling, and returns a *policyError for a
+// URL that must not be used.
 func (g *guard) check(u *url.URL) error {
 	if !slices.Contains(g.o.Schemes, u.Scheme) {
 		return &policyError{"scheme " + strconv.Quote(u.Scheme) + " is not allowed"}
@@ -38,6 +38,9 @@ func (g *guard) check(u *url.URL) error {
 			return &policyError{"file URI names a host"}
 		}
 		return nil
+	}
+	if err := mapHost(u); err != nil {
+		return err
 	}
 	if p := port(u); !slices.Contains(usualPorts, p) {
 		n, err := strconv.Atoi(p)
@@ -54,18 +57,11 @@ func (g *guard) checkHost(host string) error {
 	if g.o.AllowPrivate {
 		return nil
 	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return &policyError{"host " + host + " is this machine"}
-	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return g.checkAddr(a)
 	}
-	// Resolvers read 127.1, 0x7f000001 and 2130706433 as addresses; a name
-	// of the DNS never ends in a number (URL standard, "ends in a number").
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	if _, err := strconv.ParseUint(last, 0, 64); err == nil || strings.Trim(last, "0123456789") == "" {
-		return &policyError{"host " + strconv.Quote(host) + " is an obscure spelling of an address"}
+	if isPrivateName(host) {
+		return &policyError{"host " + strconv.Quote(host) + " is not a public name; --allow-private allows it"}
 	}
 	return nil
 }
@@ -117,6 +113,10 @@ func checkAddr(a netip.Addr) error {
 		return checkAddr(netip.AddrFrom4([4]byte(b[12:16])))
 	case sixto.Contains(a):
 		return checkAddr(netip.AddrFrom4([4]byte(b[2:6])))
+	case a.Is6() && b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe: // ISATAP
+		if err := checkAddr(netip.AddrFrom4([4]byte(b[12:16]))); err != nil {
+			return err
+		}
 	}
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !unicast6.Contains(a) || slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return &policyError{"address " + a.String() + " is not public; --allow-private allows it"}

@@ -128,6 +128,9 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, &uriError{"URI with a malformed user, host or port"}
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
+	if err := mapHost(u); err != nil {
+		return nil, err
+	}
 	if u.Hostname() == "" && u.Scheme != "file" {
 		return nil, &uriError{"URI has no host"}
 	}
@@ -201,7 +204,7 @@ func laneOfAddr(addr string) string {
 
 // laneName joins host and port, unless the port is a usual one.
 func laneName(host, port string) string {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	host = oneSpelling(host)
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
