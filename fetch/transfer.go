@@ -176,7 +176,7 @@ func (t *transfer) receive(src *source) error {
 	if r.Size >= 0 && b.size >= 0 && b.size != r.Size && (b.size < r.Size || r.Size > maxDoubt || p.have > 0) {
 		return t.page(&sizeError{want: r.Size, got: b.size})
 	}
-	if limit := t.limit(); b.size > limit {
+	if limit := t.limit(); r.Size < 0 && b.size > limit {
 		return t.page(&sizeError{want: limit, got: b.size, more: true})
 	}
 	src.validator = b.validator
