@@ -108,7 +108,7 @@ func TestLetGoAsksAgain(t *testing.T) {
 		for i := range batchFiles {
 			text := fmt.Appendf(nil, "gone-%d", i)
 			sum := digest.SHA256.Sum(text)
-			due = append(due, &ledger.Distfile{Key: ledger.Key{Name: catalog.Name(text), SHA256: sum}, Digests: digest.Set{sum}})
+			due = append(due, &ledger.Distfile{Content: layout.Content{Name: catalog.Name(text), Digests: digest.Set{sum}}})
 		}
 		for _, k := range keys {
 			due = append(due, m.view.index.Distfiles[k])

@@ -507,7 +507,7 @@ func loadRecord(s *State, k, v []byte) bool {
 	switch k[0] {
 	case prefixDistfile:
 		d, derr := decodeDistfile(k, v)
-		s.Distfiles[d.Key], err = &d, derr
+		s.Distfiles[d.Key()], err = &d, derr
 	case prefixFailure:
 		err = s.addFailure(k, v)
 	case prefixDeletion:
