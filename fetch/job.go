@@ -21,7 +21,8 @@ type job struct {
 	cur     int // the source to ask next
 	lane    *lane
 	hop     *url.URL // where the current source has redirected us, or nil
-	trip    *trip    // from the current source on
+	hopped  time.Time
+	trip    *trip // from the current source on
 	part    part
 	patient bool // its .part is large, and waits until all others were looked at
 	res     Result

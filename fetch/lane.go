@@ -52,6 +52,13 @@ type lane struct {
 	stalls int
 	rested time.Duration
 
+	// leads is the lane that redirects lead to, lastLed the one that the last has
+	// led to; fed are the lanes that lead here, and waiting counts the redirected
+	// jobs in the queue.
+	leads, lastLed *lane
+	fed            map[*lane]bool
+	waiting        int
+
 	until  time.Time // paused
 	dead   error
 	listed bool // in one of the scheduler's ready lists
@@ -141,7 +148,7 @@ func (h *host) snapshot() HostStats {
 
 // startable reports whether a job of the lane may start now.
 func (l *lane) startable(now time.Time) bool {
-	return l.queue.head != nil && l.active < l.limit && l.host.active < l.max && !now.Before(l.until)
+	return l.queue.head != nil && l.active < l.limit && l.host.active < l.max && !now.Before(l.until) && l.mayLead()
 }
 
 // start and end count a transfer.

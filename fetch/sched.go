@@ -126,10 +126,14 @@ func (s *scheduler) take(w *worker) *job {
 			return nil
 		}
 		if l := s.nextLane(); l != nil {
+			j := s.board(l)
+			if j == nil {
+				s.touch(l)
+				continue
+			}
 			if l != s.local {
 				s.depart(w, l)
 			}
-			j := l.queue.pop()
 			l.start()
 			s.touch(l)
 			if s.ready.any() {
@@ -150,7 +154,7 @@ func (s *scheduler) prove(l *lane) {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	l.prove()
-	s.touch(l)
+	s.touchHost(l.host)
 }
 
 func (s *scheduler) handedOver() {
@@ -221,13 +225,14 @@ func (s *scheduler) try(w *worker, j *job) {
 	} else {
 		s.learn(l, &out)
 	}
-	for _, l := range l.lanes {
-		s.touch(l)
-	}
+	s.touchHost(l.host)
 	switch {
 	case out.redirect != nil:
 		s.follow(j, out.redirect)
 	case out.err == nil:
+		if j.hop == nil {
+			l.led(nil)
+		}
 		s.settle(j, nil)
 	default:
 		if out.class == failure.Disk {
@@ -287,7 +292,7 @@ func (s *scheduler) learn(l *lane, out *outcome) {
 // rerouteAll sends every job that waits for l where it may fare better.
 func (s *scheduler) rerouteAll(l *lane) {
 	q := l.queue
-	l.queue = jobQueue{}
+	l.queue, l.waiting = jobQueue{}, 0
 	for j := q.pop(); j != nil; j = q.pop() {
 		s.route(j)
 	}
@@ -322,8 +327,8 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 		s.fail(j, s.halted)
 		return
 	}
-	j.hop, j.lane = to, l
-	l.queue.pushFront(j)
+	j.lane.led(l)
+	l.hop(j, to)
 	s.touch(l)
 }
 
@@ -490,6 +495,7 @@ func (s *scheduler) halt(cause error) {
 		lanes = append(lanes, l)
 	}
 	for _, l := range lanes {
+		l.waiting = 0
 		for j := l.queue.pop(); j != nil; j = l.queue.pop() {
 			s.fail(j, cause)
 		}
