@@ -431,6 +431,8 @@ func (c *committer) settled(wants []*want, r fetch.Result) {
 		origin := r.URL
 		if origin == "" {
 			origin = ledger.OriginAdopted
+		} else if r.Lowered != "" {
+			origin += " (" + r.Lowered + ")"
 		}
 		adds = append(adds, &addition{
 			want: w, part: r.Request.Part, total: &m.sum.Fetched,

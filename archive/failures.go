@@ -52,7 +52,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		fe := m.tried[key]
 		old := x.Failures[key]
 		f := &ledger.Failure{
-			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(),
+			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
 			Owner: owners[key], First: m.now, Last: m.now, Count: 1, URLs: attempted(fe),
 		}
 		if old != nil {

@@ -234,7 +234,7 @@ func (m *mirror) export() error {
 	var fs []report.Failure
 	for _, f := range x.Failures {
 		fs = append(fs, report.Failure{
-			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: failure.Class(f.Class).Hint(), Owner: f.Owner,
+			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: cmp.Or(f.Hint, failure.Class(f.Class).Hint()), Owner: f.Owner,
 			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
+	"distkeep/fetch/oldtls"
 )
 
 // An Error is why a distfile could not be fetched.
@@ -48,6 +49,10 @@ func (e *Error) Reason() string {
 	}
 	return oneLine(s)
 }
+
+// Hint is one line that says what an operator can do, where it is not what helps
+// with all of the class; it is empty otherwise.
+func (e *Error) Hint() string { return certificateHint(e.Err) }
 
 // Unwrap returns the cause of every attempt.
 func (e *Error) Unwrap() []error {
@@ -212,6 +217,15 @@ type tlsError struct{ err error }
 func (e *tlsError) Error() string { return "tls: " + e.err.Error() }
 func (e *tlsError) Unwrap() error { return e.err }
 
+// A loweredError happened after something was given up.
+type loweredError struct {
+	lowered string
+	err     error
+}
+
+func (e *loweredError) Error() string { return e.err.Error() + " (" + e.lowered + ")" }
+func (e *loweredError) Unwrap() error { return e.err }
+
 // A deadError stands for the attempts that a dead host was spared.
 type deadError struct {
 	host string
@@ -308,7 +322,7 @@ func is[T error](err error) bool {
 
 func isTLS(err error) bool {
 	var op *net.OpError
-	return is[*tlsError](err) || is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
+	return is[*tlsError](err) || is[oldtls.AlertError](err) || is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) ||
 		is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[tls.RecordHeaderError](err) ||
 		errors.Is(err, http.ErrSchemeMismatch) ||
 		// crypto/tls marks the alerts of either side so.

@@ -61,6 +61,8 @@ type Result struct {
 	// URL is where the last bytes came from, Final the same after redirects:
 	// both without credentials, and empty when an earlier .part was complete.
 	URL, Final string
+	// Lowered is what was given up to get the file, as in HostStats.
+	Lowered string
 	// Received counts the bytes that came over the network in this run, those
 	// of failed attempts included; Resumed those taken over from an earlier
 	// run's .part.
@@ -118,6 +120,9 @@ type HostStats struct {
 	DeadClass failure.Class `json:"dead_class,omitempty"`
 	// SkipVerify tells that certificates of the host are not verified.
 	SkipVerify bool `json:"skip_verify,omitempty"`
+	// Lowered is what was given up to get files from the host, such as modern
+	// TLS; the digests have proved the files all the same.
+	Lowered string `json:"lowered,omitempty"`
 }
 
 // A Fetcher fetches. It keeps connections and what it has learnt about hosts

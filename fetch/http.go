@@ -79,12 +79,18 @@ func (h *httpTransport) open(ctx context.Context, u *url.URL, from resume) (*bod
 	if t == nil {
 		t = new(trip)
 	}
+	if t.strong {
+		ctx = withStrong(ctx)
+	}
 	for {
 		resp, err := h.ask(ctx, u, from, t)
+		if low := h.conns.door(u).lowered; low != "" {
+			t.lowered = low
+		}
 		if err != nil {
 			return nil, err
 		}
-		to, err := t.follow(u, resp)
+		to, err := t.follow(u, resp, h.o)
 		if to == nil && err == nil {
 			b, err := h.answer(resp, from)
 			if err != nil {
@@ -123,7 +129,7 @@ func (h *httpTransport) ask(ctx context.Context, u *url.URL, from resume, t *tri
 		header["If-Modified-Since"] = []string{from.validator}
 	}
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	if user, password, ok := h.creds.find(u); ok {
+	if user, password, ok := h.creds.find(u); ok && t.lowered == "" {
 		req.SetBasicAuth(user, password)
 	}
 	t.addCookies(req)

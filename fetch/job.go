@@ -98,6 +98,8 @@ type outcome struct {
 	// received counts the bytes that came, kept those that the .part grew by.
 	received, kept int64
 	offset         int64
+	// lowered is what was given up on the way, such as modern TLS.
+	lowered string
 	// redirect sends the job to another host.
 	redirect *url.URL
 	// again asks the same source again at once, from zero.

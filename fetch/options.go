@@ -78,6 +78,14 @@ type Options struct {
 	AllowNets []netip.Prefix
 	// TLSSkipVerifyHosts are hosts whose certificates are not verified.
 	TLSSkipVerifyHosts []string
+	// TLSMin is the least version of TLS, as in crypto/tls. Zero means that
+	// whatever an old server speaks is used where the tree has a strong digest,
+	// after all that is better has failed; from TLS 1.2 on no old cipher suite is
+	// used either.
+	TLSMin uint16
+	// NoDowngrade refuses redirects from https to anything else. They are
+	// followed otherwise, where the tree has a strong digest.
+	NoDowngrade bool
 	// RootCAs are the certificate authorities to trust; nil means the system's.
 	RootCAs *x509.CertPool
 	// Proxy names the proxy of a request, as in http.Transport. Nil means none.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+
+	"distkeep/fetch/oldtls"
 )
 
 // plain makes one request over a connection of its own, and reads the answer as
@@ -49,9 +51,12 @@ func (p *connPool) plain(r *http.Request, k connKind) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = &plainBody{resp.Body, c, stop}
-	if tc, ok := c.(*tls.Conn); ok {
-		state := tc.ConnectionState()
+	switch c := c.(type) {
+	case *tls.Conn:
+		state := c.ConnectionState()
 		resp.TLS = &state
+	case *oldtls.Conn:
+		p.noteLow(r.URL, "TLS 1.2, "+c.Suite())
 	}
 	return resp, nil
 }
@@ -106,19 +111,6 @@ func (p *connPool) reach(r *http.Request, k connKind) (c net.Conn, write func(io
 		return nil, nil, err
 	}
 	return c, write, nil
-}
-
-// secure makes a TLS connection of c.
-func (p *connPool) secure(ctx context.Context, c net.Conn, host string, k connKind) (net.Conn, error) {
-	config := p.tlsConfig(k)
-	config.ServerName = host
-	ctx, cancel := context.WithTimeout(ctx, p.o.ConnectTimeout)
-	defer cancel()
-	tc := tls.Client(c, config)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		return c, &tlsError{err}
-	}
-	return tc, nil
 }
 
 // forward dials for a SOCKS client.

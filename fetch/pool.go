@@ -38,6 +38,8 @@ type connPool struct {
 type door struct {
 	manner manner
 	tls    tlsLevel
+	// lowered is what was agreed on at lower demands.
+	lowered string
 }
 
 // A manner is whether a server is asked plainly: by HTTP/1.1, over a connection
@@ -111,7 +113,7 @@ func (p *connPool) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := p.guard.admit(r); err != nil {
 		return nil, err
 	}
-	resp, err := p.roundTrip(r)
+	resp, err := p.lowered(r, p.roundTrip)
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +132,10 @@ func (p *connPool) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (p *connPool) roundTrip(r *http.Request) (*http.Response, error) {
+func (p *connPool) roundTrip(r *http.Request, level tlsLevel) (*http.Response, error) {
 	d := p.door(r.URL)
-	k := connKind{p.o.hostLimit(laneKey(r.URL)), !p.o.skipVerify(r.URL.Hostname()), d.tls}
-	if !r.Close && d.manner != plain {
+	k := connKind{p.o.hostLimit(laneKey(r.URL)), !p.o.skipVerify(r.URL.Hostname()), level}
+	if !r.Close && d.manner != plain && level != oldTLS {
 		resp, err := p.transport(k).RoundTrip(r)
 		if err != nil && odd(err) && d.manner == usual {
 			p.learn(r.URL, func(d *door) { d.manner = suspect })

@@ -21,6 +21,11 @@ type trip struct {
 	// bare trips take no cookies: they only improve a request.
 	bare bool
 	jar  http.CookieJar
+	// strong tells that the digests of the file prove what it is, so that no
+	// more is lost than that others see what is fetched.
+	strong bool
+	// lowered is what was given up for that.
+	lowered string
 }
 
 // addCookies gives a request the cookies that are for its URL.
@@ -34,7 +39,7 @@ func (t *trip) addCookies(r *http.Request) {
 }
 
 // follow returns where a response leads, or nil when it is no redirect.
-func (t *trip) follow(u *url.URL, resp *http.Response) (*url.URL, error) {
+func (t *trip) follow(u *url.URL, resp *http.Response, o *Options) (*url.URL, error) {
 	if !isRedirect(resp) {
 		return nil, nil
 	}
@@ -48,7 +53,7 @@ func (t *trip) follow(u *url.URL, resp *http.Response) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	return to, checkTarget(u, to)
+	return to, t.check(u, to, o)
 }
 
 // hop goes on to where a redirect leads.
@@ -72,15 +77,20 @@ func isRedirect(resp *http.Response) bool {
 	return false
 }
 
-// checkTarget judges where a redirect leads by what can be said without the
-// policy for hosts. All redirects come by it, those within a host too.
-func checkTarget(from, to *url.URL) error {
+// check judges where a redirect leads by what can be said without the policy for
+// hosts. All redirects come by it, those within a host too.
+func (t *trip) check(from, to *url.URL, o *Options) error {
 	switch {
-	case from.Scheme == "https" && to.Scheme != "https":
-		return &policyError{"redirected from https to " + redactFinal(to)}
 	case to.Scheme == "file": // that the tree may name files does not allow it to strangers
 		return &policyError{"redirected to a file of this machine"}
+	case from.Scheme != "https" || to.Scheme == "https":
+		return nil
+	case o.NoDowngrade:
+		return &policyError{"redirected from https to " + redactFinal(to) + ", which --no-downgrade refuses"}
+	case !t.strong:
+		return &policyError{"redirected from https to " + redactFinal(to) + ", without a digest that proves what comes"}
 	}
+	t.lowered = "redirected from https to " + to.Scheme
 	return nil
 }
 

@@ -251,6 +251,9 @@ func (s *scheduler) try(w *worker, j *job) {
 
 func (l *lane) count(out *outcome) {
 	l.stats.Bytes += out.received
+	if out.lowered != "" {
+		l.stats.Lowered = out.lowered
+	}
 	if out.asked {
 		l.stats.Requests++
 	}

@@ -55,6 +55,12 @@ func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out 
 	}
 	out.took = time.Since(out.began)
 	out.class = Classify(out.err)
+	if j.trip != nil && j.trip.lowered != "" {
+		out.lowered = j.trip.lowered
+		if out.err != nil && out.class != failure.Interrupted && out.class != failure.Disk {
+			out.err = &loweredError{out.lowered, out.err}
+		}
+	}
 	var status *statusError
 	out.late = errors.As(out.err, &status) && status.after > w.f.o.MaxRetryAfter
 	return out
@@ -71,7 +77,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	}
 	defer t.unclaim(0)
 	if t.j.hop == nil {
-		t.j.trip = &trip{bare: len(src.bad)%2 == 1}
+		t.j.trip = &trip{bare: len(src.bad)%2 == 1, strong: t.j.req.Digests.Strongest().Alg.Strong()}
 	}
 	from := resume{size: t.j.req.Size, grown: t.grown, trip: t.j.trip, plain: src.fails > 1}
 	if t.j.layout == nil {
@@ -181,6 +187,7 @@ func (t *transfer) receive(src *source) error {
 	}
 	src.validator = b.validator
 	t.j.res.URL, t.j.res.Final = redact(src.url), redact(src.url)
+	t.j.res.Lowered = t.j.trip.lowered
 	if b.final != nil && b.final != src.url {
 		t.j.res.Final = redactFinal(b.final)
 	}

@@ -74,7 +74,9 @@ type Failure struct {
 	Class string `json:"class"`
 	// Reason is one line for the person who reads the report.
 	Reason string `json:"reason"`
-	Owner  string `json:"owner"`
+	// Hint says what can be done, where it is not what helps all of the class.
+	Hint  string `json:"hint,omitempty"`
+	Owner string `json:"owner"`
 	// First and Last are when it failed first and last without a success
 	// between, Count how many runs tried, and Next is when the next try is
 	// due; zero means every run.

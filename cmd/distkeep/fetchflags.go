@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net/http"
 	"os"
 	"slices"
@@ -25,7 +26,10 @@ type fetchFlags struct {
 	tries               int
 	prefer              choiceValue
 	contact, netrc      string
+	userAgents          *cli.StringSlice
 	schemes, skipVerify *cli.StringSlice
+	tlsMin              choiceValue
+	noDowngrade         bool
 	ports               *cli.IntSlice
 	allowPrivate        bool
 	fallbacks           *cli.StringSlice
@@ -33,10 +37,10 @@ type fetchFlags struct {
 
 func newFetchFlags() *fetchFlags {
 	return &fetchFlags{
-		hostLimits: cli.NewStringSlice(), schemes: cli.NewStringSlice(), skipVerify: cli.NewStringSlice(),
+		hostLimits: cli.NewStringSlice(), userAgents: cli.NewStringSlice(), schemes: cli.NewStringSlice(), skipVerify: cli.NewStringSlice(),
 		ports: cli.NewIntSlice(), fallbacks: cli.NewStringSlice(),
 		stall: durationValue(time.Minute), minRate: 256, maxSize: 32 << 30, maxTime: durationValue(24 * time.Hour),
-		prefer: choiceValue{"mirrors", []string{"mirrors", "primary"}},
+		prefer: choiceValue{"mirrors", []string{"mirrors", "primary"}}, tlsMin: choiceValue{"1.0", []string{"1.0", "1.2", "1.3"}},
 	}
 }
 
@@ -54,11 +58,14 @@ func (o *fetchFlags) flags() []cli.Flag {
 		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file", Value: 10, Destination: &o.tries},
 		&cli.GenericFlag{Name: "prefer", Usage: "ask `WHICH` first: mirrors or primary (the plain URIs)", Value: &o.prefer},
 		&cli.StringFlag{Name: "contact", Usage: "put `URL-OR-MAIL` into the User-Agent: some hosts refuse anonymous clients", Destination: &o.contact},
+		&cli.StringSliceFlag{Name: "user-agent", Usage: "send TEXT as User-Agent to HOST, which refuses ours: `HOST=TEXT`; repeatable", Destination: o.userAgents},
 		&cli.StringFlag{Name: "netrc", Usage: "read passwords for hosts from `FILE`", Destination: &o.netrc},
 		&cli.StringSliceFlag{Name: "allow-scheme", Usage: "allow URIs of `SCHEME` beside http, https, ftp and rsync: file; repeatable", Destination: o.schemes},
 		&cli.IntSliceFlag{Name: "allow-port", Usage: "allow `PORT` beside 80, 443, 21 and 873; repeatable", Destination: o.ports},
 		&cli.BoolFlag{Name: "allow-private", Usage: "allow URIs that lead to loopback, link-local and private addresses", Destination: &o.allowPrivate},
 		&cli.StringSliceFlag{Name: "tls-skip-verify-host", Usage: "do not verify the certificate of `HOST`: digests decide; repeatable", Destination: o.skipVerify},
+		&cli.GenericFlag{Name: "tls-min", Usage: "never speak less than TLS `VERSION`: 1.0, 1.2 or 1.3; below 1.2, old ciphers too, only when nothing better works and a strong digest decides", Value: &o.tlsMin},
+		&cli.BoolFlag{Name: "no-downgrade", Usage: "refuse redirects from https to http, also where a strong digest decides", Destination: &o.noDowngrade},
 		&cli.StringSliceFlag{Name: "fallback", Usage: "when all URIs failed, ask the archive at `URL`: by its layout.conf and by_cipher; repeatable", Destination: o.fallbacks},
 	}
 }
@@ -71,7 +78,8 @@ func (o *fetchFlags) options() (fetch.Options, error) {
 		UserAgent: "distkeep/" + version(), Contact: o.contact, Netrc: o.netrc,
 		Schemes: append([]string{"http", "https", "ftp", "rsync"}, o.schemes.Value()...),
 		Ports:   o.ports.Value(), AllowPrivate: o.allowPrivate, TLSSkipVerifyHosts: o.skipVerify.Value(),
-		Fallbacks: o.fallbacks.Value(),
+		Fallbacks: o.fallbacks.Value(), NoDowngrade: o.noDowngrade,
+		TLSMin: map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[o.tlsMin.value], UserAgents: make(map[string]string),
 	}
 	// With a proxy all connections are to one host: that is only said where there is one.
 	if slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}, func(v string) bool { return os.Getenv(v) != "" }) {
@@ -96,6 +104,13 @@ func (o *fetchFlags) options() (fetch.Options, error) {
 			return f, usagef("--host-limit %q: write HOST=N", s)
 		}
 		f.HostLimits[host] = limit
+	}
+	for _, s := range o.userAgents.Value() {
+		host, text, ok := strings.Cut(s, "=")
+		if !ok || host == "" || text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return f, usagef("--user-agent %q: write HOST=TEXT, in printable ASCII", s)
+		}
+		f.UserAgents[host] = text
 	}
 	return f, nil
 }

@@ -95,6 +95,11 @@ func printHosts(b *strings.Builder, hs []fetch.HostStats) {
 		}
 		b.WriteByte('\n')
 	}
+	for _, h := range hs {
+		if h.Lowered != "" {
+			fmt.Fprintf(b, "  %s: %s\n", h.Host, h.Lowered)
+		}
+	}
 	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h fetch.HostStats) bool { return h.DeadClass != failure.DNS }) {
 		fmt.Fprintf(b, "%-12s none of these hosts has an address: look at the network and the resolver of this machine\n", "network")
 	}
