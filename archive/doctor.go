@@ -71,6 +71,7 @@ const (
 	FindLost        = "lost"         // a record without bytes
 	FindUnread      = "unread"       // what is at a path of a record cannot be told
 	FindChanged     = "changed"      // a file that is not the one that was verified
+	FindForeign     = "foreign"      // somebody else can write to the file of a record
 	FindMissingLink = "missing-link" // a path of a record is not there
 	FindWrongLink   = "wrong-link"   // a path of a record is another file
 	FindNoPath      = "no-path"      // a layout has no path for a record

@@ -223,6 +223,11 @@ func (d *doctor) record(ctx context.Context, r *ledger.Distfile) error {
 	for _, f := range missing {
 		f.link = d.linkTo(r, good.rel)
 	}
+	if good.foreign {
+		f := about(FindForeign, r, good.rel, "somebody else can write to it", "put a copy in its place that only we can write to")
+		f.link = d.linkTo(r, good.rel)
+		d.find(f)
+	}
 	return nil
 }
 
@@ -365,14 +370,14 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 			return fmt.Errorf("%s: %w", c.paths[0], errWriting)
 		}
 		label := "changed." + r.SHA256().Hex()
-		if claimed && !intact(r, nodeOf("", fi)) {
+		if claimed && !intact(r, d.node("", fi)) {
 			label = "unknown." + sum.Hex() // somebody has put it there
 		}
 		kept, err := d.store.SetAside(label, c.fi, c.paths)
 		if err != nil {
 			return err
 		}
-		if intact(r, nodeOf("", fi)) {
+		if intact(r, d.node("", fi)) {
 			d.warn("%s: its SHA256 is %s, want %s: moved to %s", c.paths[0], sum.Hex(), r.SHA256().Hex(), kept)
 		}
 		for _, p := range c.paths {

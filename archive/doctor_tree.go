@@ -32,10 +32,12 @@ type node struct {
 	size  int64
 	mtime int64 // nanoseconds since 1970
 	mode  fs.FileMode
+	// foreign: somebody else can write to it.
+	foreign bool
 }
 
-func nodeOf(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode()}
+func (d *doctor) node(rel string, fi fs.FileInfo) *node {
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), d.store.Foreign(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }
@@ -107,7 +109,7 @@ func (d *doctor) put(rel string, e fs.DirEntry) error {
 	} else if err != nil {
 		return err
 	}
-	d.nodes[rel] = nodeOf(rel, fi)
+	d.nodes[rel] = d.node(rel, fi)
 	return nil
 }
 
@@ -120,7 +122,7 @@ func (d *doctor) at(rel string) *node {
 	if err != nil {
 		return nil
 	}
-	n := nodeOf(rel, fi)
+	n := d.node(rel, fi)
 	if !fi.IsDir() {
 		d.nodes[rel] = n
 	}

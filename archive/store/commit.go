@@ -23,8 +23,8 @@ type Item struct {
 	// Part is the verified file in PartsDir. Release removes it.
 	Part string
 	// Have, when set, is a file of the archive that is known to hold the
-	// content: a published path or one in recycle. Its inode is linked, and
-	// Part is not looked at.
+	// content: a published path or one in recycle. Its inode is linked, or a
+	// copy of it where that is Foreign, and Part is not looked at.
 	Have Source
 
 	// ModTime is that of the stored file, set by Commit.
@@ -305,6 +305,9 @@ func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 			return err
 		}
 	}
+	if !it.hasPart() && s.Foreign(fi) {
+		return s.spreadCopy(it, src, it.Content.CipherPaths(), dirs)
+	}
 	return s.spread(it, src, it.Content.CipherPaths(), dirs)
 }
 
@@ -328,12 +331,18 @@ func (s *Store) linkNames(it *Item, dirs dirSet) error {
 // links to another inode.
 func (s *Store) spread(it *Item, src string, paths []string, dirs dirSet) error {
 	err := s.linkAll(it, src, paths, dirs)
-	if !errors.Is(err, syscall.EMLINK) {
-		return err
+	if errors.Is(err, syscall.EMLINK) {
+		return s.spreadCopy(it, src, paths, dirs)
 	}
+	return err
+}
+
+// spreadCopy is spread with a copy of src: that of another name of the content
+// while it can have more links.
+func (s *Store) spreadCopy(it *Item, src string, paths []string, dirs dirSet) error {
 	sum := it.SHA256()
 	if spare := s.spareOf(sum); spare != "" {
-		err = s.linkAll(it, spare, paths, dirs)
+		err := s.linkAll(it, spare, paths, dirs)
 		if !errors.Is(err, syscall.EMLINK) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

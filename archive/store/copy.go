@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
@@ -60,8 +61,8 @@ func (n *noted) Write(p []byte) (int, error) {
 	return k, err
 }
 
-// duplicate makes a durable file in PartsDir with the content of src, which has
-// the SHA-256 sum.
+// duplicate makes a durable file in PartsDir with the content and the time of src,
+// which has the SHA-256 sum.
 func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error) {
 	path = s.temp()
 	if err := removeFile(path); err != nil {
@@ -71,13 +72,13 @@ func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error
 	if err != nil {
 		return "", err
 	}
-	sums, _, err := read(context.Background(), src, dst, nil)
+	sums, fi, err := read(context.Background(), src, dst, nil)
 	if err == nil && sums.Get(digest.SHA256) != sum {
-		err = fmt.Errorf("%s: content has SHA256 %s instead of %s", src, sums.Get(digest.SHA256).Hex(), sum.Hex())
+		err = fmt.Errorf("%s: %w: its SHA256 is %s, want %s", src, ErrDamaged, sums.Get(digest.SHA256).Hex(), sum.Hex())
 	}
 	if err == nil {
 		Trace("write-part", path)
-		err = errors.Join(dst.Chmod(0o444), syncFile(dst))
+		err = errors.Join(dst.Chmod(0o444), os.Chtimes(path, time.Time{}, fi.ModTime()), syncFile(dst))
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return "", errors.Join(err, removeFile(path))

@@ -57,7 +57,9 @@ func (s *Store) recycle(c *layout.Content, dirs dirSet) (bool, error) {
 		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || isAnother(c, src, fi) {
 			continue
 		}
-		err = s.linkRecycled(src, fi, c, dirs)
+		if err = syscall.EMLINK; !s.Foreign(fi) {
+			err = s.linkRecycled(src, fi, c, dirs)
+		}
 		if errors.Is(err, syscall.EMLINK) {
 			// Another inode for this name, published and recycled, so
 			// that Unpublish knows it again.

@@ -32,7 +32,8 @@ var ErrFull = errors.New("too little free space")
 type Store struct {
 	published string
 	state     string
-	work      string // parent of parts, recycle and quarantine: on the file system of published
+	work      string    // parent of parts, recycle and quarantine: on the file system of published
+	owners    [2]uint32 // whose files are ours, see Foreign
 	layouts   layout.Conf
 	sync      syncer
 	temps     atomic.Int64 // numbers temporary links
@@ -44,7 +45,7 @@ type Store struct {
 	supplanting sync.Mutex // held while a path is given another inode
 
 	mu       sync.Mutex
-	spare    map[digest.Digest]string // paths of inodes that have links left, of contents whose first has none
+	spare    map[digest.Digest]string // paths of inodes to link to, of contents whose first cannot be linked
 	replaced []string                 // see Replaced
 }
 
@@ -93,6 +94,9 @@ func (s *Store) open() error {
 	}
 	if err := unix.Access(s.published, unix.W_OK); err != nil {
 		return &fs.PathError{Op: "write", Path: s.published, Err: err}
+	}
+	if s.owners, err = s.ownersHere(); err != nil {
+		return err
 	}
 	s.sync, err = newSyncer(s.published)
 	s.sync.whole = s.sync.whole && !syncEachFile()
