@@ -17,15 +17,23 @@ type Version struct {
 // ErrUnchanged means that a URL still has the content that was named.
 var ErrUnchanged = errors.New("content has not changed")
 
+// ErrRefused means that an upstream answered, and that what it answered is not
+// the file.
+var ErrRefused = errors.New("the upstream does not give the file")
+
+// ErrTrouble stands beside ErrRefused when the upstream said that it is in
+// trouble, so that it may give the file later.
+var ErrTrouble = errors.New("the upstream is in trouble")
+
 // A Getter obtains files of an upstream. It is safe for concurrent use.
 type Getter interface {
 	// Get writes the content of url to what start returns; start is called
 	// again when Get begins anew. More than most bytes are an error.
 	//
-	// The error must wrap fs.ErrNotExist when the upstream answered that it
-	// has no such file, fs.ErrPermission when it does not let us have it, and
-	// ErrUnchanged, without a call of start, when it still has the content
-	// that have names.
+	// The error must wrap ErrRefused when the upstream answered with anything
+	// else than the file, and with it fs.ErrNotExist when it said that it has
+	// no such file, or ErrTrouble. It must wrap ErrUnchanged, without a call of start, when
+	// the upstream still has the content that have names.
 	Get(ctx context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error)
 	// Close lets go of connections; the Getter can be used again.
 	Close() error

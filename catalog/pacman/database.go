@@ -42,15 +42,16 @@ const MaxDatabase = 128 << 20
 
 // Further bounds of a database.
 const (
-	maxUnpacked = 2 << 30 // 16 times MaxDatabase; real databases grow 7 to 14 times
-	maxEntries  = 500_000 // members; a package has two or three, Arch Linux some 15,000 packages
-	maxDesc     = 1 << 20 // libalpm reads lines of at most 512 KiB
+	maxUnpacked = 2 << 30  // 16 times MaxDatabase; real databases grow 7 to 14 times
+	maxEntries  = 500_000  // members; a package has two or three, Arch Linux some 15,000 packages
+	maxDesc     = 1 << 20  // libalpm reads lines of at most 512 KiB
+	maxSigned   = 64 << 20 // of all signatures: equal ones compress to nothing; Arch Linux has 8 MiB
 )
 
 type limits struct {
 	packed, unpacked int64
 	entries          int
-	desc             int64
+	desc, signed     int64
 }
 
 // ParseDatabase reads a database as repo-add writes it (alpm-repo-db(7)): a tar
@@ -64,7 +65,7 @@ type limits struct {
 // database cannot be used at all: it is damaged, cut short, no database, or
 // beyond the bounds of size, unpacked size and number of entries.
 func ParseDatabase(file string, r io.Reader) (*Database, []catalog.Problem, error) {
-	db, problems, err := parseDatabase(file, r, limits{MaxDatabase, maxUnpacked, maxEntries, maxDesc})
+	db, problems, err := parseDatabase(file, r, limits{MaxDatabase, maxUnpacked, maxEntries, maxDesc, maxSigned})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -132,6 +133,7 @@ type scanner struct {
 	problems []catalog.Problem
 	entries  map[string]bool // directory to whether its desc was seen
 	order    []string
+	signed   int64 // bytes of signatures so far
 	lim      limits
 }
 
@@ -208,6 +210,9 @@ func (s *scanner) desc(dir string, h *tar.Header, r io.Reader) error {
 		// libalpm complains and takes the package by the directory's name;
 		// which file is wanted is not in doubt.
 		s.problem(dir, 0, "desc is that of %s; the package is kept", p.ID())
+	}
+	if s.signed += int64(len(p.PGPSig)); s.signed > s.lim.signed {
+		return fmt.Errorf("signatures of more than %d bytes in all", s.lim.signed)
 	}
 	s.db.Packages = append(s.db.Packages, p)
 	return nil

@@ -170,8 +170,12 @@ func TestDamage(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	t.Parallel()
-	good := limits{packed: 1 << 20, unpacked: 1 << 20, entries: 6, desc: 400}
+	good := limits{packed: 1 << 20, unpacked: 1 << 20, entries: 6, desc: 400, signed: 100}
 	raw := smallDatabase(t, 3)
+	var signed []txtar.File
+	for _, p := range []string{"p0", "p1", "p2"} {
+		signed = append(signed, txtar.File{Name: p + "-1-1/desc", Data: []byte(desc(p) + "\n%PGPSIG%\n" + strings.Repeat("A", 40) + "\n")})
+	}
 	for _, c := range []struct {
 		name string
 		data []byte
@@ -182,6 +186,8 @@ func TestBounds(t *testing.T) {
 		{"packed", raw, func(l *limits) { l.packed = int64(len(raw)) - 1 }, fmt.Sprintf("file is larger than %d bytes", len(raw)-1)},
 		{"unpacked", compress(t, Zstd, raw), func(l *limits) { l.unpacked = int64(len(raw)) - 1 }, fmt.Sprintf("zstd: what it unpacks to is larger than %d bytes", len(raw)-1)},
 		{"bomb", compress(t, Gzip, append(bytes.Clone(raw), make([]byte, 2<<20)...)), func(*limits) {}, "gzip: what it unpacks to is larger than 1048576 bytes"},
+		{"signatures", packages(t, signed), func(l *limits) { l.signed = 89 }, "signatures of more than 89 bytes in all"},
+		{"signatures that fit", packages(t, signed), func(l *limits) { l.signed = 90 }, ""},
 		{"members", compress(t, Gzip, raw), func(l *limits) { l.entries = 5 }, "gzip: more than 5 members"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

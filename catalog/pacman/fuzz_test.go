@@ -65,7 +65,7 @@ func FuzzDatabase(f *testing.F) {
 		f.Add(compress(f, c, smallDatabase(f, 2)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lim := limits{packed: 1 << 20, unpacked: 1 << 20, entries: 100, desc: 1 << 12}
+		lim := limits{packed: 1 << 20, unpacked: 1 << 20, entries: 100, desc: 1 << 12, signed: 1 << 12}
 		db, problems, err := parseDatabase("x.db", bytes.NewReader(data), lim)
 		if err != nil {
 			return

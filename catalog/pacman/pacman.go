@@ -44,6 +44,8 @@ type Options struct {
 	// Arches are the architectures that each of Repos has. They may be empty
 	// when Template does not speak of $arch.
 	Arches []string
+	// Not are pairs REPO/ARCH that there are not, although both are named.
+	Not []string
 	// Template makes the directory of a database and its packages, relative
 	// to the base, from $repo and $arch. Empty means DefaultTemplate, "."
 	// the base itself.
@@ -78,7 +80,7 @@ func (l Location) URL(base, file string) string {
 }
 
 // Locations returns the places of all databases, each of Repos with each of
-// Arches in that order. They are the same paths below an upstream's URL, below
+// Arches but for Not, in that order. They are the same paths below an upstream's URL, below
 // a directory with fetched databases, and in the published archive. No two are
 // equal, and none leaves the base.
 func (o Options) Locations() ([]Location, error) {
@@ -102,8 +104,13 @@ func (o Options) Locations() ([]Location, error) {
 		}
 	}
 	var locs []Location
+	not := slices.Clone(o.Not)
 	for _, repo := range o.Repos {
 		for _, arch := range arches {
+			if i := slices.Index(not, repo+"/"+arch); i >= 0 {
+				not = slices.Delete(not, i, i+1)
+				continue
+			}
 			l := Location{repo, arch, strings.NewReplacer("$repo", repo, "$arch", arch).Replace(tmpl)}
 			if _, err := catalog.ParsePath(l.Dir); l.Dir != "." && err != nil {
 				return nil, fmt.Errorf("template %q: %w", tmpl, err)
@@ -116,6 +123,12 @@ func (o Options) Locations() ([]Location, error) {
 			}
 			locs = append(locs, l)
 		}
+	}
+	switch {
+	case len(not) > 0:
+		return nil, fmt.Errorf("%q is no repository and architecture of these", not[0])
+	case len(locs) == 0:
+		return nil, errors.New("no repository is left")
 	}
 	return locs, nil
 }

@@ -141,7 +141,7 @@ func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) 
 			k.Signature = sig
 			return k, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		if !errors.Is(err, catalog.ErrRefused) {
 			return nil, err
 		}
 	}

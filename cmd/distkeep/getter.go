@@ -43,9 +43,11 @@ func (e answerError) Error() string { return e.err.Reason() }
 func (e answerError) Unwrap() []error {
 	switch e.err.Class {
 	case failure.Gone:
-		return []error{e.err, fs.ErrNotExist}
-	case failure.Forbidden:
-		return []error{e.err, fs.ErrPermission}
+		return []error{e.err, fs.ErrNotExist, catalog.ErrRefused}
+	case failure.Server:
+		return []error{e.err, catalog.ErrRefused, catalog.ErrTrouble}
+	case failure.Forbidden, failure.HTML, failure.Size, failure.Policy, failure.BadURI:
+		return []error{e.err, catalog.ErrRefused}
 	}
 	return []error{e.err}
 }

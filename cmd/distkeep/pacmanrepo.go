@@ -29,7 +29,9 @@ Behind the question mark are
    name=NAME       what owners and reports call it; that of at=, or pacman
    at=DIR          publish it below DIR, so that several upstreams have room
    dir=TEMPLATE    what follows the URL, if that has no $; $repo/os/$arch
+   not=A/B[,...]   no such repository and architecture, as multilib/i686
    files=no        leave out the .files and .links databases
+   dbsig=no        leave out the .db.sig
 The directories are served as they are: Server = http://this-host/$repo/os/$arch.
 
 `
@@ -53,7 +55,9 @@ type pacmanSpec struct {
 	name, at string
 	repos    []string
 	arches   []string
+	not      []string
 	noFiles  bool
+	noDBSig  bool
 }
 
 // parsePacman reads what follows "pacman:".
@@ -76,13 +80,13 @@ func parsePacman(text string) (s pacmanSpec, err error) {
 	list := func(key string) []string { return splitNames(q[key]) }
 	for key, values := range q {
 		switch {
-		case !slices.Contains([]string{"repo", "arch", "name", "at", "dir", "files"}, key):
-			return s, fmt.Errorf("%q is not known behind the ?: use repo, arch, name, at, dir and files", key)
-		case len(values) > 1 && key != "repo" && key != "arch":
+		case !slices.Contains([]string{"repo", "arch", "not", "name", "at", "dir", "files", "dbsig"}, key):
+			return s, fmt.Errorf("%q is not known behind the ?: use repo, arch, not, name, at, dir, files and dbsig", key)
+		case len(values) > 1 && key != "repo" && key != "arch" && key != "not":
 			return s, fmt.Errorf("%s= is given twice", key)
 		}
 	}
-	s.repos, s.arches = list("repo"), list("arch")
+	s.repos, s.arches, s.not = list("repo"), list("arch"), list("not")
 	s.at = strings.Trim(q.Get("at"), "/")
 	s.name, s.template = q.Get("name"), q.Get("dir")
 	switch {
@@ -90,8 +94,11 @@ func parsePacman(text string) (s pacmanSpec, err error) {
 		return s, errors.New("say which repositories: ?repo=core,extra")
 	case dir != "" && s.template != "":
 		return s, errors.New("dir= goes with a URL that has no $")
-	case q.Has("files") && q.Get("files") != "no" && q.Get("files") != "yes":
-		return s, fmt.Errorf("files=%s: write files=no or files=yes", q.Get("files"))
+	}
+	for key, no := range map[string]*bool{"files": &s.noFiles, "dbsig": &s.noDBSig} {
+		if *no = q.Get(key) == "no"; !*no && q.Has(key) && q.Get(key) != "yes" {
+			return s, fmt.Errorf("%s=%s: write %s=no or %s=yes", key, q.Get(key), key, key)
+		}
 	}
 	if dir != "" {
 		s.template = strings.TrimRight(dir, "/")
@@ -110,7 +117,6 @@ func parsePacman(text string) (s pacmanSpec, err error) {
 	if _, err := catalog.ParseName(s.name); err != nil {
 		return s, fmt.Errorf("name=%s: %w", s.name, err)
 	}
-	s.noFiles = q.Get("files") == "no"
 	return s, nil
 }
 
@@ -139,8 +145,8 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 		return nil, usagef("--repo pacman:%s: packages of this machine are taken by file: URLs: say --allow-scheme file as well", text)
 	}
 	o := pacmanupstream.Options{
-		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Template: s.template, URLs: []string{s.base}},
-		State:   filepath.Join(op.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles,
+		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Not: s.not, Template: s.template, URLs: []string{s.base}},
+		State:   filepath.Join(op.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
 		Offline: op.offline, Dry: op.dry, Now: op.now, Room: archive.Room(op.state, op.minFree),
 	}
 	if k := r.keys; k != nil {

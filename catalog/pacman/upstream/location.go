@@ -37,69 +37,151 @@ func (e movedError) Unwrap() []error { return []error{e.error, errMoved} }
 
 // fetchLocation fetches the files of one database into dir and judges them.
 // Files that belong to different moments are fetched again: an upstream that
-// replaces them has the new ones in place a moment later.
-func (u *Repository) fetchLocation(ctx context.Context, l pacman.Location, dir string) (files map[string]fileState, err error) {
+// replaces them has the new ones in place a moment later. What is optional and
+// cannot be had, or does not fit, is left out.
+func (u *Repository) fetchLocation(ctx context.Context, l pacman.Location, dir string) (set *fileSet, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, filepath.FromSlash(l.Dir)), 0o755); err != nil {
 		return nil, &diskError{err}
 	}
-	for range 3 {
-		files, err = u.fetchSet(ctx, l, dir)
+	for try := 1; ; try++ {
+		var late map[string]error
+		set, err = u.fetchSet(ctx, l, dir)
 		if err == nil {
-			err = u.judge(l, dir, files)
+			late, err = u.judge(set)
 		}
-		if disk := (*diskError)(nil); err == nil || ctx.Err() != nil || errors.As(err, &disk) {
-			return files, err
+		if disk := (*diskError)(nil); ctx.Err() != nil || errors.As(err, &disk) {
+			return nil, err
 		}
-		if !errors.Is(err, errMoved) {
-			break
+		moved := errors.Is(err, errMoved)
+		for _, why := range late {
+			moved = moved || errors.Is(why, errMoved)
 		}
+		if moved && try < 3 {
+			continue
+		}
+		for ext, why := range late {
+			if err := u.leaveOut(set, ext, why); err != nil {
+				return nil, err
+			}
+		}
+		return set, err
 	}
-	return nil, err
+}
+
+// A fileSet is what there is of one database.
+type fileSet struct {
+	pacman.Location
+	dir   string
+	files map[string]fileState // by path
+	// missing says why optional files, by extension, are not there although
+	// the upstream did not just say so.
+	missing map[string]error
+}
+
+// path is where the file with that extension is.
+func (s *fileSet) path(ext string) string {
+	return filepath.Join(s.dir, filepath.FromSlash(s.Path(ext)))
+}
+
+// optional are the extensions that are asked for beside that of the database.
+func (u *Repository) optional() (exts []string) {
+	for _, ext := range indexExtensions[:len(indexExtensions)-1] {
+		base := strings.TrimSuffix(ext, signatureSuffix)
+		if u.o.NoFiles && base != ".db" || u.o.NoDatabaseSignature && ext == ".db"+signatureSuffix {
+			continue
+		}
+		exts = append(exts, ext)
+	}
+	return exts
 }
 
 // fetchSet fetches what there is of one database.
-func (u *Repository) fetchSet(ctx context.Context, l pacman.Location, dir string) (map[string]fileState, error) {
-	files := make(map[string]fileState)
-	kind, err := u.fetchDatabase(ctx, l, dir, files)
+func (u *Repository) fetchSet(ctx context.Context, l pacman.Location, dir string) (*fileSet, error) {
+	set := &fileSet{l, dir, make(map[string]fileState), make(map[string]error)}
+	kind, err := u.fetchDatabase(ctx, l, dir, set.files)
 	if err != nil {
 		return nil, err
 	}
-	for _, ext := range indexExtensions[:len(indexExtensions)-1] {
-		base, _, isFiles := strings.Cut(ext, ".sig")
-		if u.o.NoFiles && base != ".db" {
-			continue
+	for _, ext := range u.optional() {
+		err := u.fetchOptional(ctx, set, kind, ext)
+		disk := (*diskError)(nil)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil && !errors.As(err, &disk):
+			err = u.leaveOut(set, ext, err)
 		}
-		most := int64(pacman.MaxDatabase)
-		if isFiles {
-			most = pacman.MaxSignature
-		}
-		from := strings.Replace(ext, base, base+kind, 1)
-		switch err := u.fetchFile(ctx, l, from, ext, most, dir, files); {
-		case errors.Is(err, fs.ErrNotExist):
-		case errors.Is(err, fs.ErrPermission) && !u.had(l.Path(ext)):
-			// Object stores that do not let themselves be listed say so of
-			// what they have not.
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
 	}
 	// Whatever came between belongs to the database only if that has not
 	// been replaced meanwhile.
-	db := files[l.Path(".db")]
+	db := set.files[l.Path(".db")]
 	if db.Validator == "" {
-		return files, nil
+		return set, nil
 	}
 	_, err = u.o.Getter.Get(ctx, l.URL(u.base(), l.Repo+".db"+kind), db.Version, pacman.MaxDatabase, func() (io.Writer, error) { return nil, errMoved })
 	if !errors.Is(err, catalog.ErrUnchanged) {
 		return nil, err
 	}
-	return files, nil
+	return set, nil
 }
 
-// had reports whether the last run had the file.
-func (u *Repository) had(name string) bool {
-	_, ok := u.state.Files[name]
-	return ok
+// fetchOptional fetches one file beside the database, whose name has kind in
+// addition.
+func (u *Repository) fetchOptional(ctx context.Context, set *fileSet, kind, ext string) error {
+	base, isSig := strings.CutSuffix(ext, signatureSuffix)
+	most := int64(pacman.MaxDatabase)
+	if isSig {
+		most = pacman.MaxSignature
+	}
+	from := strings.Replace(ext, base, base+kind, 1)
+	if err := u.fetchFile(ctx, set.Location, from, ext, most, set.dir, set.files); err != nil || !isSig {
+		return err
+	}
+	sig, err := os.ReadFile(set.path(ext))
+	switch {
+	case err != nil:
+		return &diskError{err}
+	case !isSignature(sig):
+		return errNoSignature
+	}
+	return nil
+}
+
+// errNoSignature is an answer as well: there is no signature.
+var errNoSignature = fmt.Errorf("%w: what came is no signature", catalog.ErrRefused)
+
+// leaveOut does without an optional file and its signature. While the database
+// is that of the last run, what belonged to it then still does, unless the
+// upstream says that it has it no more.
+func (u *Repository) leaveOut(set *fileSet, ext string, why error) error {
+	exts := []string{ext}
+	if !strings.HasSuffix(ext, signatureSuffix) {
+		exts = append(exts, ext+signatureSuffix)
+	}
+	db := set.Path(".db")
+	same := set.files[db].SHA256 == u.state.Files[db].SHA256 && u.state.Base == u.base()
+	gone := errors.Is(why, fs.ErrNotExist)
+	for _, ext := range exts {
+		name := set.Path(ext)
+		delete(set.files, name)
+		if err := os.Remove(set.path(ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &diskError{err}
+		}
+		if old, had := u.state.Files[name]; had && same && !gone {
+			if err := linkInto(filepath.Join(u.state.dir(u.o.State), filepath.FromSlash(name)), set.path(ext)); err != nil {
+				return &diskError{err}
+			}
+			set.files[name] = old
+		}
+	}
+	_, had := u.state.Files[set.Path(ext)]
+	if _, there := set.files[set.Path(ext)]; had && !there || !errors.Is(why, catalog.ErrRefused) {
+		set.missing[ext] = why
+	}
+	return nil
 }
 
 // fetchDatabase fetches REPO.db, or whatever name the upstream has in place of
@@ -161,10 +243,14 @@ func (u *Repository) fetchFile(ctx context.Context, l pacman.Location, from, to 
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return &diskError{err}
 	}
-	if v.ModTime.IsZero() {
-		v.ModTime = u.o.Now()
+	got := fileState{Version: v, SHA256: hash.Sum().Get(digest.SHA256).Hex(), Undated: v.ModTime.IsZero()}
+	if got.Undated {
+		got.ModTime = u.o.Now()
 	}
-	files[name] = fileState{v, hash.Sum().Get(digest.SHA256).Hex()}
+	if to == ".db" && u.older(&got, &old) {
+		return errors.Join(&staleError{catalog.Redact(l.URL(u.base(), l.Repo+from)), got.ModTime, old.ModTime, u.o.State}, os.Remove(path))
+	}
+	files[name] = got
 	return nil
 }
 
@@ -194,39 +280,57 @@ func (w *roomWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// judge refuses files that must not be used: a database or signature that is
-// none, a signature by nobody of the keyring, and a .files or .links database
-// that names packages which the database does not.
-func (u *Repository) judge(l pacman.Location, dir string, files map[string]fileState) error {
-	db, err := parseFile(filepath.Join(dir, filepath.FromSlash(l.Path(".db"))), l.Repo+".db")
+// judge refuses a set whose database is none, or is not signed by anybody of the
+// keyring. late says what optional files, by extension, do not belong to it: a
+// .files or .links database that is none, is not signed by anybody of the
+// keyring, or names packages which the database does not.
+func (u *Repository) judge(set *fileSet) (late map[string]error, err error) {
+	db, err := parseFile(set.path(".db"), set.Repo+".db")
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if _, ok := set.files[set.Path(".db.sig")]; ok {
+		if err := u.verifyFile(set.dir, set.Path(".db")); err != nil {
+			return nil, movedError{err}
+		}
 	}
 	named := make(map[catalog.Name]digest.Digest, len(db.Packages))
 	for i := range db.Packages {
 		named[db.Packages[i].Filename] = db.Packages[i].Digests().Strongest()
 	}
-	for _, ext := range []string{".db", ".files", ".links"} {
-		name := l.Path(ext)
-		if _, ok := files[name]; !ok {
+	late = make(map[string]error)
+	for _, ext := range []string{".files", ".links"} {
+		if _, ok := set.files[set.Path(ext)]; !ok {
 			continue
 		}
-		if _, ok := files[name+".sig"]; ok {
-			if err := u.verifyFile(dir, name); err != nil {
-				return movedError{err}
-			}
+		err := u.judgeOptional(set, ext, named)
+		if disk := (*diskError)(nil); errors.As(err, &disk) {
+			return nil, err
 		}
-		if ext == ".db" {
-			continue
-		}
-		more, err := parseFile(filepath.Join(dir, filepath.FromSlash(name)), l.Repo+ext)
 		if err != nil {
-			return fmt.Errorf("%w (files=no leaves it out)", err)
+			late[ext] = err
 		}
-		for _, p := range more.Packages {
-			if sum, ok := named[p.Filename]; !ok || sum != p.Digests().Strongest() {
-				return movedError{fmt.Errorf("%s names %s, which %s does not (files=no leaves it out)", l.Repo+ext, p.Filename, l.Repo+".db")}
-			}
+	}
+	return late, nil
+}
+
+// judgeOptional judges a database beside the one that has the packages named.
+func (u *Repository) judgeOptional(set *fileSet, ext string, named map[catalog.Name]digest.Digest) error {
+	if _, ok := set.files[set.Path(ext+signatureSuffix)]; ok {
+		if err := u.verifyFile(set.dir, set.Path(ext)); err != nil {
+			return movedError{err}
+		}
+	}
+	more, err := parseFile(set.path(ext), set.Repo+ext)
+	if disk := (*diskError)(nil); err != nil && !errors.As(err, &disk) {
+		err = fmt.Errorf("%w: %w", catalog.ErrRefused, err) // a page, or whatever it is
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range more.Packages {
+		if sum, ok := named[p.Filename]; !ok || sum != p.Digests().Strongest() {
+			return movedError{fmt.Errorf("%s names %s, which %s does not", set.Repo+ext, p.Filename, set.Repo+".db")}
 		}
 	}
 	return nil
@@ -243,8 +347,7 @@ func parseFile(path, name string) (*pacman.Database, error) {
 	return db, err
 }
 
-// verifyFile checks the signature of a database, if there is a keyring, or
-// else whether it is one.
+// verifyFile checks the signature of a database, if there is a keyring.
 func (u *Repository) verifyFile(dir, name string) error {
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	sig, err := regular.Read(path+".sig", pacman.MaxSignature)
@@ -252,9 +355,6 @@ func (u *Repository) verifyFile(dir, name string) error {
 		return &diskError{err}
 	}
 	base := filepath.Base(path)
-	if !isSignature(sig) {
-		return fmt.Errorf("%s.sig is no signature: is it an error page?", base)
-	}
 	if u.o.Keyring == nil {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -29,11 +28,18 @@ func isSignature(b []byte) bool {
 
 // A package without a signature is believed to have none for a day, and for
 // twice as long each time, up to 32 days: repositories that sign nothing have
-// thousands.
-const unsignedPause = 24 * time.Hour
+// thousands. Where the server just fails, it is for an hour.
+const (
+	unsignedPause = 24 * time.Hour
+	softPause     = time.Hour
+)
 
 func (n unsigned) due(now time.Time) bool {
-	return now.Sub(n.Asked) >= unsignedPause<<max(0, min(n.Count-1, 5))
+	pause := unsignedPause
+	if n.Soft {
+		pause = softPause
+	}
+	return now.Sub(n.Asked) >= pause<<max(0, min(n.Count-1, 5))
 }
 
 // signatures are those that were fetched because the databases have none, in a
@@ -131,11 +137,8 @@ func (u *Repository) fetchSignatures(ctx context.Context) ([]catalog.Problem, er
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-				if u.state.Unsigned == nil {
-					u.state.Unsigned = make(map[string]unsigned)
-				}
-				u.state.Unsigned[m.key] = unsigned{u.o.Now().UTC().Truncate(time.Second), u.state.Unsigned[m.key].Count + 1}
+			case errors.Is(err, catalog.ErrRefused):
+				u.state.noteUnsigned(m.key, u.o.Now(), errors.Is(err, catalog.ErrTrouble))
 				return nil
 			case err != nil:
 				problems = append(problems, catalog.Problem{Repo: u.o.Name, Package: m.id, Scope: catalog.OnePackage, Msg: "signature: " + err.Error()})
@@ -152,6 +155,18 @@ func (u *Repository) fetchSignatures(ctx context.Context) ([]catalog.Problem, er
 	return problems, g.Wait()
 }
 
+// noteUnsigned notes that a package was asked for its signature in vain.
+func (s *state) noteUnsigned(key string, now time.Time, soft bool) {
+	n := unsigned{Asked: now.UTC().Truncate(time.Second), Count: 1, Soft: soft}
+	if old := s.Unsigned[key]; old.Soft == soft {
+		n.Count += old.Count
+	}
+	if s.Unsigned == nil {
+		s.Unsigned = make(map[string]unsigned)
+	}
+	s.Unsigned[key] = n
+}
+
 // unsigned reports whether a package of l is known to have no signature, so
 // that it need not be asked for.
 func (u *Repository) unsigned(key string, l pacman.Location) bool {
@@ -159,7 +174,7 @@ func (u *Repository) unsigned(key string, l pacman.Location) bool {
 	if !ok || u.o.Keyring != nil && !u.signed[l.Path(".db")] {
 		return false // without it the package is not published
 	}
-	return u.idle || !n.due(u.o.Now())
+	return u.idle && !n.Soft || !n.due(u.o.Now())
 }
 
 func (u *Repository) fetchSignature(ctx context.Context, url string) ([]byte, error) {
@@ -169,7 +184,7 @@ func (u *Repository) fetchSignature(ctx context.Context, url string) ([]byte, er
 		return &buf, nil
 	})
 	if err == nil && !isSignature(buf.Bytes()) {
-		err = fmt.Errorf("%s is no signature: is it an error page?", catalog.Redact(url))
+		err = errNoSignature
 	}
 	return buf.Bytes(), err
 }

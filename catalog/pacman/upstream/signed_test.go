@@ -38,7 +38,7 @@ func TestSignatures(t *testing.T) {
 	ask := func(when string, after time.Duration, want bool) {
 		t.Helper()
 		now = start.Add(after)
-		u.files["lastupdate"] = fmt.Sprint(after)[:1] + now.Format("20060102150405")
+		u.files["lastupdate"] = fmt.Sprint(now.Unix())
 		scan(t, o)
 		if asked, _ := u.requests(); slices.Contains(asked, sig) != want {
 			t.Errorf("%s: asked %q", when, asked)
@@ -51,22 +51,46 @@ func TestSignatures(t *testing.T) {
 	u.release(t, "core", "a-1-1", "b-1-1:inline", "z-1-1")
 	ask("with a new database", 3*day+time.Hour, false)
 
-	// Trouble is told and tried again, whatever lastupdate says.
-	now = start.Add(30 * day)
-	u.files["lastupdate"] = "777"
-	for _, c := range []struct {
+	// What is no signature is none, and trouble of the server may end soon,
+	// whatever lastupdate says.
+	for i, c := range []struct {
 		err  error
 		text string
-		want string
+		soon bool
 	}{
-		{errors.New("connection lost"), "", "a-1-1: signature: connection lost"},
-		{nil, "<html>", "a-1-1: signature: " + treeBase + "/" + sig + " is no signature: is it an error page?"},
-		{nil, strings.Repeat("\x89", pacman.MaxSignature+1), "a-1-1: signature: " + sig + ": more than 65536 bytes"},
+		{nil, "<html>", false},
+		{nil, "", false},
+		{nil, strings.Repeat("\x89", pacman.MaxSignature+1), false},
+		{errForbidden, "", false},
+		{errTrouble, "", true},
 	} {
+		now = start.Add(time.Duration(i+1) * 100 * day)
+		u.files["lastupdate"] = fmt.Sprint(now.Unix())
 		u.errs[sig], u.files[sig] = c.err, c.text
 		up, s = scan(t, o)
-		if problems(s) != c.want || up.Views()[0].Links[0].Beside != nil {
-			t.Errorf("problems are %q, want %q", problems(s), c.want)
+		if len(s.Problems) > 0 || up.Views()[0].Links[0].Beside != nil {
+			t.Errorf("%v: %s", c, problems(s))
+		}
+		u.requests()
+		scan(t, o)
+		if asked, _ := u.requests(); slices.Contains(asked, sig) {
+			t.Errorf("%v: asked again at once", c)
+		}
+		now = now.Add(90 * time.Minute)
+		scan(t, o)
+		if asked, _ := u.requests(); slices.Contains(asked, sig) != c.soon {
+			t.Errorf("%v: asked soon: %q", c, asked)
+		}
+	}
+
+	// No answer is told and tried again, too.
+	now = start.Add(1000 * day)
+	u.files["lastupdate"] = fmt.Sprint(now.Unix())
+	u.errs[sig] = errLost
+	for range 2 {
+		up, s = scan(t, o)
+		if want := "a-1-1: signature: connection lost"; problems(s) != want || up.Views()[0].Links[0].Beside != nil {
+			t.Errorf("problems are %q, want %q", problems(s), want)
 		}
 	}
 	u.errs[sig], u.files[sig] = nil, goodSignature("a-1-1")
@@ -82,7 +106,7 @@ func TestSignatures(t *testing.T) {
 	// It goes with its package.
 	file := up.Views()[0].Links[0].Beside.Path
 	u.release(t, "core", "b-1-1:inline")
-	u.files["lastupdate"] = "9"
+	u.files["lastupdate"] = fmt.Sprint(now.Unix() + 1)
 	scan(t, o)
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the signature of a package that is gone is kept: %v", err)

@@ -26,6 +26,10 @@ type state struct {
 	Form string `json:"form,omitempty"`
 	// LastUpdate is the upstream's, if the last scan was without trouble.
 	LastUpdate string `json:"last_update,omitempty"`
+	// Newest is the latest lastupdate of Base, and Asked when the databases
+	// were last asked for.
+	Newest string    `json:"newest,omitempty"`
+	Asked  time.Time `json:"asked,omitzero"`
 	// Dir is the directory of the databases; empty means none. Directories
 	// are numbered and never changed once they are named here.
 	Dir string `json:"dir,omitempty"`
@@ -41,12 +45,16 @@ type state struct {
 type unsigned struct {
 	Asked time.Time `json:"asked"`
 	Count int       `json:"count"`
+	// Soft: it did not say that there is none.
+	Soft bool `json:"soft,omitempty"`
 }
 
 // A fileState is one file of a database.
 type fileState struct {
 	catalog.Version
 	SHA256 string `json:"sha256"`
+	// Undated: the upstream gave no time, and ModTime is when it came.
+	Undated bool `json:"undated,omitempty"`
 }
 
 const stateFile = "state.json"

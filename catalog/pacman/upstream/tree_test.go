@@ -29,12 +29,33 @@ type tree struct {
 	mu     sync.Mutex
 	files  map[string]string // by path below the base
 	errs   map[string]error
+	times  map[string]time.Time
 	before func(name string) // called without the lock
 	asked  []string
 	got    []string // those whose content was sent
 	plain  bool     // it has no validators
 	closed int
 }
+
+// An answer is one that is not the file.
+type answer struct{ also error }
+
+func (a answer) Error() string {
+	if a.also == nil {
+		return ""
+	}
+	return a.also.Error()
+}
+
+func (a answer) Unwrap() []error { return []error{catalog.ErrRefused, a.also} }
+
+// What an upstream may answer, and what is none of its answers.
+var (
+	errGone      = answer{fs.ErrNotExist}
+	errForbidden = answer{fs.ErrPermission}
+	errTrouble   = answer{catalog.ErrTrouble}
+	errLost      = errors.New("connection lost")
+)
 
 const treeBase = "http://upstream.example/arch"
 
@@ -59,9 +80,9 @@ func (u *tree) Get(_ context.Context, url string, have catalog.Version, most int
 	}
 	data, ok := u.files[name]
 	if !ok {
-		return catalog.Version{}, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		return catalog.Version{}, fmt.Errorf("%s: %w", name, errGone)
 	}
-	v := catalog.Version{Size: int64(len(data))}
+	v := catalog.Version{Size: int64(len(data)), ModTime: u.times[name]}
 	if !u.plain {
 		v.Validator = digest.SHA256.Sum([]byte(data)).Hex()
 	}
@@ -69,7 +90,7 @@ func (u *tree) Get(_ context.Context, url string, have catalog.Version, most int
 		return have, catalog.ErrUnchanged
 	}
 	if v.Size > most {
-		return catalog.Version{}, fmt.Errorf("%s: more than %d bytes", name, most)
+		return catalog.Version{}, fmt.Errorf("%s: more than %d bytes%w", name, most, answer{})
 	}
 	w, err := start()
 	if err != nil {
@@ -165,7 +186,7 @@ func (seal) Verify(data io.Reader, sig []byte) (string, error) {
 
 // newTree returns an upstream with two repositories, and the options of it.
 func newTree(t testing.TB) (*tree, Options) {
-	u := &tree{files: map[string]string{"lastupdate": "100\n"}, errs: make(map[string]error)}
+	u := &tree{files: map[string]string{"lastupdate": "100\n"}, errs: make(map[string]error), times: make(map[string]time.Time)}
 	u.release(t, "core", "a-1-1:beside", "b-1-1:inline")
 	u.release(t, "extra", "a-1-1", "c-1-1")
 	return u, Options{

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,8 +43,9 @@ type Options struct {
 	At string
 	// Getter asks the upstream.
 	Getter catalog.Getter
-	// NoFiles leaves out the .files databases, and the .links.
-	NoFiles bool
+	// NoFiles leaves out the .files databases, and the .links;
+	// NoDatabaseSignature the .db.sig.
+	NoFiles, NoDatabaseSignature bool
 	// Keyring checks signatures; nil means that none is checked. KeyringID
 	// names its content.
 	//
@@ -83,6 +85,7 @@ type Repository struct {
 	idle bool
 	// signed are the databases, by path, that the keyring vouches for.
 	signed map[string]bool
+	notes  []string
 }
 
 var _ catalog.Viewer = (*Repository)(nil)
@@ -131,9 +134,13 @@ func (u *Repository) Dirs() []string {
 }
 
 // Scan asks the upstream for its lastupdate, and for its databases unless that
-// is the same as at the end of the last scan without trouble, and scans them.
+// is the same as at the end of the last scan without trouble, which was within a
+// day, and scans them.
 //
-// What is wrong with the upstream, with a database or its signature, or a
+// What is optional, lastupdate, .files, .links and signatures that no keyring
+// asks for, can be missing in any way: a note says so where that is news. An
+// upstream whose lastupdate or database is older than what it had is a stale
+// mirror. That, and what else is wrong with the upstream, with a database or its signature, or a
 // signature of a package that cannot be had, is a problem; the databases of the
 // last run stay in use then, if there are any. An error is about this machine.
 func (u *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
@@ -141,7 +148,7 @@ func (u *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	if u.state, err = loadState(u.o.State, u.o.Offline || u.o.Dry); err != nil {
 		return nil, err
 	}
-	u.idle, u.fault, u.signed = false, make(map[string]string), make(map[string]bool)
+	u.idle, u.fault, u.signed, u.notes = false, make(map[string]string), make(map[string]bool), nil
 	var problems []catalog.Problem
 	next := u.state
 	if !u.o.Offline {
@@ -176,6 +183,8 @@ func (u *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	}
 	u.dbs = r.Databases()
 	u.state = next
+	slices.Sort(u.notes)
+	s.Notes = u.notes
 	s.Problems = append(problems, s.Problems...)
 	vouch, err := u.vouch()
 	if err != nil {
@@ -221,7 +230,10 @@ func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, er
 			stay = "; the databases of the last run are used"
 		}
 		return old, []catalog.Problem{u.problem("%v%s", err, stay)}, nil
-	case last != "" && last == old.LastUpdate && old.Base == u.base() && old.Form == u.form() && old.has(u.locs):
+	case old.Base == u.base() && earlier(last, old.Newest):
+		stale := &staleError{catalog.Redact(u.base()) + "/lastupdate", unixTime(last), unixTime(old.Newest), u.o.State}
+		return old, []catalog.Problem{u.problem("%v; the databases of the last run are used", stale)}, nil
+	case last != "" && last == old.LastUpdate && old.Base == u.base() && old.Form == u.form() && old.has(u.locs) && u.believed(old.Asked):
 		u.idle = true
 		return old, nil, nil
 	}
@@ -229,17 +241,18 @@ func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, er
 	if err != nil {
 		return nil, nil, err
 	}
-	next.Base, next.Form = u.base(), u.form()
+	next.Base, next.Form, next.Asked = u.base(), u.form(), u.o.Now().UTC().Truncate(time.Second)
 	if old.Base != next.Base {
 		old.forgetVersions()
 	}
 	var mu sync.Mutex
 	var problems []catalog.Problem
+	unsure := false // whether there is something optional
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4) // as many as from any host
 	for _, l := range u.locs {
 		g.Go(func() error {
-			files, err := u.fetchLocation(gctx, l, next.dir(u.o.State))
+			set, err := u.fetchLocation(gctx, l, next.dir(u.o.State))
 			if gctx.Err() != nil {
 				return context.Cause(gctx)
 			}
@@ -248,7 +261,11 @@ func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, er
 			if disk := (*diskError)(nil); errors.As(err, &disk) {
 				return err
 			}
-			if err != nil {
+			var files map[string]fileState
+			if err == nil {
+				files = set.files
+				unsure = u.noteMissing(set) || unsure
+			} else {
 				note := ""
 				if errors.Is(err, fs.ErrNotExist) {
 					note = "; check the repository, the architecture and the template"
@@ -267,7 +284,15 @@ func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, er
 	if err := g.Wait(); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(next.dir(u.o.State)))
 	}
-	next.LastUpdate = last // Scan forgets it when there are problems
+	if old.Base == next.Base {
+		next.Newest = old.Newest
+	}
+	if last != "" && !u.future(unixTime(last)) {
+		next.Newest = last
+	}
+	if !unsure {
+		next.LastUpdate = last // Scan forgets it when there are problems
+	}
 	if next.sameFiles(old) {
 		err = os.RemoveAll(next.dir(u.o.State))
 		next.Dir = old.Dir
@@ -275,12 +300,26 @@ func (u *Repository) refresh(ctx context.Context) (*state, []catalog.Problem, er
 	return next, problems, err
 }
 
+// noteMissing notes what is optional and missing, and reports whether an upstream
+// that answers might have it.
+func (u *Repository) noteMissing(set *fileSet) (unsure bool) {
+	for ext, why := range set.missing {
+		u.notes = append(u.notes, fmt.Sprintf("%s: without %s: %v", set.Dir, set.Repo+ext, why))
+		unsure = unsure || !errors.Is(why, catalog.ErrRefused) && !errors.Is(why, errMoved)
+	}
+	return unsure
+}
+
 // form tells apart what the state was made for.
 func (u *Repository) form() string {
+	form := "db files"
 	if u.o.NoFiles {
-		return "db"
+		form = "db"
 	}
-	return "db files"
+	if u.o.NoDatabaseSignature {
+		form += " without signature"
+	}
+	return form
 }
 
 // maxLastUpdate is more than a time takes.
@@ -296,7 +335,7 @@ func (u *Repository) lastUpdate(ctx context.Context) (string, error) {
 		return &buf, nil
 	})
 	switch text := strings.TrimSpace(buf.String()); {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, catalog.ErrRefused):
 		return "", nil
 	case err != nil:
 		return "", err

@@ -48,7 +48,7 @@ func TestAsksForWhatMayHaveChanged(t *testing.T) {
 		"another time":  func(u *tree, _ *Options) { u.files["lastupdate"] = "101\n" },
 		"no time":       func(u *tree, _ *Options) { delete(u.files, "lastupdate") },
 		"a page":        func(u *tree, _ *Options) { u.files["lastupdate"] = "<html>" },
-		"not our thing": func(u *tree, _ *Options) { u.errs["lastupdate"] = fs.ErrPermission },
+		"not our thing": func(u *tree, _ *Options) { u.errs["lastupdate"] = errForbidden },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, o := newTree(t)
@@ -109,23 +109,12 @@ func TestKeepsTheOld(t *testing.T) {
 		change func(t *testing.T, u *tree)
 		want   string
 	}{
-		"gone":            {func(_ *testing.T, u *tree) { delete(u.files, dir+"core.db") }, "core.db: file does not exist; the databases of the last run are used"},
-		"cannot be had":   {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = broken }, "connection lost"},
-		"forbidden":       {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = fs.ErrPermission }, "permission denied"},
-		"empty":           {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "" }, "core.db: "},
-		"page":            {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "<!DOCTYPE html>" }, "is it an error page?"},
-		"cut":             {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = u.files[dir+"core.db"][:100] }, "cut short"},
-		"files broken":    {func(_ *testing.T, u *tree) { u.files[dir+"core.files"] = "x" }, "(files=no leaves it out)"},
-		"files forbidden": {func(_ *testing.T, u *tree) { u.errs[dir+"core.files"] = fs.ErrPermission }, "permission denied"},
-		"files lost":      {func(_ *testing.T, u *tree) { u.errs[dir+"core.files"] = broken }, "connection lost"},
-		"files name more": {func(t *testing.T, u *tree) {
-			u.release(t, "core", "a-1-1:beside", "new-1-1")
-			files := u.files[dir+"core.files"]
-			u.release(t, "core", "a-1-1:beside")
-			u.files[dir+"core.files"] = files
-		}, "core.files names new-1-1-any.pkg.tar.zst, which core.db does not"},
-		"signature is a page": {func(_ *testing.T, u *tree) { u.files[dir+"core.db.sig"] = "<html>" }, "core.db.sig is no signature"},
-		"links broken":        {func(_ *testing.T, u *tree) { u.files[dir+"core.links"] = "x" }, "core.links: "},
+		"gone":          {func(_ *testing.T, u *tree) { delete(u.files, dir+"core.db") }, "core.db: file does not exist; the databases of the last run are used"},
+		"cannot be had": {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = broken }, "connection lost"},
+		"forbidden":     {func(_ *testing.T, u *tree) { u.errs[dir+"core.db"] = fs.ErrPermission }, "permission denied"},
+		"empty":         {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "" }, "core.db: "},
+		"page":          {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = "<!DOCTYPE html>" }, "is it an error page?"},
+		"cut":           {func(_ *testing.T, u *tree) { u.files[dir+"core.db"] = u.files[dir+"core.db"][:100] }, "cut short"},
 		"never the same": {func(_ *testing.T, u *tree) {
 			db, n := u.files[dir+"core.db"], 0
 			u.before = func(name string) {
