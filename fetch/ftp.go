@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,15 +10,17 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/jlaffaye/ftp"
 )
 
-// An ftpTransport fetches by ftp (RFC 959, RFC 3659), always in passive mode.
-// One connection makes one transfer.
+// An ftpTransport fetches by ftp (RFC 959, RFC 2428, RFC 3659), always in passive
+// mode. One connection makes one transfer. Servers are asked for what improves a
+// transfer (binary mode, the size, a beginning in the middle), and do without it
+// when they refuse; digests decide.
 type ftpTransport struct {
 	o     *Options
 	guard *guard
@@ -31,25 +34,85 @@ var _ transport = (*ftpTransport)(nil)
 // Some never do; the size tells then.
 const ftpShut = 10 * time.Second
 
-// maxReply bounds what a server may say between two commands: the library keeps
-// it all in memory. Of real ones, greetings and lists of features are the
-// longest, and have a few KiB.
+// maxReply bounds what a server may say between two commands. Of real ones,
+// greetings are the longest, and have a few KiB.
 const maxReply = 64 << 10
 
 var errLongReply = errors.New("ftp: reply is longer than 64 KiB")
 
 func (f *ftpTransport) open(ctx context.Context, u *url.URL, from resume) (*body, error) {
+	path, err := ftpPath(u)
+	if err != nil {
+		return nil, err
+	}
+	d := &ftpDialer{f: f, ctx: ctx}
+	// No command takes a context: the end of ours closes all connections.
+	stop := context.AfterFunc(ctx, d.conns.close)
+	b, err := f.try(d, u, path, from.offset)
+	if err != nil {
+		stop()
+		d.conns.close()
+		return nil, f.discreet(ftpErr(err), u)
+	}
+	b.ReadCloser.(*ftpBody).stop = stop
+	return b, nil
+}
+
+func (f *ftpTransport) try(d *ftpDialer, u *url.URL, path string, offset int64) (*body, error) {
+	c, err := d.control(hostPort(u))
+	if err != nil {
+		return nil, err
+	}
+	s := &ftpSession{conn: c, text: textproto.NewReader(bufio.NewReader(c)), dial: d.data}
+	login, password := f.login(u)
+	if err := s.enter(login, password); err != nil {
+		return nil, err
+	}
+	size := s.size(path)
+	data, offset, err := s.retrieve(path, offset)
+	if err != nil {
+		return nil, err
+	}
+	r := &ftpBody{Conn: data, s: s, conns: &d.conns, left: size - offset}
+	return &body{ReadCloser: r, offset: offset, size: size, final: u, clean: true}, nil
+}
+
+// ftpPath is the path of u, relative to where the login leads (RFC 1738, section
+// 3.2.2), or absolute where it begins with %2F. The type of the transfer is no part
+// of it.
+func ftpPath(u *url.URL) (string, error) {
 	password, _ := u.User.Password()
 	if strings.ContainsAny(u.Path+u.User.Username()+password, "\r\n\x00") {
-		return nil, &uriError{"URI has an escaped line break or null byte, which no command of ftp can have"}
+		return "", &uriError{"URI has an escaped line break or null byte, which no command of ftp can have"}
 	}
-	b, err := f.try(ctx, u, from, false)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && is[*ftpDataError](err) {
-		// Servers behind address translation may offer EPSV in vain.
-		b, err = f.try(ctx, u, from, true)
+	path := strings.TrimPrefix(u.Path, "/")
+	if i := len(path) - len(";type=i"); i >= 0 && strings.EqualFold(path[i:i+len(";type=")], ";type=") {
+		path = path[:i]
 	}
-	return b, f.discreet(ftpErr(err), u)
+	if path == "" || strings.HasSuffix(path, "/") {
+		return "", &uriError{"ftp URI names no file"}
+	}
+	return path, nil
+}
+
+// credentials are those for the host of u, empty where anybody may log in.
+func (f *ftpTransport) credentials(u *url.URL) (login, password string) {
+	if l, p, ok := f.creds.find(u); ok {
+		return l, p
+	}
+	password, _ = u.User.Password()
+	return u.User.Username(), password
+}
+
+func (f *ftpTransport) login(u *url.URL) (login, password string) {
+	login, password = f.credentials(u)
+	if login != "" {
+		return login, password
+	}
+	if f.o.Contact != "" {
+		return "anonymous", strings.ReplaceAll(f.o.Contact, " ", "")
+	}
+	return "anonymous", "distkeep@"
 }
 
 // discreet returns err without the password of u: some servers repeat a command
@@ -62,78 +125,197 @@ func (f *ftpTransport) discreet(err error, u *url.URL) error {
 	return err
 }
 
-func (f *ftpTransport) try(ctx context.Context, u *url.URL, from resume, pasv bool) (_ *body, err error) {
-	// The library takes no context for what follows the connection: the end of
-	// ours closes everything that it has opened.
-	d := &ftpDialer{f: f, ctx: ctx}
-	stop := context.AfterFunc(ctx, d.conns.close)
-	defer func() {
+// An ftpSession is a control connection.
+type ftpSession struct {
+	conn net.Conn
+	text *textproto.Reader
+	// dial opens a data connection to a port of the server. It goes where the
+	// commands go, whatever address the server names.
+	dial func(port int) (net.Conn, error)
+	// plain: EPSV does not work here.
+	plain bool
+	// over tells that the server has said that the transfer is complete.
+	over bool
+}
+
+// cmd sends a command and reads the reply. The error is that of the connection.
+func (s *ftpSession) cmd(verb, arg string) (code int, msg string, err error) {
+	if arg != "" {
+		verb += " " + arg
+	}
+	if _, err := io.WriteString(s.conn, verb+"\r\n"); err != nil {
+		return 0, "", err
+	}
+	return s.reply()
+}
+
+func (s *ftpSession) reply() (code int, msg string, err error) {
+	code, msg, err = s.text.ReadResponse(-1)
+	if err == nil && code == 421 { // it is about to close the connection
+		err = &textproto.Error{Code: code, Msg: msg}
+	}
+	return code, msg, err
+}
+
+// enter reads the greeting, logs in and asks for binary mode.
+func (s *ftpSession) enter(login, password string) error {
+	code, msg, err := s.reply()
+	for err == nil && code/100 == 1 { // "ready in two minutes"
+		code, msg, err = s.reply()
+	}
+	if err == nil && code/100 == 2 {
+		code, msg, err = s.cmd("USER", login)
+	}
+	if err == nil && code/100 == 3 {
+		code, msg, err = s.cmd("PASS", password)
+	}
+	if err == nil && code/100 != 2 {
+		err = &textproto.Error{Code: code, Msg: msg}
+	}
+	if err == nil {
+		_, _, err = s.cmd("TYPE", "I")
+	}
+	return err
+}
+
+// size returns the size of a file, or -1: the command is an extension.
+func (s *ftpSession) size(path string) int64 {
+	code, msg, err := s.cmd("SIZE", path)
+	if size, ok := parseNumber(strings.TrimSpace(msg)); err == nil && code == 213 && ok {
+		return size
+	}
+	return -1
+}
+
+// retrieve starts a transfer. Some servers take no path, but the name of a file in
+// the current directory.
+func (s *ftpSession) retrieve(path string, offset int64) (net.Conn, int64, error) {
+	data, at, err := s.transfer(path, offset)
+	var refused *textproto.Error
+	dir, file := path[:strings.LastIndexByte(path, '/')+1], path[strings.LastIndexByte(path, '/')+1:]
+	if dir == "" || !errors.As(err, &refused) || refused.Code < 500 {
+		return data, at, err
+	}
+	if code, _, cerr := s.cmd("CWD", directory(dir)); cerr != nil || code/100 != 2 {
+		return nil, 0, err
+	}
+	return s.transfer(file, offset)
+}
+
+// directory is a directory without the slash at its end, unless it is the root.
+func directory(dir string) string {
+	if dir == "/" {
+		return dir
+	}
+	return strings.TrimSuffix(dir, "/")
+}
+
+// transfer opens a data connection and asks for the file from offset on, or from 0
+// where the server cannot continue.
+func (s *ftpSession) transfer(path string, offset int64) (net.Conn, int64, error) {
+	data, err := s.passive()
+	if err != nil {
+		return nil, 0, err
+	}
+	if offset > 0 {
+		code, _, err := s.cmd("REST", strconv.FormatInt(offset, 10))
 		if err != nil {
-			stop()
-			d.conns.close()
+			return nil, 0, err
 		}
-	}()
-	defer survive(&err)
-	c, err := ftp.Dial(net.JoinHostPort(u.Hostname(), port(u)), ftp.DialWithDialFunc(d.dial),
-		ftp.DialWithShutTimeout(ftpShut), ftp.DialWithDisabledEPSV(pasv))
-	if err != nil {
-		return nil, err
-	}
-	if err := f.login(c, u); err != nil {
-		return nil, err
-	}
-	// The path is relative to where the login leads (RFC 1738, section 3.2.2).
-	path := strings.TrimPrefix(u.Path, "/")
-	size, err := c.FileSize(path)
-	if err != nil {
-		size = -1 // an extension that not all servers have
-	}
-	offset := from.offset
-	resp, err := c.RetrFrom(path, uint64(offset))
-	var proto *textproto.Error
-	if offset > 0 && errors.As(err, &proto) && proto.Code >= 500 && proto.Code <= 504 {
-		offset = 0 // no REST
-		resp, err = c.Retr(path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	r := &ftpBody{resp: resp, conn: c, conns: &d.conns, stop: stop}
-	return &body{ReadCloser: r, offset: offset, size: size, final: u, clean: true}, nil
-}
-
-// credentials are those for the host of u, empty where anybody may log in.
-func (f *ftpTransport) credentials(u *url.URL) (login, password string) {
-	if l, p, ok := f.creds.find(u); ok {
-		return l, p
-	}
-	password, _ = u.User.Password()
-	return u.User.Username(), password
-}
-
-func (f *ftpTransport) login(c *ftp.ServerConn, u *url.URL) error {
-	login, password := f.credentials(u)
-	if login == "" {
-		login, password = "anonymous", "distkeep@"
-		if f.o.Contact != "" {
-			password = strings.ReplaceAll(f.o.Contact, " ", "")
+		if code/100 != 3 {
+			offset = 0
 		}
 	}
-	err := c.Login(login, password)
-	var network net.Error
-	if err == nil || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, errLongReply) || is[*textproto.Error](err) {
-		return err
+	code, msg, err := s.cmd("RETR", path)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case code/100 == 1, code/100 == 2:
+		s.over = code/100 == 2
+		return data, offset, nil
 	}
-	// The library drops the code of a refused USER.
-	return &textproto.Error{Code: ftp.StatusNotLoggedIn, Msg: err.Error()}
+	data.Close()
+	if offset > 0 && code >= 500 && code <= 504 { // REST was said to work
+		return s.transfer(path, 0)
+	}
+	return nil, 0, &textproto.Error{Code: code, Msg: msg}
 }
 
-// survive makes a panic of the library an error: it takes replies apart without
-// looking whether they are what they should be ("227 )(").
-func survive(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("ftp: a reply cannot be understood: %v", r)
+// passive opens a data connection. Servers behind address translation may offer
+// EPSV in vain.
+func (s *ftpSession) passive() (net.Conn, error) {
+	var vain error
+	if !s.plain {
+		_, msg, err := s.cmd("EPSV", "")
+		if err != nil {
+			return nil, err
+		}
+		if port, ok := parseEPSV(msg); ok {
+			var data net.Conn
+			if data, vain = s.dial(port); vain == nil {
+				return data, nil
+			}
+		}
+		s.plain = true
 	}
+	code, msg, err := s.cmd("PASV", "")
+	if err != nil {
+		return nil, err
+	}
+	port, ok := parsePASV(msg)
+	switch {
+	case code/100 == 2 && ok:
+		return s.dial(port)
+	case vain != nil:
+		return nil, vain
+	case code/100 == 2:
+		return nil, errors.New("ftp: a reply cannot be understood: " + quote(msg))
+	}
+	return nil, &textproto.Error{Code: code, Msg: msg}
+}
+
+// parseEPSV reads the port of a 229: "Entering (|||6446|)", with any delimiter.
+func parseEPSV(msg string) (port int, ok bool) {
+	for i := 0; i+4 < len(msg); i++ {
+		d := msg[i]
+		if d != msg[i+1] || d != msg[i+2] || '0' <= d && d <= '9' || d == ' ' {
+			continue
+		}
+		digits, _, found := strings.Cut(msg[i+3:], string(rune(d)))
+		if n, isNumber := parseNumber(digits); found && isNumber && n > 0 && n <= 65535 {
+			return int(n), true
+		}
+	}
+	return 0, false
+}
+
+// parsePASV reads the port of a 227: six numbers, wherever they are in the text.
+func parsePASV(msg string) (port int, ok bool) {
+	words := strings.FieldsFunc(msg, func(r rune) bool { return r != ',' && (r < '0' || r > '9') && r != ' ' })
+	for _, w := range words {
+		nums := strings.Split(w, ",")
+		if len(nums) < 6 {
+			continue
+		}
+		nums = nums[:6]
+		var n [6]int64
+		good := true
+		for i, s := range nums {
+			if f := strings.Fields(s); len(f) > 0 {
+				s = f[0]
+				if i == 0 {
+					s = f[len(f)-1]
+				}
+			}
+			var isNumber bool
+			n[i], isNumber = parseNumber(s)
+			good = good && isNumber && n[i] <= 255
+		}
+		if good && n[4]<<8+n[5] > 0 {
+			return int(n[4]<<8 + n[5]), true
+		}
+	}
+	return 0, false
 }
 
 // An ftpDialer opens the connections of one transfer: first that of the
@@ -148,19 +330,19 @@ type ftpDialer struct {
 	exempt bool
 }
 
-func (d *ftpDialer) dial(network, addr string) (net.Conn, error) {
+func (d *ftpDialer) control(addr string) (net.Conn, error) {
 	g := d.f.guard
-	if d.peer == "" {
-		d.exempt = g.exempt(d.ctx, addr)
-		c, err := g.connect(d.ctx, network, addr, d.exempt)
-		if err != nil {
-			return nil, err
-		}
-		d.peer, _, _ = net.SplitHostPort(c.RemoteAddr().String())
-		return d.conns.add(&controlConn{Conn: countConn(c, addr, d.f.count)})
+	d.exempt = g.exempt(d.ctx, addr)
+	c, err := g.connect(d.ctx, "tcp", addr, d.exempt)
+	if err != nil {
+		return nil, err
 	}
-	host, _, _ := net.SplitHostPort(addr)
-	c, err := g.connect(d.ctx, network, addr, d.exempt && host == d.peer)
+	d.peer, _, _ = net.SplitHostPort(c.RemoteAddr().String())
+	return d.conns.add(&controlConn{Conn: countConn(c, addr, d.f.count)})
+}
+
+func (d *ftpDialer) data(port int) (net.Conn, error) {
+	c, err := d.f.guard.connect(d.ctx, "tcp", net.JoinHostPort(d.peer, strconv.Itoa(port)), d.exempt)
 	if err != nil {
 		return nil, &ftpDataError{err}
 	}
@@ -189,34 +371,53 @@ func (c *controlConn) Write(p []byte) (int, error) {
 }
 
 // An ftpBody is the data connection. Its end counts as the end of the file only
-// when the server confirms it.
+// when the server confirms it, or when that is the size that it has told.
 type ftpBody struct {
-	resp  *ftp.Response
-	conn  *ftp.ServerConn
+	net.Conn
+	s     *ftpSession
 	conns *connSet
 	stop  func() bool
+	// left are the bytes that are to come, negative where that is not known.
+	left  int64
 	ended bool
 }
 
-func (b *ftpBody) Read(p []byte) (n int, err error) {
-	defer survive(&err)
-	n, err = b.resp.Read(p)
-	if err == io.EOF && !b.ended {
-		b.ended = true
-		if cerr := b.resp.Close(); cerr != nil {
-			return n, fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, ftpErr(cerr))
-		}
+func (b *ftpBody) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
 	}
-	return n, err
+	n, err := b.Conn.Read(p)
+	b.left -= int64(n)
+	if err != io.EOF {
+		return n, err
+	}
+	b.ended = true
+	b.Conn.Close()
+	if cerr := b.confirmed(); cerr != nil && b.left != 0 {
+		return n, fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, ftpErr(cerr))
+	}
+	return n, io.EOF
 }
 
-func (b *ftpBody) Close() (err error) {
-	b.stop()
-	defer b.conns.close()
-	defer survive(&err)
-	if b.ended {
-		b.conn.Quit()
+// confirmed waits for the last reply.
+func (b *ftpBody) confirmed() error {
+	if b.s.over {
+		return nil
 	}
+	b.s.conn.SetReadDeadline(time.Now().Add(ftpShut))
+	code, msg, err := b.s.reply()
+	if err == nil && code/100 != 2 {
+		err = &textproto.Error{Code: code, Msg: msg}
+	}
+	return err
+}
+
+func (b *ftpBody) Close() error {
+	b.stop()
+	if b.ended {
+		io.WriteString(b.s.conn, "QUIT\r\n")
+	}
+	b.conns.close()
 	return nil
 }
 
@@ -263,14 +464,15 @@ func ftpErr(err error) error {
 	}
 	code := http.StatusBadGateway
 	text := strings.ToLower(p.Msg)
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
 	switch {
-	case p.Code == ftp.StatusNotAvailable,
-		p.Code == ftp.StatusNotLoggedIn && (strings.Contains(text, "too many") || strings.Contains(text, "maximum")):
+	case p.Code == 421, p.Code == 530 && says("too many", "maximum", "limit", "busy", "later"):
 		code = http.StatusTooManyRequests
-	case p.Code == ftp.StatusNotLoggedIn, p.Code == ftp.StatusInvalidCredentials,
-		p.Code == ftp.StatusFileUnavailable && (strings.Contains(text, "permission") || strings.Contains(text, "denied")):
+	case p.Code == 530, p.Code == 430, p.Code == 532, p.Code == 331, p.Code == 332, p.Code == 550 && says("permission", "denied"):
 		code = http.StatusForbidden
-	case p.Code == ftp.StatusFileUnavailable, p.Code == ftp.StatusBadFileName:
+	case p.Code == 550, p.Code == 553:
 		code = http.StatusNotFound
 	}
 	return &statusError{code: code, text: fmt.Sprintf("%d %s", p.Code, brief(p.Msg)), method: "ftp: "}

@@ -2,8 +2,10 @@ package fetch_test
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,9 +70,9 @@ func TestFTPNonsense(t *testing.T) {
 		"login":     {map[string]string{"PASS": "530-" + strings.Repeat("a", 1<<20)}, failure.Server, "longer than 64 KiB"},
 		"no code":   {map[string]string{"": long}, failure.Server, "aaa…"},
 		"long":      {map[string]string{"PASV": "550 " + long}, failure.Gone, "ftp: 404 550 aaa"},
-		"long USER": {map[string]string{"USER": "421 " + long}, failure.Forbidden, "aaa…"},
+		"long USER": {map[string]string{"USER": "421 " + long}, failure.Throttled, "aaa…"},
 		"numbers":   {map[string]string{"PASV": "227 (1,2,3,4," + long + ",6)"}, failure.Server, "aaa…"},
-		"port":      {map[string]string{"PASV": "227 (1,2,3,4,99999,6)"}, failure.Refused, "data connection"},
+		"port":      {map[string]string{"PASV": "227 (1,2,3,4,99999,6)"}, failure.Server, "a reply cannot be understood"},
 		"short":     {map[string]string{"PASV": "500 no"}, failure.Server, "ftp: 502 500 no"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestFTPGreets(t *testing.T) {
 	o := options(base)
 	o.Stall = 5 * time.Second
 	r := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", []byte("x"), base+"/f"))["f"]
-	if r.Err == nil || !strings.Contains(r.Err.Error(), "530 no") {
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "500 no") {
 		t.Errorf("error %v, want that of the login", r.Err)
 	}
 }
@@ -157,5 +159,85 @@ func TestFTPEcho(t *testing.T) {
 	r := run(t, t.Context(), fetcher(t, options(base)), want(t, t.TempDir(), "f", []byte("x"), uri))["f"]
 	if r.Err == nil || strings.Contains(r.Err.Error(), "hunter2") || !strings.Contains(r.Err.Error(), "not understood") {
 		t.Errorf("error %v, want one without the password", r.Err)
+	}
+}
+
+// TestFTPShapes: servers say the same in many ways, and do without much.
+func TestFTPShapes(t *testing.T) {
+	t.Parallel()
+	refuse := func(verbs ...string) func(*fetchtest.FTP) {
+		return func(f *fetchtest.FTP) {
+			f.Replies = make(map[string]string)
+			for _, v := range verbs {
+				verb, reply, _ := strings.Cut(v, " ")
+				f.Replies[verb] = reply
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		configure func(*fetchtest.FTP)
+		path      string // what is asked for, pub/f where it is empty
+		part      bool   // a piece is there already
+		class     failure.Class
+	}{
+		"plain":                {},
+		"type":                 {path: "pub/f;type=i"},
+		"TYPE":                 {path: "pub/f;TYPE=A"},
+		"a directory":          {path: "pub/", class: failure.BadURI},
+		"absolute":             {path: "%2Fpub/f"},
+		"no brackets":          {configure: func(f *fetchtest.FTP) { f.NoEPSV, f.Passive = true, "227 Entering Passive Mode 127,0,0,1,%d,%d" }},
+		"a dot behind":         {configure: func(f *fetchtest.FTP) { f.NoEPSV, f.Passive = true, "227 Entering Passive Mode. 127,0,0,1,%d,%d." }},
+		"blanks":               {configure: func(f *fetchtest.FTP) { f.NoEPSV, f.Passive = true, "227 =127, 0, 0, 1, %d, %d" }},
+		"another address":      {configure: func(f *fetchtest.FTP) { f.NoEPSV, f.Passive = true, "227 ok (10,1,2,3,%d,%d)" }},
+		"EPSV in vain":         {configure: func(f *fetchtest.FTP) { f.BadEPSV = true }},
+		"EPSV nonsense":        {configure: refuse("EPSV 229 entering (|||x|)")},
+		"no TYPE":              {configure: refuse("TYPE 504 always binary")},
+		"no SIZE":              {configure: func(f *fetchtest.FTP) { f.NoSIZE = true }},
+		"SIZE says no":         {configure: refuse("SIZE 550 I will not tell")},
+		"SIZE is nonsense":     {configure: refuse("SIZE 213 many")},
+		"no REST":              {configure: func(f *fetchtest.FTP) { f.NoREST = true }, part: true},
+		"REST":                 {part: true},
+		"USER is enough":       {configure: refuse("USER 230 come in")},
+		"PASS is superfluous":  {configure: refuse("PASS 202 no need")},
+		"a long welcome":       {configure: refuse(" 220-Welcome\r\n  to 220 of us\r\n220-and\r\n220 go on", "PASS 230-Please\r\nread\r\n230 this")},
+		"be patient":           {configure: refuse(" 120 in a minute\r\n220 now")},
+		"125":                  {configure: func(f *fetchtest.FTP) { f.Begin = "125 it is open" }},
+		"250":                  {configure: func(f *fetchtest.FTP) { f.End = "250 done" }},
+		"no end":               {configure: func(f *fetchtest.FTP) { f.End = "-" }},
+		"odd end":              {configure: func(f *fetchtest.FTP) { f.End = "426 you have closed it" }},
+		"names only":           {configure: func(f *fetchtest.FTP) { f.Flat = true }},
+		"421 to USER":          {configure: refuse("USER 421 too many connections from your network"), class: failure.Throttled},
+		"421 to RETR":          {configure: refuse("RETR 421 timeout"), class: failure.Throttled},
+		"421 as a greeting":    {configure: refuse(" 421 closed"), class: failure.Throttled},
+		"530 to USER":          {configure: refuse("USER 530 anonymous users are not welcome"), class: failure.Forbidden},
+		"530 for a while":      {configure: refuse("PASS 530 Sorry, the maximum number of clients is connected"), class: failure.Throttled},
+		"550":                  {configure: refuse("RETR 550 no such file"), class: failure.Gone},
+		"450":                  {configure: refuse("RETR 450 busy"), class: failure.Server},
+		"nothing but the name": {configure: refuse("RETR 550 permission denied"), class: failure.Forbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := fetchtest.StartFTP(c.configure)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			data := []byte(strings.Repeat("the file ", 1000))
+			s.Add("pub/f", data, false)
+			s.Add("/pub/f", data, false)
+			o := options(s.URL)
+			o.Retries = -1
+			req := want(t, t.TempDir(), "f", data, s.URL+"/"+cmp.Or(c.path, "pub/f"))
+			if c.part {
+				if err := os.WriteFile(req.Part, data[:3000], 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := run(t, t.Context(), fetcher(t, o), req)["f"]
+			if c.class != "" {
+				data = nil
+			}
+			checkClass(t, r, c.class, data)
+		})
 	}
 }

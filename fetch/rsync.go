@@ -243,19 +243,26 @@ func rsyncErr(err error, said, dir string) error {
 	if !errors.As(err, &exit) {
 		return err
 	}
+	return rsyncFailure(exit.ExitCode(), exit.Error(), said, dir)
+}
+
+// rsyncFailure is rsyncErr for an exit value that is called name.
+func rsyncFailure(value int, name, said, dir string) error {
 	text := rsyncText(said)
 	if text == "" {
-		text = exit.Error()
+		text = name
 	}
 	status := func(code int) error { return &statusError{code: code, text: text, method: "rsync: "} }
 	has := func(s string) bool { return strings.Contains(said, s) }
-	switch exit.ExitCode() {
+	switch value {
 	case 3, 11, 12, 14, 20, 22, 23:
 		if derr := probe(dir); derr != nil {
 			return derr
 		}
 	}
-	switch exit.ExitCode() {
+	switch value {
+	case 24: // it was removed in the meantime
+		return status(http.StatusNotFound)
 	case 5, 23:
 		switch {
 		case has("No such file"), has("Unknown module"):

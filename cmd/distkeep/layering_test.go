@@ -60,7 +60,6 @@ var homes = map[string]string{
 	"github.com/ProtonMail/go-crypto":       "catalog/keyring",
 	"github.com/klauspost/compress":         "catalog/pacman",
 	"github.com/ulikunitz/xz":               "catalog/pacman",
-	"github.com/jlaffaye/ftp":               "fetch",
 	"github.com/prometheus/client_golang":   "archive/serve archive/report",
 	"github.com/gofrs/flock":                "archive/ledger archive/store whitelist",
 	"github.com/google/renameio/v2":         "catalog/regular",

@@ -2,6 +2,7 @@ package fetchtest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -16,6 +17,15 @@ type FTP struct {
 	// NoEPSV, NoSIZE and NoREST lack these commands. BadEPSV offers a port that
 	// nobody listens on.
 	NoEPSV, NoSIZE, NoREST, BadEPSV bool
+	// Replies are given in place of carrying out a command, by its verb; the
+	// greeting is the one to "".
+	Replies map[string]string
+	// Passive is the reply to PASV with the two numbers of the port, Begin and End
+	// those around a transfer, where they are not the usual ones. No End is said
+	// where it is "-".
+	Passive, Begin, End string
+	// Flat takes no path in a command but that of CWD.
+	Flat bool
 	// Users bounds the clients at one time; zero is no bound.
 	Users int
 	// User and Password must be given where User is not empty.
@@ -91,6 +101,7 @@ type session struct {
 	data   net.Listener
 	user   string
 	offset int64
+	dir    string
 }
 
 func (f *FTP) serve(c net.Conn) {
@@ -107,7 +118,7 @@ func (f *FTP) serve(c net.Conn) {
 		s.say("421 too many users")
 		return
 	}
-	s.say("220 ready")
+	s.say("%s", cmp.Or(f.Replies[""], "220 ready"))
 	for sc := bufio.NewScanner(c); sc.Scan(); {
 		verb, arg, _ := strings.Cut(sc.Text(), " ")
 		if verb == "QUIT" {
@@ -122,7 +133,18 @@ func (s *session) say(format string, v ...any) { fmt.Fprintf(s.c, format+"\r\n",
 
 func (s *session) command(verb, arg string) {
 	f := s.f
+	if reply, ok := f.Replies[verb]; ok {
+		s.say("%s", reply)
+		return
+	}
+	if f.Flat && strings.Contains(arg, "/") && verb != "CWD" {
+		s.say("550 no paths")
+		return
+	}
 	switch {
+	case verb == "CWD":
+		s.dir = arg + "/"
+		s.say("250 there")
 	case verb == "USER":
 		s.user = arg
 		s.say("331 password")
@@ -143,10 +165,10 @@ func (s *session) command(verb, arg string) {
 	case verb == "PASV":
 		if l := s.listen(); l != nil {
 			p := l.Addr().(*net.TCPAddr).Port
-			s.say("227 entering (127,0,0,1,%d,%d)", p>>8, p&255)
+			s.say(cmp.Or(f.Passive, "227 entering (127,0,0,1,%d,%d)"), p>>8, p&255)
 		}
 	case verb == "SIZE" && !f.NoSIZE:
-		if data, _, ok := f.file(arg); ok {
+		if data, _, ok := f.file(s.dir + arg); ok {
 			s.say("213 %d", len(data))
 			return
 		}
@@ -155,7 +177,7 @@ func (s *session) command(verb, arg string) {
 		s.offset, _ = strconv.ParseInt(arg, 10, 64)
 		s.say("350 from %d", s.offset)
 	case verb == "RETR":
-		s.retrieve(arg)
+		s.retrieve(s.dir + arg)
 	default:
 		s.say("502 not implemented")
 	}
@@ -195,7 +217,10 @@ func (s *session) retrieve(path string) {
 	s.f.mu.Lock()
 	s.f.cut[path] = false
 	s.f.mu.Unlock()
-	s.say("150 here it comes")
+	s.say("%s", cmp.Or(s.f.Begin, "150 here it comes"))
+	if strings.HasPrefix(s.f.Begin, "5") {
+		return
+	}
 	c, err := s.data.Accept()
 	if err != nil {
 		s.say("425 nobody came")
@@ -209,5 +234,7 @@ func (s *session) retrieve(path string) {
 		s.say("426 connection lost")
 		return
 	}
-	s.say("226 complete")
+	if s.f.End != "-" {
+		s.say("%s", cmp.Or(s.f.End, "226 complete"))
+	}
 }
