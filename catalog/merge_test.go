@@ -315,3 +315,39 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+// TestMergeUnnamed: what nobody asks for by name takes none, and makes no
+// conflict; a name that has the content has its sources, too.
+func TestMergeUnnamed(t *testing.T) {
+	t.Parallel()
+	file := func(text, uri string, unnamed bool) *Distfile {
+		return &Distfile{
+			Name: "v1.tar.gz", Unnamed: unnamed, Size: -1, Digests: digest.Set{digest.SHA256.Sum([]byte(text))},
+			Sources: []Source{{URI: uri}}, Owners: []Owner{{"r", uri}},
+		}
+	}
+	c := Merge([]*Scan{
+		{Repo: "list", Notes: []string{"3 left out"}, Distfiles: []*Distfile{file("a", "list/a", true), file("b", "list/b", true), file("c", "list/c", true)}},
+		{Repo: "other", Distfiles: []*Distfile{file("b", "other/b", true)}},
+		{Repo: "tree", Distfiles: []*Distfile{file("a", "tree/a", false)}},
+	})
+	show := func(ds []*Distfile) (s []string) {
+		for _, d := range ds {
+			var uris []string
+			for _, u := range d.Sources {
+				uris = append(uris, u.URI)
+			}
+			s = append(s, strings.Join(uris, " "))
+		}
+		return s
+	}
+	if got, want := show(c.Distfiles), []string{"tree/a list/a"}; !slices.Equal(got, want) {
+		t.Errorf("named: %q, want %q", got, want)
+	}
+	if got, want := show(c.Shadowed), []string{"list/b other/b", "list/c"}; !slices.Equal(got, want) {
+		t.Errorf("by content: %q, want %q", got, want)
+	}
+	if len(c.Conflicts) > 0 || c.Repos[0].Distfiles != 3 || !slices.Equal(c.Notes, []string{"list: 3 left out"}) {
+		t.Errorf("%d conflicts, %d distfiles, notes %q", len(c.Conflicts), c.Repos[0].Distfiles, c.Notes)
+	}
+}

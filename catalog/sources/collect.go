@@ -44,9 +44,15 @@ func (p *parser) problem(line int, format string, args ...any) {
 	p.report(catalog.Problem{File: p.file, Line: line, Msg: fmt.Sprintf(format, args...)})
 }
 
-// reject notes that e cannot be understood. When it is known whose it is, or
-// what file it is about, the rest of the list goes on.
+// reject counts an entry that cannot be understood.
 func (p *parser) reject(e *entry, format string, args ...any) {
+	p.entries++
+	p.refuse(e, format, args...)
+}
+
+// refuse notes that e cannot be understood. When it is known whose it is, or
+// what file it is about, the rest of the list goes on.
+func (p *parser) refuse(e *entry, format string, args ...any) {
 	pr := catalog.Problem{File: p.file, Line: e.line, Msg: fmt.Sprintf(format, args...)}
 	if n, err := catalog.ParsePath(e.name); err == nil {
 		pr.Scope, pr.Package, pr.Names = catalog.OnePackage, string(n), []catalog.Name{n}
@@ -116,7 +122,7 @@ func (p *parser) add(e *entry) error {
 	}
 	d, err := c.distfile(e)
 	if err != nil {
-		p.reject(e, "%v", err)
+		p.refuse(e, "%v", err)
 		return nil
 	}
 	key := content{sum: d.Digests.Strongest()}
@@ -132,7 +138,7 @@ func (p *parser) add(e *entry) error {
 	}
 	if c.perName[string(d.Name)]++; c.perName[string(d.Name)] > maxContents {
 		if !d.Unnamed {
-			p.reject(e, "more than %d contents are named %s", maxContents, d.Name)
+			p.refuse(e, "more than %d contents are named %s", maxContents, d.Name)
 			return nil
 		}
 		d.Name = catalog.Name(key.sum.Hex())
