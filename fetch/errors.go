@@ -137,14 +137,22 @@ func (e *statusError) Error() string {
 type sizeError struct {
 	want, got int64
 	more      bool // at least got
+	what      string
 	kept      string
 }
 
 func (e *sizeError) Error() string {
-	if e.more {
-		return fmt.Sprintf("expected %d bytes, got more", e.want)
+	what := e.what
+	if what != "" {
+		what = ": " + what
 	}
-	return fmt.Sprintf("expected %d bytes, got %d%s", e.want, e.got, keptAs(e.kept))
+	switch {
+	case e.more:
+		return fmt.Sprintf("expected %d bytes, got more%s", e.want, what)
+	case e.got < e.want:
+		return fmt.Sprintf("expected %d bytes, got %d, %d too few%s%s", e.want, e.got, e.want-e.got, what, keptAs(e.kept))
+	}
+	return fmt.Sprintf("expected %d bytes, got %d, %d too many%s%s", e.want, e.got, e.got-e.want, what, keptAs(e.kept))
 }
 
 // A digestError is a file with other bytes.
@@ -165,10 +173,13 @@ func keptAs(path string) string {
 }
 
 // An htmlError is a web page in place of a file.
-type htmlError struct{ err error }
+type htmlError struct {
+	err   error
+	title string
+}
 
 func (e *htmlError) Error() string {
-	return "the server sent a web page with status 200 in place of the file: " + e.err.Error()
+	return "the server sent a web page" + e.title + " with status 200 in place of the file: " + e.err.Error()
 }
 func (e *htmlError) Unwrap() error { return e.err }
 
@@ -273,6 +284,8 @@ func Classify(err error) failure.Class {
 		return failure.Size
 	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
 		return failure.Stalled
+	case is[*unpackError](err):
+		return failure.Digest
 	case is[*truncatedError](err), errors.Is(err, errForeign):
 		return failure.Truncated
 	case errors.As(err, &status):

@@ -93,6 +93,10 @@ func (h *httpTransport) open(ctx context.Context, u *url.URL, from resume) (*bod
 		to, err := t.follow(u, resp, h.o)
 		if to == nil && err == nil {
 			b, err := h.answer(resp, from)
+			if b != nil {
+				_, password := resp.Request.Header["Authorization"]
+				b.secret = password || t.hops > 0 && u.RawQuery != ""
+			}
 			if err != nil {
 				discard(resp)
 			}

@@ -53,6 +53,8 @@ type source struct {
 	spent time.Duration
 	// wait is the pause before the next try.
 	wait time.Duration
+	// unpacked: the server compresses against our wish.
+	unpacked bool
 	// whole: the server's ranges cannot be used. zeroed: it was asked for the
 	// whole file because a continued one was wrong.
 	whole, zeroed bool

@@ -1,14 +1,12 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"distkeep/fetch/failure"
@@ -83,7 +81,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	if t.j.layout == nil {
 		from.scratch = t.makeScratch
 	}
-	if p.have > 0 && !src.whole {
+	if p.have > 0 && !src.whole && !src.unpacked {
 		from.offset, from.validator = p.have, src.validator
 	}
 	// Connection, handshake and request are each bounded by themselves; this
@@ -179,8 +177,11 @@ const maxDoubt = 8 << 20
 func (t *transfer) receive(src *source) error {
 	b, p, r := t.body, &t.j.part, t.j.req
 	f := t.w.f
+	if src.unpacked {
+		b.unpack()
+	}
 	if r.Size >= 0 && b.size >= 0 && b.size != r.Size && (b.size < r.Size || r.Size > maxDoubt || p.have > 0) {
-		return t.page(&sizeError{want: r.Size, got: b.size})
+		return t.otherSize(&sizeError{want: r.Size, got: b.size})
 	}
 	if limit := t.limit(); r.Size < 0 && b.size > limit {
 		return t.page(&sizeError{want: limit, got: b.size, more: true})
@@ -201,7 +202,7 @@ func (t *transfer) receive(src *source) error {
 			return t.broken(0, err)
 		}
 		fill = n
-		if t.head = bytes.Clone(t.w.buf[:min(fill, 64)]); is[*htmlError](t.page(errNotContinued)) {
+		if t.head = beginning(t.w.buf[:fill]); is[*htmlError](t.page(errNotContinued)) {
 			t.out.received += int64(n)
 			return t.page(errNotContinued)
 		}
@@ -234,7 +235,7 @@ func (t *transfer) receive(src *source) error {
 		if n > 0 {
 			t.out.received += int64(n)
 			if t.head == nil && p.have == 0 {
-				t.head = bytes.Clone(t.w.buf[:min(fill, 64)])
+				t.head = beginning(t.w.buf[:fill])
 			}
 			if p.have+int64(fill) > limit {
 				return t.wrong(&sizeError{want: limit, got: p.have + int64(fill), more: true}, 0)
@@ -344,8 +345,11 @@ func (t *transfer) broken(fill int, err error) error {
 	if ferr := t.flush(fill); ferr != nil {
 		return ferr
 	}
-	if t.ctx.Err() != nil {
+	switch {
+	case t.ctx.Err() != nil:
 		return context.Cause(t.ctx)
+	case is[*unpackError](err):
+		return errors.Join(err, t.j.part.remove())
 	}
 	return &truncatedError{have: t.j.part.have, want: t.j.req.Size, err: unexpectedEOF(err)}
 }
@@ -392,28 +396,15 @@ func (t *transfer) wrong(err error, fill int) error {
 		t.out.again = true
 		return errors.Join(err, p.remove())
 	}
+	named, again := t.packed(err)
+	if again {
+		return errors.Join(named, p.remove())
+	}
 	t.keep(err, fill)
+	if is[*unpackError](named) {
+		return errors.Join(named, p.remove())
+	}
 	return errors.Join(t.page(err), p.remove())
-}
-
-// page makes err an *htmlError if what came is a web page, and none was wanted.
-// A page is what many servers send, with status 200, for a file that they have
-// not or no more.
-func (t *transfer) page(err error) error {
-	if strings.Contains(t.j.req.Name.Base(), ".htm") {
-		return err
-	}
-	if looksLikePage(t.head) || t.head == nil && t.body != nil && t.body.html {
-		return &htmlError{err}
-	}
-	return err
-}
-
-// looksLikePage sniffs for HTML, as the WHATWG's MIME sniffing standard does for
-// the two tags that all error pages begin with.
-func looksLikePage(head []byte) bool {
-	head = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\f"))
-	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
 }
 
 // claimRoom asks whether what is missing may be written.

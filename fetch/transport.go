@@ -62,6 +62,9 @@ type body struct {
 	html      bool
 	// end is that of the piece of the file that comes, where only a piece does.
 	end int64
+	// secret tells that a password or a signature was sent, which the body may
+	// repeat.
+	secret bool
 	// refusal is what is wrong with the answer if its bytes are not the file:
 	// they are to be judged before it is.
 	refusal error
