@@ -225,8 +225,11 @@ func (m *model) command(words []string) *modelError {
 	switch words[0] {
 	case "mirror":
 		more := []string{}
-		if deleting {
+		switch {
+		case deleting:
 			more = append(more, "--delete")
+		case len(words) > 1: // no transfer may begin
+			more = append(more, "--min-free", "1000000TiB")
 		}
 		status = m.program("mirror", m.mirrorArgs(more...)...)
 	case "dry-run":
@@ -250,6 +253,7 @@ func (m *model) command(words []string) *modelError {
 		m.now = m.now.Add(time.Second)
 		status = m.program("snapshot create")
 	case "ledger":
+		m.kill = "" // an archive without its ledger is lost, or restored
 		file := m.path("export")
 		if status = m.program("doctor", "--export", file); status == 0 {
 			m.must(os.RemoveAll(m.path("archive", "state", "ledger")))
@@ -312,13 +316,16 @@ func (m *model) learn(words []string, status int, before, after state) {
 		if words[0] == "mirror" && (status == 0 || status == 1) && m.keeps(n, c) || words[0] == "undo" && words[1] == n && status == 0 {
 			delete(m.since, p)
 		}
-		switch {
-		case after.held(n, c):
+		if _, ok := m.gone[p]; !after.recycled(n, c) {
 			delete(m.gone, p)
-		case after.recycled(n, c) && !before.recycled(n, c):
+		} else if !ok {
 			m.gone[p] = m.now
 		}
 	})
+	if status == killed {
+		m.hands = true // the next run ends what it began
+		return
+	}
 	if words[0] == "doctor" && len(words) > 1 {
 		m.blind, m.stale = false, false
 	}
@@ -328,7 +335,7 @@ func (m *model) learn(words []string, status int, before, after state) {
 	m.hands, m.relaid = false, false
 	for n, cs := range m.wants {
 		for i, c := range cs {
-			if how := m.serve[c]; how != "" && how != "ok" || !m.satisfied(after, n, c, i == 0) {
+			if how := m.serve[c]; how != "" && how != "ok" || words[len(words)-1] == "full" || !m.satisfied(after, n, c, i == 0) {
 				m.retry[pair(n, c)] = m.now.Add(25 * time.Hour)
 			}
 		}
@@ -339,6 +346,9 @@ func (m *model) learn(words []string, status int, before, after state) {
 func (m *model) checkStatus(words []string, status int, before, after state) *modelError {
 	if status == panicked {
 		return m.wrong("panic", "the program ended with one")
+	}
+	if status == killed {
+		return nil
 	}
 	if words[0] == "mirror" {
 		for n := range m.mourned {
@@ -365,7 +375,7 @@ func (m *model) checkStatus(words []string, status int, before, after state) *mo
 	if m.disorder {
 		ok = append(ok, exitGuard)
 	}
-	if m.hands || m.relaid && words[0] == "doctor" || m.spoilt && words[0] != "snapshot" && words[0] != "history" {
+	if m.hands || words[len(words)-1] == "full" || m.relaid && words[0] == "doctor" || m.spoilt && words[0] != "snapshot" && words[0] != "history" {
 		ok = append(ok, exitBroken)
 	}
 	if slices.Contains(ok, status) {
@@ -470,7 +480,8 @@ func (m *model) checkGone(words []string, before, after state, deleting bool) (e
 // checkDrops is the rule "drop".
 func (m *model) checkDrops(before map[string]string, after state) *modelError {
 	for n, c := range before {
-		if m.drops[n] == "" && !after.held(n, c) {
+		rotten := after.published[cipherPath(n, c)].tainted == "rotten" // nobody knows
+		if m.drops[n] == "" && !after.held(n, c) && !rotten {
 			return m.wrong("drop", "%s has left the drop box, and the archive does not have it", pair(n, c))
 		}
 	}
@@ -515,8 +526,8 @@ func (m *model) checkPublished(words []string, status int, before, after state) 
 		for i, c := range cs {
 			p := pair(n, c)
 			how := m.serve[c]
-			served := (how == "" || how == "ok") && !m.now.Before(m.retry[p]) && !m.disorder
-			if m.contested(n) || !served && !m.had(before, n, c) || m.unreadable(before, n) {
+			served := (how == "" || how == "ok") && words[len(words)-1] != "full" && !m.now.Before(m.retry[p]) && !m.disorder
+			if m.contested(n) || !served && !m.had(before, n, c) || m.unreadable(before, n) || rotten(before, c) {
 				continue
 			}
 			if rel := m.missing(after, n, c, i == 0); rel != "" {
@@ -550,11 +561,23 @@ func (m *model) unreadable(s state, n string) bool {
 	})
 }
 
+// rotten reports whether a file that was a content has rotted, which a run finds
+// out when it links it: then it is for verify to put right.
+func rotten(s state, c string) bool {
+	for _, n := range append(modelNames, "base") {
+		if s.published[cipherPath(n, c)].tainted == "rotten" {
+			return true
+		}
+	}
+	return false
+}
+
 // rest lets the world be well, and sees that the archive is, after a while.
 func (m *model) rest() *modelError {
 	if m.now.Before(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)) || m.disorder {
 		m.now = m.now.Add(2 * 400 * 24 * time.Hour)
 	}
+	m.kill = ""
 	for _, c := range modelContents {
 		m.do([]string{"serve", c, "ok"})
 	}

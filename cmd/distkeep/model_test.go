@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"distkeep/archive"
+	"distkeep/archive/store"
 )
 
 // modelVar says, as SEEDS or SEEDS@FIRST, how many seeds TestModel tries and
@@ -23,6 +26,10 @@ import (
 // modelUserVar is set in the process of that test which is not root.
 const modelVar, modelUserVar = "DISTKEEP_MODEL", "DISTKEEP_MODEL_USER"
 
+// modelProgramVar is a program with failpoints, which is made when more than the
+// few seeds of make test are tried: those are killed as well.
+const modelProgramVar = "DISTKEEP_MODEL_PROGRAM"
+
 // modelSteps are the operations of one seed.
 const modelSteps = 60
 
@@ -32,8 +39,8 @@ const modelSteps = 60
 // and printed; as a file in testdata/model it is a test for good.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() == 0 {
-		asNobody(t)
+	if os.Getenv(modelVar) != "" && os.Getenv(modelProgramVar) == "" || os.Getuid() == 0 {
+		again(t)
 		return
 	}
 	files, err := filepath.Glob("../../testdata/model/*.txt")
@@ -56,7 +63,7 @@ func TestModel(t *testing.T) {
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			ops := randomOps(rand.New(rand.NewPCG(seed, 0)))
+			ops := randomOps(rand.New(rand.NewPCG(seed, 0)), os.Getenv(modelProgramVar) != "")
 			if err := replay(t, ops); err != nil {
 				if !testing.Short() {
 					ops, err = shrink(t, ops, err)
@@ -71,7 +78,7 @@ func TestModel(t *testing.T) {
 func modelSeeds(t *testing.T) (first, seeds uint64) {
 	text := os.Getenv(modelVar)
 	if text == "" {
-		return 3, 4
+		return 1, 4
 	}
 	n, at, _ := strings.Cut(text, "@")
 	seeds, err := strconv.ParseUint(n, 10, 32)
@@ -84,13 +91,17 @@ func modelSeeds(t *testing.T) (first, seeds uint64) {
 	return first, seeds
 }
 
-// asNobody runs the test as a user who can be refused a file.
-func asNobody(t *testing.T) {
+// again runs the test in a process of its own: as a user who can be refused a
+// file, and with a program that can be killed.
+func again(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := inMemory(t)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	args := []string{"-test.run=TestModel$", "-test.timeout=0"}
 	for _, a := range os.Args[1:] {
 		// A part of it can be asked for, as in TestModel$/seed_29$.
@@ -99,9 +110,16 @@ func asNobody(t *testing.T) {
 		}
 	}
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), modelUserVar+"=65534", "TMPDIR="+dir)
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if os.Getuid() == 0 {
+		cmd.Env = append(cmd.Env, modelUserVar+"=65534")
+	}
+	if os.Getenv(modelVar) != "" {
+		bin := filepath.Join(dir, "distkeep.test")
+		if out, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", bin, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		cmd.Env = append(cmd.Env, modelProgramVar+"="+bin)
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -216,7 +234,7 @@ func line(weight int, words ...string) chance {
 
 // modelChances are the operations; what each does says model_world_test.go.
 var modelChances = []chance{
-	line(30, "mirror"), line(40, "mirror", "delete"),
+	line(30, "mirror"), line(40, "mirror", "delete"), line(4, "mirror", "full"),
 	line(40, "want", "N", "C"), line(16, "unwant", "N"), line(3, "also", "N", "C"),
 	line(8, "keep", "N"), line(5, "unkeep", "N"),
 	line(8, "local", "N", "C"), line(2, "relocal", "N", "C"), line(3, "unlocal", "N"),
@@ -232,15 +250,22 @@ var modelChances = []chance{
 	line(1, "tree", "broken"), line(3, "tree", "whole"),
 }
 
+// modelKills are kills, where there is a program for that.
+var modelKills = line(25, "kill", strings.Join(slices.DeleteFunc(slices.Concat(store.Failpoints, archive.Failpoints), ofViews), "|"), "1|2|3|5|9")
+
 // randomOps makes the sequence of a seed.
-func randomOps(r *rand.Rand) (ops []string) {
+func randomOps(r *rand.Rand, kills bool) (ops []string) {
+	chances := modelChances
+	if kills {
+		chances = append(slices.Clone(chances), modelKills)
+	}
 	sum := 0
-	for _, c := range modelChances {
+	for _, c := range chances {
 		sum += c.weight
 	}
 	for range modelSteps {
 		at := r.IntN(sum)
-		for _, c := range modelChances {
+		for _, c := range chances {
 			if at -= c.weight; at < 0 {
 				ops = append(ops, c.op(r))
 				break

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -89,8 +90,9 @@ type model struct {
 	now      time.Time
 	ticks    int // makes times of files that no other has
 	output   string
-	disorder bool // the clock was not always right
-	broken   bool // the tree is
+	kill     string // the failpoint of the next command
+	disorder bool   // the clock was not always right
+	broken   bool   // the tree is
 
 	wants   map[string][]string // contents by name: the first has it, others are kept by digest
 	white   map[string]bool
@@ -162,8 +164,8 @@ func (m *model) tick() time.Time {
 	return time.Date(2025, 6, 1, 0, m.ticks, 0, 0, time.UTC)
 }
 
-// panicked is no exit status of distkeep.
-const panicked = -1
+// What is no exit status of distkeep.
+const panicked, killed = -1, -2
 
 // program runs a command of distkeep and returns its exit status.
 func (m *model) program(command string, args ...string) (status int) {
@@ -174,10 +176,36 @@ func (m *model) program(command string, args ...string) (status int) {
 		}
 	}()
 	args = slices.Concat([]string{"distkeep"}, strings.Fields(command), []string{"--archive", m.path("archive")}, args)
+	if m.kill != "" && command != "init" && command != "failures" {
+		return m.victim(args)
+	}
 	now := m.now
 	status = run(args, strings.NewReader(""), &out, &out, func() time.Time { return now })
 	m.output = out.String()
 	return status
+}
+
+// victim runs distkeep as a process that a failpoint kills.
+func (m *model) victim(args []string) int {
+	bin := os.Getenv(modelProgramVar)
+	cmd := exec.Command(bin)
+	cmd.Args = args
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, modelUserVar+"=") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, nowVar+"="+m.now.Format(time.RFC3339), "DISTKEEP_FAILPOINT="+m.kill)
+	m.kill = ""
+	out, err := cmd.CombinedOutput()
+	m.output = string(out)
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		panic(err)
+	}
+	if !cmd.ProcessState.Exited() {
+		return killed
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 // repo are the options of a run about its trees.
@@ -299,6 +327,10 @@ func (m *model) do(words []string) {
 		m.mu.Lock()
 		m.serve[c] = words[2]
 		m.mu.Unlock()
+	case "kill": // FAILPOINT K: the next command is killed there, the K-th time
+		if os.Getenv(modelProgramVar) != "" {
+			m.kill = words[1] + ":" + words[2]
+		}
 	case "ledger": // lose|save|restore
 		m.ledgerOp(words[1])
 	case "copy": // links|apart times|now: the archive is replaced by a copy of it
