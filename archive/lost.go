@@ -39,6 +39,7 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 		}
 		m.changed = true
 		m.warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256().Hex(), then)
+		m.lost[d.Name] = append(m.lost[d.Name], d)
 		b.DropDistfile(d.Key())
 		b.DropDeletion(d.Key())
 		gone[d.Key()] = true

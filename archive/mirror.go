@@ -66,6 +66,8 @@ type mirror struct {
 	tried map[ledger.FailureKey]*fetch.Error
 	// waited are those not tried because their time has not come.
 	waited map[ledger.FailureKey]bool
+	// lost are the records of this run whose file was not there, by name.
+	lost map[catalog.Name][]*ledger.Distfile
 	// changed: the content of the archive is not what it was.
 	changed bool
 	marked  bool // the ledger says so
@@ -112,6 +114,7 @@ func (a *Archive) newMirror(o MirrorOptions) *mirror {
 		failing: make(map[ledger.FailureKey]*failing),
 		tried:   make(map[ledger.FailureKey]*fetch.Error),
 		waited:  make(map[ledger.FailureKey]bool),
+		lost:    make(map[catalog.Name][]*ledger.Distfile),
 	}
 }
 

@@ -1,11 +1,11 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/fetch"
 )
 
@@ -36,7 +36,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	for i, t := range p.fetches {
 		w := t.wants[0]
 		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: t.size(), Digests: w.Digests, Compute: t.algs, Package: w.owner(),
+			Name: w.Name, Size: t.size(), Digests: m.told(w), Compute: t.algs, Package: w.owner(),
 			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
@@ -60,6 +60,17 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	return brokenIf(rerr)
 }
 
+// told are the digests of a want, with those that the archive has found while it
+// had the content: other archives can be asked by SHA-256.
+func (m *mirror) told(w *want) digest.Set {
+	for _, d := range m.lost[w.Name] {
+		if w.Digests.Compare(d.Digests) == digest.Same {
+			return w.Digests.Union(d.Digests)
+		}
+	}
+	return w.Digests
+}
+
 // sources are those of all names of a content, each URI once.
 func (t *fetching) sources() []catalog.Source {
 	if len(t.wants) == 1 {
@@ -80,17 +91,11 @@ func (t *fetching) sources() []catalog.Source {
 
 // fallbackPaths are those at which another archive keeps what is wanted, by its
 // layout.conf; without one it is flat.
-func fallbackPaths(conf []byte, r *fetch.Request) (paths []string, err error) {
-	layouts := layout.Conf{layout.Flat()}
-	if len(conf) > 0 {
-		if layouts, err = layout.ParseConf("layout.conf", bytes.NewReader(conf)); err != nil {
-			return nil, err
-		}
-	}
-	for _, l := range layouts {
+func fallbackPaths(conf []byte, r *fetch.Request) (paths []string) {
+	for _, l := range layout.ParseForeign(conf) {
 		if p, ok := l.Path(r.Name, r.Digests); ok {
 			paths = append(paths, p)
 		}
 	}
-	return paths, nil
+	return paths
 }

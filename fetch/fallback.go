@@ -96,9 +96,7 @@ func (s *scheduler) learnt(fb *fallback) {
 func (f *Fetcher) fallbackPaths(fb *fallback, r *Request) []string {
 	paths := []string{string(r.Name)}
 	if f.o.FallbackPaths != nil {
-		if named, err := f.o.FallbackPaths(fb.conf, r); err == nil {
-			paths = named
-		}
+		paths = f.o.FallbackPaths(fb.conf, r)
 	}
 	if d := r.Digests.Get(digest.SHA256); !d.IsZero() {
 		x, b := d.Hex(), d.Base64()

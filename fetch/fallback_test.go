@@ -76,12 +76,12 @@ func TestFallbacks(t *testing.T) {
 	o := options(up.URL)
 	o.AllowNets = options().AllowNets
 	o.Fallbacks = urls // on ports that trees may not name
-	o.FallbackPaths = func(conf []byte, r *fetch.Request) ([]string, error) {
+	o.FallbackPaths = func(conf []byte, r *fetch.Request) []string {
 		confs.Store(string(conf), true)
 		if bytes.Contains(conf, []byte("test")) {
-			return []string{"aa/" + string(r.Name)}, nil
+			return []string{"aa/" + string(r.Name)}
 		}
-		return []string{string(r.Name)}, nil
+		return []string{string(r.Name)}
 	}
 	f := fetcher(t, o)
 	dir := t.TempDir()

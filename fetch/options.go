@@ -110,7 +110,7 @@ type Options struct {
 	// its layout.conf; conf is empty when it has none. Nil means the name
 	// itself. Archives are also asked by content, under by_cipher/sha256.
 	Fallbacks     []string
-	FallbackPaths func(conf []byte, r *Request) ([]string, error)
+	FallbackPaths func(conf []byte, r *Request) []string
 
 	// Quarantine keeps wrong bytes for inspection.
 	Quarantine Quarantine

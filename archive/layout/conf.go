@@ -2,10 +2,12 @@ package layout
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +89,35 @@ func ParseConf(file string, r io.Reader) (Conf, error) {
 	}
 	return p.conf()
 }
+
+// ParseForeign reads the layout.conf of another archive, where what is wrong with
+// it is not ours to say: the layouts that are known, in their order, whatever is
+// between them. Portage asks by the first of them, and takes an archive for flat
+// whose file it cannot read, so that flat is the last way to ask unless the whole
+// file is understood.
+func ParseForeign(data []byte) Conf {
+	if c, err := ParseConf(confName, bytes.NewReader(data)); err == nil {
+		return c
+	}
+	p := confParser{values: make(map[int]value)}
+	for line := range strings.Lines(string(data[:min(len(data), maxConf)])) {
+		_ = p.feed(strings.TrimRight(line, "\r\n")) // a line that is none is passed over
+	}
+	var c Conf
+	for _, n := range slices.Sorted(maps.Keys(p.values)) {
+		if l, err := Parse(p.values[n].text); err == nil && !slices.Contains(c, l) && len(c) < maxForeign {
+			c = append(c, l)
+		}
+	}
+	if !slices.Contains(c, Flat()) {
+		c = append(c, Flat())
+	}
+	return c
+}
+
+// maxForeign bounds the layouts of another archive: each costs it a request for a
+// file that it has not.
+const maxForeign = 4
 
 // A value is one structure, which may go on over several lines.
 type value struct {

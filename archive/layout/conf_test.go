@@ -161,3 +161,31 @@ func FuzzParseConf(f *testing.F) {
 		}
 	})
 }
+
+// TestParseForeign: another archive's file says what can be understood of it.
+func TestParseForeign(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                      "flat",
+		"[structure]\n0=flat\n": "flat",
+		"[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n":                      "filename-hash BLAKE2B 8, flat",
+		"[structure]\r\n0=filename-hash BLAKE2B 8\r\n":                          "filename-hash BLAKE2B 8",
+		"[structure]\n0=tree-hash BLAKE3 8\n1=filename-hash BLAKE2B 8\n":        "filename-hash BLAKE2B 8, flat",
+		"[structure]\n0=filename-hash BLAKE3 8\n1=filename-hash BLAKE2B 8\n":    "filename-hash BLAKE2B 8, flat",
+		"[structure]\n0=filename-hash BLAKE2B 8\n2=flat\n":                      "filename-hash BLAKE2B 8, flat",
+		"[structure]\n0=\n2=filename-hash SHA512 8:8\n":                         "filename-hash SHA512 8:8, flat",
+		"[structure]\n5=content-hash SHA512 8\n":                                "content-hash SHA512 8, flat",
+		"[structure]\n0=filename-hash BLAKE2B 8\n1=filename-hash BLAKE2B 8\n":   "filename-hash BLAKE2B 8, flat",
+		"0=filename-hash BLAKE2B 8\n":                                           "flat",
+		"<!DOCTYPE html><html>\n[structure]\n0=filename-hash SHA512 8\n</html>": "filename-hash SHA512 8, flat",
+		"\x00\xff[": "flat",
+	} {
+		var got []string
+		for _, l := range ParseForeign([]byte(in)) {
+			got = append(got, l.String())
+		}
+		if s := strings.Join(got, ", "); s != want {
+			t.Errorf("%q: %s, want %s", in, s, want)
+		}
+	}
+}
