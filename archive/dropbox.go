@@ -12,6 +12,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
 )
 
@@ -21,12 +22,20 @@ type dropFile struct {
 	path    string
 	size    int64
 	modTime time.Time
+	id      regular.ID
+}
+
+// tree is the drop box, in which f is at rel. Whoever fills it may put symbolic
+// links there at any time: none is followed.
+func (f *dropFile) tree() (tree regular.Tree, rel string) {
+	rel = filepath.FromSlash(string(f.name))
+	return regular.NewStrictTree(strings.TrimSuffix(f.path, rel)), rel
 }
 
 // seen returns the record of f if it was examined in its present state.
 func (f *dropFile) seen(x *ledger.Index) *ledger.Dropped {
 	r := x.Dropped[f.name]
-	if r == nil || r.Size != f.size || !r.ModTime.Equal(f.modTime) {
+	if r == nil || r.File != f.id {
 		return nil
 	}
 	return r
@@ -95,13 +104,20 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 	if err != nil {
 		return nil, fmt.Errorf("distfiles-local: %w", err)
 	}
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return nil, fmt.Errorf("distfiles-local: %s is not a directory", dir)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("distfiles-local: %w", err)
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(rel string, e fs.DirEntry, err error) error {
+		path := filepath.Join(dir, rel)
 		switch {
 		case err != nil:
 			return err
-		case path == dir && !e.IsDir():
-			return fmt.Errorf("%s is not a directory", dir)
-		case path == dir:
+		case rel == ".":
 			return nil
 		case strings.HasPrefix(e.Name(), "."):
 			if e.IsDir() {
@@ -111,11 +127,7 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 		case e.IsDir():
 			return nil
 		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name, err := catalog.ParsePath(filepath.ToSlash(rel))
+		name, err := catalog.ParsePath(rel)
 		if err != nil {
 			warn("distfiles-local: %s: %v", dir, err)
 			return nil
@@ -130,7 +142,7 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 			warn("distfiles-local: %s: not a regular file: it is ignored", path)
 			return nil
 		}
-		drops[name] = &dropFile{name, path, fi.Size(), fi.ModTime().UTC()}
+		drops[name] = &dropFile{name, path, fi.Size(), fi.ModTime().UTC(), regular.IDOf(fi)}
 		return nil
 	})
 	if err != nil {
@@ -216,8 +228,8 @@ func (b *planner) failDrop(f *dropFile, w *want, reason string) {
 const noWant = "0000000000000000"
 
 // expireDrops removes from the drop box what has been in the archive for the
-// expiry. The bytes are durable there: they have a record. A file that changed
-// since it was examined stays.
+// expiry. The bytes are durable there: they have a record. Only the file that was
+// read is removed, by its inode and as it was then.
 func (m *mirror) expireDrops() error {
 	for _, f := range sortedDrops(m.view.drops) {
 		r := f.seen(m.view.index)
@@ -231,11 +243,10 @@ func (m *mirror) expireDrops() error {
 		if path, _ := (&planner{view: m.view}).sound(d); path == "" {
 			continue
 		}
-		fi, err := os.Lstat(f.path)
-		if err != nil || fi.Size() != f.size || !fi.ModTime().Equal(f.modTime) {
-			continue
-		}
-		if err := os.Remove(f.path); err != nil {
+		tree, rel := f.tree()
+		if err := tree.Remove(rel, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
+			continue // it is no longer the file that was taken
+		} else if err != nil {
 			m.warn("distfiles-local: %v", err)
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 	"distkeep/whitelist"
 )
 
@@ -46,8 +47,8 @@ func TestUnmissed(t *testing.T) {
 	held := recycled("held", "held elsewhere").Distfile
 	drop := func(name, text string) (*dropFile, *ledger.Dropped) {
 		r := recycled(name, text)
-		return &dropFile{name: r.Name, size: r.Size, modTime: t0},
-			&ledger.Dropped{Name: r.Name, Size: r.Size, ModTime: t0, SHA256: r.SHA256()}
+		return &dropFile{name: r.Name, size: r.Size, modTime: t0, id: regular.ID{Size: r.Size}},
+			&ledger.Dropped{Name: r.Name, File: regular.ID{Size: r.Size}, SHA256: r.SHA256()}
 	}
 	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key(): &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
 	drops := make(map[catalog.Name]*dropFile)

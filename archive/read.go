@@ -15,6 +15,7 @@ import (
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // readAll reads files that are on disk already, several at once, and records
@@ -149,7 +150,7 @@ func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
 // readDrop examines a file of the drop box: it is taken in when it is what is
 // wanted, or when nobody wants anything else by that name.
 func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
-	rec := &ledger.Dropped{Name: r.name, Size: r.drop.size, ModTime: r.drop.modTime, Since: m.now}
+	rec := &ledger.Dropped{Name: r.name, Since: m.now}
 	key := noWant
 	if r.want != nil {
 		rec.Want, key = r.want.key(), r.want.key()
@@ -158,7 +159,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	if err := m.store.Room(r.size, m.o.MinFree); err != nil {
 		return nil, err
 	}
-	sums, fi, err := store.Import(ctx, r.path, part, r.algs...)
+	sums, fi, err := m.importDrop(ctx, r, part)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -168,7 +169,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 		m.unreadable(r, err)
 		return nil, nil
 	}
-	rec.SHA256, rec.Size, rec.ModTime = sums.Get(digest.SHA256), fi.Size(), fi.ModTime().UTC()
+	rec.SHA256, rec.File = sums.Get(digest.SHA256), regular.IDOf(fi)
 	if r.want != nil && !fits(r.want.Distfile, fi.Size(), sums) {
 		if m.view.growing(r.drop.modTime) {
 			return nil, removePart(part) // it has its size, but not yet its bytes
@@ -181,13 +182,24 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	}
 	a := &addition{want: r.want, part: part, drop: rec, read: true, total: &m.sum.Local}
 	a.entry = ledger.Distfile{
-		Content: layout.Content{Name: r.name, Digests: sums, Size: rec.Size, Named: true},
+		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: true},
 		Origin:  ledger.OriginLocal, Added: m.now, Verified: m.now,
 	}
 	if r.want != nil {
 		a.entry.Named, a.entry.Owner, a.entry.Kind = r.want.named, r.want.owner(), r.want.Kind
 	}
 	return a, nil
+}
+
+// importDrop copies a file of the drop box to part.
+func (m *mirror) importDrop(ctx context.Context, r *reading, part string) (digest.Set, fs.FileInfo, error) {
+	tree, rel := r.drop.tree()
+	f, err := tree.Open(rel)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	return store.Import(ctx, f, part, r.algs...)
 }
 
 // refusal says how a drop-box file contradicts the catalog.

@@ -102,7 +102,7 @@ func (b *Batch) DropRecycled(k Key) {
 // PutDropped records a file of distfiles-local. d belongs to the index after
 // Commit.
 func (b *Batch) PutDropped(d *Dropped) {
-	w := wireDropped{d.Size, d.ModTime.UnixNano(), d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused}
+	w := d.wire()
 	b.put(nameKey(prefixDropped, d.Name), w, func(x *Index) { x.Dropped[d.Name] = d })
 }
 

@@ -11,6 +11,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // Keys begin with a letter for the kind of record. A name may contain "/", so
@@ -59,7 +60,18 @@ func parseContentKey(k []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
 	}
-	return Key{catalog.Name(k[2 : 2+n]), sum}, nil
+	name, err := parseName(k[2 : 2+n])
+	return Key{name, sum}, err
+}
+
+// parseName reads a name, of which paths are made. What a hostile export, or a bad
+// disk, has put into the ledger does not become one.
+func parseName(b []byte) (catalog.Name, error) {
+	name, err := catalog.ParsePath(string(b))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return name, nil
 }
 
 // wire forms: short field names, times in Unix seconds (ModTime in
@@ -96,10 +108,22 @@ type wireDeletion struct {
 type wireDropped struct {
 	Size    int64  `json:"z"`
 	ModTime int64  `json:"m"`
+	Changed int64  `json:"c,omitempty"`
+	Dev     uint64 `json:"d,omitempty"`
+	Inode   uint64 `json:"i,omitempty"`
 	SHA256  string `json:"h"`
 	Since   int64  `json:"s"`
 	Want    string `json:"w,omitempty"`
 	Refused string `json:"r,omitempty"`
+}
+
+func (d *Dropped) wire() wireDropped {
+	f := d.File
+	return wireDropped{f.Size, f.ModTime, f.Changed, f.Dev, f.Inode, d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused}
+}
+
+func (w *wireDropped) file() regular.ID {
+	return regular.ID{Dev: w.Dev, Inode: w.Inode, Size: w.Size, ModTime: w.ModTime, Changed: w.Changed}
 }
 
 func encode(v any) ([]byte, error) {

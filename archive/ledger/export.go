@@ -17,6 +17,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // ErrNotEmpty means that a ledger has records already.
@@ -52,6 +53,9 @@ type entry struct {
 	Time    time.Time `json:"time,omitzero"`     // success
 	Removed bool      `json:"removed,omitempty"` // success
 	Want    string    `json:"want,omitempty"`    // dropped
+	Dev     uint64    `json:"dev,omitempty"`     // dropped
+	Inode   uint64    `json:"inode,omitempty"`   // dropped
+	Changed time.Time `json:"changed,omitzero"`  // dropped
 	Refused string    `json:"refused,omitempty"` // dropped
 
 	Failure *Failure        `json:"failure,omitempty"`
@@ -383,13 +387,21 @@ func exportDropped(k, v []byte, e *entry) error {
 	}
 	e.setName(catalog.Name(k[2:]))
 	e.SHA256, e.Size, e.ModTime, e.Since = w.SHA256, w.Size, nanos(w.ModTime), secs(w.Since)
+	e.Dev, e.Inode = w.Dev, w.Inode
+	if w.Changed != 0 {
+		e.Changed = nanos(w.Changed)
+	}
 	e.Want, e.Refused = w.Want, w.Refused
 	return nil
 }
 
 func importDropped(e *entry, b *Batch) error {
 	k, err := e.key()
-	b.PutDropped(&Dropped{k.Name, e.Size, e.ModTime, k.SHA256, e.Since, e.Want, e.Refused})
+	f := regular.ID{Dev: e.Dev, Inode: e.Inode, Size: e.Size, ModTime: e.ModTime.UnixNano()}
+	if !e.Changed.IsZero() {
+		f.Changed = e.Changed.UnixNano()
+	}
+	b.PutDropped(&Dropped{k.Name, f, k.SHA256, e.Since, e.Want, e.Refused})
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // full puts one record of every kind, and of every odd sort of name, into l.
@@ -25,7 +26,7 @@ func full(t testing.TB, l *Ledger) {
 		old.Named, old.Digests = false, old.Digests[:1]
 		b.PutRecycled(&Recycled{*old, t0, i%2 == 0})
 		b.PutDeletion(&Deletion{d.Key(), t0, "o", 7, i%2 == 1})
-		b.PutDropped(&Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256(), t0, "0123456789abcdef", "because"})
+		b.PutDropped(&Dropped{catalog.Name(n), regular.ID{Dev: 1, Inode: 2, Size: 7, ModTime: 5, Changed: 6}, d.SHA256(), t0, "0123456789abcdef", "because"})
 		b.PutSuccess(&Success{d.Key(), t0, 7, OriginLocal, true})
 		b.PutFailure(&Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Count: 2, URLs: []string{"https://h.example"}})
 	}

@@ -66,7 +66,7 @@ func change(b *Batch, x *Index, r *rand.Rand) {
 	case 8:
 		b.DropFailure(f.Key())
 	case 9:
-		if b.PutDropped(&Dropped{Name: d.Name, ModTime: now, SHA256: d.SHA256(), Since: now}); r.IntN(2) == 0 {
+		if b.PutDropped(&Dropped{Name: d.Name, SHA256: d.SHA256(), Since: now}); r.IntN(2) == 0 {
 			b.DropDropped(d.Name)
 		}
 	case 10:

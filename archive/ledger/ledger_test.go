@@ -19,6 +19,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -74,7 +75,7 @@ func TestRoundTrip(t *testing.T) {
 		y := &Recycled{*re, t0, true}
 		b.PutRecycled(y)
 		want.Recycled[re.Key()] = y
-		p := &Dropped{catalog.Name(n), 7, t0.Add(5), d.SHA256(), t0, "0123456789abcdef", "because"}
+		p := &Dropped{catalog.Name(n), regular.ID{Dev: 1, Inode: 2, Size: 7, ModTime: 5, Changed: 6}, d.SHA256(), t0, "0123456789abcdef", "because"}
 		b.PutDropped(p)
 		want.Dropped[p.Name] = p
 		b.PutSuccess(&Success{d.Key(), t0, 7, OriginLocal, true})

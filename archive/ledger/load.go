@@ -144,6 +144,11 @@ func (s *State) addFailure(_, v []byte) error {
 	if err := decode(v, f); err != nil {
 		return err
 	}
+	if f.Name != "" { // that of a package has none
+		if _, err := parseName([]byte(f.Name)); err != nil {
+			return err
+		}
+	}
 	s.Failures[f.Key()] = f
 	return nil
 }
@@ -187,8 +192,11 @@ func (s *State) addDropped(k, v []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
-	name := catalog.Name(k[2:])
-	s.Dropped[name] = &Dropped{name, w.Size, nanos(w.ModTime), sum, secs(w.Since), w.Want, w.Refused}
+	name, err := parseName(k[2:])
+	if err != nil {
+		return err
+	}
+	s.Dropped[name] = &Dropped{name, w.file(), sum, secs(w.Since), w.Want, w.Refused}
 	return nil
 }
 

@@ -90,3 +90,30 @@ func keysOf[V any](m map[string]V) (keys []string) {
 	}
 	return keys
 }
+
+// TestLoadRefuses: names that no catalog can have given are not loaded, whoever
+// has written them into the ledger: runs make paths of them.
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	d := sample("../../victim", "content")
+	for kind, put := range map[string]func(b *Batch){
+		"distfile": func(b *Batch) { b.PutDistfile(d) },
+		"recycled": func(b *Batch) { b.PutRecycled(&Recycled{Distfile: *d}) },
+		"deletion": func(b *Batch) { b.PutDeletion(&Deletion{Key: d.Key()}) },
+		"dropped":  func(b *Batch) { b.PutDropped(&Dropped{Name: d.Name, SHA256: d.SHA256()}) },
+		"failure":  func(b *Batch) { b.PutFailure(&Failure{Name: d.Name, Want: "0123456789abcdef"}) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			l := open(t, t.TempDir())
+			var b Batch
+			put(&b)
+			if err := l.Commit(&b, NewIndex(newState())); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Load(); err == nil || !strings.Contains(err.Error(), "component is . or ..") {
+				t.Errorf("loaded: %v", err)
+			}
+		})
+	}
+}

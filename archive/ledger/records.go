@@ -7,6 +7,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // A Key identifies one content held under one name. The same name may be held
@@ -140,9 +141,8 @@ type Recycled struct {
 // A Dropped file was found in distfiles-local.
 type Dropped struct {
 	Name catalog.Name
-	// Size and ModTime identify the state of the file that was examined.
-	Size    int64
-	ModTime time.Time
+	// File is the file that was examined, in the state that it was in.
+	File regular.ID
 	// SHA256 is its content.
 	SHA256 digest.Digest
 	// Since is when it was first seen in that state: its expiry counts from

@@ -21,12 +21,12 @@ func Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Se
 	return read(ctx, path, nil, algs)
 }
 
-// Import copies the file at src, which may be on any file system and change at
+// Import copies the open file src, which may be on any file system and change at
 // any time, to the new file part and computes the digests of what was copied.
 // It is not a hard link because whoever owns src could write to it later. On an
 // error no part is left. The error is Broken only if the archive is: a bad disk
 // below src is its owner's.
-func Import(ctx context.Context, src, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+func Import(ctx context.Context, src *os.File, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	if err := removeFile(part); err != nil {
 		return nil, nil, err
 	}
@@ -35,7 +35,7 @@ func Import(ctx context.Context, src, part string, algs ...digest.Algorithm) (di
 		return nil, nil, err
 	}
 	w := &noted{w: dst}
-	sums, fi, err := read(ctx, src, w, algs)
+	sums, fi, err := readFrom(ctx, src, w, algs)
 	if err != nil && w.err == nil && Broken(err) {
 		err = errors.New(err.Error()) // on purpose not wrapped
 	}
@@ -101,6 +101,11 @@ func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algo
 		return nil, nil, err
 	}
 	defer f.Close()
+	return readFrom(ctx, f, copyTo, algs)
+}
+
+// readFrom reads f to its end.
+func readFrom(ctx context.Context, f *os.File, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	before, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +137,7 @@ func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algo
 		return nil, nil, err
 	}
 	if h.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || after.Size() != before.Size() {
-		return nil, nil, fmt.Errorf("%s: changed while it was read", path)
+		return nil, nil, fmt.Errorf("%s: changed while it was read", f.Name())
 	}
 	return h.Sum(), after, nil
 }

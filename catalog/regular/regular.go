@@ -120,7 +120,7 @@ func Follow(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if after, err := os.Lstat(path); err != nil || !Same(before, after) {
+		if after, err := os.Lstat(path); err != nil || IDOf(before) != IDOf(after) {
 			return "", fmt.Errorf("%s: changed while it was looked at", path)
 		}
 		if !filepath.IsAbs(target) {
@@ -131,13 +131,6 @@ func Follow(path string) (string, error) {
 		path = target
 	}
 	return "", &fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
-}
-
-// Same reports whether two looks found the same file in the same state: its
-// inode, size and times, that of its last change of any kind among them, which
-// nobody can set.
-func Same(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && changed(a).Equal(changed(b))
 }
 
 // Read returns the content of the regular file at path, which has at most limit
