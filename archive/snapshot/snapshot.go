@@ -70,8 +70,9 @@ type Snapshot struct {
 	Bytes int64 `json:"bytes"`
 	// ByCipher says that the view has by_cipher, as a directory.
 	ByCipher bool `json:"by_cipher"`
-	// Vanished is the number of names that went away while the view was made:
-	// more than zero means that a run was deleting or replacing files.
+	// Vanished is the number of names that went away while the view was made, and
+	// of symbolic links to directories outside the tree that somebody else has made.
+	// More than zero means that a run was deleting or replacing files, mostly.
 	Vanished int64 `json:"vanished,omitempty"`
 	// Latest says that it is the newest, but for those of the Future, which a
 	// clock that was wrong has made: as the newest for years they would stand

@@ -120,3 +120,30 @@ func changes(t *testing.T, w *world, name string) string {
 	}))
 	return text.String()
 }
+
+// TestForeignLink: what a symbolic link leads to that somebody else has put into
+// the published tree is not copied, and does not stop the snapshot.
+func TestForeignLink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish("a", "aaaa")
+	secret := filepath.Join(filepath.Dir(w.tree), "secret")
+	w.check(os.Mkdir(secret, 0o700))
+	w.check(os.WriteFile(filepath.Join(secret, "id_rsa"), []byte("private"), 0o600))
+	w.check(os.Symlink(secret, filepath.Join(w.tree, "out")))
+	if err := os.Lchown(filepath.Join(w.tree, "out"), 12345, 12345); err != nil {
+		t.Skip(err)
+	}
+	one := w.create(CreateOptions{})
+	for path, got := range sums(t, w.view(one)) {
+		if strings.HasPrefix(path, "out") {
+			t.Errorf("%s is %q", path, got)
+		}
+	}
+	if one.Files != 1 {
+		t.Errorf("%d files, want 1", one.Files)
+	}
+	if diff := changes(t, w, one.Name); diff != "" {
+		t.Errorf("differs from the tree:\n%s", diff)
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/catalog/regular"
 )
 
 // batch is the number of entries that are read of a directory at a time.
@@ -68,7 +70,8 @@ func openPublished(path string) (*dir, error) {
 // name in d leads to; rel is the path of d in the tree. It returns nil for what is
 // no link, and for a link that means the same in a view: to a directory of the tree, by a relative path,
 // or to no directory at all. Any other is an error, as a view would show what it
-// leads to as it is at any time.
+// leads to as it is at any time. That of a link which somebody else has made says
+// that its name is gone.
 func (d *dir) follow(name, rel string) (*dir, error) {
 	if d.root == "" {
 		return nil, nil
@@ -83,6 +86,9 @@ func (d *dir) follow(name, rel string) (*dir, error) {
 	}
 	if fi, err := os.Stat(target); err != nil || !fi.IsDir() {
 		return nil, nil
+	}
+	if err := trusted(d, name, &st); err != nil && !isInside(target, d.root) {
+		return nil, d.fail("follow the symbolic link", name, err)
 	}
 	refuse := func(why string) (*dir, error) {
 		return nil, d.fail("follow the symbolic link", name, fmt.Errorf("it leads to the directory %s, %s", target, why))
@@ -115,6 +121,19 @@ func (d *dir) follow(name, rel string) (*dir, error) {
 	}
 	sub.depth, sub.root, sub.links = d.depth+1, d.root, append(slices.Clone(d.links), target)
 	return sub, nil
+}
+
+// trusted returns an error unless the symbolic link name in d is still the link st,
+// and one that is followed.
+func trusted(d *dir, name string, st *unix.Stat_t) error {
+	var now unix.Stat_t
+	if err := unix.Fstatat(d.fd, name, &now, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if !regular.Trusted(st.Uid) || now.Ino != st.Ino || now.Ctim != st.Ctim {
+		return regular.ErrForeignLink
+	}
+	return nil
 }
 
 // open opens a directory in d. It follows neither symbolic links nor mounts.

@@ -147,7 +147,7 @@ func (c *creation) addLink(src, dst *dir, parent, rel string, again bool) error 
 	name := filepath.Base(rel)
 	from, err := src.follow(name, parent)
 	if err != nil {
-		return err
+		return c.unlessGone(err)
 	}
 	if from == nil {
 		if isFirst(rel) != c.indexes {

@@ -25,11 +25,20 @@ var (
 	// ErrIrregular means that something else than a regular file is there.
 	ErrIrregular = errors.New("is not a regular file")
 	// ErrForeignLink means that a symbolic link is there that neither root nor
-	// the user of this process has made.
-	ErrForeignLink = errors.New("is a symbolic link that somebody else has made: it is not followed")
+	// the user of this process has made. It is like a file in the place of a
+	// directory: errors.Is takes it for syscall.ENOTDIR, too.
+	ErrForeignLink error = foreignLink{}
 	// ErrTooLarge means that a file is larger than its reader allows.
 	ErrTooLarge = errors.New("is too large")
 )
+
+type foreignLink struct{}
+
+func (foreignLink) Error() string {
+	return "is a symbolic link that somebody else has made: it is not followed"
+}
+
+func (foreignLink) Is(target error) bool { return target == error(syscall.ENOTDIR) }
 
 // LockFlags open a lock file, creating it, without waiting for anybody. No symbolic
 // link is followed.

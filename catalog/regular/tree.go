@@ -17,7 +17,7 @@ import (
 // link leads it elsewhere, whenever somebody puts one there.
 //
 // A symbolic link of somebody else is to it what a file is in the place of a
-// directory: the errors wrap ErrForeignLink and syscall.ENOTDIR.
+// directory: ErrForeignLink.
 type Tree struct {
 	root   string
 	follow bool
@@ -99,7 +99,7 @@ func (t Tree) step(fd int, name string, links *int) (int, error) {
 		return -1, err
 	}
 	if !t.follow || !Trusted(before.Uid) {
-		return -1, foreign{}
+		return -1, ErrForeignLink
 	}
 	if *links--; *links < 0 {
 		return -1, unix.ELOOP
@@ -114,7 +114,7 @@ func (t Tree) step(fd int, name string, links *int) (int, error) {
 		return -1, err
 	}
 	if after.Ino != before.Ino || after.Ctim != before.Ctim {
-		return -1, foreign{}
+		return -1, ErrForeignLink
 	}
 	from := "."
 	if filepath.IsAbs(string(target[:n])) {
@@ -124,15 +124,6 @@ func (t Tree) step(fd int, name string, links *int) (int, error) {
 		return -1, err
 	}
 	return t.walk(next, string(target[:n]), links)
-}
-
-// foreign is the error of a symbolic link that is not followed.
-type foreign struct{}
-
-func (foreign) Error() string { return ErrForeignLink.Error() }
-
-func (foreign) Is(target error) bool {
-	return target == ErrForeignLink || target == error(syscall.ENOTDIR)
 }
 
 func openat(fd int, name string, flags int) (int, error) {
