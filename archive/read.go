@@ -199,7 +199,7 @@ func (m *mirror) importDrop(ctx context.Context, r *reading, part string) (diges
 		return nil, nil, err
 	}
 	defer f.Close()
-	return store.Import(ctx, f, part, r.algs...)
+	return m.store.Import(ctx, f, part, r.algs...)
 }
 
 // refusal says how a drop-box file contradicts the catalog.

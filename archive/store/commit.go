@@ -132,7 +132,7 @@ func (s *Store) syncData(items []*Item) error {
 	each := len(sources) <= syncEach || !s.sync.whole
 	for _, src := range sources {
 		its := bySource[src]
-		err := prepare(src, its[0].hasPart(), each)
+		err := s.prepare(src, its[0].hasPart(), each)
 		if lost := (*unsyncedError)(nil); errors.As(err, &lost) || err != nil && Broken(err) {
 			return err
 		}
@@ -153,7 +153,7 @@ func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
 	}
 	ready := next[:0:0]
 	for _, it := range next {
-		if prepare(it.source(), it.hasPart(), false) == nil {
+		if s.prepare(it.source(), it.hasPart(), false) == nil {
 			ready = append(ready, it)
 		}
 	}
@@ -174,7 +174,7 @@ func (s *Store) syncWhole(items []*Item) error {
 	}
 	for _, it := range items {
 		if it.hasPart() && !it.durable {
-			err = errors.Join(err, removeFile(it.Part))
+			err = errors.Join(err, s.remove(it.Part))
 		}
 	}
 	return err
@@ -186,21 +186,8 @@ type unsyncedError struct{ error }
 func (e *unsyncedError) Unwrap() error { return e.error }
 
 // prepare makes the file src fit for publication.
-func prepare(src string, part, sync bool) error {
-	if part {
-		// Published files are never written to again.
-		fi, err := os.Lstat(src)
-		if err == nil && !fi.Mode().IsRegular() {
-			err = fmt.Errorf("%s: not a regular file", src)
-		}
-		if err == nil && fi.Mode().Perm() != 0o444 {
-			err = os.Chmod(src, 0o444)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if !sync {
+func (s *Store) prepare(src string, part, sync bool) error {
+	if !part && !sync {
 		return nil
 	}
 	f, err := regular.OpenItself(src)
@@ -208,9 +195,17 @@ func prepare(src string, part, sync bool) error {
 		return err
 	}
 	defer f.Close()
-	err = syncFile(f)
+	if part {
+		if err := f.Chmod(0o444); err != nil { // published files are never written to again
+			return err
+		}
+	}
+	if !sync {
+		return nil
+	}
+	err = s.fs.Sync(f)
 	if err != nil && part {
-		err = errors.Join(err, removeFile(src))
+		err = errors.Join(err, s.remove(src))
 	}
 	if err != nil {
 		return &unsyncedError{err}
@@ -291,7 +286,7 @@ func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 		return err
 	}
 	src := it.source()
-	fi, err := os.Lstat(src)
+	fi, err := s.lstat(src)
 	if err != nil {
 		return err
 	}
@@ -301,7 +296,7 @@ func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 		}
 	}
 	for _, rel := range paths {
-		if err := it.mayTake(s.Path(rel), src, fi); err != nil {
+		if err := s.mayTake(it, s.Path(rel), src, fi); err != nil {
 			return err
 		}
 	}
@@ -356,7 +351,7 @@ func (s *Store) spreadCopy(it *Item, src string, paths []string, dirs dirSet) er
 		s.spare[sum] = s.Path(paths[0])
 		s.mu.Unlock()
 	}
-	return errors.Join(err, removeFile(spare))
+	return errors.Join(err, s.remove(spare))
 }
 
 func (s *Store) spareOf(sum digest.Digest) string {
@@ -367,7 +362,7 @@ func (s *Store) spareOf(sum digest.Digest) string {
 
 // linkAll makes paths links to src.
 func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error {
-	fi, err := os.Lstat(src)
+	fi, err := s.lstat(src)
 	if err != nil {
 		return err
 	}
@@ -393,11 +388,11 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	dst := s.Path(rel)
 	err := fs.ErrNotExist
 	if !fresh {
-		err = linkFile(src, dst)
+		err = s.fs.Link(src, dst)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = s.mkdir(filepath.Dir(dst)); err == nil {
-			err = linkFile(src, dst)
+			err = s.fs.Link(src, dst)
 		}
 	}
 	switch {
@@ -416,7 +411,7 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 // mkdir makes the directory dir of the published tree with its missing parents.
 // Whoever puts something into it notes all of them.
 func (s *Store) mkdir(dir string) error {
-	err := makeDir(dir)
+	err := s.fs.Mkdir(dir)
 	switch {
 	case err == nil:
 		Failpoint("commit.directory-made")

@@ -276,7 +276,7 @@ func TestCommitUnsynced(t *testing.T) {
 	if !s.sync.whole {
 		t.Skip("needs a file system that syncfs is known to work on")
 	}
-	s.sync.close() // every syncfs fails from here on
+	s.sync.dir.Close() // every syncfs fails from here on
 	if err := s.Commit(items, nil); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EBADF) {
 		t.Errorf("error = %v, want that of syncfs", err)
 	}

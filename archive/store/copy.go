@@ -26,11 +26,11 @@ func Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Se
 // It is not a hard link because whoever owns src could write to it later. On an
 // error no part is left. The error is Broken only if the archive is: a bad disk
 // below src is its owner's.
-func Import(ctx context.Context, src *os.File, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
-	if err := removeFile(part); err != nil {
+func (s *Store) Import(ctx context.Context, src *os.File, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	if err := s.remove(part); err != nil {
 		return nil, nil, err
 	}
-	dst, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	dst, err := s.fs.Create(part, 0o644)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,9 +40,8 @@ func Import(ctx context.Context, src *os.File, part string, algs ...digest.Algor
 		err = errors.New(err.Error()) // on purpose not wrapped
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
-		return nil, nil, errors.Join(err, removeFile(part))
+		return nil, nil, errors.Join(err, s.remove(part))
 	}
-	Trace("write-part", part)
 	Failpoint("import.written")
 	return sums, fi, nil
 }
@@ -65,10 +64,10 @@ func (n *noted) Write(p []byte) (int, error) {
 // which has the SHA-256 sum.
 func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error) {
 	path = s.temp()
-	if err := removeFile(path); err != nil {
+	if err := s.remove(path); err != nil {
 		return "", err
 	}
-	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	dst, err := s.fs.Create(path, 0o444)
 	if err != nil {
 		return "", err
 	}
@@ -77,11 +76,10 @@ func (s *Store) duplicate(src string, sum digest.Digest) (path string, err error
 		err = fmt.Errorf("%s: %w: its SHA256 is %s, want %s", src, ErrDamaged, sums.Get(digest.SHA256).Hex(), sum.Hex())
 	}
 	if err == nil {
-		Trace("write-part", path)
-		err = errors.Join(dst.Chmod(0o444), os.Chtimes(path, time.Time{}, fi.ModTime()), syncFile(dst))
+		err = errors.Join(dst.Chmod(0o444), os.Chtimes(path, time.Time{}, fi.ModTime()), s.fs.Sync(dst))
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
-		return "", errors.Join(err, removeFile(path))
+		return "", errors.Join(err, s.remove(path))
 	}
 	return path, nil
 }

@@ -35,13 +35,13 @@ func TestHash(t *testing.T) {
 }
 
 // importFrom imports the file at src.
-func importFrom(ctx context.Context, src, part string) (digest.Set, fs.FileInfo, error) {
+func importFrom(ctx context.Context, s *Store, src, part string) (digest.Set, fs.FileInfo, error) {
 	f, err := os.Open(src)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	return Import(ctx, f, part)
+	return s.Import(ctx, f, part)
 }
 
 func TestImport(t *testing.T) {
@@ -57,7 +57,7 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer older.Close()
-	sums, fi, err := importFrom(t.Context(), src, part)
+	sums, fi, err := importFrom(t.Context(), s, src, part)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestImportFails(t *testing.T) {
 		ctx  context.Context
 		want error
 	}{file: {ctx, stopped}, dir: {t.Context(), syscall.EISDIR}} {
-		if _, _, err := importFrom(c.ctx, path, part); !errors.Is(err, c.want) || exists(part) {
+		if _, _, err := importFrom(c.ctx, s, path, part); !errors.Is(err, c.want) || exists(part) {
 			t.Errorf("%s: error = %v, want %v; a part is left: %v", path, err, c.want, exists(part))
 		}
 	}
@@ -171,7 +171,7 @@ func TestBadSector(t *testing.T) {
 	if _, err := os.ReadFile("/proc/self/mem"); !errors.Is(err, syscall.EIO) {
 		t.Skip("needs a file that cannot be read")
 	}
-	_, _, err := importFrom(t.Context(), "/proc/self/mem", filepath.Join(s.PartsDir(), "x.part"))
+	_, _, err := importFrom(t.Context(), s, "/proc/self/mem", filepath.Join(s.PartsDir(), "x.part"))
 	if err == nil || Broken(err) {
 		t.Errorf("error = %v, want one that is not Broken", err)
 	}

@@ -64,7 +64,7 @@ func (r *run) add(name string, cs ...stored) error {
 			if err := os.WriteFile(src, []byte(c.data), 0o644); err != nil {
 				return err
 			}
-			if _, _, err := importFrom(context.Background(), src, it.Part); err != nil {
+			if _, _, err := importFrom(context.Background(), r.store, src, it.Part); err != nil {
 				return err
 			}
 			items = append(items, it)

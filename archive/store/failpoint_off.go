@@ -17,6 +17,8 @@ func Failpoint(string) {}
 // fsync-dir, unlink and rmdir.
 func Trace(string, ...string) {}
 
+func traced(f FS) FS { return f }
+
 // syncEachFile is false. In a build with the tag failpoint it is true when the
 // environment variable DISTKEEP_SYNC_EACH is set: then syncfs is not used, as on
 // file systems where it is not known to work.

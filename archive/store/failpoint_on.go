@@ -3,6 +3,7 @@
 package store
 
 import (
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -73,3 +74,35 @@ func Trace(op string, paths ...string) {
 // set: then syncfs is not used, as on file systems where it is not known to
 // work. Without the build tag failpoint it is false.
 func syncEachFile() bool { return os.Getenv("DISTKEEP_SYNC_EACH") != "" }
+
+// traced returns f, the operations of which it traces when they have succeeded.
+func traced(f FS) FS { return tracedFS{f} }
+
+type tracedFS struct{ FS }
+
+func trace1(err error, op string, paths ...string) error {
+	if err == nil {
+		Trace(op, paths...)
+	}
+	return err
+}
+
+func (t tracedFS) Link(src, dst string) error { return trace1(t.FS.Link(src, dst), "link", src, dst) }
+func (t tracedFS) Rename(src, dst string) error {
+	return trace1(t.FS.Rename(src, dst), "rename", src, dst)
+}
+func (t tracedFS) Mkdir(dir string) error   { return trace1(t.FS.Mkdir(dir), "mkdir", dir) }
+func (t tracedFS) Remove(path string) error { return trace1(t.FS.Remove(path), "unlink", path) }
+func (t tracedFS) Rmdir(dir string) error   { return trace1(t.FS.Rmdir(dir), "rmdir", dir) }
+func (t tracedFS) Sync(f *os.File) error    { return trace1(t.FS.Sync(f), "fsync", f.Name()) }
+func (t tracedFS) SyncDir(dir string) error { return trace1(t.FS.SyncDir(dir), "fsync-dir", dir) }
+
+func (t tracedFS) Create(path string, perm fs.FileMode) (*os.File, error) {
+	f, err := t.FS.Create(path, perm)
+	return f, trace1(err, "write-part", path)
+}
+
+func (t tracedFS) SyncAll(dir *os.File) error {
+	Trace("syncfs-begin")
+	return trace1(t.FS.SyncAll(dir), "syncfs")
+}

@@ -42,7 +42,7 @@ type Held struct {
 // system, and between hosts over NFS when Linux passes it on (not with the
 // mount options nolock or local_lock). A lock ends with its process.
 func Lock(state, what string, now time.Time) (*Held, error) {
-	if err := makeDirs(filepath.Clean(state)); err != nil {
+	if err := makeDirs(new(disk), filepath.Clean(state)); err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := lockPath(state)

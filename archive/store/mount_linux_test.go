@@ -136,7 +136,7 @@ func TestDiskFull(t *testing.T) {
 	s := openAt(t, dir, conf(t))
 	src, part := filepath.Join(t.TempDir(), "big"), filepath.Join(s.PartsDir(), "big.part")
 	write(t, src, strings.Repeat("x", 2<<20))
-	if _, _, err := importFrom(t.Context(), src, part); !Broken(err) || exists(part) {
+	if _, _, err := importFrom(t.Context(), s, src, part); !Broken(err) || exists(part) {
 		t.Errorf("import: error = %v, want one that is Broken; part is left: %v", err, exists(part))
 	}
 	if err := s.Room(2<<20, 0); !errors.Is(err, ErrFull) {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,89 +15,157 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// Everything that changes the file system or makes a change durable goes
-// through the functions of this file and syncer, so that a build for crash
-// tests can record the order in which it happens.
+// An FS is how a store changes its file system and makes changes durable: no
+// change is made in any other way. Paths are absolute, or relative to the working
+// directory.
+type FS interface {
+	// Link, Rename, Mkdir and Rmdir do what the system calls of that name do.
+	// Remove removes a file.
+	Link(src, dst string) error
+	Rename(src, dst string) error
+	Mkdir(dir string) error
+	Remove(path string) error
+	Rmdir(dir string) error
+	// Create makes a file that is not there yet, for writing.
+	Create(path string, perm fs.FileMode) (*os.File, error)
+	// Sync makes the bytes of a file durable, SyncDir the entries of a
+	// directory, SyncAll all that there is on the file system of dir.
+	Sync(f *os.File) error
+	SyncDir(dir string) error
+	SyncAll(dir *os.File) error
+}
 
-func linkFile(src, dst string) error {
-	err := os.Link(src, dst)
+// A disk is the file system as it is. What it changes is below the directories of
+// the store, and no symbolic link of somebody else leads it out of them (see
+// regular.Tree).
+type disk struct{ trees []regular.Tree }
+
+var _ FS = (*disk)(nil)
+
+// newDisk returns the disk of a store with the directories dirs, one of which may be
+// inside another.
+func newDisk(dirs ...string) *disk {
+	slices.SortFunc(dirs, func(a, b string) int { return len(b) - len(a) }) // the inner one first
+	d := new(disk)
+	for _, dir := range dirs {
+		d.trees = append(d.trees, regular.NewTree(dir))
+	}
+	return d
+}
+
+// at calls f with a descriptor of the directory that path is in and the last
+// component of path.
+func (d *disk) at(path string, f func(dir int, base string) error) error {
+	tree, rel := d.tree(path)
+	return tree.Within(rel, f)
+}
+
+// tree returns the tree that path is in and its path there. What is in none, as the
+// directories of the store themselves, is in that of its directory.
+func (d *disk) tree(path string) (regular.Tree, string) {
+	for _, t := range d.trees {
+		if rel, ok := strings.CutPrefix(path, t.Root()+string(filepath.Separator)); ok {
+			return t, rel
+		}
+	}
+	return regular.NewTree(filepath.Dir(path)), filepath.Base(path)
+}
+
+func (d *disk) Link(src, dst string) error {
+	err := d.both(src, dst, func(from int, old string, to int, name string) error {
+		return unix.Linkat(from, old, to, name, 0)
+	})
 	switch {
 	case err == nil:
-		Trace("link", src, dst)
 		return nil
 	case errors.Is(err, syscall.EXDEV):
 		return fmt.Errorf("%w: hard links cannot leave a file system; nothing may be mounted inside the archive", err)
 	case errors.Is(err, syscall.EPERM):
 		return fmt.Errorf("%w: %s belongs to somebody else (fs.protected_hardlinks), or the file system has no hard links", err, src)
 	}
-	return err
+	return &os.LinkError{Op: "link", Old: src, New: dst, Err: err}
 }
 
-func renameFile(src, dst string) error {
-	if err := os.Rename(src, dst); err != nil {
-		return err
+func (d *disk) Rename(src, dst string) error {
+	err := d.both(src, dst, unix.Renameat)
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: src, New: dst, Err: err}
 	}
-	Trace("rename", src, dst)
 	return nil
 }
 
-func makeDir(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+// both calls f with the directories and the last components of two paths.
+func (d *disk) both(src, dst string, f func(from int, old string, to int, name string) error) error {
+	return d.at(src, func(from int, old string) error {
+		return d.at(dst, func(to int, name string) error { return f(from, old, to, name) })
+	})
+}
+
+func (d *disk) Mkdir(dir string) error {
+	return d.one("mkdir", dir, func(parent int, base string) error { return unix.Mkdirat(parent, base, 0o755) })
+}
+
+func (d *disk) Remove(path string) error {
+	return d.one("remove", path, func(dir int, base string) error { return unix.Unlinkat(dir, base, 0) })
+}
+
+// Rmdir leaves a symbolic link to a directory, which an operator may have put
+// there, alone.
+func (d *disk) Rmdir(dir string) error {
+	return d.one("rmdir", dir, func(parent int, base string) error { return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR) })
+}
+
+func (d *disk) one(op, path string, f func(dir int, base string) error) error {
+	if err := d.at(path, f); err != nil {
+		return &fs.PathError{Op: op, Path: path, Err: err}
 	}
-	Trace("mkdir", dir)
 	return nil
 }
 
-// removeFile removes a file that may be gone already.
-func removeFile(path string) error {
-	if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+func (d *disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
+	err = d.one("create", path, func(dir int, base string) error {
+		fd, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(perm))
+		if err == nil {
+			f = os.NewFile(uintptr(fd), path)
+		}
 		return err
-	}
-	Trace("unlink", path)
-	return nil
+	})
+	return f, err
 }
 
-// removeDir removes an empty directory. Unlike os.Remove it leaves a symbolic
-// link to a directory, which an operator may have put there, alone.
-func removeDir(dir string) error {
-	if err := unix.Rmdir(dir); err != nil {
-		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+func (d *disk) Sync(f *os.File) error      { return f.Sync() }
+func (d *disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }
+func (d *disk) SyncAll(dir *os.File) error { return syncfs(dir) }
+
+// lstat is os.Lstat for a path that no symbolic link of somebody else is on.
+func (s *Store) lstat(path string) (fs.FileInfo, error) {
+	tree, rel := s.disk.tree(path)
+	if err := tree.Check(rel); err != nil {
+		return nil, err
 	}
-	Trace("rmdir", dir)
-	return nil
+	return os.Lstat(path)
 }
 
-func syncFile(f *os.File) error {
-	if err := f.Sync(); err != nil {
+// remove removes a file that may be gone already.
+func (s *Store) remove(path string) error {
+	if err := s.fs.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	Trace("fsync", f.Name())
-	return nil
-}
-
-func syncDir(dir string) error {
-	if err := regular.SyncDir(dir); err != nil {
-		return err
-	}
-	Trace("fsync-dir", dir)
 	return nil
 }
 
 // makeDirs makes dir and its missing parents, durably.
-func makeDirs(dir string) error {
-	err := makeDir(dir)
+func makeDirs(d FS, dir string) error {
+	err := d.Mkdir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDirs(filepath.Dir(dir)); err != nil {
+		if err := makeDirs(d, filepath.Dir(dir)); err != nil {
 			return err
 		}
-		err = makeDir(dir)
+		err = d.Mkdir(dir)
 	}
 	switch {
 	case err == nil:
-		return syncDir(filepath.Dir(dir))
+		return d.SyncDir(filepath.Dir(dir))
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
@@ -128,7 +198,7 @@ func (s *Store) syncDirs(dirs dirSet) error {
 		return s.syncAll()
 	}
 	for d := range dirs {
-		if err := syncDir(d); err != nil {
+		if err := s.fs.SyncDir(d); err != nil {
 			return err
 		}
 	}

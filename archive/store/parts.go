@@ -62,7 +62,7 @@ func (s *Store) Release(items []*Item) error {
 		if it.Part == "" || it.Err != nil {
 			continue
 		}
-		errs = append(errs, removeFile(it.Part))
+		errs = append(errs, s.remove(it.Part))
 		Failpoint("release.removed")
 	}
 	return errors.Join(errs...)
@@ -92,7 +92,7 @@ func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
 		switch {
 		case fi.IsDir():
 		case isTemp(e.Name()), now.Sub(fi.ModTime()) > partAge:
-			if err := removeFile(path); err != nil {
+			if err := s.remove(path); err != nil {
 				return nil, fmt.Errorf("sweep parts: %w", err)
 			}
 		case fi.Mode().IsRegular() && links(fi) > 1:

@@ -53,7 +53,7 @@ func (s *Store) recycle(c *layout.Content, dirs dirSet) (bool, error) {
 	}
 	for _, rel := range s.rightFirst(c, paths) {
 		src := s.Path(rel)
-		fi, err := os.Lstat(src)
+		fi, err := s.lstat(src)
 		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || isAnother(c, src, fi) {
 			continue
 		}
@@ -65,7 +65,7 @@ func (s *Store) recycle(c *layout.Content, dirs dirSet) (bool, error) {
 			// that Unpublish knows it again.
 			it := &Item{Content: *c, Have: Source{Path: src, Was: fi}}
 			if err = s.publish(it, dirs); err == nil {
-				if fi, err = os.Lstat(src); err == nil {
+				if fi, err = s.lstat(src); err == nil {
 					err = s.linkRecycled(src, fi, c, dirs)
 				}
 			}
@@ -94,10 +94,10 @@ func (s *Store) rightFirst(c *layout.Content, paths []string) []string {
 	var right, damaged []string
 	for _, rel := range paths {
 		src := s.Path(rel)
-		fi, err := os.Lstat(src)
+		fi, err := s.lstat(src)
 		it := &Item{Content: *c, Have: Source{Path: src, Was: fi}}
 		doubt := func(other string) bool {
-			return errors.Is(it.mayTake(s.Path(other), src, fi), ErrDamaged)
+			return errors.Is(s.mayTake(it, s.Path(other), src, fi), ErrDamaged)
 		}
 		if err == nil && fi.Mode().IsRegular() && fi.Size() == c.Size && slices.ContainsFunc(paths, doubt) {
 			damaged = append(damaged, rel)
@@ -110,14 +110,14 @@ func (s *Store) rightFirst(c *layout.Content, paths []string) []string {
 
 // unify makes links to src of the other files at paths that have its bytes.
 func (s *Store) unify(src string, paths []string, dirs dirSet) error {
-	fi, err := os.Lstat(src)
+	fi, err := s.lstat(src)
 	if err != nil {
 		return err
 	}
 	synced := false
 	for _, rel := range paths {
 		dst := s.Path(rel)
-		old, err := os.Lstat(dst)
+		old, err := s.lstat(dst)
 		if isGone(err) {
 			continue
 		} else if err != nil {
@@ -128,7 +128,7 @@ func (s *Store) unify(src string, paths []string, dirs dirSet) error {
 		}
 		if !synced {
 			// The file that stays may be younger than the one that goes.
-			if err := prepare(src, false, true); err != nil {
+			if err := s.prepare(src, false, true); err != nil {
 				return err
 			}
 			synced = true
@@ -148,10 +148,10 @@ func (s *Store) unify(src string, paths []string, dirs dirSet) error {
 // same content, but has to be the inode that Unpublish is to remove.
 func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *layout.Content, dirs dirSet) error {
 	dst := s.RecyclePath(c)
-	if err := makeDir(filepath.Dir(dst)); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.fs.Mkdir(filepath.Dir(dst)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	err := linkFile(src, dst)
+	err := s.fs.Link(src, dst)
 	if errors.Is(err, fs.ErrExist) {
 		err = s.replace(src, fi, dst)
 	}
@@ -179,7 +179,7 @@ func (s *Store) available(c *layout.Content) ([]string, error) {
 // stays. Directories of by_cipher and of hashed layouts that become empty go
 // with it. SyncRemoved makes it durable.
 func (s *Store) Unpublish(c *layout.Content, keep func(rel string) bool) error {
-	safe, err := os.Lstat(s.RecyclePath(c))
+	safe, err := s.lstat(s.RecyclePath(c))
 	if err != nil {
 		return fmt.Errorf("unpublish %s: %w", c.Name, err)
 	}
@@ -202,7 +202,7 @@ func (s *Store) Unpublish(c *layout.Content, keep func(rel string) bool) error {
 
 // unlink removes path if it is a link to same.
 func (s *Store) unlink(path string, same fs.FileInfo) error {
-	fi, err := os.Lstat(path)
+	fi, err := s.lstat(path)
 	if isGone(err) {
 		s.prune(filepath.Dir(path)) // where a run that was killed has stopped
 		return nil
@@ -212,7 +212,7 @@ func (s *Store) unlink(path string, same fs.FileInfo) error {
 	if !os.SameFile(fi, same) {
 		return nil
 	}
-	if err := removeFile(path); err != nil {
+	if err := s.remove(path); err != nil {
 		return err
 	}
 	Failpoint("unpublish.removed")
@@ -230,7 +230,7 @@ func isGone(err error) bool {
 // the published tree as long as they are empty.
 func (s *Store) prune(dir string) {
 	for dir != s.published {
-		err := removeDir(dir)
+		err := s.fs.Rmdir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -256,11 +256,11 @@ func (s *Store) Unlink(rel, other string) error {
 }
 
 func (s *Store) unlinkTwin(path, other string) error {
-	keeps, err := os.Lstat(other)
+	keeps, err := s.lstat(other)
 	if err != nil {
 		return err
 	}
-	fi, err := os.Lstat(path)
+	fi, err := s.lstat(path)
 	switch {
 	case isGone(err):
 	case err != nil:
@@ -274,7 +274,7 @@ func (s *Store) unlinkTwin(path, other string) error {
 		return fmt.Errorf("%s has other bytes", other)
 	default:
 		// The file that stays may be younger than the one that goes.
-		if err := prepare(other, false, true); err != nil {
+		if err := s.prepare(other, false, true); err != nil {
 			return err
 		}
 		keeps = fi
@@ -295,12 +295,12 @@ func sameEntry(a, b string) bool {
 // Purge removes a content from recycle for good. SyncRemoved makes it durable.
 func (s *Store) Purge(c *layout.Content) error {
 	path := s.RecyclePath(c)
-	if err := removeFile(path); err != nil {
+	if err := s.remove(path); err != nil {
 		return fmt.Errorf("purge %s: %w", c.Name, err)
 	}
 	Failpoint("purge.removed")
 	dir := filepath.Dir(path)
-	switch err := removeDir(dir); {
+	switch err := s.fs.Rmdir(dir); {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		delete(s.removed, dir)
 		s.removed[s.RecycleDir()] = struct{}{}

@@ -89,7 +89,7 @@ func Scrub(ctx context.Context, path string, wait func(ctx context.Context, n in
 func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string, error) {
 	var links []string
 	for _, p := range paths {
-		fi, err := os.Lstat(p)
+		fi, err := s.lstat(p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		case err != nil:
@@ -109,7 +109,7 @@ func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string
 		return "", stuck(err)
 	}
 	for _, p := range links {
-		if err := removeFile(p); err != nil {
+		if err := s.remove(p); err != nil {
 			return kept, stuck(err)
 		}
 		Failpoint("quarantine.moved")
@@ -132,15 +132,15 @@ func stuck(err error) error {
 func (s *Store) linkAside(label string, same fs.FileInfo, path string) (string, error) {
 	for n := 0; ; n++ {
 		kept := filepath.Join(s.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
-		err := linkFile(path, kept)
+		err := s.fs.Link(path, kept)
 		if errors.Is(err, fs.ErrExist) {
-			if old, err := os.Lstat(kept); err != nil || !os.SameFile(old, same) {
+			if old, err := s.lstat(kept); err != nil || !os.SameFile(old, same) {
 				continue
 			}
 		} else if err != nil {
 			return "", err
 		}
-		return kept, syncDir(s.QuarantineDir())
+		return kept, s.fs.SyncDir(s.QuarantineDir())
 	}
 }
 
@@ -150,7 +150,7 @@ func (s *Store) pruneAny(dir string) {
 		s.prune(dir)
 		return
 	}
-	if dir != s.RecycleDir() && removeDir(dir) == nil {
+	if dir != s.RecycleDir() && s.fs.Rmdir(dir) == nil {
 		delete(s.removed, dir)
 		dir = filepath.Dir(dir)
 	}
@@ -162,7 +162,7 @@ func (s *Store) pruneAny(dir string) {
 // is gone. SyncRemoved makes it durable.
 func (s *Store) Prune(dir string) bool {
 	s.pruneAny(dir)
-	_, err := os.Lstat(dir)
+	_, err := s.lstat(dir)
 	return errors.Is(err, fs.ErrNotExist)
 }
 

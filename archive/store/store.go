@@ -35,6 +35,8 @@ type Store struct {
 	work      string    // parent of parts, recycle and quarantine: on the file system of published
 	owners    [2]uint32 // whose files are ours, see Foreign
 	layouts   layout.Conf
+	disk      *disk
+	fs        FS // disk, or what was put around it
 	sync      syncer
 	temps     atomic.Int64 // numbers temporary links
 
@@ -59,6 +61,8 @@ func Open(distfiles, state string, layouts layout.Conf) (*Store, error) {
 		published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts,
 		removed: make(dirSet), spare: make(map[digest.Digest]string),
 	}
+	s.disk = newDisk(s.published, s.state, s.published+".work")
+	s.fs = traced(s.disk)
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
@@ -67,7 +71,7 @@ func Open(distfiles, state string, layouts layout.Conf) (*Store, error) {
 
 func (s *Store) open() error {
 	for _, d := range []string{s.published, s.state, s.ReportDir()} {
-		if err := makeDirs(d); err != nil {
+		if err := makeDirs(s.fs, d); err != nil {
 			return err
 		}
 	}
@@ -83,7 +87,7 @@ func (s *Store) open() error {
 		s.work = s.published + ".work"
 	}
 	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
-		if err := makeDirs(d); err != nil {
+		if err := makeDirs(s.fs, d); err != nil {
 			return err
 		}
 		if other, err := mountOf(d); err != nil {
@@ -112,15 +116,15 @@ func (s *Store) Close() error {
 		entries, err := os.ReadDir(s.PartsDir())
 		errs = append(errs, err)
 		for _, e := range entries {
-			errs = append(errs, removeFile(filepath.Join(s.PartsDir(), e.Name())))
+			errs = append(errs, s.remove(filepath.Join(s.PartsDir(), e.Name())))
 		}
 	}
-	return errors.Join(append(errs, s.sync.close())...)
+	return errors.Join(append(errs, s.sync.dir.Close())...)
 }
 
 // syncAll makes everything durable that the file system has.
 func (s *Store) syncAll() error {
-	err := s.sync.filesystem()
+	err := s.fs.SyncAll(s.sync.dir)
 	s.failed = s.failed || err != nil
 	return err
 }

@@ -19,12 +19,12 @@ import (
 // ErrDamaged means that a file does not have the bytes that were verified.
 var ErrDamaged = errors.New("the file is damaged")
 
-// mayTake returns why src, that is fi, cannot be published at dst, or nil. What
+// mayTake returns why src, that is fi and holds the content of it, cannot be published at dst, or nil. What
 // is there with the same size and other bytes may be the content of it in a file
 // of its own, as an archive that was copied without its hard links has it, and
 // src the one that has rotted: neither size nor time tell.
-func (it *Item) mayTake(dst, src string, fi fs.FileInfo) error {
-	old, err := os.Lstat(dst)
+func (s *Store) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
+	old, err := s.lstat(dst)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -63,7 +63,7 @@ func (s *Store) supplant(src string, fi fs.FileInfo, dst string) error {
 	case err != nil:
 		return err
 	case moved:
-		return linkFile(src, dst)
+		return s.fs.Link(src, dst)
 	}
 	return s.replace(src, fi, dst)
 }
@@ -71,7 +71,7 @@ func (s *Store) supplant(src string, fi fs.FileInfo, dst string) error {
 // rescue keeps the file at dst in quarantine if that is the only link to it and
 // it has not the bytes of src. moved says that dst is gone by that.
 func (s *Store) rescue(src, dst string) (moved bool, err error) {
-	old, err := os.Lstat(dst)
+	old, err := s.lstat(dst)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
@@ -108,7 +108,7 @@ func (s *Store) Replaced() []string {
 
 // replace puts a link to src at dst, where something is already.
 func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
-	old, err := os.Lstat(dst)
+	old, err := s.lstat(dst)
 	if err != nil {
 		return err
 	}
@@ -119,15 +119,15 @@ func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 		return fmt.Errorf("%w: %s is a directory", layout.ErrPath, dst)
 	}
 	tmp := s.temp()
-	if err := removeFile(tmp); err != nil {
+	if err := s.remove(tmp); err != nil {
 		return err
 	}
-	if err := linkFile(src, tmp); err != nil {
+	if err := s.fs.Link(src, tmp); err != nil {
 		return err
 	}
 	Failpoint("commit.replacing")
-	if err := renameFile(tmp, dst); err != nil {
-		return errors.Join(err, removeFile(tmp))
+	if err := s.fs.Rename(tmp, dst); err != nil {
+		return errors.Join(err, s.remove(tmp))
 	}
 	return nil
 }
@@ -136,16 +136,16 @@ func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 func (s *Store) moveAside(label, path string) (string, error) {
 	for n := 0; ; n++ {
 		kept := filepath.Join(s.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
-		switch _, err := os.Lstat(kept); {
+		switch _, err := s.lstat(kept); {
 		case err == nil:
 			continue
 		case !errors.Is(err, fs.ErrNotExist):
 			return "", err
 		}
-		if err := renameFile(path, kept); err != nil {
+		if err := s.fs.Rename(path, kept); err != nil {
 			return "", err
 		}
-		return kept, syncDir(s.QuarantineDir())
+		return kept, s.fs.SyncDir(s.QuarantineDir())
 	}
 }
 

@@ -71,7 +71,7 @@ func TestSupplantTwoLinks(t *testing.T) {
 	paths := []string{s.Path("a"), s.Path("b")}
 	for i := range 500 {
 		for _, path := range paths {
-			if err := removeFile(path); err != nil {
+			if err := s.remove(path); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/catalog/regular"
 )
 
 // A syncer makes the whole file system of the published tree durable.
@@ -30,7 +32,7 @@ var syncable = []int64{
 }
 
 func newSyncer(dir string) (syncer, error) {
-	f, err := os.Open(dir)
+	f, err := regular.OpenDir(dir)
 	if err != nil {
 		return syncer{}, err
 	}
@@ -56,19 +58,15 @@ func syncfsReports() bool {
 	return major > 5 || major == 5 && minor >= 8
 }
 
-// filesystem returns when everything written to the file system before the
-// call is durable. An error of writing since newSyncer, whosever data it was,
-// is returned once.
-func (s syncer) filesystem() error {
-	Trace("syncfs-begin")
-	if err := unix.Syncfs(int(s.dir.Fd())); err != nil {
-		return &fs.PathError{Op: "syncfs", Path: s.dir.Name(), Err: err}
+// syncfs returns when everything written to the file system of dir before the call
+// is durable. An error of writing since dir was opened, whosever data it was, is
+// returned once.
+func syncfs(dir *os.File) error {
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
 	}
-	Trace("syncfs")
 	return nil
 }
-
-func (s syncer) close() error { return s.dir.Close() }
 
 // damaged are the errors of a file system that has found itself inconsistent.
 var damaged = []error{syscall.EUCLEAN, syscall.EBADMSG}

@@ -3,18 +3,28 @@
 package store
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/catalog/regular"
 )
 
 // A syncer cannot do anything here: only Linux has syncfs(2), so that every
 // file and directory is synchronised by itself.
-type syncer struct{ whole bool }
+type syncer struct {
+	whole bool
+	dir   *os.File
+}
 
-func newSyncer(string) (syncer, error) { return syncer{}, nil }
-func (syncer) filesystem() error       { return nil }
-func (syncer) close() error            { return nil }
+func newSyncer(dir string) (syncer, error) {
+	f, err := regular.OpenDir(dir)
+	return syncer{dir: f}, err
+}
+
+func syncfs(*os.File) error { return errors.ErrUnsupported }
 
 var damaged []error
 

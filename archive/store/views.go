@@ -40,14 +40,14 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 	temps := make([]string, 0, len(copies))
 	defer func() {
 		for _, t := range temps {
-			err = errors.Join(err, removeFile(t))
+			err = errors.Join(err, s.remove(t))
 		}
 	}()
 	each := len(copies) <= syncEach || !s.sync.whole
 	for i := range copies {
 		temp := s.temp()
 		temps = append(temps, temp)
-		if err := writeCopy(temp, &copies[i], each); err != nil {
+		if err := s.writeCopy(temp, &copies[i], each); err != nil {
 			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 		}
 	}
@@ -72,10 +72,10 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 				return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 			}
 		}
-		err := renameFile(temps[i], dst)
+		err := s.fs.Rename(temps[i], dst)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err = s.mkdir(filepath.Dir(dst)); err == nil {
-				err = renameFile(temps[i], dst)
+				err = s.fs.Rename(temps[i], dst)
 			}
 		}
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 }
 
 func (s *Store) expose(l Link, dirs dirSet) error {
-	fi, err := os.Lstat(l.Have.Path)
+	fi, err := s.lstat(l.Have.Path)
 	if err != nil {
 		return err
 	}
@@ -103,11 +103,11 @@ func (s *Store) expose(l Link, dirs dirSet) error {
 }
 
 // writeCopy writes the file temp.
-func writeCopy(temp string, c *Copy, sync bool) (err error) {
-	if err := removeFile(temp); err != nil {
+func (s *Store) writeCopy(temp string, c *Copy, sync bool) (err error) {
+	if err := s.remove(temp); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := s.fs.Create(temp, 0o644)
 	if err != nil {
 		return err
 	}
@@ -125,9 +125,8 @@ func writeCopy(temp string, c *Copy, sync bool) (err error) {
 			return err
 		}
 	}
-	Trace("write-part", temp)
 	if sync {
-		return syncFile(f)
+		return s.fs.Sync(f)
 	}
 	return nil
 }
@@ -147,7 +146,7 @@ func copyFrom(w io.Writer, path string) error {
 func (s *Store) Withdraw(rels ...string) error {
 	for _, rel := range rels {
 		path := s.Path(rel)
-		if err := removeFile(path); err != nil {
+		if err := s.remove(path); err != nil {
 			return fmt.Errorf("withdraw %s: %w", rel, err)
 		}
 		Failpoint("withdraw.removed")
@@ -158,7 +157,7 @@ func (s *Store) Withdraw(rels ...string) error {
 
 // Stat looks at a published path. ok is false when there is no regular file.
 func (s *Store) Stat(rel string) (f File, ok bool, err error) {
-	fi, err := os.Lstat(s.Path(rel))
+	fi, err := s.lstat(s.Path(rel))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return File{}, false, nil
