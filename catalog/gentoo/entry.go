@@ -6,7 +6,11 @@ import "bytes"
 // slices are parts of the bytes that were parsed.
 type entry struct {
 	eapi, srcURI, restrict, md5 []byte
-	srcLine, restrictLine       int
+	// eclasses has names and MD5 sums by turns; own and known are in entries
+	// that this program wrote: its version, and the eclasses that were not at
+	// hand.
+	eclasses, own, known  []byte
+	srcLine, restrictLine int
 }
 
 // parseEntry reads the KEY=VALUE lines of a cache entry. Other keys, and lines
@@ -36,6 +40,12 @@ func parseEntry(b []byte) entry {
 		case '_':
 			if v, ok := bytes.CutPrefix(line, keyMD5); ok {
 				e.md5 = bytes.TrimSpace(v)
+			} else if v, ok := bytes.CutPrefix(line, keyEclasses); ok {
+				e.eclasses = v
+			} else if v, ok := bytes.CutPrefix(line, keyOwn); ok {
+				e.own = v
+			} else if v, ok := bytes.CutPrefix(line, keyKnown); ok {
+				e.known = v
 			}
 		}
 	}
@@ -47,6 +57,9 @@ var (
 	keySrcURI   = []byte("SRC_URI=")
 	keyRestrict = []byte("RESTRICT=")
 	keyMD5      = []byte("_md5_=")
+	keyEclasses = []byte("_eclasses_=")
+	keyOwn      = []byte("_distkeep_=")
+	keyKnown    = []byte("_known_=")
 )
 
 // parseEAPI returns the number of a known EAPI. An ebuild that does not say is

@@ -20,6 +20,7 @@
 package gentoo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,6 +48,17 @@ type Options struct {
 	// RESTRICT=mirror, but not RESTRICT=fetch, as emirrordist's
 	// --restrict-mirror-exemptions does.
 	MirrorExemptions []string
+	// Cache is a directory for what this program works out itself, where the
+	// metadata cache of the tree does not say. Empty means that nothing is
+	// kept.
+	Cache string
+	// ReadOnly leaves Cache as it is.
+	ReadOnly bool
+	// Generate makes a metadata cache of the repository at path, with the
+	// masters that Options has, and returns its directory. It is called once
+	// in a scan that cannot do without. Nil means that there is no program
+	// that could.
+	Generate func(ctx context.Context, path string) (cache string, err error)
 	// Workers bounds the packages that are read at the same time. Zero
 	// means GOMAXPROCS.
 	Workers int

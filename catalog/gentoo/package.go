@@ -1,6 +1,7 @@
 package gentoo
 
 import (
+	"bytes"
 	"crypto/md5"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type worker struct {
 	items []item
 	unit  *unit // at hand
 	known bool  // what all ebuilds of the unit want is known
+	// computed is set when what some of them want was not in the tree's cache.
+	computed bool
 }
 
 func newWorker(t *tree) *worker { return &worker{t: t, reader: newReader(t.root)} }
@@ -146,7 +149,7 @@ func (w *worker) rest(units []unit) {
 func (w *worker) scanUnit(pkg, cache dir) {
 	u := w.unit
 	w.m.reset()
-	w.known = true
+	w.known, w.computed = true, false
 	summed := u.manifest
 	if u.manifest {
 		b, err := w.read(pkg, "Manifest")
@@ -167,6 +170,10 @@ func (w *worker) scanUnit(pkg, cache dir) {
 		switch {
 		case !d.wanted && w.known:
 			u.unreferenced++
+			if w.computed {
+				// It may as well be a file that was overlooked.
+				w.problem(u.cp(), pkg.join("Manifest"), d.line, fmt.Sprintf("no ebuild is known to want %s, but not all of them are in the metadata cache: %s", d.name, w.t.egencache()))
+			}
 		case d.wanted && d.line == 0 && d.open == nil: // not for us to have
 		case d.wanted && d.line == 0 && summed:
 			w.problem(d.owner(), pkg.join("Manifest"), 0, fmt.Sprintf("%s has no DIST line: run `pkgdev manifest`", d.name))
@@ -197,28 +204,60 @@ func (w *worker) scanFile(n int, file string, pkg, cache dir) {
 			sum = s[:]
 		}
 	}
-	b, err := w.read(cache, pf)
-	if err != nil {
-		w.known = false
-		switch {
-		case notThere(w.t.cache.err):
-			w.unit.uncached++ // one problem for all
-		case notThere(err):
-			w.problem(cpv, cache.join(pf), 0, "no metadata cache entry: "+w.t.egencache())
-		default:
-			w.problem(cpv, cache.join(pf), 0, err.Error())
+	e, rel, why := w.cacheEntry(pf, cache, sum)
+	if why != "" && sum != nil {
+		own, err := w.workOut(pf, file, pkg)
+		if err == nil {
+			w.scanEntry(n, cpv, pkg.rel, file, own)
+			return
 		}
+		why += ", and " + err.Error()
+	}
+	if why != "" {
+		w.problem(cpv, rel+"/"+pf, 0, why+": "+w.t.egencache())
+	}
+	if e == nil || len(e.md5) == 0 {
+		w.known = false
+	}
+	if e == nil {
 		return
 	}
-	e := parseEntry(b)
-	switch {
-	case len(e.md5) == 0:
-		w.known = false
-		w.problem(cpv, cache.join(pf), 0, "the metadata cache entry has no _md5_: "+w.t.egencache())
-	case sum != nil && !isHex(e.md5, sum):
-		w.problem(cpv, cache.join(pf), 0, "the metadata cache entry is stale: "+w.t.egencache())
+	// What a stale entry lists still counts as wanted.
+	w.scanEntry(n, cpv, rel, pf, *e)
+}
+
+// workOut finds what an ebuild wants without the cache of its tree.
+func (w *worker) workOut(pf, file string, pkg dir) (entry, error) {
+	b, err := w.read(pkg, file)
+	if err != nil {
+		return entry{}, err
 	}
-	w.scanEntry(n, cpv, cache.rel, pf, e)
+	e, err := w.t.own.entry(w.unit.cat, pf, bytes.Clone(b))
+	w.computed = w.computed || err == nil
+	return e, err
+}
+
+// cacheEntry finds the entry of the tree's cache. why says why it must not be
+// relied upon.
+func (w *worker) cacheEntry(pf string, cache dir, sum []byte) (e *entry, rel, why string) {
+	b, err := w.read(cache, pf)
+	switch {
+	case notThere(err) || notThere(w.t.cache.err):
+		return nil, cache.rel, "no metadata cache entry"
+	case err != nil:
+		return nil, cache.rel, err.Error()
+	}
+	p := parseEntry(b)
+	switch {
+	case len(p.md5) == 0:
+		why = "the metadata cache entry has no _md5_"
+	case sum != nil:
+		why = w.t.own.stale(&p, sum)
+	}
+	if why != "" {
+		p = parseEntry(bytes.Clone(b)) // b is not for long
+	}
+	return &p, cache.rel, why
 }
 
 // isHex reports whether text is the hexadecimal spelling of sum.

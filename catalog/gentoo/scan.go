@@ -31,6 +31,7 @@ type tree struct {
 	// are its packages.
 	fromCache bool
 
+	own     *metadata
 	mirrors map[string][]string
 	exempt  map[string]bool
 	workers []*worker
@@ -51,7 +52,6 @@ type unit struct {
 	hiddenScope  catalog.Scope  // the widest of theirs
 	protected    []catalog.Name // that its problems protect
 	unreferenced int
-	uncached     int // ebuilds without an entry in a tree without a cache
 }
 
 func (u *unit) cp() string { return u.cat + "/" + u.pn }
@@ -102,10 +102,12 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 	if t.cache.err != nil && !notThere(t.cache.err) {
 		t.problem(cacheDir, t.cache.err.Error())
 	}
+	t.own = r.metadata(ctx)
 	units, err := t.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
+	t.own.finish()
 	t.collect(units)
 	return &t.scan, nil
 }
@@ -180,7 +182,7 @@ func chunks(units []unit) [][]unit {
 func (t *tree) collect(units []unit) {
 	s := &t.scan
 	s.Distfiles = make([]*catalog.Distfile, 0, sum(units, func(u *unit) int { return len(u.distfiles) }))
-	manifests, uncached := 0, 0
+	manifests := 0
 	for i := range units {
 		u := &units[i]
 		s.Packages += len(u.files)
@@ -195,11 +197,8 @@ func (t *tree) collect(units []unit) {
 		if u.manifest {
 			manifests++
 		}
-		uncached += u.uncached
 	}
 	switch {
-	case uncached > 0:
-		t.problem(cacheDir, fmt.Sprintf("no metadata cache, so that the files of %d ebuilds are not known: %s", uncached, t.egencache()))
 	case s.Packages > 0:
 	case manifests > 0:
 		t.problem(cacheDir, fmt.Sprintf("the tree has %d Manifests, but neither ebuilds nor a metadata cache to say which files are wanted: "+
@@ -216,5 +215,12 @@ func sum(units []unit, f func(*unit) int) (n int) {
 	return n
 }
 
-// egencache is the advice for a cache that is not up to date.
-func (t *tree) egencache() string { return "run `egencache --update --repo " + t.repo.name + "`" }
+// egencache is the advice for a cache that is not up to date. The program writes
+// into the directory that there is, so that a tree without one needs it made.
+func (t *tree) egencache() string {
+	advice := "`egencache --update --repo " + t.repo.name + "`"
+	if notThere(t.cache.err) {
+		return "run `mkdir -p " + cacheDir + "` in the repository and " + advice
+	}
+	return "run " + advice
+}

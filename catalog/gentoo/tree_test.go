@@ -103,9 +103,10 @@ func small(t *testing.T) string {
 	write(t, filepath.Join(dir, "metadata/layout.conf"), []byte("masters =\n"))
 	write(t, filepath.Join(dir, "profiles/categories"), []byte("a\n"))
 	for _, pn := range []string{"x", "y"} {
-		write(t, filepath.Join(dir, "a", pn, pn+"-1.ebuild"), nil)
+		// Only its cache entry says what it wants.
+		write(t, filepath.Join(dir, "a", pn, pn+"-1.ebuild"), []byte("inherit nowhere\n"))
 		write(t, filepath.Join(dir, "a", pn, "Manifest"), []byte("DIST "+pn+" 1 MD5 d41d8cd98f00b204e9800998ecf8427e\n"))
-		write(t, filepath.Join(dir, cacheDir, "a", pn+"-1"), []byte("EAPI=8\nSRC_URI=https://example.org/"+pn+"\n_md5_=d41d8cd98f00b204e9800998ecf8427e\n"))
+		write(t, filepath.Join(dir, cacheDir, "a", pn+"-1"), []byte("EAPI=8\nSRC_URI=https://example.org/"+pn+"\n_md5_=f33a2beb6fa3a6e3650b28041bbb46df\n"))
 	}
 	return dir
 }

@@ -61,12 +61,13 @@ func (r *repoFlags) checkGentoo(paths []string) error {
 
 // openGentoo opens one repository with the masters that are at hand. A master that
 // is not only costs the mirror groups that it defines.
-func (r *repoFlags) openGentoo(path string, _ *opening) (catalog.Repository, error) {
+func (r *repoFlags) openGentoo(path string, w *opening) (catalog.Repository, error) {
 	g, err := gentoo.Open(path, gentoo.Options{})
 	if err != nil {
 		return nil, err
 	}
 	o := gentoo.Options{MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
+	o.Cache, o.ReadOnly = filepath.Join(w.state, "metadata"), w.offline || w.dry
 	for _, m := range g.Masters() {
 		if p, ok := r.byName[m]; ok && filepath.Clean(p) != filepath.Clean(path) {
 			o.Masters = append(o.Masters, p)

@@ -202,7 +202,8 @@ func cmdPkg(ts *testscript.TestScript, neg bool, args []string) {
 	category, pf := path.Split(cpv)
 	category = strings.TrimSuffix(category, "/")
 	pn := pf[:strings.LastIndexByte(pf, '-')]
-	ebuild := []byte("# " + cpv + "\n")
+	// Only the cache entry says what it wants.
+	ebuild := []byte("# " + cpv + "\ninherit nowhere\n")
 	dir := filepath.Join(tree, category, pn)
 	cache := filepath.Join(tree, "metadata", "md5-cache", category)
 	for _, d := range []string{dir, cache, filepath.Join(tree, "profiles")} {

@@ -1,0 +1,493 @@
+package ebuild
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+func isAt(i syntax.ArithmExpr) bool {
+	w, ok := i.(*syntax.Word)
+	return ok && w.Lit() == "@"
+}
+
+func isStar(i syntax.ArithmExpr) bool {
+	w, ok := i.(*syntax.Word)
+	return ok && w.Lit() == "*"
+}
+
+// A parameter is what one ${...} is about.
+type parameter struct {
+	name  string
+	elems []string
+	set   bool
+	all   bool // of @ or *
+	star  bool
+	plain bool // nothing is done to it
+}
+
+// param adds the value of one ${...}.
+func (x *shell) param(e *expansion, p *syntax.ParamExp, quoted bool) {
+	x.step()
+	if p.Param == nil || p.Flags != nil || p.Width || p.IsSet || p.Names != 0 || p.NestedParam != nil || len(p.Modifiers) > 0 {
+		x.refuse("an unusual parameter expansion")
+	}
+	t := x.parameter(p)
+	switch {
+	case p.Length:
+		n := len(t.elems)
+		if !t.all && n > 0 {
+			n = len(t.elems[0])
+		}
+		x.emit(e, parameter{elems: []string{strconv.Itoa(n)}}, quoted)
+		return
+	case p.Slice != nil:
+		x.slice(&t, p.Slice)
+	case p.Repl != nil:
+		x.noQuotes(quoted, p.Repl.Orig, p.Repl.With)
+		x.replace(&t, p.Repl)
+	case p.Exp != nil:
+		x.noQuotes(quoted, p.Exp.Word)
+		if !x.operate(e, &t, p.Exp, quoted) {
+			return
+		}
+	}
+	x.emit(e, t, quoted)
+}
+
+// noQuotes refuses quotes in words of an expansion that is itself in quotes:
+// shells do not agree on what they mean.
+func (x *shell) noQuotes(quoted bool, words ...*syntax.Word) {
+	for _, w := range words {
+		if w == nil || !quoted {
+			continue
+		}
+		for _, p := range w.Parts {
+			switch p := p.(type) {
+			case *syntax.SglQuoted, *syntax.DblQuoted:
+				x.refuse("quotes inside of an expansion in quotes")
+			case *syntax.Lit:
+				if strings.ContainsAny(p.Value, "'\"") {
+					x.refuse("quotes inside of an expansion in quotes")
+				}
+			}
+		}
+	}
+}
+
+// emit adds the elements of t.
+func (x *shell) emit(e *expansion, t parameter, quoted bool) {
+	switch {
+	case !t.all && len(t.elems) == 0:
+	case !t.all && quoted:
+		e.add(t.elems[0], true)
+	case !t.all:
+		e.value(t.elems[0])
+	case quoted && t.star:
+		sep := x.ifs()
+		e.add(strings.Join(t.elems, sep[:min(1, len(sep))]), true)
+	case !e.split:
+		if x.ifs() != " \t\n" {
+			x.refuse("an array where one value is asked for")
+		}
+		e.add(strings.Join(t.elems, " "), quoted)
+	default:
+		for i, s := range t.elems {
+			if i > 0 {
+				e.end()
+			}
+			if quoted {
+				e.add(s, true)
+			} else {
+				e.value(s)
+			}
+		}
+	}
+}
+
+// parameter finds what p is about.
+func (x *shell) parameter(p *syntax.ParamExp) parameter {
+	name := p.Param.Value
+	if name == "LINENO" {
+		x.refuse("$LINENO depends on the shell")
+	}
+	t := parameter{
+		name: name, plain: p.Slice == nil && p.Repl == nil && p.Exp == nil && !p.Length && !p.Excl,
+		star: name == "*" || isStar(p.Index),
+	}
+	t.all = t.star || name == "@" || isAt(p.Index)
+	v := x.get(name)
+	if p.Excl {
+		return x.indirect(p, t, v)
+	}
+	switch {
+	case t.all && v.kind == table:
+		for _, k := range x.order(v) {
+			t.elems = append(t.elems, v.keys[k])
+		}
+		t.set = len(t.elems) > 0
+	case t.all && v.kind == array:
+		t.elems, t.set = v.list, len(v.list) > 0
+	case t.all && v.set:
+		t.elems, t.set = []string{v.str}, true
+	case t.all:
+	case p.Index != nil:
+		var s string
+		s, t.set = x.element(v, p.Index)
+		t.elems = []string{s}
+	default:
+		var s string
+		s, t.set = v.first()
+		t.elems = []string{s}
+	}
+	if !t.plain {
+		for _, s := range t.elems {
+			x.decidable(s, "${"+name+"}")
+		}
+	}
+	return t
+}
+
+// indirect is ${!name}, or ${!array[@]}.
+func (x *shell) indirect(p *syntax.ParamExp, t parameter, v variable) parameter {
+	if p.Slice != nil || p.Repl != nil || p.Exp != nil || p.Length || p.Index != nil && !t.all {
+		x.refuse("an unusual indirect expansion")
+	}
+	x.decidableVar(v, t.name)
+	if p.Index != nil {
+		switch v.kind {
+		case table:
+			t.elems = x.order(v)
+		case array:
+			for i := range v.list {
+				t.elems = append(t.elems, strconv.Itoa(i))
+			}
+		default:
+			x.refuse("the indices of %s, which is no array", t.name)
+		}
+		return t
+	}
+	if v.kind != scalar || !syntax.ValidName(v.str) || t.all {
+		x.refuse("the indirect expansion ${!%s}", t.name)
+	}
+	w := x.get(v.str)
+	if w.kind != scalar {
+		x.refuse("the indirect expansion ${!%s} of an array", t.name)
+	}
+	t.elems, t.set = []string{w.str}, w.set
+	return t
+}
+
+// element is ${name[index]}.
+func (x *shell) element(v variable, index syntax.ArithmExpr) (s string, set bool) {
+	if v.kind == table {
+		s, set = v.keys[x.key(index)]
+		return s, set
+	}
+	n := x.number(index)
+	if n < 0 {
+		n += len(v.list)
+	}
+	switch {
+	case n < 0:
+		x.refuse("a negative index")
+	case v.kind == array && n < len(v.list):
+		return v.list[n], true
+	case v.kind == scalar && n == 0:
+		return v.str, v.set
+	case v.kind == scalar && strings.Contains(v.str, opaque):
+		return v.str, true // of an array that is not known
+	}
+	return "", false
+}
+
+// key is the index of an associative array.
+func (x *shell) key(index syntax.ArithmExpr) string {
+	w, ok := index.(*syntax.Word)
+	if !ok {
+		x.refuse("an unusual index") // bash takes what the parser takes for arithmetic as it is written
+	}
+	s := x.literal(w)
+	x.decidable(s, "an index")
+	if s == "" {
+		x.refuse("an empty index")
+	}
+	return s
+}
+
+// buckets is the size of the hash table of an associative array, which bash does
+// not enlarge before it has twice as many elements.
+const buckets = 1024
+
+// order returns the keys in the order in which bash has them: that of its hash
+// table. Keys of one bucket are in the reverse order of their making.
+func (x *shell) order(v variable) []string {
+	type entry struct {
+		key    string
+		bucket uint32
+	}
+	var es []entry
+	for k := range v.keys {
+		h := uint32(2166136261) // FNV-1
+		for i := range len(k) {
+			h = h*16777619 ^ uint32(k[i])
+		}
+		es = append(es, entry{k, h & (buckets - 1)})
+	}
+	slices.SortFunc(es, func(a, b entry) int { return int(a.bucket) - int(b.bucket) })
+	keys := make([]string, len(es))
+	for i, e := range es {
+		if i > 0 && es[i-1].bucket == e.bucket || len(es) > buckets {
+			x.refuse("the order of an associative array")
+		}
+		keys[i] = e.key
+	}
+	return keys
+}
+
+func (x *shell) slice(t *parameter, s *syntax.Slice) {
+	if t.all {
+		x.sliceArray(t, s)
+		return
+	}
+	v := t.elems[0]
+	from, to := 0, len(v)
+	if s.Offset != nil {
+		if from = x.number(s.Offset); from < 0 {
+			from += len(v)
+		}
+	}
+	if from < 0 || from > len(v) {
+		t.elems = []string{""}
+		if s.Length != nil {
+			x.number(s.Length)
+		}
+		return
+	}
+	if s.Length != nil {
+		n := x.number(s.Length)
+		if to = from + n; n < 0 {
+			if to = len(v) + n; to < from {
+				x.refuse("a slice that ends before it begins")
+			}
+		}
+	}
+	t.elems = []string{v[from:min(to, len(v))]}
+}
+
+// sliceArray is ${array[@]:from:n}. The positional parameters count from 1.
+func (x *shell) sliceArray(t *parameter, s *syntax.Slice) {
+	from, n := 0, len(t.elems)
+	if s.Offset != nil {
+		from = x.number(s.Offset)
+	}
+	if s.Length != nil {
+		n = x.number(s.Length)
+	}
+	if t.name == "@" || t.name == "*" {
+		from--
+	}
+	if from < 0 || n < 0 || x.get(t.name).kind == table {
+		x.refuse("an unusual slice of an array")
+	}
+	from = min(from, len(t.elems))
+	t.elems = t.elems[from : from+min(n, len(t.elems)-from)]
+}
+
+// replace is ${name/pattern/with}.
+func (x *shell) replace(t *parameter, r *syntax.Replace) {
+	pat := x.pattern(r.Orig)
+	with := x.single(r.With)
+	if !t.set {
+		return
+	}
+	for _, s := range with {
+		// Newer shells put what matched in the place of "&".
+		if strings.ContainsAny(s.text, `&\`) {
+			x.refuse("the replacement by %.60q", s.text)
+		}
+	}
+	at := byte(0)
+	if !r.All && pat != "" && (pat[0] == '#' || pat[0] == '%') {
+		at, pat = pat[0], pat[1:]
+	} else if pat != "" && (pat[0] == '#' || pat[0] == '%') {
+		x.refuse("the replacement of %.60q", pat)
+	}
+	if pat == "" {
+		for i, s := range t.elems {
+			switch at {
+			case '#':
+				s = with.String() + s
+			case '%':
+				s += with.String()
+			}
+			t.elems = slices.Clone(t.elems)
+			t.elems[i] = s
+		}
+		return
+	}
+	g := x.glob(pat)
+	elems := make([]string, len(t.elems))
+	for i, s := range t.elems {
+		elems[i] = x.substituteAll(g, s, with.String(), at, r.All)
+	}
+	t.elems = elems
+}
+
+func (x *shell) substituteAll(g glob, s, with string, at byte, all bool) string {
+	var b strings.Builder
+	i := 0
+	for i <= len(s) {
+		n := -1
+		if at != '%' {
+			n = x.longest(g, s[i:])
+		} else if x.matches(g, s[i:]) {
+			n = len(s) - i
+		}
+		switch {
+		case n == 0 && len(s) > 0:
+			x.refuse("the replacement of nothing")
+		case n >= 0:
+			x.spend(len(with))
+			b.WriteString(with)
+			if i += n; !all || n == 0 {
+				return b.String() + s[i:]
+			}
+			if i == len(s) {
+				return b.String()
+			}
+			continue
+		case at == '#':
+			return s
+		}
+		if i < len(s) {
+			b.WriteByte(s[i])
+		}
+		i++
+	}
+	return b.String()
+}
+
+// operate is ${name OP word}. It returns false when that has been added.
+func (x *shell) operate(e *expansion, t *parameter, op *syntax.Expansion, quoted bool) bool {
+	null := !t.set || len(t.elems) == 0 || len(t.elems) == 1 && t.elems[0] == ""
+	if t.all && t.set && len(t.elems) > 0 && strings.Join(t.elems, "") == "" {
+		x.refuse("a default of empty elements")
+	}
+	word := func() bool {
+		if t.all && op.Word == nil {
+			return false
+		}
+		if op.Word != nil {
+			x.parts(e, op.Word.Parts, quoted)
+		}
+		if quoted {
+			e.add("", true)
+		}
+		return false
+	}
+	switch op.Op {
+	case syntax.AlternateUnset:
+		if t.set {
+			return word()
+		}
+		return x.nothing(e, quoted)
+	case syntax.AlternateUnsetOrNull:
+		if !null {
+			return word()
+		}
+		return x.nothing(e, quoted)
+	case syntax.DefaultUnset:
+		return t.set || word()
+	case syntax.DefaultUnsetOrNull:
+		return !null || word()
+	case syntax.AssignUnset, syntax.AssignUnsetOrNull:
+		if t.set && (op.Op == syntax.AssignUnset || !null) {
+			return true
+		}
+		if t.all || !syntax.ValidName(t.name) || x.get(t.name).kind != scalar {
+			x.refuse("a default that is assigned to an array")
+		}
+		sub := &expansion{x: x}
+		if op.Word != nil {
+			x.parts(sub, op.Word.Parts, quoted)
+		}
+		t.elems = []string{sub.cur.String()}
+		x.setString(t.name, t.elems[0])
+		return true
+	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
+		if t.set && (op.Op == syntax.ErrorUnset || !null) {
+			return true
+		}
+		x.refuse("the ebuild ends because %s is not set", t.name)
+	}
+	elems := make([]string, len(t.elems))
+	f := x.change(op)
+	for i, s := range t.elems {
+		elems[i] = f(s)
+	}
+	t.elems = elems
+	return true
+}
+
+// nothing adds an alternate value that is not taken.
+func (x *shell) nothing(e *expansion, quoted bool) bool {
+	if quoted {
+		e.add("", true)
+	}
+	return false
+}
+
+// change returns what an operator does to each value.
+func (x *shell) change(op *syntax.Expansion) func(string) string {
+	switch op.Op {
+	case syntax.RemSmallPrefix, syntax.RemLargePrefix, syntax.RemSmallSuffix, syntax.RemLargeSuffix:
+		g := x.glob(x.pattern(op.Word))
+		return func(s string) string { return x.remove(g, s, op.Op) }
+	}
+	if op.Word != nil && len(op.Word.Parts) > 0 {
+		x.refuse("a change by a pattern")
+	}
+	first := func(f func(string) string) func(string) string {
+		return func(s string) string { return f(s[:min(1, len(s))]) + s[min(1, len(s)):] }
+	}
+	switch op.Op {
+	case syntax.UpperFirst:
+		return first(strings.ToUpper)
+	case syntax.UpperAll:
+		return strings.ToUpper
+	case syntax.LowerFirst:
+		return first(strings.ToLower)
+	case syntax.LowerAll:
+		return strings.ToLower
+	}
+	x.refuse("the operator %s", op.Op)
+	return nil
+}
+
+// remove takes the shortest or the longest match off one end.
+func (x *shell) remove(g glob, s string, op syntax.ParExpOperator) string {
+	for i := range len(s) + 1 {
+		switch op {
+		case syntax.RemSmallPrefix:
+			if x.matches(g, s[:i]) {
+				return s[i:]
+			}
+		case syntax.RemLargePrefix:
+			if n := len(s) - i; x.matches(g, s[:n]) {
+				return s[n:]
+			}
+		case syntax.RemSmallSuffix:
+			if n := len(s) - i; x.matches(g, s[n:]) {
+				return s[:n]
+			}
+		case syntax.RemLargeSuffix:
+			if x.matches(g, s[i:]) {
+				return s[:i]
+			}
+		}
+	}
+	return s
+}
