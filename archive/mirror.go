@@ -51,6 +51,10 @@ type MirrorOptions struct {
 	Partial bool
 	// Retired names repositories that are gone on purpose.
 	Retired []string
+	// PublishMissing puts the index of a view into place although files that
+	// it names are missing, when each of them has been for MissingGrace.
+	PublishMissing bool
+	MissingGrace   time.Duration
 }
 
 // A mirror is one run of Mirror.

@@ -108,7 +108,7 @@ func (m *mirror) viewActions(p *plan) (as []Action, err error) {
 			case err != nil:
 				return brokenIf(err)
 			case ok:
-			case absent[l.Name] && why == "":
+			case absent[l.Name] && why == "" && !vw.tolerates(l.Name):
 				why = string(l.Name) + " is missing"
 			}
 			if !ok {

@@ -42,7 +42,7 @@ func (m *mirror) pruneViews() error {
 		}
 	}
 	for key, v := range known {
-		if len(v.Index) == 0 && !exists(m.store.Path(path.Dir(key))) {
+		if len(v.Index) == 0 && len(v.Missing) == 0 && !exists(m.store.Path(path.Dir(key))) {
 			delete(known, key)
 		}
 	}
@@ -84,6 +84,8 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 		switch {
 		case wanted[key]:
 		case len(v.Index) == 0:
+			v.Missing = nil // it was never published, or is no more
+			known[key] = v
 			at(path.Dir(key), v.Suffix)
 		case m.abandoned(v.Repo):
 			if err := m.withdraw(key, v); err != nil {

@@ -33,6 +33,9 @@ type ViewSummary struct {
 	// when it is now, and "held back" when the old one stays, because of Why.
 	State string `json:"state"`
 	Why   string `json:"why,omitempty"`
+	// Missing are files that it names and that are not there, although it is
+	// published.
+	Missing []catalog.Name `json:"missing,omitempty"`
 }
 
 // The states of a ViewSummary.
@@ -87,9 +90,12 @@ func (m *mirror) publishViews(ctx context.Context) error {
 		if err := p.publish(ctx); err != nil {
 			return err
 		}
-		m.sum.Views = append(m.sum.Views, ViewSummary{r.Name(), p.rel(v.Names().Name), len(v.Links), p.state, p.why})
+		m.sum.Views = append(m.sum.Views, ViewSummary{r.Name(), p.rel(v.Names().Name), len(v.Links), p.state, p.why, p.without})
 		if p.state == ViewHeldBack {
 			m.warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
+		}
+		if len(p.without) > 0 {
+			m.warn("%s is published %s", p.rel(v.Names().Name), p.why)
 		}
 		return nil
 	})
@@ -104,6 +110,7 @@ type viewing struct {
 	claims map[string]*ledger.Distfile // paths of the links of this run's views
 	state  string
 	why    string
+	absence
 	// early are new paths; late replace what the old index may name, and so
 	// wait for the new one.
 	early, late   []store.Link
@@ -129,7 +136,7 @@ func (p *viewing) publish(ctx context.Context) error {
 	}
 	held, ok := p.resolve()
 	if !ok {
-		return nil
+		return p.remember()
 	}
 	current, err := p.current()
 	if err != nil {
@@ -178,11 +185,7 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 			p.claims[rel] = held[i]
 		}
 	}
-	if n := len(missing); n > 0 {
-		p.holdBack("%d of %d files are missing, such as %s: see distkeep failures", n, len(p.v.Links), missing[0])
-		return nil, false
-	}
-	return held, true
+	return held, p.miss(missing)
 }
 
 // current reports whether the published index is the one that is to be.
@@ -220,6 +223,9 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 	var unchecked []int
 	for i, l := range p.v.Links {
 		d, rel := held[i], p.rel(l.Name)
+		if d == nil {
+			continue // it is published without
+		}
 		at, ok, err := p.m.store.Stat(rel)
 		if err != nil {
 			return brokenIf(err)
@@ -386,7 +392,7 @@ func (p *viewing) failed(err error) error {
 
 // record notes what is published.
 func (p *viewing) record() error {
-	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Index: make(map[string]ledger.IndexFile)}
+	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
 		at, _, err := p.m.store.Stat(p.rel(f.Name))
 		if err != nil {

@@ -42,6 +42,9 @@ type View struct {
 	Suffix string `json:"suffix,omitempty"`
 	// Index are the files of the index by path; empty when it was withdrawn.
 	Index map[string]IndexFile `json:"index"`
+	// Missing says when a run first missed each file that the newest index
+	// names and the archive does not have.
+	Missing map[catalog.Name]time.Time `json:"missing,omitempty"`
 }
 
 // An IndexFile is one file of an index as it was published.

@@ -41,7 +41,8 @@ type mirrorFlags struct {
 	maxDelete                           percentValue
 	retired                             *cli.StringSlice
 	successLog, failureLog, deletionLog string
-	failOn                              choiceValue
+	failOn, missing                     choiceValue
+	missingGrace                        durationValue
 	dryRun, json, verbose, logJSON      bool
 }
 
@@ -52,6 +53,7 @@ func mirrorCommand(e *env) *cli.Command {
 		localExpiry: durationValue(7 * 24 * time.Hour), minFree: 1 << 30,
 		deletionDelay: durationValue(14 * 24 * time.Hour), recycleDelay: durationValue(60 * 24 * time.Hour),
 		maxDelete: 0.1, failOn: choiceValue{"new", []string{"any", "new", "never"}},
+		missing: choiceValue{"hold", []string{"hold", "publish"}}, missingGrace: durationValue(48 * time.Hour),
 	}
 	flags := append(o.place.flags(), o.repoFlags.flags()...)
 	flags = append(flags, o.fetchFlags.flags()...)
@@ -65,6 +67,8 @@ func mirrorCommand(e *env) *cli.Command {
 		&cli.GenericFlag{Name: "recycle-delay", Usage: "keep deleted files in recycle for `DURATION`", Value: &o.recycleDelay},
 		&cli.GenericFlag{Name: "max-delete", Usage: "delete nothing when more than `PERCENT` of all files or bytes would go in this run", Value: &o.maxDelete},
 		&cli.StringSliceFlag{Name: "retire-repo", Usage: "the repository `NAME` is gone, or has become small, on purpose; repeatable", Destination: o.retired},
+		&cli.GenericFlag{Name: "missing", Usage: "when packages are missing that the database of a pacman repository names, `WHAT` to do with it: hold it back, or publish", Value: &o.missing},
+		&cli.GenericFlag{Name: "missing-grace", Usage: "publish without a package when it has been missing for `DURATION`", Value: &o.missingGrace},
 		&cli.StringFlag{Name: "success-log", Usage: "append what was added and removed to `FILE`, as emirrordist does", Destination: &o.successLog},
 		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
 		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
@@ -103,6 +107,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	m.Delete, m.Partial = o.delete, o.partial
 	m.DeletionDelay, m.RecycleDelay = time.Duration(o.deletionDelay), time.Duration(o.recycleDelay)
 	m.MaxDelete, m.Retired = float64(o.maxDelete), o.retired.Value()
+	m.PublishMissing, m.MissingGrace = o.missing.value == "publish", time.Duration(o.missingGrace)
 	return m, nil
 }
 
