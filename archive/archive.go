@@ -173,7 +173,7 @@ func open(o Options, openLedger func(*Archive) error) (a *Archive, err error) {
 // openStore opens the store of an archive. What a run that was killed has linked
 // there is made durable before anybody builds upon it.
 func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held) (*store.Store, error) {
-	s, err := store.Open(distfiles, state, layouts)
+	s, err := store.Open(distfiles, state, layouts, nil)
 	if err != nil {
 		return nil, mark(classOf(err), err)
 	}

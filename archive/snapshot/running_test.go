@@ -198,7 +198,7 @@ func (m *mirror) step() error {
 func TestUnderRunningMirror(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	st, err := store.Open(w.tree, filepath.Join(filepath.Dir(w.tree), "state"), layout.Conf{layout.Flat()})
+	st, err := store.Open(w.tree, filepath.Join(filepath.Dir(w.tree), "state"), layout.Conf{layout.Flat()}, nil)
 	w.check(err)
 	defer st.Close()
 	m := &mirror{store: st, r: rand.New(rand.NewPCG(1, 2)), have: make(map[catalog.Name]*layout.Content)}

@@ -303,7 +303,7 @@ func TestCommitUnsynced(t *testing.T) {
 	// Nor does a later run take what else was written in this one for good.
 	other := part(t, s, "other", "of this run")
 	s.sync, _ = newSyncer(s.published)
-	again, err := Open(s.published, s.state, s.layouts)
+	again, err := Open(s.published, s.state, s.layouts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

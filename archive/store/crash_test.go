@@ -1,15 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,6 +23,7 @@ import (
 type run struct {
 	dir   string
 	store *Store
+	fs    *faulty
 }
 
 // recorded reports whether an earlier pass has got beyond step.
@@ -35,7 +33,7 @@ func (r *run) recorded(step string) bool {
 }
 
 func (r *run) record(step string) error {
-	Trace("ledger-commit")
+	r.fs.note("ledger-commit")
 	f, err := os.OpenFile(filepath.Join(r.dir, "recorded"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -149,54 +147,65 @@ var (
 	}()
 )
 
-// pass takes the archive in dir from wherever it is to where it has to be.
-func pass(dir string) error {
+// pass takes the archive in dir from wherever it is to where it has to be. It ends
+// with the first error.
+func pass(dir string, f *faulty, each bool) error {
 	hashed, err := layout.Parse("content-hash SHA512 8")
 	if err != nil {
 		return err
 	}
-	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat(), hashed})
+	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat(), hashed}, f.around)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	r := &run{dir, s}
-	if _, err := s.SweepParts(time.Now()); err != nil {
+	s.sync.whole = s.sync.whole && !each
+	r := &run{dir, s, f}
+	for _, do := range []func() error{
+		func() error { _, err := s.SweepParts(time.Now()); return err },
+		func() error { return r.add("few", oldA, oldB) },
+		func() error { return r.add("many", many...) },
+		func() error { return r.view("view", many[:8]...) },
+		func() error { return r.add("replace", newA) },
+		func() error { return r.view("view-anew", many[4:64]...) },
+		func() error { return r.step("withdraw", r.withdraw) },
+		func() error { return r.remove("b", oldB) },
+		func() error { return r.add("b-again", oldB) },
+		func() error {
+			return r.step("recycled-early", func() error {
+				c := oldB.content()
+				_, _, err := s.Recycle([]*layout.Content{&c})
+				return err
+			})
+		},
+		func() error { return r.add("b-anew", oldB) }, // another inode than the one in recycle
+		func() error { return r.remove("b-anew", oldB) },
+		func() error { return r.step("quarantine", r.quarantine) },
+	} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) withdraw() error {
+	return errors.Join(r.store.Withdraw("view/"+string(many[0].name), "view/"+string(many[1].name)), r.store.SyncRemoved())
+}
+
+func (r *run) quarantine() error {
+	c := oldA.content()
+	path := r.store.Path(c.CipherPaths()[0])
+	fi, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The pass that was killed has left the directory at most.
+		r.store.Prune(filepath.Dir(path))
+		return r.store.SyncRemoved()
+	} else if err != nil {
 		return err
 	}
-	return errors.Join(
-		r.add("few", oldA, oldB),
-		r.add("many", many...),
-		r.view("view", many[:8]...),
-		r.add("replace", newA),
-		r.view("view-anew", many[4:64]...),
-		r.step("withdraw", func() error {
-			return errors.Join(s.Withdraw("view/"+string(many[0].name), "view/"+string(many[1].name)), s.SyncRemoved())
-		}),
-		r.remove("b", oldB),
-		r.add("b-again", oldB),
-		r.step("recycled-early", func() error {
-			c := oldB.content()
-			_, _, err := s.Recycle([]*layout.Content{&c})
-			return err
-		}),
-		r.add("b-anew", oldB), // another inode than the one in recycle
-		r.remove("b-anew", oldB),
-		r.step("quarantine", func() error {
-			c := oldA.content()
-			path := s.Path(c.CipherPaths()[0])
-			fi, err := os.Lstat(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				// The pass that was killed has left the directory at most.
-				s.Prune(filepath.Dir(path))
-				return s.SyncRemoved()
-			} else if err != nil {
-				return err
-			}
-			_, err = s.SetAside("changed", fi, []string{path})
-			return errors.Join(err, s.SyncRemoved())
-		}),
-	)
+	_, err = r.store.SetAside("changed", fi, []string{path})
+	return errors.Join(err, r.store.SyncRemoved())
 }
 
 // check looks at an archive that a pass was killed in, or has finished: what is
@@ -232,108 +241,108 @@ func check(t *testing.T, dir string) {
 	}
 }
 
-// TestFailpointNames: the list is what the crash tests go by.
-func TestFailpointNames(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no source", err)
+// sweepVar is the environment variable with which a test comes by every operation,
+// and not by a sample of them.
+const sweepVar = "DISTKEEP_SWEEP"
+
+// sweep calls f, in parallel, with the numbers of the operations to fail among n.
+func sweep(t *testing.T, n int, f func(t *testing.T, k int)) {
+	t.Helper()
+	step := 1
+	if os.Getenv(sweepVar) == "" {
+		step = n/12 + 1
 	}
-	var called []string
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`Failpoint\("([^"]*)"\)`).FindAllSubmatch(text, -1) {
-			called = append(called, string(m[1]))
-		}
-	}
-	slices.Sort(called)
-	if want := slices.Sorted(slices.Values(Failpoints)); !slices.Equal(called, want) {
-		t.Errorf("called are %q, listed %q", called, want)
+	for k := 1; k <= n; k += step {
+		t.Run(fmt.Sprint(k), func(t *testing.T) {
+			t.Parallel()
+			f(t, k)
+		})
 	}
 }
 
-// TestCrash kills a pass at every failpoint, at its first, second, fourth …
-// time, and lets another pass go on.
-func TestCrash(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("builds this test once more")
-	}
-	prog := filepath.Join(t.TempDir(), "store.test")
-	if out, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", prog, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	passIn := func(dir string, env ...string) error {
-		cmd := exec.Command(prog)
-		cmd.Env = slices.Concat(os.Environ(), []string{runEnv + "=" + dir, "DISTKEEP_TRACE=" + filepath.Join(dir, "trace")}, env)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
-		}
-		return err
-	}
-	// One trace for all passes in a directory: what a killed one has linked
-	// is not durable because another one begins.
-	ordered := func(t *testing.T, dir string) (trace string) {
-		t.Helper()
-		b, err := os.ReadFile(filepath.Join(dir, "trace"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := storetest.CheckOrder(bytes.NewReader(b), filepath.Join(dir, "state", "parts")); err != nil || n == 0 {
-			t.Errorf("after %d ledger commits: %v", n, err)
-		}
-		return string(b)
-	}
-	undisturbed := t.TempDir()
-	if err := passIn(undisturbed); err != nil {
+// undisturbed makes a pass that nothing disturbs. It returns the number of its
+// operations and what is published in the end.
+func undisturbed(t *testing.T, each bool) (ops int, published string) {
+	t.Helper()
+	dir := t.TempDir()
+	f := new(faulty)
+	if err := pass(dir, f, each); err != nil {
 		t.Fatal(err)
 	}
-	check(t, undisturbed)
-	want := tree(t, filepath.Join(undisturbed, "distfiles"))
-	if trace := ordered(t, undisturbed); !strings.Contains(trace, "\nfsync\t") {
+	check(t, dir)
+	ordered(t, dir, f)
+	if trace := f.trace.String(); !strings.Contains(trace, "\nfsync\t") {
 		t.Error("a small batch was not synchronised file by file")
-	}
-	each := t.TempDir()
-	if err := passIn(each, "DISTKEEP_SYNC_EACH=1"); err != nil {
-		t.Fatal(err)
-	}
-	if trace := ordered(t, each); strings.Contains(trace, "\nsyncfs\n") {
+	} else if each && strings.Contains(trace, "\nsyncfs\n") {
 		t.Error("syncfs was called where it is not known to work")
 	}
+	return f.n, tree(t, filepath.Join(dir, "distfiles"))
+}
 
-	for _, name := range Failpoints {
+// ordered checks that at no moment of the passes in dir, which fs have seen one
+// after the other, a power failure could have done harm: what a killed one has
+// linked is not durable because another one begins.
+func ordered(t *testing.T, dir string, fs ...*faulty) {
+	t.Helper()
+	var trace strings.Builder
+	for _, f := range fs {
+		trace.WriteString(f.trace.String())
+	}
+	if n, err := storetest.CheckOrder(strings.NewReader(trace.String()), filepath.Join(dir, "state", "parts")); err != nil || n == 0 {
+		t.Errorf("after %d ledger commits: %v", n, err)
+	}
+}
+
+// disturbed makes a pass whose kth operation fails, and another one that goes on
+// from there to where the archive has to be.
+func disturbed(t *testing.T, k int, with error, each bool, want string) {
+	dir := t.TempDir()
+	f, next := &faulty{at: k, err: with}, new(faulty)
+	err := pass(dir, f, each)
+	if with == errKilled && !errors.Is(err, errKilled) {
+		t.Fatalf("error = %v, want that it was killed", err)
+	}
+	if err == nil && strings.HasPrefix(f.failed, "fsync") || err == nil && f.failed == "syncfs" {
+		t.Errorf("%s failed, and nobody was told", f.failed)
+	}
+	for _, made := range []string{"distfiles", "state/recycle"} { // perhaps not yet
+		if err := os.MkdirAll(filepath.Join(dir, made), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, dir)
+	if err := pass(dir, next, each); err != nil {
+		t.Fatalf("the next pass: %v", err)
+	}
+	check(t, dir)
+	ordered(t, dir, f, next)
+	if got := tree(t, filepath.Join(dir, "distfiles")); got != want {
+		t.Errorf("published tree is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestCrash kills a pass at each of its operations, and lets another pass go on.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	for name, each := range map[string]bool{"file system": false, "file by file": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; ; n *= 2 {
-				dir := t.TempDir()
-				err := passIn(dir, fmt.Sprint("DISTKEEP_FAILPOINT=", name, ":", n))
-				if err == nil && n > 1 {
-					return // not reached as often as that
-				}
-				var exit *exec.ExitError
-				if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-					t.Fatalf("time %d: not killed: %v", n, err)
-				}
-				check(t, dir)
-				if err := passIn(dir); err != nil {
-					t.Fatalf("time %d: the next pass: %v", n, err)
-				}
-				check(t, dir)
-				ordered(t, dir)
-				if got := tree(t, filepath.Join(dir, "distfiles")); got != want {
-					t.Errorf("time %d: published tree is\n%s\nwant\n%s", n, got, want)
-				}
-				if t.Failed() {
-					t.Fatalf("time %d", n)
-				}
-			}
+			ops, want := undisturbed(t, each)
+			t.Logf("%d operations", ops)
+			sweep(t, ops, func(t *testing.T, k int) { disturbed(t, k, errKilled, each, want) })
+		})
+	}
+}
+
+// TestFaults lets each operation of a pass fail once. What has failed to become
+// durable is not recorded, and the next pass makes everything good.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	ops, want := undisturbed(t, false)
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EDQUOT, syscall.EMFILE} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			t.Parallel()
+			sweep(t, ops, func(t *testing.T, k int) { disturbed(t, k, errno, false, want) })
 		})
 	}
 }

@@ -44,7 +44,7 @@ func TestOpenBindMount(t *testing.T) {
 
 	work := filepath.Join(dir, "distfiles.work", "parts")
 	mountAt(t, work, work, "", syscall.MS_BIND, "")
-	_, err := Open(filepath.Join(dir, "distfiles"), state, conf(t))
+	_, err := Open(filepath.Join(dir, "distfiles"), state, conf(t), nil)
 	if err == nil || !strings.Contains(err.Error(), work) || !strings.Contains(err.Error(), "different file systems") {
 		t.Errorf("parts as a mount of their own: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestReadOnly(t *testing.T) {
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Skip(err)
 	}
-	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t))
+	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t), nil)
 	_, _, rerr := s.Recycle([]*layout.Content{c})
 	fi, err2 := os.Lstat(s.Path("a"))
 	if err2 != nil {

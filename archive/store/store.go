@@ -56,13 +56,18 @@ type Store struct {
 // file systems, parts, recycle and quarantine are kept in the directory
 // "<distfiles>.work" beside the published half, so that files can be linked
 // into it; if that is on another file system as well, Open fails.
-func Open(distfiles, state string, layouts layout.Conf) (*Store, error) {
+//
+// around, if not nil, puts something around the file system through which the store
+// makes all its changes.
+func Open(distfiles, state string, layouts layout.Conf, around func(FS) FS) (*Store, error) {
 	s := &Store{
 		published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts,
 		removed: make(dirSet), spare: make(map[digest.Digest]string),
 	}
 	s.disk = newDisk(s.published, s.state, s.published+".work")
-	s.fs = traced(s.disk)
+	if s.fs = traced(s.disk); around != nil {
+		s.fs = around(s.fs)
+	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}

@@ -39,7 +39,7 @@ func conf(t testing.TB, specs ...string) layout.Conf {
 // openAt opens the store of an archive in the directory dir.
 func openAt(t testing.TB, dir string, layouts layout.Conf) *Store {
 	t.Helper()
-	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layouts)
+	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layouts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,14 +178,14 @@ func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "")
-	_, err := Open(filepath.Join(dir, "file"), filepath.Join(dir, "state"), conf(t))
+	_, err := Open(filepath.Join(dir, "file"), filepath.Join(dir, "state"), conf(t), nil)
 	if !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("a file as published tree: error = %v, want ENOTDIR", err)
 	}
 	if err := os.Symlink("nowhere", filepath.Join(dir, "dangling")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(filepath.Join(dir, "dangling", "distfiles"), filepath.Join(dir, "state"), conf(t)); err == nil {
+	if _, err := Open(filepath.Join(dir, "dangling", "distfiles"), filepath.Join(dir, "state"), conf(t), nil); err == nil {
 		t.Error("a dangling link as archive is accepted")
 	}
 }
@@ -207,7 +207,7 @@ func TestOpenApart(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(other) })
 
-	s, err := Open(filepath.Join(dir, "distfiles"), other, conf(t))
+	s, err := Open(filepath.Join(dir, "distfiles"), other, conf(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

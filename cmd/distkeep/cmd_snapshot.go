@@ -122,7 +122,7 @@ func runSnapshotCreate(ctx context.Context, e *env, o *snapshotFlags, c snapshot
 	if err := o.resolve(); err != nil {
 		return err
 	}
-	s, err := store.Open(o.distfiles, o.state, nil)
+	s, err := store.Open(o.distfiles, o.state, nil, nil)
 	if err != nil {
 		return err
 	}
