@@ -60,7 +60,7 @@ func (d *doctor) walk(ctx context.Context) error {
 	d.tree = &tree{nodes: make(map[string]*node), filled: make(map[string]bool)}
 	layouts := slices.Concat([]layout.Layout(d.store.Layouts()), d.view.former)
 	inUse := func(dir string) bool {
-		return strings.HasPrefix(dir+"/", "by_cipher/") ||
+		return layout.InByCipher(dir) ||
 			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
 	}
 	all := len(d.view.index.Notes.Layouts) == 0

@@ -8,15 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"distkeep/archive/store"
 )
-
-// stateDirs are the directories that the archive makes in its state directory,
-// for itself alone. Whatever is found there may be removed or moved.
-var stateDirs = []string{"ledger", "log", "pacman", "parts", "quarantine", "recycle", "report", "snapshots"}
-
-// workDirs are those of them that are beside the published half when the state
-// is on another file system.
-var workDirs = []string{"parts", "quarantine", "recycle"}
 
 // checkPlaces returns an error when one half of an archive would publish the
 // other, or sweep it away: what runs find in the published directory is adopted,
@@ -49,7 +43,7 @@ func CheckSnapshots(dir, distfiles, state string) error {
 		return err
 	}
 	own := p.own(real)
-	if own == filepath.Join(p.state, "snapshots") && within(p.distfiles, p.state) {
+	if store.InSnapshots(p.state, own) && within(p.distfiles, p.state) {
 		own = "" // beside the published directory, where they are by default
 	}
 	refuse := func(format string, args ...any) error {
@@ -80,13 +74,13 @@ func newPlaces(distfiles, state string) (p places, err error) {
 	if p.state, err = realPath(state); err != nil {
 		return p, err
 	}
-	p.work, err = realPath(filepath.Clean(distfiles) + ".work")
+	p.work, err = realPath(store.WorkDir(distfiles))
 	return p, err
 }
 
 // own returns which directory that the archive has for itself path is in, or "".
 func (p places) own(path string) string {
-	for dir, names := range map[string][]string{p.state: stateDirs, p.work: workDirs} {
+	for dir, names := range map[string][]string{p.state: store.StateDirs, p.work: store.WorkDirs} {
 		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			continue

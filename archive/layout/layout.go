@@ -237,22 +237,28 @@ func (l Layout) InBuckets(dir string) bool {
 func Reserved(name catalog.Name) bool {
 	first, _, _ := strings.Cut(string(name), "/")
 	switch first {
-	case confName, "distinfo", "history", byCipher, "lastsync", "lastupdate":
+	case confName, "distinfo", "history", ByCipherDir, "lastsync", "lastupdate":
 		return true
 	}
 	return false
 }
 
-const byCipher = "by_cipher"
+// ByCipherDir is the directory of the published tree in which every content is found
+// by its digest.
+const ByCipherDir = "by_cipher"
+
+// InByCipher reports whether rel, a path in a published tree, is that directory or
+// below it.
+func InByCipher(rel string) bool { return strings.HasPrefix(rel+"/", ByCipherDir+"/") }
 
 // CipherDir is the directory of all paths of ByCipher.
-const CipherDir = byCipher + "/sha256"
+const CipherDir = ByCipherDir + "/sha256"
 
 // ByCipher returns the path of a content under its SHA-256 in hex:
 // by_cipher/sha256/ab/<digest>/<base>. base is one component.
 func ByCipher(sha256 digest.Digest, base string) string {
 	hex := sha256.Hex()
-	return byCipher + "/sha256/" + hex[:2] + "/" + hex + "/" + base
+	return ByCipherDir + "/sha256/" + hex[:2] + "/" + hex + "/" + base
 }
 
 // ByCipherBase64 returns the path under which bsd.port.mk looks for a content
@@ -261,7 +267,7 @@ func ByCipher(sha256 digest.Digest, base string) string {
 // the start, are one, as they are to a file system.
 func ByCipherBase64(sha256 digest.Digest, base string) string {
 	b64 := sha256.Base64()
-	p := byCipher + "/sha256/" + b64[:2] + "/" + b64 + "/" + base
+	p := ByCipherDir + "/sha256/" + b64[:2] + "/" + b64 + "/" + base
 	for strings.Contains(p, "//") {
 		p = strings.ReplaceAll(p, "//", "/")
 	}

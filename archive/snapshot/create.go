@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"distkeep/archive/layout"
 )
 
 // CreateOptions say what a new snapshot is like. The zero value is usable.
@@ -106,7 +108,7 @@ func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o Creat
 		return err
 	}
 	var st unix.Stat_t
-	s.ByCipher = c.view.stat(byCipher, &st) == nil && fileType(&st) == unix.S_IFDIR
+	s.ByCipher = c.view.stat(layout.ByCipherDir, &st) == nil && fileType(&st) == unix.S_IFDIR
 	s.Files, s.Vanished, s.Bytes = c.files.Load(), c.vanished.Load(), c.bytes
 	if err := c.record(s); err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"distkeep/archive/layout"
 )
 
 // A Change is a name that two views do not have alike.
@@ -175,7 +177,7 @@ func (d *differ) half(x, y *dir, rel string, f func(name string, st, other *unix
 		for _, e := range entries {
 			name := e.Name()
 			switch path := filepath.Join(rel, name); {
-			case isList(path), path == byCipher, path == recordName, path == "lost+found":
+			case isList(path), path == layout.ByCipherDir, path == recordName, path == "lost+found":
 				continue
 			}
 			var st, other unix.Stat_t

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
 )
 
@@ -128,7 +129,7 @@ func TestDiffDigests(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			// Links to one inode are alike whatever is said of them.
-			w.check(os.RemoveAll(filepath.Join(w.view(two), byCipher)))
+			w.check(os.RemoveAll(filepath.Join(w.view(two), layout.ByCipherDir)))
 			if got := w.changes(two.Name); len(got) > 0 {
 				t.Errorf("one inode: %v", got)
 			}

@@ -187,7 +187,7 @@ func TestViewIsTheTree(t *testing.T) {
 	}
 
 	s = w.create(CreateOptions{NoByCipher: true, Label: "x"})
-	maps.DeleteFunc(want, func(path, _ string) bool { return path == byCipher || inByCipher(path) })
+	maps.DeleteFunc(want, func(path, _ string) bool { return path == layout.ByCipherDir || inByCipher(path) })
 	if diff := cmp.Diff(want, sums(t, w.view(s))); diff != "" || s.ByCipher || s.Files != 8 {
 		t.Errorf("without by_cipher: %+v, -tree +view:\n%s", s, diff)
 	}

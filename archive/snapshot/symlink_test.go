@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/layout"
 )
 
 // TestLinkedDirectory: what a symbolic link to a directory outside the published
@@ -25,8 +27,8 @@ func TestLinkedDirectory(t *testing.T) {
 	w.check(os.Mkdir(filepath.Join(w.tree, "sub"), 0o755))
 	w.check(os.Symlink("../sub", filepath.Join(w.tree, "sub", "self")))
 	cipher := filepath.Join(filepath.Dir(w.tree), "cipher")
-	w.check(os.Rename(filepath.Join(w.tree, byCipher), cipher))
-	w.check(os.Symlink(cipher, filepath.Join(w.tree, byCipher)))
+	w.check(os.Rename(filepath.Join(w.tree, layout.ByCipherDir), cipher))
+	w.check(os.Symlink(cipher, filepath.Join(w.tree, layout.ByCipherDir)))
 
 	one := w.create(CreateOptions{})
 	view := sums(t, w.view(one))
@@ -53,10 +55,10 @@ func TestLinkedDirectory(t *testing.T) {
 		t.Errorf("changes are:\n%swant:\n%s", got, want)
 	}
 	two := w.create(CreateOptions{NoByCipher: true})
-	if _, err := os.Lstat(filepath.Join(w.view(two), byCipher)); err == nil || two.ByCipher {
+	if _, err := os.Lstat(filepath.Join(w.view(two), layout.ByCipherDir)); err == nil || two.ByCipher {
 		t.Errorf("by_cipher is there, or said to be: %+v", two)
 	}
-	w.check(os.Remove(filepath.Join(w.tree, byCipher)))
+	w.check(os.Remove(filepath.Join(w.tree, layout.ByCipherDir)))
 	if three := w.create(CreateOptions{}); three.ByCipher {
 		t.Error("there is no by_cipher, and the record says otherwise")
 	}

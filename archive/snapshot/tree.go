@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog/regular"
 )
 
@@ -268,9 +269,7 @@ func isList(rel string) bool {
 // archive or its operator writes, and no distfile.
 func isOwn(rel string) bool { return isList(rel) || rel == "layout.conf" }
 
-const byCipher = "by_cipher"
-
-func inByCipher(rel string) bool { return strings.HasPrefix(rel, byCipher+"/") }
+func inByCipher(rel string) bool { return rel != layout.ByCipherDir && layout.InByCipher(rel) }
 
 // isFirst reports whether rel names other files, so that it comes before them.
 func isFirst(rel string) bool { return isOwn(rel) || isIndex(rel) && !inByCipher(rel) }

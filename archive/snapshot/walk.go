@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/store"
 )
 
@@ -104,7 +105,7 @@ func (c *creation) add(src, dst *dir, parent string, e fs.DirEntry, again bool) 
 	case rel == recordName || rel == "lost+found":
 		return nil
 	case e.IsDir():
-		if rel == byCipher && (c.indexes || c.o.NoByCipher) {
+		if rel == layout.ByCipherDir && (c.indexes || c.o.NoByCipher) {
 			return nil
 		}
 		return c.addDir(src, dst, rel, again)
@@ -141,7 +142,7 @@ func (c *creation) addDir(src, dst *dir, rel string, again bool) error {
 // addLink adds a symbolic link: as it is where it means the same in the view, or
 // as a directory with what it leads to, which another link could change.
 func (c *creation) addLink(src, dst *dir, parent, rel string, again bool) error {
-	if rel == byCipher && (c.indexes || c.o.NoByCipher) {
+	if rel == layout.ByCipherDir && (c.indexes || c.o.NoByCipher) {
 		return nil
 	}
 	name := filepath.Base(rel)

@@ -71,7 +71,7 @@ func Lock(state, what string, now time.Time) (*Held, error) {
 	return h, nil
 }
 
-func lockPath(state string) string { return filepath.Join(state, "lock") }
+func lockPath(state string) string { return filepath.Join(state, lockFile) }
 
 // signature is what the holder wrote into the lock file.
 func signature(path string) string {

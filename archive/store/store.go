@@ -64,7 +64,7 @@ func Open(distfiles, state string, layouts layout.Conf, around func(FS) FS) (*St
 		published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts,
 		removed: make(dirSet), spare: make(map[digest.Digest]string),
 	}
-	s.disk = newDisk(s.published, s.state, s.published+".work")
+	s.disk = newDisk(s.published, s.state, WorkDir(s.published))
 	if s.fs = traced(s.disk); around != nil {
 		s.fs = around(s.fs)
 	}
@@ -89,7 +89,7 @@ func (s *Store) open() error {
 		return err
 	}
 	if s.work = s.state; other != here {
-		s.work = s.published + ".work"
+		s.work = WorkDir(s.published)
 	}
 	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
 		if err := makeDirs(s.fs, d); err != nil {
@@ -200,19 +200,19 @@ func (s *Store) settled(err error) error {
 func (s *Store) Published() string { return s.published }
 
 // PartsDir holds the .part files of transfers.
-func (s *Store) PartsDir() string { return filepath.Join(s.work, "parts") }
+func (s *Store) PartsDir() string { return filepath.Join(s.work, partsDir) }
 
 // RecycleDir holds what was let go of.
-func (s *Store) RecycleDir() string { return filepath.Join(s.work, "recycle") }
+func (s *Store) RecycleDir() string { return filepath.Join(s.work, recycleDir) }
 
 // QuarantineDir holds wrong bytes for a person to look at.
-func (s *Store) QuarantineDir() string { return filepath.Join(s.work, "quarantine") }
+func (s *Store) QuarantineDir() string { return filepath.Join(s.work, quarantineDir) }
 
 // ReportDir holds what runs export for readers.
-func (s *Store) ReportDir() string { return filepath.Join(s.state, "report") }
+func (s *Store) ReportDir() string { return ReportDir(s.state) }
 
 // LedgerDir holds the ledger.
-func (s *Store) LedgerDir() string { return filepath.Join(s.state, "ledger") }
+func (s *Store) LedgerDir() string { return filepath.Join(s.state, ledgerDir) }
 
 // Layouts are those that the store publishes by.
 func (s *Store) Layouts() layout.Conf { return s.layouts }

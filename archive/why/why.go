@@ -22,6 +22,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -98,7 +99,7 @@ type Wanted struct {
 // hex. It reads what the last run exported and needs no lock; what it says of
 // links is what the disk has now. An answer that is not Known is no error.
 func Ask(ctx context.Context, o Options, names []string) ([]*Answer, error) {
-	w := &asked{Options: o, reports: filepath.Join(o.State, "report")}
+	w := &asked{Options: o, reports: store.ReportDir(o.State)}
 	if err := w.load(ctx); err != nil {
 		return nil, err
 	}
@@ -282,8 +283,7 @@ func (w *asked) paths(c *layout.Content, recycled bool) (paths []string) {
 		return nil
 	}
 	if recycled {
-		for _, dir := range []string{w.State, filepath.Clean(w.Distfiles) + ".work"} {
-			dir = filepath.Join(dir, "recycle")
+		for _, dir := range store.RecycleDirs(w.Distfiles, w.State) {
 			if _, err := os.Lstat(dir); err == nil {
 				return []string{filepath.Join(dir, c.SHA256().Hex(), c.Name.Base())}
 			}

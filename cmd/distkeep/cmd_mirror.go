@@ -17,6 +17,7 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/whitelist"
 )
 
@@ -151,7 +152,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 		return err
 	}
 	if o.deletionLog != "" {
-		ds, err := report.LoadDeletions(filepath.Join(o.state, "report"))
+		ds, err := report.LoadDeletions(store.ReportDir(o.state))
 		if err != nil {
 			return err
 		}
@@ -287,7 +288,7 @@ func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
 // loadWhitelists loads the archive's own whitelist, if there is one, and those
 // of --whitelist-from.
 func loadWhitelists(state string, paths []string) (*whitelist.List, error) {
-	if own := ownWhitelist(state); exists(own) {
+	if own := store.WhitelistFile(state); exists(own) {
 		if err := checkOwn(own); err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ func (o *snapshotFlags) resolve() error {
 		return err
 	}
 	if o.dir == "" {
-		o.dir = filepath.Join(filepath.Dir(filepath.Clean(o.distfiles)), "snapshots")
+		o.dir = store.SnapshotsDir(o.distfiles)
 	}
 	if err := archive.Check(o.distfiles, o.state); err != nil {
 		return err

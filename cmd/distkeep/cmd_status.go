@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 )
 
 func statusCommand(e *env) *cli.Command {
@@ -119,7 +119,7 @@ func (p *place) reports() (string, error) {
 	if err := archive.Check(p.distfiles, p.state); err != nil {
 		return "", err
 	}
-	return filepath.Join(p.state, "report"), nil
+	return store.ReportDir(p.state), nil
 }
 
 // writeJSON prints records, one a line.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/whitelist"
 )
@@ -22,9 +23,6 @@ profiles/package.mask, with names of distfiles:
    # The reason.
    foo-1.0.tar.gz
 `
-
-// ownWhitelist is the whitelist that belongs to an archive.
-func ownWhitelist(state string) string { return filepath.Join(state, "whitelist") }
 
 // checkOwn returns an error when there is something else in its place: a directory
 // would be a list without a name.
@@ -59,7 +57,7 @@ func (o *whitelistFlags) path() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ownWhitelist(filepath.Dir(dir)), nil
+	return store.WhitelistFile(filepath.Dir(dir)), nil
 }
 
 func whitelistCommand(e *env) *cli.Command {

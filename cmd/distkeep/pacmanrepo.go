@@ -13,6 +13,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/layout"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
 	pacmanupstream "distkeep/catalog/pacman/upstream"
@@ -146,7 +147,7 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 	}
 	o := pacmanupstream.Options{
 		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Not: s.not, Template: s.template, URLs: []string{s.base}},
-		State:   filepath.Join(op.state, "pacman", s.name), At: s.at, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
+		State:   store.PacmanDir(op.state, s.name), At: s.at, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
 		Offline: op.offline, Dry: op.dry, Now: op.now, Room: archive.Room(op.state, op.minFree),
 	}
 	if k := r.keys; k != nil {

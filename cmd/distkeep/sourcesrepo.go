@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/sources"
 )
@@ -107,7 +108,7 @@ func (r *repoFlags) openSources(text string, op *opening) (catalog.Repository, e
 	}
 	o := sources.Options{
 		Name: s.name, Path: s.path, Stdin: op.stdin, Kind: s.kind, Base: s.base,
-		Unsigned: s.unsigned, Keyring: r.keys, State: filepath.Join(op.state, "sources", s.name),
+		Unsigned: s.unsigned, Keyring: r.keys, State: store.SourcesDir(op.state, s.name),
 		Offline: op.offline, Dry: op.dry, Room: archive.Room(op.state, op.minFree),
 	}
 	if o.Getter, err = newGetter(op.fetch); err != nil {
