@@ -18,6 +18,7 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 		header:     resp.Header,
 		validator:  validator(resp.Header),
 		html:       strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/html"),
+		old:        resp.ProtoMajor == 1 && resp.ProtoMinor == 0 && !resp.Request.Close,
 		clean:      resp.ProtoMajor >= 2 || resp.ContentLength >= 0 || slices.Contains(resp.TransferEncoding, "chunked"),
 	}
 	code := resp.StatusCode
@@ -34,7 +35,7 @@ func (h *httpTransport) answer(resp *http.Response, from resume) (*body, error) 
 		return b, nil
 	case code == http.StatusNotModified && from.validator != "" && from.offset == 0:
 		return nil, &completeError{}
-	case code/100 == 2 && !status.asked, code == http.StatusMultipleChoices:
+	case from.offset == 0 && (code/100 == 2 && !status.asked || code == http.StatusMultipleChoices):
 		b.refusal = status
 		return b, nil
 	case code == http.StatusTooManyRequests:

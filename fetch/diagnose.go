@@ -6,7 +6,6 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
-	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -178,7 +177,7 @@ func (u *unpacked) Read(p []byte) (n int, err error) {
 	if err == nil {
 		n, err = u.r.Read(p)
 	}
-	if err == nil || err == io.EOF && u.r != nil || brokeEarly(err) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == nil || err == io.EOF && u.r != nil || brokeEarly(err) {
 		return n, err
 	}
 	return n, &unpackError{u.coding, err}

@@ -56,7 +56,7 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 
 // brokeEarly reports whether a connection broke before there was an answer.
 func brokeEarly(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // odd reports whether an answer came that net/http cannot read, or none because

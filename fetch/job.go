@@ -53,6 +53,8 @@ type source struct {
 	spent time.Duration
 	// wait is the pause before the next try.
 	wait time.Duration
+	// plain: the answer was of HTTP/1.0, and wrong.
+	plain bool
 	// unpacked: the server compresses against our wish.
 	unpacked bool
 	// whole: the server's ranges cannot be used. zeroed: it was asked for the
@@ -68,6 +70,8 @@ const (
 	// maxThrottles bounds how often one file accepts to be put off by one
 	// source: more than Retries, for with every answer the lane has slowed down.
 	maxThrottles = 8
+	// patience is how often a range may be put off before the whole is asked for.
+	patience = 3
 	// maxContinued bounds continuations of one file at one source.
 	maxContinued = 64
 	// maxTargets bounds the targets of redirects of one source.

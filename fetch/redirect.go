@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// maxHops bounds the redirects of one trip, as wget does.
-const maxHops = 20
+// maxHops bounds the redirects of one trip, as curl does.
+const maxHops = 50
 
 // A trip is one way from a source to a file: the redirects that were followed,
 // within a host and to others, and the cookies that were set on it. Some hosts

@@ -77,11 +77,11 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	if t.j.hop == nil {
 		t.j.trip = &trip{bare: len(src.bad)%2 == 1, strong: t.j.req.Digests.Strongest().Alg.Strong()}
 	}
-	from := resume{size: t.j.req.Size, grown: t.grown, trip: t.j.trip, plain: src.fails > 1}
+	from := resume{size: t.j.req.Size, grown: t.grown, trip: t.j.trip, plain: src.plain || src.fails > 1}
 	if t.j.layout == nil {
 		from.scratch = t.makeScratch
 	}
-	if p.have > 0 && !src.whole && !src.unpacked {
+	if p.have > 0 && !src.whole && !src.unpacked && src.throttles < patience {
 		from.offset, from.validator = p.have, src.validator
 	}
 	// Connection, handshake and request are each bounded by themselves; this
@@ -132,12 +132,12 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		}
 		return err
 	case err != nil:
+		if from.offset > 0 && brokeEarly(err) {
+			src.whole = true // some refuse a range so
+		}
 		return err
 	}
 	t.body = b
-	if b.refusal != nil && p.have > 0 {
-		return errors.Join(b.refusal, t.close(b.refusal)) // what is there is worth more
-	}
 	t.out.begun = true
 	t.w.answered(t.lane)
 	t.dog.allow(o.Stall, errStalled)
@@ -394,6 +394,10 @@ func (t *transfer) wrong(err error, fill int) error {
 	if p.mixed && !src.zeroed {
 		src.zeroed = true
 		t.out.again = true
+		return errors.Join(err, p.remove())
+	}
+	if t.body != nil && t.body.old && !src.plain {
+		src.plain, t.out.again = true, true
 		return errors.Join(err, p.remove())
 	}
 	named, again := t.packed(err)

@@ -62,6 +62,9 @@ type body struct {
 	html      bool
 	// end is that of the piece of the file that comes, where only a piece does.
 	end int64
+	// old tells that the answer was of HTTP/1.0, as net/http reads it: by the
+	// letter, which the servers do not.
+	old bool
 	// secret tells that a password or a signature was sent, which the body may
 	// repeat.
 	secret bool

@@ -18,11 +18,20 @@ func refusesRange(code int) func(*request) {
 			q.serveFrom(q.tag("1"), len(q.data)/2)
 			drop(q, false)
 		case q.r.Header.Get("Range") != "":
-			http.Error(q, "no ranges here", code)
+			refuse(q, code)
 		default:
 			body(q, q.data)
 		}
 	}
+}
+
+// refuse answers by a code, with a body where it may have one.
+func refuse(q *request, code int) {
+	if code == http.StatusNoContent || code == http.StatusNotModified {
+		q.WriteHeader(code)
+		return
+	}
+	http.Error(q, "no ranges here", code)
 }
 
 // broken breaks off once, before f answers.
@@ -78,6 +87,28 @@ func init() {
 	}
 	for _, code := range []int{201, 202, 203, 300, 404, 500} {
 		faults[fmt.Sprint("whole-", code)] = Fault{serve: coded(code)}
+	}
+	for _, code := range []int{204, 304} {
+		faults[fmt.Sprint("range-", code)] = Fault{serve: refusesRange(code)}
+	}
+	faults["range-always-429"] = Fault{serve: refusesRange(http.StatusTooManyRequests)}
+	faults["range-always-later"] = Fault{serve: broken(func(q *request) {
+		if q.r.Header.Get("Range") == "" {
+			q.ok()
+			return
+		}
+		q.Header().Set("Retry-After", "0")
+		status(http.StatusServiceUnavailable)(q)
+	})}
+	faults["range-closes"] = Fault{serve: broken(func(q *request) {
+		if q.r.Header.Get("Range") != "" {
+			drop(q, false)
+			return
+		}
+		q.ok()
+	})}
+	for _, code := range []int{201, 404} {
+		faults[fmt.Sprint("cut-whole-", code)] = Fault{serve: broken(coded(code))}
 	}
 	faults["range-multipart"] = Fault{serve: broken(func(q *request) {
 		if q.r.Header.Get("Range") == "" {

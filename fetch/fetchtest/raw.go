@@ -88,6 +88,9 @@ func init() {
 	faults["chunked-and-length"] = Fault{serve: func(q *request) {
 		q.raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 7\nConnection: close\n\n", fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(q.data), q.data))
 	}}
+	faults["chunked-1.0"] = Fault{serve: func(q *request) {
+		q.raw("HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n", fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(q.data), q.data))
+	}}
 	faults["not-http"] = Fault{Class: "server", serve: func(q *request) { q.raw("SSH-2.0-OpenSSH_9.2\n", nil) }}
 	faults["status-odd"] = Fault{Class: "server", serve: func(q *request) { q.raw("HTTP/1.1 OK\n\n", nil) }}
 }

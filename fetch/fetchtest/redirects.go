@@ -63,15 +63,15 @@ func init() {
 		faults[fmt.Sprint("redirect-", code)] = Fault{serve: moved(code, func(q *request) string { return "/ok/" + q.name })}
 	}
 	faults["location-none"] = Fault{Class: "bad-uri", serve: moved(http.StatusFound, func(*request) string { return "" })}
-	faults["chain-20"] = Fault{serve: redirect(func(q *request) string {
+	faults["chain-50"] = Fault{serve: redirect(func(q *request) string {
 		n := strings.Count(q.r.URL.Path, "/x/")
-		if n == 19 {
+		if n == 49 {
 			return "/ok/" + q.name
 		}
 		if n%2 == 1 {
-			return "/chain-20" + strings.Repeat("/x/", n+1) + q.name
+			return "/chain-50" + strings.Repeat("/x/", n+1) + q.name
 		}
-		return q.u.Other + "/chain-20" + strings.Repeat("/x/", n+1) + q.name
+		return q.u.Other + "/chain-50" + strings.Repeat("/x/", n+1) + q.name
 	})}
 	for _, bad := range []string{"404", "403", "html", "wrong", "too-short", "503", "cut-always", "redirect-private", "redirect-port"} {
 		faults["sometimes-"+bad] = Fault{serve: sometimes(bad)}
