@@ -154,11 +154,38 @@ func parse(name string, text []byte) (*syntax.File, error) {
 	if nests(text) {
 		return nil, &Refusal{Msg: name + " may nest too deeply"}
 	}
-	f, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(string(text)), name)
+	f, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(quoteKeys(string(text))), name)
 	if err != nil {
 		return nil, &Refusal{Msg: err.Error()}
 	}
 	return f, nil
+}
+
+var (
+	tableBegin = regexp.MustCompile(`^[ \t]*(?:declare|typeset|local)(?: -[a-zA-Z]+)* -[a-zA-Z]*A[a-zA-Z]*(?: -[a-zA-Z]+)* \w+\+?=\([ \t]*\n?$`)
+	tableKey   = regexp.MustCompile(`^([ \t]*)\[([A-Za-z0-9_.+@/~-]+)\]=`)
+)
+
+// quoteKeys puts the keys of associative arrays, one a line, in quotes: the
+// parser takes names with hyphens and dots for arithmetic.
+func quoteKeys(text string) string {
+	if !strings.Contains(text, "A") {
+		return text
+	}
+	var b strings.Builder
+	inside := false
+	for line := range strings.Lines(text) {
+		switch {
+		case !inside:
+			inside = tableBegin.MatchString(line)
+		case strings.HasPrefix(strings.TrimLeft(line, " \t"), ")"):
+			inside = false
+		default:
+			line = tableKey.ReplaceAllString(line, `$1["$2"]=`)
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // maxNesting bounds what may open something in a text. The parser calls itself

@@ -138,7 +138,10 @@ func (x *shell) regex(s string, w *syntax.Word) bool {
 	v := variable{set: true, kind: array}
 	for i := 0; i < len(m); i += 2 {
 		group := ""
-		if m[i] >= 0 {
+		switch {
+		case i > 0 && ambiguous.MatchString(expr):
+			group = opaque + "a group of a regular expression" + opaque
+		case m[i] >= 0:
 			group = s[m[i]:m[i+1]]
 		}
 		v.list = append(v.list, group)
@@ -150,6 +153,10 @@ func (x *shell) regex(s string, w *syntax.Word) bool {
 // oddRegex finds backslashes in front of letters, in brackets or at an end, and
 // repetitions of repetitions.
 var oddRegex = regexp.MustCompile(`\\[A-Za-z0-9<>]|\[[^\]]*[\\\[]|[*+?}][*+?{]|\{[^}]{4}|^[*+?{]|[(|][*+?{)|]`)
+
+// ambiguous finds alternatives and repeated groups: what a group has then depends
+// on the library.
+var ambiguous = regexp.MustCompile(`\||\)[*+?{]`)
 
 // oldTest is [ ... ] and test.
 func (x *shell) oldTest(args []string) bool {

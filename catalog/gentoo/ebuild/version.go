@@ -163,9 +163,10 @@ func (x *shell) parseVersion(s string) (v pmsVersion) {
 	for strings.HasPrefix(s, "_") {
 		found := false
 		for _, name := range suffixes {
-			if rest, ok := strings.CutPrefix(s[1:], name); ok && !found {
+			if rest, ok := strings.CutPrefix(s[1:], name); ok {
 				s, found = rest, true
 				v.suffixes = append(v.suffixes, [2]string{name, digits()})
+				break
 			}
 		}
 		if !found {

@@ -124,3 +124,23 @@ x=${PV%_*}; y=${x##*.}; SRC_URI="${x%.${y}} ${PV/${y}/Y}"
 until [[ ${n:-0} -ge 2 ]]; do n=$(( ${n:-0} + 1 )); SRC_URI+=$n; done
 #--
 SRC_URI="mirror://${PN:0:1}/${PN}_${PV//./-}.orig.tar.gz ${PV//[^0-9]} ${PV//[0-9]/N} ${PN//o} ${PN/%bar/baz} ${PN/#foo/fu}"
+#--
+declare -r -A DEPS=(
+	[pixman-0.3.0-LClMnz2VAAAs7QSCGwLimV5VUYx0JFnX5xWU6HwtMuDX.tar.gz]='https://codeberg.org/ifreund/zig-pixman/archive/v0.3.0.tar.gz'
+	[wayland-0.6.0-lQa1kqz8AQADQmdNJsNhLoNHcnEGEUjrOaPV-dtEnEmX.tar.gz]='https://codeberg.org/ifreund/zig-wayland/archive/v0.6.0.tar.gz'
+	[h3-quinn]='https://github.com/hyperium/h3;e07e;h3-%commit%/h3-quinn'
+	[nucleo]='a[b-c]=d'
+	[fcft-2.0.0-zcx6C5EaAADIEaQzDg5D4UvFFMjSEwDE38vdE9xObeN9.tar.gz]="two
+lines"
+)
+for dep in "${!DEPS[@]}"; do
+	SRC_URI+=" ${DEPS[${dep}]} -> ${dep}"
+done
+SRC_URI+=" ${#DEPS[@]}"
+#--
+declare -A M=( [a]=1 [b]=2 )
+M+=( [c]=3 )
+SRC_URI="${M[*]} ${!M[*]}"
+#--
+PYTHON_COMPAT=( python3_{10..12} pypy3 )
+SRC_URI="${PYTHON_COMPAT[*]} ${PYTHON_COMPAT[0]#python} ${PYTHON_COMPAT[-1]}"
