@@ -415,7 +415,7 @@ func (c *committer) settled(wants []*want, r fetch.Result) {
 		for _, w := range wants {
 			c.m.tried[w.failureKey()] = fe
 		}
-		if fe.Class == failure.Disk {
+		if fe.Class == failure.Disk && !errors.Is(fe, fetch.ErrRoom) {
 			c.fail(mark(ErrBroken, fe))
 		}
 	}

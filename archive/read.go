@@ -157,7 +157,11 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	}
 	part := m.store.PartPath(r.name, "local."+key)
 	if err := m.store.Room(r.size, m.o.MinFree); err != nil {
-		return nil, err
+		if m.store.Room(0, m.o.MinFree) != nil {
+			return nil, err
+		}
+		m.unreadable(r, err) // it alone does not fit
+		return nil, nil
 	}
 	sums, fi, err := m.importDrop(ctx, r, part)
 	switch {

@@ -216,11 +216,16 @@ type diskError struct{ err error }
 func (e *diskError) Error() string { return e.err.Error() }
 func (e *diskError) Unwrap() error { return e.err }
 
-// A roomError is a file that does not fit although the disk is not full: its size
-// cannot be, or it needs room for a second copy.
+// ErrRoom is in the chain of an error of class disk when the disk is not full, but
+// has no room for this one file.
+var ErrRoom = errors.New("there is no room for it")
+
+// A roomError is a file that does not fit beside what fits, or for a second copy
+// of which there is no room.
 type roomError struct{ err error }
 
-func (e *roomError) Error() string { return "there is no room for it: " + e.err.Error() }
+func (e *roomError) Error() string { return ErrRoom.Error() + ": " + e.err.Error() }
+func (e *roomError) Unwrap() error { return ErrRoom }
 
 // A tlsError is a failed handshake.
 type tlsError struct{ err error }
@@ -265,7 +270,7 @@ func Classify(err error) failure.Class {
 	case is[*interruptError](err), is[*parkedError](err), errors.Is(err, context.Canceled):
 		// Not DeadlineExceeded: every timeout of the network says that it is one.
 		return failure.Interrupted
-	case is[*diskError](err), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+	case is[*diskError](err), errors.Is(err, ErrRoom), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		return failure.Disk
 	case is[*policyError](err):
 		return failure.Policy
@@ -280,7 +285,7 @@ func Classify(err error) failure.Class {
 		return failure.Digest
 	case is[*htmlError](err):
 		return failure.HTML
-	case is[*sizeError](err), is[*roomError](err):
+	case is[*sizeError](err):
 		return failure.Size
 	case errors.Is(err, errStalled), errors.Is(err, errNoProgress), errors.Is(err, errNoAnswer):
 		return failure.Stalled

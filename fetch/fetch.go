@@ -136,7 +136,7 @@ type Fetcher struct {
 	fallbacks  []*fallback
 	limiter    limiter
 	running    atomic.Bool
-	// claimed are the bytes that the transfers under way still need.
+	// claimed are the bytes that the jobs still need.
 	claimed atomic.Int64
 	// waited is the time that Get has lost.
 	waited atomic.Int64

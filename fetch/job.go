@@ -24,7 +24,8 @@ type job struct {
 	hopped  time.Time
 	trip    *trip // from the current source on
 	part    part
-	patient bool // its .part is large, and waits until all others were looked at
+	claim   int64 // of Fetcher.claimed
+	patient bool  // its .part is large, and waits until all others were looked at
 	res     Result
 	settled bool
 	// lanes counts sources by lane, when there are many.
@@ -123,6 +124,14 @@ func (o *outcome) hostwide() bool {
 // silent reports whether the host did not answer at all. Finding that out takes
 // so long that it must not be done for each file.
 func (o *outcome) silent() bool { return o.class == failure.Stalled && !o.begun }
+
+// missing is how many bytes are still to come, as far as that is known.
+func (j *job) missing() int64 {
+	if j.req.Size < 0 {
+		return 0
+	}
+	return j.req.Size - j.part.have
+}
 
 // target is the URL to ask now.
 func (j *job) target() *url.URL {

@@ -116,7 +116,7 @@ func TestHugeFile(t *testing.T) {
 			bad[i].Size = size
 		}
 		count, _, _ := outcomes(t, t.Context(), f, append(bad, files(t, "x", 100, "a.example")...))
-		if count[""] != 100 || count[failure.Size] != 3 || f.claimed.Load() != 0 {
+		if count[""] != 100 || count[failure.Disk] != 3 || f.claimed.Load() != 0 {
 			t.Errorf("%v, %d bytes are claimed", count, f.claimed.Load())
 		}
 	})

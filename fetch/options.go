@@ -117,11 +117,13 @@ type Options struct {
 	// RsyncProgram is the rsync to run; empty means "rsync", found by PATH.
 	RsyncProgram string
 
-	// Room is asked before a transfer starts whether need more bytes may be
-	// written to the file system of path, and again as one of unknown size
-	// grows. need includes what the transfers already under way will write; by
-	// rsync a file is written twice. An error makes a failure of class disk, and
-	// no transfer is started after it.
+	// Room is asked whether need more bytes may be written to the file system of
+	// path: before all transfers and each of them, and again as one of unknown
+	// size grows. need includes what the others will write; by rsync a file is
+	// written twice. An error makes a failure of class disk. It is that of the file
+	// alone, and wraps ErrRoom, while need may be zero; otherwise no transfer is
+	// started after it. Of many files that do not fit together the smallest are
+	// fetched.
 	Room func(path string, need int64) error
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time

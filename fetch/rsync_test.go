@@ -224,7 +224,7 @@ func TestRsyncNoRoom(t *testing.T) {
 	f := fetcher(t, o)
 	res := run(t, t.Context(), f, want(t, t.TempDir(), "f", data, fakeURI, u.URL+"/ok/f"))["f"]
 	checkClass(t, res, "", data)
-	if len(res.Attempts) != 2 || res.Attempts[0].Class != failure.Size {
+	if len(res.Attempts) != 2 || !errors.Is(res.Attempts[0].Err, fetch.ErrRoom) {
 		t.Errorf("attempts %+v", res.Attempts)
 	}
 	full.Store(true)

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"runtime"
@@ -53,8 +54,8 @@ func (s *scheduler) run(reqs []*Request) {
 	s.open = len(jobs)
 	for i := range jobs {
 		jobs[i].req = reqs[i]
-		s.local.queue.push(&jobs[i])
 	}
+	s.admit(jobs)
 	s.touch(s.local)
 	for range min(s.f.o.Jobs, len(jobs)) {
 		s.hire()
@@ -235,7 +236,7 @@ func (s *scheduler) try(w *worker, j *job) {
 		}
 		s.settle(j, nil)
 	default:
-		if out.class == failure.Disk {
+		if out.class == failure.Disk && !errors.Is(out.err, ErrRoom) {
 			s.halt(out.err)
 		}
 		if s.ctx.Err() != nil {
@@ -472,6 +473,8 @@ func (s *scheduler) settle(j *job, err error) {
 	}
 	j.res.Request = j.req
 	j.settled = true
+	s.f.claimed.Add(-j.claim)
+	j.claim = 0
 	j.part.hash = nil
 	s.finished.push(j)
 	s.cond.Signal()

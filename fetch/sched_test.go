@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -315,37 +316,83 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// TestRoom: once there is no room no transfer is started, and those under way
-// end well.
+// TestRoom: once there is no room at all no transfer is started, and those under
+// way end well.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		full := errors.New("only 3 bytes free")
 		var mu sync.Mutex
-		asked := 0
+		needs, begun := int64(0), 0
 		o := Options{Jobs: 4, Room: func(path string, need int64) error {
 			mu.Lock()
 			defer mu.Unlock()
-			if asked++; asked > 10 {
+			if needs = max(needs, need); begun >= 10 {
 				return full
-			}
-			if need < int64(len(worldFile)) || need > 4*int64(len(worldFile)) {
-				t.Errorf("need %d", need)
 			}
 			return nil
 		}}
-		f, w := newWorld(t, o, func(string, int, int) (time.Duration, error) { return time.Second, nil })
+		f, w := newWorld(t, o, func(string, int, int) (time.Duration, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			begun++
+			return time.Second, nil
+		})
 		count, _, results := outcomes(t, t.Context(), f, files(t, "x", 100, "h.example"))
-		if count[""] != 10 || count[failure.Disk] != 90 || len(w.asked) != 10 || asked > 14 {
-			t.Errorf("%v, %d asked for, Room called %d times", count, len(w.asked), asked)
+		if n := count[""]; n < 10 || n > 13 || count[failure.Disk] != 100-n || len(w.asked) != n || needs != 100*int64(len(worldFile)) {
+			t.Errorf("%v, %d asked for, Room called for %d bytes", count, len(w.asked), needs)
 		}
 		for _, r := range results {
-			if r.Err != nil && !errors.Is(r.Err, full) {
+			if r.Err != nil && (!errors.Is(r.Err, full) || errors.Is(r.Err, ErrRoom)) {
 				t.Fatalf("%v", r.Err)
 			}
 		}
 		if f.claimed.Load() != 0 {
 			t.Errorf("%d bytes stay claimed", f.claimed.Load())
+		}
+	})
+}
+
+// TestRoomForSome: what does not fit fails alone, whatever its size and wherever
+// it stands, and does not keep what fits from being fetched.
+func TestRoomForSome(t *testing.T) {
+	t.Parallel()
+	const free = 1 << 20
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		used := int64(0)
+		o := Options{Jobs: 4, Room: func(_ string, need int64) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if need > free-used {
+				return errors.New("too little")
+			}
+			return nil
+		}}
+		f, w := newWorld(t, o, func(string, int, int) (time.Duration, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			used += int64(len(worldFile))
+			return time.Second, nil
+		})
+		reqs := files(t, "x", 103, "h.example", "i.example")
+		for i, size := range []int64{free, 500_000_000_000, -1} {
+			reqs[i].Size = size
+		}
+		if err := os.WriteFile(reqs[3].Part, []byte(worldFile[:3]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		count, _, results := outcomes(t, t.Context(), f, reqs)
+		if count[""] != 100 || count[failure.Disk] != 3 || len(w.asked) < 100 || f.claimed.Load() != 0 {
+			t.Errorf("%v, %d asked for, %d bytes are claimed", count, len(w.asked), f.claimed.Load())
+		}
+		for _, r := range results {
+			if r.Err != nil && !errors.Is(r.Err, ErrRoom) {
+				t.Errorf("%v", r.Err)
+			}
+			if _, err := os.Lstat(r.Request.Part); r.Err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s takes room: %v", r.Request.Name, err)
+			}
 		}
 	})
 }

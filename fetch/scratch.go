@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"distkeep/fetch/failure"
 )
 
 // A program writes to a scratch file, never to a .part: it may change bytes that
@@ -27,7 +29,7 @@ func (t *transfer) makeScratch() (*os.File, error) {
 	p := &t.j.part
 	// Beside the .part there will be the whole of the scratch file, and the
 	// whole of its copy.
-	t.unclaim(t.claim + p.have + max(p.have, t.j.req.Size))
+	t.unclaim(t.j.claim + p.have + max(p.have, t.j.req.Size))
 	if err := t.askRoom(); err != nil {
 		// There is room for the file, but not for two of it: another source, or
 		// another file, needs one.
@@ -50,7 +52,7 @@ func (t *transfer) makeScratch() (*os.File, error) {
 		// In large pieces the system may share blocks in place of a copy.
 		n, err := io.CopyN(f, seed, min(left, 16<<20))
 		left -= n
-		t.unclaim(t.claim - n)
+		t.unclaim(t.j.claim - n)
 		switch {
 		case err == io.EOF:
 			return f, nil
@@ -84,7 +86,7 @@ func (t *transfer) adopt(ctx context.Context, cause error) error {
 	if cut := (*truncatedError)(nil); errors.As(cause, &cut) {
 		cut.have, cut.want = n, t.j.req.Size
 	}
-	if cause != nil && (n <= p.have || n > limit || is[*diskError](cause)) {
+	if cause != nil && (n <= p.have || n > limit || Classify(cause) == failure.Disk) {
 		return cause
 	}
 	t.j.res.URL, t.j.res.Final = redact(src.url), redact(src.url)
@@ -174,7 +176,7 @@ func (t *transfer) copyScratch(ctx context.Context, n int64, was *part) (same bo
 		if p.have += int64(k); p.have == was.have {
 			same = slices.Equal(p.hash.Sum(), was.hash.Sum())
 		}
-		t.unclaim(t.claim - int64(k))
+		t.unclaim(t.j.claim - int64(k))
 		t.dog.feed()
 	}
 	if err := f.Close(); err != nil {

@@ -30,7 +30,6 @@ type transfer struct {
 	lastLook  time.Time
 	lastBytes int64
 	held      time.Duration
-	claim     int64 // of Fetcher.claimed
 	// scratch is the file that a program writes in this attempt, or nil.
 	scratch *os.File
 	room    int64 // bytes, of a file of unknown size, that there is room for
@@ -73,7 +72,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	if err := t.claimRoom(); err != nil {
 		return err
 	}
-	defer t.unclaim(0)
+	defer func() { t.unclaim(t.j.missing()) }() // for the next attempt
 	if t.j.hop == nil {
 		t.j.trip = &trip{bare: len(src.bad)%2 == 1, strong: t.j.req.Digests.Strongest().Alg.Strong()}
 	}
@@ -336,7 +335,7 @@ func (t *transfer) write(n int) error {
 		return &diskError{err}
 	}
 	p.have += int64(n)
-	t.unclaim(t.claim - int64(n))
+	t.unclaim(t.j.claim - int64(n))
 	return nil
 }
 
@@ -411,69 +410,6 @@ func (t *transfer) wrong(err error, fill int) error {
 	return errors.Join(t.page(err), p.remove())
 }
 
-// claimRoom asks whether what is missing may be written.
-func (t *transfer) claimRoom() error {
-	r, f := t.j.req, t.w.f
-	if r.Size >= 0 {
-		t.claim = r.Size - t.j.part.have
-	}
-	if f.o.Room == nil {
-		f.claimed.Add(t.claim)
-		return nil
-	}
-	if t.claim > hugeSize {
-		// That is the tree's trouble, not the disk's, and the sum of such must
-		// not overflow.
-		if err := f.o.Room(r.Part, t.claim); err != nil {
-			t.claim = 0
-			return &roomError{err}
-		}
-	}
-	f.claimed.Add(t.claim)
-	if err := t.askRoom(); err != nil {
-		return &diskError{err}
-	}
-	return nil
-}
-
-// askRoom asks whether there is room for all that is claimed.
-func (t *transfer) askRoom() error {
-	f := t.w.f
-	if f.o.Room == nil {
-		return nil
-	}
-	err := f.o.Room(t.j.req.Part, f.claimed.Load())
-	if err != nil {
-		t.unclaim(0)
-	}
-	return err
-}
-
-// hugeSize is more than any file has.
-const hugeSize = 1 << 40
-
-// unclaim lowers the transfer's claim to left bytes.
-func (t *transfer) unclaim(left int64) {
-	left = max(0, left)
-	t.w.f.claimed.Add(left - t.claim)
-	t.claim = left
-}
-
-// roomStep is how often a file of unknown size asks for room.
-const roomStep = 16 << 20
-
-func (t *transfer) moreRoom(n int64) error {
-	f := t.w.f
-	if t.room -= n; t.room >= 0 || f.o.Room == nil {
-		return nil
-	}
-	t.room = roomStep
-	if err := f.o.Room(t.j.req.Part, f.claimed.Load()+roomStep); err != nil {
-		return &diskError{err}
-	}
-	return nil
-}
-
 // grown is told by a transport that n bytes more are in the scratch file.
 func (t *transfer) grown(n int64) error {
 	if !t.out.begun {
@@ -491,9 +427,9 @@ func (t *transfer) grown(n int64) error {
 		return err
 	}
 	if t.j.req.Size < 0 {
-		t.unclaim(t.claim + n) // for the copy
+		t.unclaim(t.j.claim + n) // for the copy
 		return t.moreRoom(n)
 	}
-	t.unclaim(t.claim - n)
+	t.unclaim(t.j.claim - n)
 	return nil
 }
