@@ -3,8 +3,10 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +122,41 @@ func TestLetGoAsksAgain(t *testing.T) {
 		for name, k := range keys {
 			if held := m.view.index.Distfiles[k] != nil; held != (name != "nobodys") {
 				t.Errorf("%s is held: %v", name, held)
+			}
+		}
+	})
+}
+
+// TestPurgeAsksAgain: what leaves recycle for good is asked for once more, after
+// the deletions of the run.
+func TestPurgeAsksAgain(t *testing.T) {
+	t.Parallel()
+	box := newBox(t, layout.Flat())
+	list := filepath.Join(t.TempDir(), "whitelist")
+	write := func(text string) error { return os.WriteFile(list, []byte(text), 0o644) }
+	keys := map[string]ledger.Key{}
+	for _, name := range []string{"listed", "nobodys"} {
+		keys[name] = box.put(name, catalog.Gentoo, true, name)
+	}
+	box.do(func(a *Archive) {
+		m, err := a.change(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.o.Whitelist = func() (*whitelist.List, error) { return whitelist.Load(list) }
+		var ds []*ledger.Distfile
+		for _, k := range keys {
+			ds = append(ds, m.view.index.Distfiles[k])
+		}
+		if err := errors.Join(write(""), m.reread(), m.recycle(ds), write("listed\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.letGo(nil, slices.Collect(maps.Values(m.view.index.Recycled))); err != nil {
+			t.Fatal(err)
+		}
+		for name, k := range keys {
+			if is := m.view.index.Recycled[k] != nil; is != (name == "listed") {
+				t.Errorf("%s is in recycle: %v", name, is)
 			}
 		}
 	})
