@@ -3,18 +3,15 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"distkeep/archive/layout"
-	"distkeep/catalog/digest"
 )
 
 // The rules:
@@ -30,140 +27,6 @@ import (
 //
 // What people have changed by hand is excused at the paths where they did it,
 // until it can be known.
-
-// beliefs are what the model knows beside the world.
-type beliefs struct {
-	tainted map[uint64]string // how inodes were changed by hand
-	sums    map[uint64]string // of inodes, when they could be read
-	legit   map[string]bool   // "NAME CONTENT" that a name was given
-	// since is when a run may have scheduled "NAME CONTENT" first, noted when
-	// history may have, and gone when it went to recycle.
-	since, noted, gone map[string]time.Time
-	savedSince         map[string]time.Time
-	retry              map[string]time.Time // when "NAME CONTENT" is tried again at the latest
-	mourned            map[string]bool      // whitelisted names whose content was destroyed by hand
-	blind              bool                 // the ledger does not know of recycle
-	stale              bool                 // the ledger is an older one
-	hands              bool                 // something was done by hand since the last run
-	spoilt             bool                 // ever
-	relaid             bool                 // no run has made the links of the layouts yet
-}
-
-func newBeliefs() beliefs {
-	return beliefs{
-		tainted: make(map[uint64]string), sums: make(map[uint64]string), legit: map[string]bool{"base Z": true},
-		since: make(map[string]time.Time), noted: make(map[string]time.Time), gone: make(map[string]time.Time),
-		retry: make(map[string]time.Time), mourned: make(map[string]bool),
-	}
-}
-
-func (b *beliefs) forgetLedger() { b.blind, b.hands, b.spoilt = true, true, true }
-
-func (b *beliefs) restoreLedger() {
-	b.blind, b.stale, b.hands, b.spoilt = true, true, true, true
-	for k, t := range b.savedSince {
-		if s, ok := b.since[k]; !ok || t.Before(s) {
-			b.since[k] = t
-		}
-	}
-}
-
-// An onDisk is a regular file.
-type onDisk struct {
-	ino      uint64
-	sum      string // SHA-256 in hex
-	readable bool
-	tainted  string
-}
-
-// sound reports whether it is what it was verified to be, as far as a run can
-// tell.
-func (f onDisk) sound() bool { return f.readable && f.tainted == "" }
-
-// A state is what is on disk: the published tree, and recycle by DIGEST/NAME.
-type state struct{ published, recycle map[string]onDisk }
-
-func (m *model) scan() state {
-	return state{m.scanDir(m.published("")), m.scanDir(m.path("archive", "state", "recycle"))}
-}
-
-func (m *model) scanDir(dir string) map[string]onDisk {
-	files := make(map[string]onDisk)
-	m.must(filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if os.IsNotExist(err) {
-			return nil
-		}
-		if err != nil || !e.Type().IsRegular() {
-			return err
-		}
-		fi, err := e.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		f := onDisk{ino: fi.Sys().(*syscall.Stat_t).Ino, readable: true}
-		if f.tainted = m.tainted[f.ino]; fi.Mode().Perm()&0o400 == 0 {
-			f.readable, f.sum = false, m.sums[f.ino]
-		} else {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			f.sum = digest.SHA256.Sum(data).Hex()
-			m.sums[f.ino] = f.sum
-		}
-		files[rel] = f
-		return nil
-	}))
-	return files
-}
-
-// pair spells a name with a content.
-func pair(n, c string) string { return n + " " + c }
-
-// pairs calls f for every name with every content.
-func pairs(f func(n, c, pair string)) {
-	for _, n := range append(modelNames, "base") {
-		for _, c := range append(modelContents, "Z") {
-			f(n, c, pair(n, c))
-		}
-	}
-}
-
-func recycleKey(n, c string) string { return sumOf(c) + "/" + string(distName(n)) }
-
-// held reports whether a content is published under a name, as it was verified.
-func (s state) held(n, c string) bool {
-	f, ok := s.published[cipherPath(n, c)]
-	return ok && f.sum == sumOf(c)
-}
-
-func (s state) recycled(n, c string) bool {
-	f, ok := s.recycle[recycleKey(n, c)]
-	return ok && f.sum == sumOf(c)
-}
-
-// had reports whether a run can have a content without a transfer.
-func (m *model) had(s state, n, c string) bool {
-	if m.drops[n] == c && !m.sly[n] {
-		return true
-	}
-	if m.stale {
-		return false
-	}
-	for _, o := range append(modelNames, "base") {
-		if f := s.published[cipherPath(o, c)]; s.held(o, c) && f.sound() {
-			return true
-		}
-		if f := s.recycle[recycleKey(o, c)]; !m.blind && s.recycled(o, c) && f.sound() {
-			return true
-		}
-	}
-	return false
-}
 
 // mourning notes which whitelisted names have lost every content by hand.
 func (m *model) mourning(before state) {
@@ -221,45 +84,7 @@ func (m *model) command(words []string) *modelError {
 	drops := maps.Clone(m.drops)
 	deleting := len(words) > 1 && words[1] == "delete" && words[0] == "mirror" || words[0] == "clean"
 	m.foresee(before, words[0] == "mirror" && deleting)
-	var status int
-	switch words[0] {
-	case "mirror":
-		more := []string{}
-		switch {
-		case deleting:
-			more = append(more, "--delete")
-		case len(words) > 1: // no transfer may begin
-			more = append(more, "--min-free", "1000000TiB")
-		}
-		status = m.program("mirror", m.mirrorArgs(more...)...)
-	case "dry-run":
-		status = m.program("mirror", m.mirrorArgs("--dry-run", "--delete")...)
-	case "undo":
-		status = m.program("deletions", "--undo", string(distName(words[1])))
-	case "history":
-		status = m.program("history", "--repo", "gentoo:"+m.path("tree"))
-	case "clean":
-		status = m.program("history", append(m.repo(), "--clean", "--before", modelBefore.String())...)
-	case "doctor":
-		args := []string{"--distfiles-local", m.path("drop")}
-		if len(words) > 1 {
-			args = append(args, "--repair")
-		}
-		status = m.program("doctor", args...)
-	case "verify":
-		status = m.program("verify")
-	case "snapshot":
-		// Two in one second have one name.
-		m.now = m.now.Add(time.Second)
-		status = m.program("snapshot create")
-	case "ledger":
-		m.kill = "" // an archive without its ledger is lost, or restored
-		file := m.path("export")
-		if status = m.program("doctor", "--export", file); status == 0 {
-			m.must(os.RemoveAll(m.path("archive", "state", "ledger")))
-			status = m.program("doctor", "--import", file)
-		}
-	}
+	status := m.invoke(words, deleting)
 	after := m.scan()
 	for n := range m.drops {
 		if _, err := os.Lstat(m.path("drop", string(distName(n)))); err != nil {
@@ -281,6 +106,50 @@ func (m *model) command(words []string) *modelError {
 	}
 	m.learn(words, status, before, after)
 	return nil
+}
+
+// invoke runs the program as an operation says.
+func (m *model) invoke(words []string, deleting bool) int {
+	switch words[0] {
+	case "mirror":
+		more := []string{}
+		switch {
+		case deleting:
+			more = append(more, "--delete")
+		case len(words) > 1: // no transfer may begin
+			more = append(more, "--min-free", "1000000TiB")
+		}
+		return m.program("mirror", m.mirrorArgs(more...)...)
+	case "dry-run":
+		return m.program("mirror", m.mirrorArgs("--dry-run", "--delete")...)
+	case "undo":
+		return m.program("deletions", "--undo", string(distName(words[1])))
+	case "history":
+		return m.program("history", "--repo", "gentoo:"+m.path("tree"))
+	case "clean":
+		return m.program("history", append(m.repo(), "--clean", "--before", modelBefore.String())...)
+	case "doctor":
+		args := []string{"--distfiles-local", m.path("drop")}
+		if len(words) > 1 {
+			args = append(args, "--repair")
+		}
+		return m.program("doctor", args...)
+	case "verify":
+		return m.program("verify")
+	case "snapshot":
+		// Two in one second have one name.
+		m.now = m.now.Add(time.Second)
+		return m.program("snapshot create")
+	case "ledger":
+		m.kill = "" // an archive without its ledger is lost, or restored
+		file := m.path("export")
+		if status := m.program("doctor", "--export", file); status != 0 {
+			return status
+		}
+		m.must(os.RemoveAll(m.path("archive", "state", "ledger")))
+		return m.program("doctor", "--import", file)
+	}
+	panic("no such command: " + words[0])
 }
 
 // report is what the last command printed, and the failures of the last run.
