@@ -108,9 +108,9 @@ func TestReadmeFlags(t *testing.T) {
 	t.Parallel()
 	text := readme(t)
 	known := knownFlags(newApp(&env{}).Commands)
-	// Options of emirrordist that the ledger replaces.
-	for _, gone := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update"} {
-		known[gone] = true
+	// Options of emirrordist that the ledger replaces, and of other programs.
+	for _, other := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update", "clearsign"} {
+		known[other] = true
 	}
 	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
 		if !known[m[1]] {
