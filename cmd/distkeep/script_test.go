@@ -76,9 +76,18 @@ func TestScript(t *testing.T) {
 		Dir:                 dir,
 		Setup:               setupScript,
 		Cmds:                cmds,
+		Condition:           condition,
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 	})
+}
+
+// condition knows [root]: only root can give a file to somebody else.
+func condition(name string) (bool, error) {
+	if name != "root" {
+		return false, fmt.Errorf("there is no condition %q", name)
+	}
+	return os.Geteuid() == 0, nil
 }
 
 func setupScript(e *testscript.Env) error {
