@@ -86,8 +86,8 @@ func (r *run) remove(name string, cs ...stored) error {
 	err := r.step("recycle-"+name, func() error {
 		for _, c := range cs {
 			c := c.content()
-			if missing, _, err := r.store.Recycle([]*layout.Content{&c}); err != nil || len(missing) > 0 {
-				return fmt.Errorf("%d missing: %w", len(missing), err)
+			if err := r.recycle(&c, true); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -174,8 +174,7 @@ func pass(dir string, f *faulty, each bool) error {
 		func() error {
 			return r.step("recycled-early", func() error {
 				c := oldB.content()
-				_, _, err := s.Recycle([]*layout.Content{&c})
-				return err
+				return r.recycle(&c, false)
 			})
 		},
 		func() error { return r.add("b-anew", oldB) }, // another inode than the one in recycle
@@ -187,6 +186,15 @@ func pass(dir string, f *faulty, each bool) error {
 		}
 	}
 	return nil
+}
+
+// recycle puts a content into recycle, which must still be published if there says so.
+func (r *run) recycle(c *layout.Content, there bool) error {
+	missing, stuck, err := r.store.Recycle([]*layout.Content{c})
+	if there && len(missing) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s is missing", c.Name))
+	}
+	return errors.Join(err, stuck[c])
 }
 
 func (r *run) withdraw() error {
