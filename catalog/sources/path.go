@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // scanPath reads a list of this machine, or all of a directory.
@@ -22,18 +23,16 @@ func (r *Repository) scanPath(ctx context.Context, c *collector) error {
 		return err
 	case fi.IsDir():
 		return r.scanDir(ctx, c)
-	case !fi.Mode().IsRegular():
-		return fmt.Errorf("%s: not a regular file", r.o.Path) // opening a fifo would hang
 	}
-	dir, name := filepath.Split(r.o.Path)
-	data, err := readFile(os.DirFS(dir), name)
+	data, err := regular.Read(r.o.Path, maxList)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.o.Path, err)
+		return err
 	}
-	t := &text{file: r.o.Path, path: shortPath(r.o.Path), data: data}
-	if r.signed(t) {
+	t := &text{file: r.o.Path, path: shortPath(r.o.Path), data: data, modTime: fi.ModTime()}
+	if r.besides(t) {
 		for _, suffix := range signatureSuffixes {
-			if t.sig, err = readFile(os.DirFS(dir), name+suffix); !errors.Is(err, fs.ErrNotExist) {
+			t.suffix = suffix
+			if t.sig, err = regular.Read(r.o.Path+suffix, maxSignature); !errors.Is(err, fs.ErrNotExist) {
 				break
 			}
 		}
@@ -75,16 +74,6 @@ func shortPath(file string) string {
 	return path.Join(parts[max(0, len(parts)-3):]...)
 }
 
-// readFile reads a bounded file.
-func readFile(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAll(f)
-}
-
 // maxFiles bounds the lists of a directory; opam has some 40,000.
 const maxFiles = 500_000
 
@@ -118,7 +107,7 @@ func (r *Repository) scanDir(ctx context.Context, c *collector) error {
 		if files++; files > maxFiles {
 			return fmt.Errorf("more than %d lists", maxFiles)
 		}
-		data, err := readFile(root.FS(), name)
+		data, err := regular.ReadIn(root, name, maxList)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"distkeep/catalog"
 	"distkeep/catalog/keyring"
@@ -43,6 +44,10 @@ type Options struct {
 	// Base is the URL of the directory that has the files of a list without
 	// URIs. Empty means that of the list, if that is a URL.
 	Base string
+	// At, if set, is a directory of the published tree that gets the files of
+	// checksums as well, with the list beside them: a copy of the directory
+	// that the list is of.
+	At string
 	// Unsigned accepts checksums without a signature although there is a
 	// Keyring.
 	Unsigned bool
@@ -60,17 +65,20 @@ type Options struct {
 	// Room says whether need bytes more may be written to State. Nil means
 	// that they always may.
 	Room func(need int64) error
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
 }
 
-// A Repository is one list. It implements catalog.Repository. Its methods must
-// not be called concurrently.
+// A Repository is one list. It implements catalog.Viewer. Its methods must not
+// be called concurrently.
 type Repository struct {
 	o    Options
 	url  bool
-	kind *kind // nil until the list is read
+	kind *kind // nil when the list has to tell
+	view *catalog.View
 }
 
-var _ catalog.Repository = (*Repository)(nil)
+var _ catalog.Viewer = (*Repository)(nil)
 
 // Open returns the list. It reads nothing yet; its errors are about o.
 func Open(o Options) (*Repository, error) {
@@ -95,6 +103,12 @@ func Open(o Options) (*Repository, error) {
 		if err != nil || u.Scheme == "" || u.Host == "" && u.Scheme != "file" || u.RawQuery != "" || u.Fragment != "" {
 			return wrong("%q is not the URL of a directory", r.o.Base)
 		}
+	}
+	if _, err := catalog.ParsePath(o.At); o.At != "" && err != nil {
+		return wrong("it cannot be published in %q: %w", o.At, err)
+	}
+	if o.Now == nil {
+		r.o.Now = time.Now
 	}
 	if !r.url && o.Path != "-" {
 		abs, err := filepath.Abs(o.Path)
@@ -121,6 +135,7 @@ func (r *Repository) Kind() catalog.Kind { return catalog.Sources }
 // list, or that it is none of a known kind.
 func (r *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 	c := &collector{repo: r.o.Name, base: strings.TrimRight(r.o.Base, "/")}
+	r.view = nil
 	switch {
 	case r.url:
 		err = r.scanURL(ctx, c)
@@ -144,12 +159,24 @@ type text struct {
 	// path is slash-separated; its components may tell the owner.
 	path string
 	data []byte
-	// sig is the signature beside it, or nil.
-	sig []byte
+	// sig is the signature beside it, whose name ends in suffix, or nil.
+	sig    []byte
+	suffix string
+	// modTime is zero when it is not known.
+	modTime time.Time
 }
 
-// read adds the entries of t.
+// plainText is a list without what its signature is of.
+func plainText(file string, data []byte) *text {
+	if in := keyring.FindInline(data); in != nil {
+		data = in.Message
+	}
+	return &text{file: file, path: shortPath(file), data: data}
+}
+
+// read adds the entries of t, and prepares the directory that gets it.
 func (r *Repository) read(t *text, c *collector) error {
+	whole := *t
 	if in := keyring.FindInline(t.data); in != nil {
 		t.data = in.Message
 	}
@@ -159,7 +186,13 @@ func (r *Repository) read(t *text, c *collector) error {
 			return fmt.Errorf("%s is of no kind that is known: say which with kind=%s", t.file, strings.Join(Kinds(), "|"))
 		}
 	}
-	return k.parse(&parser{text: t, collector: c})
+	if err := k.parse(&parser{text: t, collector: c}); err != nil || r.o.At == "" {
+		return err
+	}
+	if !k.signed {
+		return fmt.Errorf("%s is of kind %s: only checksums have a directory, at=%s", t.file, k.name, r.o.At)
+	}
+	return r.makeView(&whole, c)
 }
 
 func (r *Repository) scanStdin(c *collector) error {
@@ -186,6 +219,9 @@ func readAll(r io.Reader) ([]byte, error) {
 	}
 	return data, err
 }
+
+// besides reports whether what is beside t is of interest.
+func (r *Repository) besides(t *text) bool { return r.o.At != "" || r.signed(t) }
 
 // signed reports whether t must be signed.
 func (r *Repository) signed(t *text) bool {

@@ -28,8 +28,10 @@ type kept struct {
 	URL     string          `json:"url"`
 	Version catalog.Version `json:"version"`
 	SHA256  string          `json:"sha256"`
-	// Signature is the one that was beside the list.
+	// Signature is the one that was beside the list, and Suffix what its name
+	// has in addition.
 	Signature []byte `json:"signature,omitempty"`
+	Suffix    string `json:"suffix,omitempty"`
 
 	list []byte
 }
@@ -73,7 +75,7 @@ func (r *Repository) scanURL(ctx context.Context, c *collector) (err error) {
 
 // use reads the list of k if its signature is right.
 func (r *Repository) use(k *kept, c *collector) error {
-	t := &text{file: k.URL, path: urlPath(k.URL), data: k.list, sig: k.Signature}
+	t := &text{file: k.URL, path: urlPath(k.URL), data: k.list, sig: k.Signature, suffix: k.Suffix, modTime: k.Version.ModTime}
 	if err := r.verify(t); err != nil {
 		return err
 	}
@@ -132,13 +134,13 @@ func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) 
 		return nil, err
 	}
 	k.SHA256 = digest.SHA256.Sum(k.list).Hex()
-	if !r.signed(&text{path: urlPath(r.o.Path), data: k.list}) || keyring.FindInline(k.list) != nil {
+	if !r.besides(&text{path: urlPath(r.o.Path), data: k.list}) || keyring.FindInline(k.list) != nil {
 		return k, nil
 	}
 	for _, suffix := range signatureSuffixes {
 		sig, _, err := r.get(ctx, r.o.Path+suffix, catalog.Version{}, maxSignature)
 		if err == nil {
-			k.Signature = sig
+			k.Signature, k.Suffix = sig, suffix
 			return k, nil
 		}
 		if !errors.Is(err, catalog.ErrRefused) {

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
-	"distkeep/archive/layout"
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
@@ -37,17 +36,9 @@ The directories are served as they are: Server = http://this-host/$repo/os/$arch
 
 `
 
-// pacmanFlags are what checkPacman makes of the options.
-type pacmanFlags struct {
-	viewDirs map[string]string // directory to the pacman repository that has it
-}
-
 func (r *repoFlags) pacmanOptions() []cli.Flag { return nil }
 
-func (r *repoFlags) checkPacman([]string) error {
-	r.viewDirs = make(map[string]string)
-	return nil
-}
+func (r *repoFlags) checkPacman([]string) error { return nil }
 
 // A pacmanSpec is what follows "pacman:".
 type pacmanSpec struct {
@@ -161,13 +152,9 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 		return nil, usageError{err}
 	}
 	for _, dir := range u.Dirs() {
-		if layout.Reserved(catalog.Name(dir)) {
-			return nil, usagef("--repo pacman:%s: the archive needs the name %s itself: publish below another directory with at=DIR", text, dir)
+		if err := r.claim(dir, s.name, "pacman:"+text); err != nil {
+			return nil, err
 		}
-		if other, ok := r.viewDirs[dir]; ok && other != s.name {
-			return nil, usagef("--repo pacman:%s: %s publishes %s already: publish one of them below a directory of its own with at=DIR", text, other, dir)
-		}
-		r.viewDirs[dir] = s.name
 	}
 	return u, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/keyring"
 	"distkeep/catalog/regular"
@@ -42,13 +43,15 @@ type repoFlags struct {
 	// keys are those of the keyrings, or nil; keysID names their content.
 	keys   *keyring.Keyring
 	keysID string
+	// viewDirs are the directories of the published tree that repositories
+	// have to themselves, and their names.
+	viewDirs map[string]string
 	gentooFlags
 	openbsdFlags
-	pacmanFlags
 }
 
 func newRepoFlags() *repoFlags {
-	return &repoFlags{repos: cli.NewStringSlice(), keyrings: cli.NewStringSlice(), gentooFlags: newGentooFlags(), openbsdFlags: newOpenBSDFlags()}
+	return &repoFlags{repos: cli.NewStringSlice(), keyrings: cli.NewStringSlice(), viewDirs: make(map[string]string), gentooFlags: newGentooFlags(), openbsdFlags: newOpenBSDFlags()}
 }
 
 func (r *repoFlags) flags() []cli.Flag {
@@ -116,6 +119,19 @@ func (r *repoFlags) open(o *opening) ([]catalog.Repository, error) {
 		repos = append(repos, repo)
 	}
 	return repos, nil
+}
+
+// claim gives a directory of the published tree to the repository name, which
+// --repo names as text.
+func (r *repoFlags) claim(dir, name, text string) error {
+	if layout.Reserved(catalog.Name(dir)) {
+		return usagef("--repo %s: the archive needs the name %s itself: publish below another directory with at=DIR", text, dir)
+	}
+	if other, ok := r.viewDirs[dir]; ok && other != name {
+		return usagef("--repo %s: %s publishes %s already: publish one of them below a directory of its own with at=DIR", text, other, dir)
+	}
+	r.viewDirs[dir] = name
+	return nil
 }
 
 // specs parses the --repo options.

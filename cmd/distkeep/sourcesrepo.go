@@ -38,14 +38,15 @@ Behind the question mark are
    base=URL    the directory with the files of a list that has no URIs; that of
                the list, if it is a URL
    name=NAME   what owners and reports call it; the file name if not given
+   at=DIR      publish sums, and the files, in a directory of their own as well
    signed=no   do without the signature that --keyring asks of sums
 
 `
 
 // A sourcesSpec is what follows "sources:".
 type sourcesSpec struct {
-	path, name, kind, base string
-	unsigned               bool
+	path, name, kind, base, at string
+	unsigned                   bool
 }
 
 // parseSources reads what follows "sources:".
@@ -57,13 +58,13 @@ func parseSources(text string) (s sourcesSpec, err error) {
 	}
 	for key, values := range q {
 		switch {
-		case !slices.Contains([]string{"kind", "base", "name", "signed"}, key):
-			return s, fmt.Errorf("%q is not known behind the ?: use kind, base, name and signed", key)
+		case !slices.Contains([]string{"kind", "base", "name", "at", "signed"}, key):
+			return s, fmt.Errorf("%q is not known behind the ?: use kind, base, name, at and signed", key)
 		case len(values) > 1:
 			return s, fmt.Errorf("%s= is given twice", key)
 		}
 	}
-	s = sourcesSpec{path: where, name: q.Get("name"), kind: q.Get("kind"), base: strings.TrimRight(q.Get("base"), "/")}
+	s = sourcesSpec{path: where, name: q.Get("name"), kind: q.Get("kind"), base: strings.TrimRight(q.Get("base"), "/"), at: strings.Trim(q.Get("at"), "/")}
 	switch q.Get("signed") {
 	case "no":
 		s.unsigned = true
@@ -107,9 +108,14 @@ func (r *repoFlags) openSources(text string, op *opening) (catalog.Repository, e
 		return nil, usagef("--repo sources:%s: %w", text, err)
 	}
 	o := sources.Options{
-		Name: s.name, Path: s.path, Stdin: op.stdin, Kind: s.kind, Base: s.base,
+		Name: s.name, Path: s.path, Stdin: op.stdin, Kind: s.kind, Base: s.base, At: s.at, Now: op.now,
 		Unsigned: s.unsigned, Keyring: r.keys, State: store.SourcesDir(op.state, s.name),
 		Offline: op.offline, Dry: op.dry, Room: archive.Room(op.state, op.minFree),
+	}
+	if s.at != "" {
+		if err := r.claim(s.at, s.name, "sources:"+text); err != nil {
+			return nil, err
+		}
 	}
 	if o.Getter, err = newGetter(op.fetch); err != nil {
 		return nil, err
