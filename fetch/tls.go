@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"distkeep/fetch/failure"
 	"distkeep/fetch/oldtls"
 )
 
@@ -57,10 +58,12 @@ func (p *connPool) lowered(r *http.Request, try func(*http.Request, tlsLevel) (*
 			level = modernTLS
 		}
 		var failed atomic.Pointer[error]
+		var two atomic.Bool
 		traced := r
 		if r.URL.Scheme == "https" && level < oldTLS {
 			traced = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-				TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+				TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+					two.Store(err == nil && s.NegotiatedProtocol == "h2")
 					if err != nil {
 						failed.Store(&err)
 					}
@@ -73,6 +76,9 @@ func (p *connPool) lowered(r *http.Request, try func(*http.Request, tlsLevel) (*
 				p.noteLow(r.URL, fmt.Sprintf("%s, %s", tls.VersionName(resp.TLS.Version), tls.CipherSuiteName(resp.TLS.CipherSuite)))
 			}
 			return resp, nil
+		}
+		if two.Load() && (Classify(err) == failure.Stalled || errors.Is(context.Cause(r.Context()), errNoAnswer)) {
+			p.learn(r.URL, func(d *door) { d.manner = plain }) // it has said that it speaks HTTP/2
 		}
 		if cause := failed.Load(); cause == nil && !is[*tlsError](err) || r.Context().Err() != nil || level == oldTLS || !p.mayLower(r, err) {
 			return nil, err
