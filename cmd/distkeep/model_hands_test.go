@@ -163,7 +163,9 @@ func (m *model) byHand(what, n, c string, all bool) {
 			at := m.tick()
 			m.must(errors.Join(os.Chmod(path, 0o644), os.WriteFile(path, modelBytes[c], 0o644), os.Chtimes(path, at, at)))
 			m.taint(rel, "overwritten")
-			m.legit[n+" "+c] = true
+			for _, n := range modelNames { // one inode may have several names
+				m.legit[pair(n, c)] = true
+			}
 		case "rot": // N: a bit is not what it was
 			data, err := os.ReadFile(path)
 			if err != nil {

@@ -178,10 +178,16 @@ func (m *model) program(command string, args ...string) (status int) {
 		return m.victim(args)
 	}
 	now := m.now
+	forking.RLock()
+	defer forking.RUnlock()
 	status = run(args, strings.NewReader(""), &out, &out, func() time.Time { return now })
 	m.output = out.String()
 	return status
 }
+
+// forking is held while a process begins: until it has begun, it has every lock
+// that a run in this process has.
+var forking sync.RWMutex
 
 // victim runs distkeep as a process that a failpoint kills.
 func (m *model) victim(args []string) int {
@@ -195,8 +201,15 @@ func (m *model) victim(args []string) int {
 	}
 	cmd.Env = append(cmd.Env, nowVar+"="+m.now.Format(time.RFC3339), "DISTKEEP_FAILPOINT="+m.kill)
 	m.kill = ""
-	out, err := cmd.CombinedOutput()
-	m.output = string(out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	forking.Lock()
+	err := cmd.Start()
+	forking.Unlock()
+	if err == nil {
+		err = cmd.Wait()
+	}
+	m.output = out.String()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		panic(err)
 	}
