@@ -39,6 +39,7 @@ type RepoStats struct {
 	URIs         int    `json:"uris"`
 	Unreferenced int    `json:"unreferenced"`
 	Problems     int    `json:"problems"`
+	NoMirror     int    `json:"nomirror,omitempty"`
 	// Protected are the names that only packages which cannot be known may
 	// want.
 	Protected int `json:"protected,omitempty"`
@@ -88,7 +89,7 @@ func Merge(scans []*Scan) *Catalog {
 	shut := make(map[Name][]*Distfile)
 	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
-		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems)}
+		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, NoMirror: s.NoMirror, Problems: len(s.Problems)}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {
 			st.URIs += len(d.Sources)

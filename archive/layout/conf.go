@@ -249,8 +249,12 @@ func (c Conf) Algorithms() []digest.Algorithm {
 // paths is Reserved or could be a directory of another layout, such as "ab" in a
 // flat layout beside a hashed one, or the path of another content. Of names that
 // have no error no two share a path, and none is in the way of another unless it
-// is a directory of that other name.
+// is a directory of that other name. A name that web servers give a meaning has an
+// error in all layouts, because by_cipher shows it in any case.
 func (c Conf) Check(name catalog.Name) error {
+	if Obeyed(name) {
+		return fmt.Errorf("name %q begins with a dot: web servers obey such files", name)
+	}
 	first, _, _ := strings.Cut(string(name), "/")
 	for _, l := range c {
 		switch {

@@ -230,6 +230,12 @@ func (l Layout) InBuckets(dir string) bool {
 	return true
 }
 
+// Obeyed reports whether web servers give a meaning to name, such as .htaccess, or
+// to a directory in it, such as .well-known.
+func Obeyed(name catalog.Name) bool {
+	return strings.HasPrefix(string(name), ".") || strings.Contains(string(name), "/.")
+}
+
 // Reserved reports whether name is one that the archive needs itself beside
 // the distfiles of a flat layout: layout.conf, distinfo, history, by_cipher,
 // lastsync, lastupdate, or anything below such a name. A hashed layout puts a

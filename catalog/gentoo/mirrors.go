@@ -63,8 +63,8 @@ func parseMirrors(s string, group func(line int, name string, urls []string) err
 }
 
 // mirrors returns the groups that apply to the repository: its own, its
-// masters' mirrors after them as portage stacks them, then the overrides, then
-// the skips. A file that cannot be read is among the errors; the rest applies
+// masters' mirrors after them as portage stacks them, where -URL takes a mirror
+// away that came before and -* all of them, then the overrides, then the skips. A file that cannot be read is among the errors; the rest applies
 // nevertheless.
 func (r *Repository) mirrors() (map[string][]string, []error) {
 	groups := make(map[string][]string)
@@ -94,9 +94,17 @@ func addMirrors(groups map[string][]string, path string) error {
 	}
 	return parseMirrors(string(b), func(_ int, name string, urls []string) error {
 		for _, u := range urls {
-			if !slices.Contains(groups[name], u) {
+			switch rest, minus := strings.CutPrefix(u, "-"); {
+			case minus && rest == "*":
+				delete(groups, name)
+			case minus:
+				groups[name] = slices.DeleteFunc(groups[name], func(v string) bool { return v == rest })
+			case !slices.Contains(groups[name], u):
 				groups[name] = append(groups[name], u)
 			}
+		}
+		if len(groups[name]) == 0 {
+			delete(groups, name)
 		}
 		return nil
 	})

@@ -279,6 +279,9 @@ func (w *worker) scanEntry(n int, cpv, rel, pf string, e entry) {
 		w.problem(cpv, rel+"/"+pf, e.restrictLine, "bad RESTRICT: "+err.Error())
 		r.mirror = true // what cannot be understood is not published
 	}
+	if r.nomirror {
+		w.unit.nomirror++
+	}
 	w.items, err = parseSrcURI(w.items[:0], e.srcURI, eapi, func(msg string) {
 		w.problem(cpv, rel+"/"+pf, e.srcLine, "bad SRC_URI: "+msg)
 	})

@@ -52,6 +52,7 @@ type unit struct {
 	hiddenScope  catalog.Scope  // the widest of theirs
 	protected    []catalog.Name // that its problems protect
 	unreferenced int
+	nomirror     int
 }
 
 func (u *unit) cp() string { return u.cat + "/" + u.pn }
@@ -187,6 +188,7 @@ func (t *tree) collect(units []unit) {
 		u := &units[i]
 		s.Packages += len(u.files)
 		s.Unreferenced += u.unreferenced
+		s.NoMirror += u.nomirror
 		s.Distfiles = append(s.Distfiles, u.distfiles...)
 		s.Problems = append(s.Problems, u.problems...)
 		if u.hidden > 0 {

@@ -137,7 +137,11 @@ var (
 )
 
 // A restriction is what RESTRICT says that matters to a mirror.
-type restriction struct{ mirror, fetch bool }
+type restriction struct {
+	mirror, fetch bool
+	// nomirror is what old trees call mirror. It does not count.
+	nomirror bool
+}
 
 // parseRestrict reads a RESTRICT value. Tokens that depend on USE flags do not
 // count: they are the client's concern, as emirrordist decided.
@@ -156,6 +160,8 @@ func parseRestrict(v []byte) (restriction, error) {
 		switch string(word) {
 		case "mirror":
 			r.mirror = true
+		case "nomirror":
+			r.nomirror = true
 		case "fetch":
 			r.fetch = true
 			r.mirror = true
