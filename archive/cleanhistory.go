@@ -11,6 +11,7 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -45,8 +46,8 @@ type CleanSummary struct {
 	Dropped int   `json:"dropped"`
 	// Kept are the lines that are old enough and stay, with their files.
 	Kept []KeptLine `json:"kept,omitempty"`
-	// Damaged are those whose files are not what the lines say: they stay, for
-	// Verify to look after.
+	// Damaged are those whose files are not what the lines say, or cannot be read:
+	// they stay, for Verify to look after.
 	Damaged []KeptLine `json:"damaged,omitempty"`
 	// Guard is why nothing was let go of although it was allowed.
 	Guard   string   `json:"guard,omitempty"`
@@ -120,9 +121,10 @@ type cleaning struct {
 	next []history.Record // what the scan makes of it
 	// gone are the records of next whose lines go: their contents are due, or
 	// are not in the archive.
-	gone  map[ledger.Key]bool
-	due   []*ledger.Distfile
-	purge []*ledger.Recycled
+	gone   map[ledger.Key]bool
+	claims *claims
+	due    []*ledger.Distfile
+	purge  []*ledger.Recycled
 }
 
 // plan decides what goes. It changes nothing.
@@ -132,7 +134,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 		return err
 	}
 	c.sum.count(c.old, c.next)
-	c.gone = make(map[ledger.Key]bool)
+	c.gone, c.claims = make(map[ledger.Key]bool), m.claims()
 	kept := m.keptRecords()
 	viewed, err := m.keepViewed(kept)
 	if err != nil {
@@ -203,7 +205,7 @@ func (c *cleaning) unknown(r history.Record) bool {
 	x := c.m.view.index
 	sums, _ := digest.NewSet(r.SHA256)
 	k := &ledger.Distfile{Content: layout.Content{Name: r.Name, Digests: sums, Kind: catalog.OpenBSD}} // with both spellings
-	known := c.m.claims().keeper(k)
+	known := c.claims.keeper(k)
 	ct := &k.Content
 	rels := ct.CipherPaths()
 	if x.Named(r.Name) == nil {
@@ -226,7 +228,7 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 	}
 	copies, err := replicas(c.m.pathsOf(d))
 	if err != nil {
-		return err
+		return c.unread(ctx, r, err)
 	}
 	if len(copies) == 0 {
 		c.sum.Kept = append(c.sum.Kept, keptLine(r, "its file is gone: distkeep mirror forgets it"))
@@ -236,7 +238,7 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 	for _, f := range copies {
 		wrong, err := (&verifier{m: c.m}).read(ctx, f, u)
 		if err != nil {
-			return err
+			return c.unread(ctx, r, err)
 		}
 		c.m.Archive.o.Events.checked(string(d.Name), d.Size, wrong)
 		if wrong != "" {
@@ -248,6 +250,15 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 	fresh.Verified, fresh.ModTime = c.m.now, copies[0].fi.ModTime().UTC()
 	c.due = append(c.due, &fresh)
 	c.gone[recordKey(r)] = true
+	return nil
+}
+
+// unread keeps a line whose file cannot be read. Its error ends the run.
+func (c *cleaning) unread(ctx context.Context, r history.Record, err error) error {
+	if ctx.Err() != nil || store.Broken(err) {
+		return err
+	}
+	c.sum.Damaged = append(c.sum.Damaged, keptLine(r, "it cannot be read: "+oneLine(err.Error())))
 	return nil
 }
 

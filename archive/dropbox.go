@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
 )
@@ -229,8 +231,9 @@ const noWant = "0000000000000000"
 
 // expireDrops removes from the drop box what has been in the archive for the
 // expiry. The bytes are durable there: they have a record. Only the file that was
-// read is removed, by its inode and as it was then.
-func (m *mirror) expireDrops() error {
+// read is removed, by its inode and as it was then, and only once the archive's
+// copy was read again: neither its size nor its time tell that it is still right.
+func (m *mirror) expireDrops(ctx context.Context) error {
 	for _, f := range sortedDrops(m.view.drops) {
 		r := f.seen(m.view.index)
 		if r == nil || r.Refused != "" || m.view.now.Sub(r.Since) < m.o.LocalExpiry {
@@ -240,7 +243,21 @@ func (m *mirror) expireDrops() error {
 		if d == nil {
 			continue
 		}
-		if path, _ := (&planner{view: m.view}).sound(d); path == "" {
+		path, _ := (&planner{view: m.view}).sound(d)
+		if path == "" {
+			continue
+		}
+		sums, _, err := store.Hash(ctx, path)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		} else if err != nil && store.Broken(err) {
+			return brokenIf(err)
+		} else if err == nil && sums.Get(digest.SHA256) != d.SHA256() {
+			err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
+		}
+		if err != nil {
+			key := ledger.FailureKey{Name: f.name, Want: noWant}
+			m.failing[key] = &failing{key, d.Owner, failure.Local, fmt.Sprintf("%v: %s stays in distfiles-local: run distkeep verify %s", err, f.name, f.name)}
 			continue
 		}
 		tree, rel := f.tree()

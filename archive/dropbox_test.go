@@ -50,7 +50,7 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 				}
 				var b ledger.Batch
 				b.PutDropped(&ledger.Dropped{Name: "n", File: m.view.drops["n"].id, SHA256: key.SHA256, Since: t0})
-				if err := errors.Join(m.commit(&b), c.change(path), m.expireDrops()); err != nil {
+				if err := errors.Join(m.commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -259,7 +259,7 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.unlinkFormer(p); err != nil {
 		return err
 	}
-	if err := m.expireDrops(); err != nil {
+	if err := m.expireDrops(ctx); err != nil {
 		return err
 	}
 	if err := m.expire(ctx); err != nil {
@@ -335,9 +335,20 @@ func (m *mirror) link(p *plan) error {
 			return err
 		}
 	}
+	damaged := make(map[catalog.Name][]*ledger.Distfile)
 	for _, a := range adds[:len(p.relink)] {
-		if errors.Is(a.err, store.ErrDamaged) && slices.ContainsFunc(m.view.catalog.Distfiles, func(w *catalog.Distfile) bool { return a.entry.Satisfies(w) && w.Name == a.entry.Name }) {
-			m.sum.Held = Count{m.sum.Held.Files - 1, m.sum.Held.Bytes - a.entry.Size}
+		if errors.Is(a.err, store.ErrDamaged) {
+			damaged[a.entry.Name] = append(damaged[a.entry.Name], &a.entry)
+		}
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	for _, w := range m.view.catalog.Distfiles {
+		for _, d := range damaged[w.Name] {
+			if d.Satisfies(w) {
+				m.sum.Held = Count{m.sum.Held.Files - 1, m.sum.Held.Bytes - d.Size}
+			}
 		}
 	}
 	return nil
