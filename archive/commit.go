@@ -173,6 +173,9 @@ func (m *mirror) itemsOf(adds []*addition) []*store.Item {
 			first[a.entry.SHA256()], _ = store.Look(a.part)
 		}
 		items[i] = a.itemOf(a.have)
+		if old := m.view.index.Named(a.entry.Name); a.entry.Named && old != nil && old.Key() != a.entry.Key() {
+			items[i].Former = m.store.Path(old.CipherPaths()[0])
+		}
 	}
 	return items
 }

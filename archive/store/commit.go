@@ -27,6 +27,11 @@ type Item struct {
 	// copy of it where that is Foreign, and Part is not looked at.
 	Have Source
 
+	// Former, when set, is a file of the archive that keeps the content whose
+	// names the item takes: another file with its bytes is the archive's own,
+	// as a copy of an archive has it that did not keep the hard links.
+	Former string
+
 	// ModTime is that of the stored file, set by Commit.
 	ModTime time.Time
 	// Err is why this one item could not be published, set by Commit.
@@ -372,7 +377,7 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	for _, rel := range paths {
 		// New content has a directory of its own to come below by_cipher.
 		fresh := src == it.Part && it.hasPart()
-		if err := s.link(src, fi, rel, fresh, dirs); err != nil {
+		if err := s.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
 			return err
 		}
 		Failpoint("commit.path-linked")
@@ -384,7 +389,7 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 // link makes the path rel of the published tree a link to src. What is there
 // with another inode is replaced in one step. fresh tells that the directory of
 // rel is likely to be missing.
-func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs dirSet) error {
+func (s *Store) link(src string, fi fs.FileInfo, rel, former string, fresh bool, dirs dirSet) error {
 	dst := s.Path(rel)
 	err := fs.ErrNotExist
 	if !fresh {
@@ -397,7 +402,7 @@ func (s *Store) link(src string, fi fs.FileInfo, rel string, fresh bool, dirs di
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		err = s.supplant(src, fi, dst)
+		err = s.supplant(src, fi, dst, former)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s: a file is in the place of a directory", layout.ErrPath, dst)
 	}

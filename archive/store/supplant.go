@@ -51,14 +51,14 @@ func (s *Store) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
 }
 
 // supplant puts a link to src at dst, a path of the published tree at which
-// another file may be. The only link to bytes that differ from those of src goes
-// to quarantine: it is not the archive's, somebody has put it there since the
-// archive was looked at.
-func (s *Store) supplant(src string, fi fs.FileInfo, dst string) error {
+// another file may be. The only link to bytes that differ from those of src and of
+// former, if that is not empty, goes to quarantine: it is not the archive's,
+// somebody has put it there since the archive was looked at.
+func (s *Store) supplant(src string, fi fs.FileInfo, dst, former string) error {
 	// Of two links to one file each would take the other for the one that stays.
 	s.supplanting.Lock()
 	defer s.supplanting.Unlock()
-	moved, err := s.rescue(src, dst)
+	moved, err := s.rescue(src, dst, former)
 	switch {
 	case err != nil:
 		return err
@@ -69,15 +69,16 @@ func (s *Store) supplant(src string, fi fs.FileInfo, dst string) error {
 }
 
 // rescue keeps the file at dst in quarantine if that is the only link to it and
-// it has not the bytes of src. moved says that dst is gone by that.
-func (s *Store) rescue(src, dst string) (moved bool, err error) {
+// it has neither the bytes of src nor those of former, another path. moved says
+// that dst is gone by that.
+func (s *Store) rescue(src, dst, former string) (moved bool, err error) {
 	old, err := s.lstat(dst)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
-	if !old.Mode().IsRegular() || links(old) > 1 || sameBytes(src, dst) {
+	if !old.Mode().IsRegular() || links(old) > 1 || sameBytes(src, dst) || former != "" && former != dst && sameBytes(former, dst) {
 		return false, nil
 	}
 	label := "replaced." + filepath.Base(dst)

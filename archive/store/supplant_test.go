@@ -81,7 +81,7 @@ func TestSupplantTwoLinks(t *testing.T) {
 		}
 		var g errgroup.Group
 		for _, path := range paths {
-			g.Go(func() error { return s.supplant(src, fi, path) })
+			g.Go(func() error { return s.supplant(src, fi, path, "") })
 		}
 		if err := g.Wait(); err != nil {
 			t.Fatal(err)

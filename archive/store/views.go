@@ -68,7 +68,7 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 	for i := range copies {
 		dst := s.Path(copies[i].Rel)
 		if copies[i].Foreign {
-			if _, err := s.rescue(temps[i], dst); err != nil {
+			if _, err := s.rescue(temps[i], dst, ""); err != nil {
 				return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 			}
 		}
@@ -99,7 +99,7 @@ func (s *Store) expose(l Link, dirs dirSet) error {
 	if err := l.Have.check(fi); err != nil {
 		return err
 	}
-	return s.link(l.Have.Path, fi, l.Rel, false, dirs)
+	return s.link(l.Have.Path, fi, l.Rel, "", false, dirs)
 }
 
 // writeCopy writes the file temp.
