@@ -221,6 +221,9 @@ func (m *model) checkStatus(words []string, status int, before, after state) *mo
 	}
 	if words[0] == "mirror" {
 		for n := range m.mourned {
+			if m.unreadable(before, n) {
+				continue // it is not known yet
+			}
 			delete(m.mourned, n)
 			back := slices.ContainsFunc(modelContents, func(c string) bool { return after.held(n, c) })
 			if m.white[n] && !back && !m.blind && status != exitBroken && (status != exitGuard || !m.disorder) {
