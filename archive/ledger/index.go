@@ -14,7 +14,7 @@ type Index struct {
 	*State
 	byName map[catalog.Name][]*Distfile
 	// bySum is made when first asked for: a run with nothing to do never is.
-	bySum map[digest.Digest][]*Distfile
+	bySum map[digest.Digest]*holders
 	// recycledBySum is made when first asked for.
 	recycledBySum map[digest.Digest][]*Recycled
 }
@@ -65,9 +65,7 @@ func (x *Index) drop(k Key) {
 	}
 	if x.bySum != nil {
 		for _, s := range d.Digests {
-			if rest := slices.DeleteFunc(x.bySum[s], is); len(rest) > 0 {
-				x.bySum[s] = rest
-			} else {
+			if h := x.bySum[s]; h != nil && h.drop(d) == 0 {
 				delete(x.bySum, s)
 			}
 		}
@@ -76,21 +74,70 @@ func (x *Index) drop(k Key) {
 
 func (x *Index) addSums(d *Distfile) {
 	for _, s := range d.Digests {
-		if s.Alg.Strong() {
-			x.bySum[s] = append(x.bySum[s], d)
+		if !s.Alg.Strong() {
+			continue
+		}
+		if x.bySum[s] == nil {
+			x.bySum[s] = new(holders)
+		}
+		x.bySum[s].add(d)
+	}
+}
+
+// holders are the records of one content. It may have very many names.
+type holders struct {
+	list []*Distfile
+	at   map[*Distfile]int // where each is, once it is long
+}
+
+// many is from where on a list is not searched any more.
+const many = 32
+
+func (h *holders) add(d *Distfile) {
+	if h.at != nil {
+		h.at[d] = len(h.list)
+	}
+	h.list = append(h.list, d)
+}
+
+// drop removes d and returns how many are left.
+func (h *holders) drop(d *Distfile) int {
+	if h.at == nil && len(h.list) >= many {
+		h.at = make(map[*Distfile]int, len(h.list))
+		for i, o := range h.list {
+			h.at[o] = i
 		}
 	}
+	i, ok := h.at[d]
+	if h.at == nil {
+		i = slices.Index(h.list, d)
+		ok = i >= 0
+	}
+	if ok {
+		last := len(h.list) - 1
+		h.list[i] = h.list[last]
+		if h.at != nil {
+			h.at[h.list[i]] = i
+			delete(h.at, d)
+		}
+		h.list[last] = nil
+		h.list = h.list[:last]
+	}
+	return len(h.list)
 }
 
 // WithSum returns the records whose content has the digest.
 func (x *Index) WithSum(s digest.Digest) []*Distfile {
 	if x.bySum == nil {
-		x.bySum = make(map[digest.Digest][]*Distfile, len(x.Distfiles))
+		x.bySum = make(map[digest.Digest]*holders, len(x.Distfiles))
 		for _, d := range x.Distfiles {
 			x.addSums(d)
 		}
 	}
-	return x.bySum[s]
+	if h := x.bySum[s]; h != nil {
+		return h.list
+	}
+	return nil
 }
 
 // RecycledFor returns a content in recycle that is the wanted one, or nil: that
