@@ -14,10 +14,11 @@ import (
 )
 
 // nextTry returns when a failure is due again that was tried now and has, or
-// has not, failed before; zero means in every run.
-func nextTry(class failure.Class, old *ledger.Failure, now time.Time) time.Time {
+// has not, failed before; zero means in every run. What was asked for another
+// thing is no failure of this one.
+func nextTry(class failure.Class, asked string, old *ledger.Failure, now time.Time) time.Time {
 	var last time.Duration
-	if old != nil && !old.Next.IsZero() {
+	if old != nil && !old.Next.IsZero() && old.Asked == asked {
 		last = old.Next.Sub(old.Last)
 	}
 	pause := class.Pause(last)
@@ -47,18 +48,21 @@ func (m *mirror) recordFailures(whole bool) error {
 	}
 	m.stillMissed()
 	m.failUnknown()
-	owners := m.owners()
+	wants := m.failedWants()
 	for _, key := range sortedFailureKeys(m.tried) {
 		fe := m.tried[key]
 		old := x.Failures[key]
 		f := &ledger.Failure{
 			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
-			Owner: owners[key], First: m.now, Last: m.now, Count: 1, URLs: attempted(fe),
+			First: m.now, Last: m.now, Count: 1, URLs: attempted(fe),
+		}
+		if w := wants[key]; w != nil {
+			f.Owner, f.Asked = w.owner(), m.view.asked(w.Name, w.Sources)
 		}
 		if old != nil {
 			f.First, f.Count = old.First, old.Count+1
 		}
-		f.Next = nextTry(fe.Class, old, m.now)
+		f.Next = nextTry(fe.Class, f.Asked, old, m.now)
 		b.PutFailure(f)
 		note(f, old != nil)
 	}
@@ -113,19 +117,19 @@ func (m *mirror) failUnknown() {
 	}
 }
 
-// owners finds the packages behind failures of transfers.
-func (m *mirror) owners() map[ledger.FailureKey]string {
-	owners := make(map[ledger.FailureKey]string, len(m.tried))
+// failedWants finds the wants behind failures of transfers.
+func (m *mirror) failedWants() map[ledger.FailureKey]*want {
+	wants := make(map[ledger.FailureKey]*want, len(m.tried))
 	if len(m.tried) == 0 {
-		return owners
+		return wants
 	}
 	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed) {
 		w := newWant(d, true)
 		if m.tried[w.failureKey()] != nil {
-			owners[w.failureKey()] = w.owner()
+			wants[w.failureKey()] = w
 		}
 	}
-	return owners
+	return wants
 }
 
 // What is recorded of the URLs of a failure: a tree may name thousands for each
@@ -139,7 +143,7 @@ const (
 func attempted(fe *fetch.Error) (urls []string) {
 	left := maxTriedBytes
 	for _, a := range fe.Attempts {
-		if slices.Contains(urls, a.URL) {
+		if a.URL == "" || slices.Contains(urls, a.URL) {
 			continue
 		}
 		if left -= len(a.URL); left < 0 || len(urls) == maxTried {

@@ -94,6 +94,7 @@ func TestManyNames(t *testing.T) {
 				fe.Attempts = append(fe.Attempts, fetch.Attempt{URL: d.Sources[0].URI, Err: fe.Err})
 			}
 			m.view.catalog = &catalog.Catalog{Distfiles: ds}
+			m.view.asked = func(catalog.Name, []catalog.Source) string { return "" }
 			used := allocated(func() {
 				if err := m.recordFailures(true); err != nil {
 					t.Fatal(err)

@@ -148,7 +148,7 @@ func (m *mirror) prepare(ctx context.Context) error {
 	if lerr != nil {
 		return lerr
 	}
-	v.catalog = cat
+	v.catalog, v.asked = cat, m.fetcher.Asked
 	m.view = v
 	v.dirs = make(map[string]bool)
 	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {

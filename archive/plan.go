@@ -177,6 +177,9 @@ type view struct {
 	// unsure are records of which it is not known whether their bytes are
 	// there.
 	unsure map[ledger.Key]error
+	// asked is a mark of what is asked for, so that a failure need not wait when
+	// that has changed.
+	asked func(catalog.Name, []catalog.Source) string
 }
 
 // makePlan changes nothing but what v knows of the plan before.
@@ -252,11 +255,17 @@ func (b *planner) want(w *want) {
 	if f := b.drops[w.Name]; f != nil && b.readDrop(f, w) {
 		return
 	}
-	if f := b.index.Failures[w.failureKey()]; f != nil && f.Next.After(b.now) && !f.Last.After(b.now) {
+	if f := b.index.Failures[w.failureKey()]; f != nil && !b.due(f, w) {
 		b.waiting = append(b.waiting, w)
 		return
 	}
 	b.fetch(w)
+}
+
+// due reports whether what has failed is to be tried in this run: when its pause is
+// over, or when something that decides is not what it was.
+func (b *planner) due(f *ledger.Failure, w *want) bool {
+	return !f.Next.After(b.now) || f.Last.After(b.now) || !failure.Class(f.Class).Permanent() || f.Asked != b.asked(w.Name, w.Sources)
 }
 
 // publishable reports whether w, which does not have its name yet, can have it

@@ -135,6 +135,7 @@ type Fetcher struct {
 	quarantine *quarantine
 	fallbacks  []*fallback
 	limiter    limiter
+	question   string // see Asked
 	running    atomic.Bool
 	// claimed are the bytes that the jobs still need.
 	claimed atomic.Int64
@@ -175,6 +176,7 @@ func New(o Options) (*Fetcher, error) {
 		}
 		f.fallbacks = append(f.fallbacks, fb)
 	}
+	f.question = f.o.question()
 	f.quarantine = newQuarantine(o.Quarantine, o.Now)
 	return f, nil
 }

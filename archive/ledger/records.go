@@ -85,6 +85,9 @@ type Failure struct {
 	Last  time.Time `json:"last"`
 	Next  time.Time `json:"next,omitzero"`
 	Count int       `json:"count"`
+	// Asked is a mark of what was asked for. Pauses hold only while it is the
+	// same.
+	Asked string `json:"asked,omitempty"`
 	// URLs are the places that were tried, without credentials.
 	URLs []string `json:"urls,omitempty"`
 }

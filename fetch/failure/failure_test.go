@@ -20,7 +20,7 @@ func TestClasses(t *testing.T) {
 		}
 	}
 	list := strings.Fields("bad-uri conflict digest disk dns forbidden gone html local no-uri package policy refused restricted server size stalled throttled tls truncated")
-	permanent := strings.Fields("bad-uri conflict digest forbidden gone html no-uri policy restricted size")
+	permanent := strings.Fields("bad-uri conflict digest forbidden gone html restricted size")
 	cs := Classes()
 	if len(cs) != len(list) {
 		t.Fatalf("the classes are %v, want %v", cs, list)
