@@ -254,9 +254,10 @@ func firstOf(name string, uris []string) string {
 	return name
 }
 
-// clip bounds what a message quotes.
+// clip bounds what a message quotes, and takes passwords of URLs out.
 func clip(s string) string {
 	const most = 200
+	s = catalog.Redact(s[:min(len(s), maxURI)])
 	if len(s) > most {
 		return s[:most] + "…"
 	}

@@ -101,7 +101,7 @@ func Open(o Options) (*Repository, error) {
 	if r.o.Base != "" {
 		u, err := url.Parse(r.o.Base)
 		if err != nil || u.Scheme == "" || u.Host == "" && u.Scheme != "file" || u.RawQuery != "" || u.Fragment != "" {
-			return wrong("%q is not the URL of a directory", r.o.Base)
+			return wrong("%q is not the URL of a directory", catalog.Redact(r.o.Base))
 		}
 	}
 	if _, err := catalog.ParsePath(o.At); o.At != "" && err != nil {

@@ -25,7 +25,7 @@ const stateFile = "list"
 
 // A kept is a list of an earlier run; its fields are the first line of the state.
 type kept struct {
-	URL     string          `json:"url"`
+	URL     string          `json:"url"` // without credentials
 	Version catalog.Version `json:"version"`
 	SHA256  string          `json:"sha256"`
 	// Signature is the one that was beside the list, and Suffix what its name
@@ -75,7 +75,7 @@ func (r *Repository) scanURL(ctx context.Context, c *collector) (err error) {
 
 // use reads the list of k if its signature is right.
 func (r *Repository) use(k *kept, c *collector) error {
-	t := &text{file: k.URL, path: urlPath(k.URL), data: k.list, sig: k.Signature, suffix: k.Suffix, modTime: k.Version.ModTime}
+	t := &text{file: k.URL, path: urlPath(r.o.Path), data: k.list, sig: k.Signature, suffix: k.Suffix, modTime: k.Version.ModTime}
 	if err := r.verify(t); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (r *Repository) load() (*kept, error) {
 	if err := json.Unmarshal(line, k); err != nil || k.SHA256 != digest.SHA256.Sum(list).Hex() {
 		return nil, fmt.Errorf("%s is damaged: remove it, and the list is asked for anew", file)
 	}
-	if k.URL != r.o.Path {
+	if k.URL != catalog.Redact(r.o.Path) {
 		return nil, nil
 	}
 	k.list = list
@@ -121,7 +121,7 @@ func urlPath(s string) string {
 // fetch asks for the list and its signature. Without an error nil means that
 // old is still what there is.
 func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) {
-	k = &kept{URL: r.o.Path}
+	k = &kept{URL: catalog.Redact(r.o.Path)}
 	var have catalog.Version
 	if old != nil {
 		have = old.Version

@@ -37,7 +37,7 @@ func (s *site) Get(_ context.Context, url string, have catalog.Version, most int
 		return catalog.Version{}, err
 	}
 	if !ok {
-		return catalog.Version{}, fmt.Errorf("%s: %w: %w", url, catalog.ErrRefused, fs.ErrNotExist)
+		return catalog.Version{}, fmt.Errorf("%s: %w: %w", catalog.Redact(url), catalog.ErrRefused, fs.ErrNotExist)
 	}
 	v := catalog.Version{Size: int64(len(data)), Validator: digest.SHA256.Sum([]byte(data)).Hex()}
 	if have.Validator == v.Validator {
@@ -88,7 +88,7 @@ func scan(t *testing.T, o Options) (names, problems string) {
 		ns = append(ns, string(d.Name))
 	}
 	for _, p := range s.Problems {
-		ps = append(ps, p.Msg)
+		ps = append(ps, p.Error())
 	}
 	return strings.Join(ns, " "), strings.Join(ps, "\n")
 }
@@ -149,7 +149,20 @@ func TestURL(t *testing.T) {
 			}
 		})
 	}
-	_, o := newSite(t)
+	s, o := newSite(t)
+	o.Path, o.Base = "http://user:secret@h.example/iso/SHA256SUMS", "http://h.example/iso"
+	s.files[o.Path] = sums("a") + "x\n"
+	if names, problems := scan(t, o); names != "a" || !strings.Contains(problems, "is no checksum") {
+		t.Errorf("with a password: %q, %q", names, problems)
+	}
+	if state, err := os.ReadFile(filepath.Join(o.State, stateFile)); err != nil || strings.Contains(string(state), "secret") {
+		t.Errorf("the state tells the password: %v", err)
+	}
+	delete(s.files, o.Path)
+	if names, problems := scan(t, o); names != "a" || strings.Contains(problems, "secret") {
+		t.Errorf("with a password, gone: %q, %q", names, problems)
+	}
+	_, o = newSite(t)
 	o.Offline = true
 	if _, problems := scan(t, o); !strings.Contains(problems, "nothing is known of it before a run has asked for it") {
 		t.Errorf("offline at first: %q", problems)

@@ -113,7 +113,7 @@ func (r *repoFlags) open(o *opening) ([]catalog.Repository, error) {
 			return nil, err
 		}
 		if other, ok := names[repo.Name()]; ok {
-			return nil, usagef("%s and %s are both named %s: a repository can be given once", other, s.path, repo.Name())
+			return nil, usagef("%s and %s are both named %s: a repository can be given once, and name=NAME tells lists and pacman upstreams apart", other, s.path, repo.Name())
 		}
 		names[repo.Name()] = s.path
 		repos = append(repos, repo)
