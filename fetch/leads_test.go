@@ -108,3 +108,25 @@ func TestRedirectsToMany(t *testing.T) {
 		}
 	})
 }
+
+// TestLaterFile: the wish to be asked later for one file holds up no other of the
+// host, and is obeyed.
+func TestLaterFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, code := range []int{202, 404, 409, 423} {
+			var w *world
+			began := time.Now()
+			f, w := newWorld(t, Options{AllowPrivate: true}, func(host string, n, active int) (time.Duration, error) {
+				if w.last == "http://host/f-0" && time.Since(began) < time.Minute {
+					return time.Millisecond, &statusError{code: code, asked: true, after: time.Minute}
+				}
+				return time.Second, nil
+			})
+			count, when, _ := outcomes(t, t.Context(), f, files(t, "f", 40, "host"))
+			if count[""] != 40 || when["f-0"] < time.Minute || when["f-39"] > 20*time.Second || w.asked["http://host/f-0"] != 2 {
+				t.Errorf("%d: %v, the file after %v and %d requests, the last of the others after %v", code, count, when["f-0"], w.asked["http://host/f-0"], when["f-39"])
+			}
+		}
+	})
+}
