@@ -50,9 +50,6 @@ type Scan struct {
 	Packages int
 	// Unreferenced counts checksum entries that no package wants.
 	Unreferenced int
-	// NoMirror counts the packages with RESTRICT=nomirror, which EAPI 0 of
-	// long ago had and emirrordist ignores as well.
-	NoMirror int
 	// Distfiles are in the order of the tree. The same name may occur
 	// several times, once a package or once a content: Merge joins them.
 	Distfiles []*Distfile

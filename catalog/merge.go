@@ -39,7 +39,6 @@ type RepoStats struct {
 	URIs         int    `json:"uris"`
 	Unreferenced int    `json:"unreferenced"`
 	Problems     int    `json:"problems"`
-	NoMirror     int    `json:"nomirror,omitempty"`
 	// Protected are the names that only packages which cannot be known may
 	// want.
 	Protected int `json:"protected,omitempty"`
@@ -89,11 +88,11 @@ func Merge(scans []*Scan) *Catalog {
 	shut := make(map[Name][]*Distfile)
 	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
-		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, NoMirror: s.NoMirror, Problems: len(s.Problems)}
+		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems)}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {
 			st.URIs += len(d.Sources)
-			d.Sources = d.Sources[:min(len(d.Sources), maxSources)]
+			d.Sources = d.Sources[:min(len(d.Sources), MaxSources)]
 			if d.Unnamed {
 				st.Distfiles++
 			} else {
@@ -186,14 +185,17 @@ func unite(h, d *Distfile) {
 		h.Size = d.Size
 	}
 	for _, s := range d.Sources {
+		if len(h.Sources) == MaxSources {
+			break
+		}
 		if !slices.ContainsFunc(h.Sources, func(t Source) bool { return t.URI == s.URI }) {
 			h.Sources = append(h.Sources, s)
 		}
 	}
-	h.Sources = h.Sources[:min(len(h.Sources), maxSources)]
 	h.Owners = append(h.Owners, d.Owners...)
 }
 
-// maxSources bounds the sources of one content: more than any archive asks. A tree
-// may name any number of them, each package anew.
-const maxSources = 1024
+// MaxSources bounds the sources of one content: more than any archive asks. A tree
+// may name any number of them, each package anew; what is beyond the bound is left
+// out.
+const MaxSources = 1024

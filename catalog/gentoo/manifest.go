@@ -16,6 +16,7 @@ type dist struct {
 	line    int  // of the Manifest; 0 when it has no such line
 	broken  bool // the line is there and is reported as bad
 	wanted  bool // by some SRC_URI
+	crowded bool // it has more URIs than are looked at
 
 	// open and shut are the distfiles made of it so far: one for the
 	// packages that allow it to be mirrored, one for those that do not.

@@ -102,3 +102,28 @@ func TestCacheIsUsed(t *testing.T) {
 		t.Error("the entry of a package that has gone is still there")
 	}
 }
+
+// TestManyURIs: what one package can ask for is bounded, with a message that names
+// it, and takes no time to speak of.
+func TestManyURIs(t *testing.T) {
+	t.Parallel()
+	dir := small(t)
+	text := "inherit nowhere\n"
+	var b strings.Builder
+	fmt.Fprintf(&b, "EAPI=8\n_md5_=%x\nSRC_URI=", md5.Sum([]byte(text)))
+	for i := range 16_000 {
+		fmt.Fprintf(&b, "https://h%d.example.org/x ", i)
+	}
+	write(t, filepath.Join(dir, cacheDir, "a/x-1"), []byte(b.String()+"\n"))
+	r, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Scan(t.Context())
+	if err != nil || len(s.Problems) != 1 || !strings.Contains(s.Problems[0].Error(), "a/x: a/x-1: more than 1024 URIs for x") {
+		t.Fatalf("%v %v", err, s.Problems)
+	}
+	if n := len(s.Distfiles[0].Sources); n != catalog.MaxSources {
+		t.Errorf("%d sources", n)
+	}
+}

@@ -369,6 +369,13 @@ func (w *worker) add(p **catalog.Distfile, d *dist, it item, cpv string) (isNew 
 	if n := len(f.Owners); n == 0 || f.Owners[n-1].Package != cpv {
 		f.Owners = append(f.Owners, catalog.Owner{Repo: w.t.repo.name, Package: cpv})
 	}
+	if len(f.Sources) == catalog.MaxSources {
+		if !d.crowded {
+			w.problem(cpv, w.unit.cp(), 0, fmt.Sprintf("more than %d URIs for %s: the others are not asked", catalog.MaxSources, d.name))
+		}
+		d.crowded = true
+		return isNew
+	}
 	if !slices.ContainsFunc(f.Sources, func(s catalog.Source) bool { return s.URI == string(it.uri) }) {
 		s := catalog.Source{URI: string(it.uri)}
 		if group, ok := mirrorGroup(it.uri); ok {

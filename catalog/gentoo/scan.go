@@ -183,12 +183,12 @@ func chunks(units []unit) [][]unit {
 func (t *tree) collect(units []unit) {
 	s := &t.scan
 	s.Distfiles = make([]*catalog.Distfile, 0, sum(units, func(u *unit) int { return len(u.distfiles) }))
-	manifests := 0
+	manifests, nomirror := 0, 0
 	for i := range units {
 		u := &units[i]
 		s.Packages += len(u.files)
 		s.Unreferenced += u.unreferenced
-		s.NoMirror += u.nomirror
+		nomirror += u.nomirror
 		s.Distfiles = append(s.Distfiles, u.distfiles...)
 		s.Problems = append(s.Problems, u.problems...)
 		if u.hidden > 0 {
@@ -199,6 +199,10 @@ func (t *tree) collect(units []unit) {
 		if u.manifest {
 			manifests++
 		}
+	}
+	if nomirror > 0 {
+		// Old trees have it, and emirrordist ignores it as well.
+		s.Notes = append(s.Notes, fmt.Sprintf("packages with RESTRICT=nomirror, which counts for nothing: %d", nomirror))
 	}
 	switch {
 	case s.Packages > 0:

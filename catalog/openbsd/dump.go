@@ -59,6 +59,7 @@ type dump struct {
 	pkg       string
 	blockLine int
 	spec      spec
+	permits   bool // some port says whether its distfiles may be mirrored
 	lists     []byte
 }
 
@@ -217,6 +218,7 @@ func (d *dump) set(num int, name, value []byte) {
 			d.assign(&d.spec.manual, value)
 		}
 	case "PERMIT_DISTFILES", "PERMIT_DISTFILES_FTP":
+		d.permits = true
 		if !strings.EqualFold(string(value), "yes") {
 			d.spec.permit = cmp.Or(d.intern(value), "no permission given")
 		}

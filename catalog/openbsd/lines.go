@@ -21,7 +21,7 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, min(limit+1, 1<<16)), limit: limit}
 }
 
-// next returns the next line without its newline, valid until the next call.
+// next returns the next line without its newline, be it LF or CR LF, valid until the next call.
 // Of a line longer than the limit it returns nothing.
 // At the end of the stream the error is io.EOF.
 func (l *lineReader) next() ([]byte, error) {
@@ -44,7 +44,7 @@ func (l *lineReader) next() ([]byte, error) {
 	default:
 		return nil, err
 	}
-	line = bytes.TrimSuffix(line, []byte("\n"))
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	if len(line) > l.limit {
 		l.long = true
 		line = nil

@@ -170,6 +170,10 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 	for _, i := range a.infos {
 		s.Unreferenced += i.unreferenced()
 	}
+	if !d.permits && len(s.Distfiles) > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("%s: no port says whether its distfiles may be mirrored (PERMIT_DISTFILES or PERMIT_DISTFILES_FTP), "+
+			"as in dumps that were made with DPB=Fetch: all are mirrored; make the dump with DPB=\"Fetch All\"", d.label))
+	}
 	for i := range s.Problems {
 		s.Problems[i].Repo = r.o.Name
 	}

@@ -25,9 +25,6 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	}
 	for _, r := range s.Repositories {
 		line("repository", "%s:%s, %s, %s, %s", r.Kind, r.Name, plural(r.Packages, "package"), plural(r.Distfiles, "distfile"), plural(r.Problems, "problem"))
-		if r.NoMirror > 0 {
-			line("nomirror", "%s with RESTRICT=nomirror, which counts for nothing", plural(r.NoMirror, "package"))
-		}
 	}
 	for _, n := range s.Notes {
 		line("note", "%s", n)
