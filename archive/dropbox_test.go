@@ -20,16 +20,18 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 	t.Parallel()
 	const text = "the file that was taken"
 	for name, c := range map[string]struct {
-		change func(path string) error
-		stays  bool
+		change  func(path string) error
+		stays   bool
+		refused string
 	}{
-		"as it was": {func(string) error { return nil }, false},
-		"longer":    {func(path string) error { return os.WriteFile(path, []byte(text+" and more"), 0o644) }, true},
+		"as it was": {change: func(string) error { return nil }},
+		"refused":   {func(string) error { return nil }, true, "it is not what the tree wants"},
+		"longer":    {func(path string) error { return os.WriteFile(path, []byte(text+" and more"), 0o644) }, true, ""},
 		"another of its size and time": {func(path string) error {
 			other := path + ".other"
 			return errors.Join(os.WriteFile(other, []byte("THE FILE THAT WAS TAKEN"), 0o644), os.Chtimes(other, t0, t0), os.Rename(other, path))
-		}, true},
-		"later": {func(path string) error { return os.Chtimes(path, t0, t0.Add(time.Second)) }, true},
+		}, true, ""},
+		"later": {func(path string) error { return os.Chtimes(path, t0, t0.Add(time.Second)) }, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +51,7 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				var b ledger.Batch
-				b.PutDropped(&ledger.Dropped{Name: "n", File: m.view.drops["n"].id, SHA256: key.SHA256, Since: t0})
+				b.PutDropped(&ledger.Dropped{Name: "n", File: m.view.drops["n"].id, SHA256: key.SHA256, Since: t0, Refused: c.refused})
 				if err := errors.Join(m.commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
 					t.Fatal(err)
 				}
