@@ -353,6 +353,7 @@ func (m *model) toArchive(words []string, n, c string) {
 	case "ledger": // lose|save|restore
 		m.ledgerOp(words[1])
 	case "copy": // links|apart times|now: the archive is replaced by a copy of it
+		m.spoilt = m.spoilt || words[1] != "links" // doctor tells
 		m.replaceByCopy(words[1] == "links", words[2] == "times")
 	case "touch", "unreadable", "overwrite", "rot", "remove", "foreign":
 		m.byHand(words[0], n, c, all)
