@@ -131,7 +131,7 @@ func (m *metadata) stale(e *entry, sum []byte) string {
 // entry finds out what an ebuild wants.
 func (m *metadata) entry(cat, pf string, text []byte) (entry, error) {
 	path := cat + "/" + pf
-	if e, ok := m.fresh(m.kept(), path, text); ok && string(e.own) == ebuild.Version && m.unseen(e.known) {
+	if e, _, ok := m.fresh(m.kept(), path, text); ok && string(e.own) == ebuild.Version && m.unseen(e.known) {
 		m.use(path)
 		return e, nil
 	}
@@ -146,7 +146,8 @@ func (m *metadata) entry(cat, pf string, text []byte) (entry, error) {
 		return entry{}, err
 	}
 	m.generate.Do(m.ask)
-	if e, ok := m.fresh(m.made, path, text); ok {
+	if e, b, ok := m.fresh(m.made, path, text); ok {
+		m.keep(path, fmt.Appendf(b, "\n_distkeep_=%s\n", ebuild.Version))
 		return e, nil
 	}
 	if m.why != nil {
@@ -165,17 +166,17 @@ func (m *metadata) ask() {
 }
 
 // fresh reads an entry that describes the ebuild as it is.
-func (m *metadata) fresh(cache *os.Root, path string, text []byte) (entry, bool) {
+func (m *metadata) fresh(cache *os.Root, path string, text []byte) (e entry, b []byte, ok bool) {
 	if cache == nil {
-		return entry{}, false
+		return entry{}, nil, false
 	}
 	b, err := readRegular(cache, path)
 	if err != nil {
-		return entry{}, false
+		return entry{}, nil, false
 	}
-	e := parseEntry(b)
+	e = parseEntry(b)
 	sum := md5.Sum(text)
-	return e, m.stale(&e, sum[:]) == ""
+	return e, bytes.TrimRight(b, "\n"), m.stale(&e, sum[:]) == ""
 }
 
 // unseen reports whether none of the eclasses is at hand now: what they do was

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +21,7 @@ import (
 // gentooFlags are the options of gentoo repositories.
 type gentooFlags struct {
 	masters, overrides, skip, exemptions *cli.StringSlice
-	overridesFile                        string
+	overridesFile, metadataCommand       string
 
 	// What checkGentoo makes of them.
 	resolvedOverrides     map[string][]string
@@ -34,6 +40,7 @@ func (r *repoFlags) gentooOptions() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "master-repo", Usage: "use the mirrors and categories of the gentoo repository `PATH` for those that name it as a master, without archiving it; repeatable", Destination: r.masters},
 		&cli.StringSliceFlag{Name: "mirror-override", Usage: "use `NAME=URL[,URL...]` for mirror://NAME/; repeatable", Destination: r.overrides},
+		&cli.StringFlag{Name: "metadata-command", Usage: "for gentoo ebuilds that distkeep cannot work out, run `COMMAND`, once a run, which has to put a metadata cache of the tree $REPO, in the format of metadata/md5-cache, into the directory $CACHE", Destination: &r.metadataCommand},
 		&cli.StringFlag{Name: "mirror-overrides", Usage: "read such overrides from `FILE`, in the format of thirdpartymirrors", Destination: &r.overridesFile},
 		&cli.StringSliceFlag{Name: "mirror-skip", Usage: "never try the mirrors of `NAME[,NAME...]`; repeatable", Destination: r.skip},
 		&cli.StringSliceFlag{Name: "restrict-mirror-exemptions", Usage: "RESTRICT=mirror does not hold for mirror://`NAME[,NAME...]`/; repeatable", Destination: r.exemptions},
@@ -68,6 +75,11 @@ func (r *repoFlags) openGentoo(path string, w *opening) (catalog.Repository, err
 	}
 	o := gentoo.Options{MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
 	o.Cache, o.ReadOnly = filepath.Join(w.state, "metadata"), w.offline || w.dry
+	if r.metadataCommand != "" && !o.ReadOnly {
+		o.Generate = func(ctx context.Context, path string) (string, error) {
+			return generate(ctx, r.metadataCommand, path, w.state)
+		}
+	}
 	for _, m := range g.Masters() {
 		if p, ok := r.byName[m]; ok && filepath.Clean(p) != filepath.Clean(path) {
 			o.Masters = append(o.Masters, p)
@@ -104,4 +116,39 @@ func (r *repoFlags) resolveMirrors() error {
 	r.resolvedSkip = splitNames(r.skip.Value())
 	r.exempts = splitNames(r.exemptions.Value())
 	return nil
+}
+
+// generateTime bounds --metadata-command: egencache takes a quarter of an hour for
+// the largest tree.
+const generateTime = 30 * time.Minute
+
+// generate has command make a metadata cache, in a directory that the next call
+// empties.
+func generate(ctx context.Context, command, path, state string) (string, error) {
+	repo, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	cache, err := filepath.Abs(filepath.Join(state, "metadata", ".made"))
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(cache); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, generateTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.Dir = cache
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "HOME=" + cache, "LC_ALL=C", "REPO=" + repo, "CACHE=" + cache}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("--metadata-command: %w", err)
+	}
+	return cache, nil
 }
