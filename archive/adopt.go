@@ -21,7 +21,7 @@ import (
 // would have it: under its name, or as the part of an interrupted commit.
 func (b *planner) onDisk(w *want) bool {
 	if len(b.whole) > 0 {
-		part := b.store.PartPath(w.Name, w.key())
+		part := b.v.Store.PartPath(w.Name, w.key())
 		if b.whole[part] && b.readOnce(&reading{path: part, part: true, name: w.Name, size: w.Size, want: w}) {
 			return true
 		}
@@ -29,19 +29,19 @@ func (b *planner) onDisk(w *want) bool {
 	if !w.named {
 		return false
 	}
-	for _, l := range b.store.Layouts() {
+	for _, l := range b.v.Store.Layouts() {
 		rel, ok := l.Path(w.Name, w.Digests)
 		if !ok {
 			continue
 		}
-		f, ok := b.disk.Get(rel)
+		f, ok := b.v.Disk.Get(rel)
 		if !ok || w.Size >= 0 && f.Size != w.Size {
 			continue
 		}
-		if d := b.index.Named(w.Name); d != nil && b.intact(d, rel) {
+		if d := b.v.Index.Named(w.Name); d != nil && b.v.Shelf.Intact(&d.Content, rel) {
 			continue // known, and another content
 		}
-		path := b.store.Path(rel)
+		path := b.v.Store.Path(rel)
 		if b.readOnce(&reading{path: path, rel: rel, name: w.Name, size: f.Size, want: w}) {
 			return true
 		}
@@ -58,10 +58,10 @@ func (b *planner) onDisk(w *want) bool {
 // before d gets its place back. When d is scheduled for deletion they have the
 // place for good, so that they do not go with it.
 func (b *planner) strays(d *ledger.Distfile) (any bool) {
-	for _, l := range b.store.Layouts() {
+	for _, l := range b.v.Store.Layouts() {
 		rel := d.Path(l)
-		if f, ok := b.disk.Get(rel); ok && !b.intact(d, rel) &&
-			b.readOnce(&reading{path: b.store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: b.index.Deletions[d.Key()] == nil}) {
+		if f, ok := b.v.Disk.Get(rel); ok && !b.v.Shelf.Intact(&d.Content, rel) &&
+			b.readOnce(&reading{path: b.v.Store.Path(rel), rel: rel, name: d.Name, size: f.Size, aside: b.v.Index.Deletions[d.Key()] == nil}) {
 			any = true
 		}
 	}
@@ -84,13 +84,13 @@ func (b *planner) foreign() {
 	}
 	var found []*reading
 	growing := make(map[catalog.Name]bool)
-	b.disk.All(func(rel string, f store.File) bool {
+	b.v.Disk.All(func(rel string, f layout.File) bool {
 		name, ok := b.nameOf(rel)
-		if !ok || planned[rel] || b.index.Named(name) != nil {
+		if !ok || planned[rel] || b.v.Index.Named(name) != nil {
 			return true
 		}
-		found = append(found, &reading{path: b.store.Path(rel), rel: rel, name: name, size: f.Size})
-		if b.growing(f.ModTime) {
+		found = append(found, &reading{path: b.v.Store.Path(rel), rel: rel, name: name, size: f.Size})
+		if layout.Growing(b.v.Now, f.ModTime) {
 			growing[name] = true
 		}
 		return true
@@ -102,7 +102,7 @@ func (b *planner) foreign() {
 		for name := range b.drops {
 			delete(growing, name)
 		}
-		for _, r := range b.index.Recycled {
+		for _, r := range b.v.Index.Recycled {
 			delete(growing, r.Name) // it may come back
 		}
 	}
@@ -139,8 +139,8 @@ func (b *planner) dropsLast(after func(*reading) bool) {
 // that had no name, or whose name is gone. What has a name was read before.
 func (b *planner) unknown() {
 	for _, c := range b.ciphers {
-		if b.index.Distfiles[c.Key] == nil {
-			b.readOnce(&reading{path: b.store.Path(c.rel), rel: c.rel, name: c.Name, size: c.size, aside: true, sum: c.SHA256})
+		if b.v.Index.Distfiles[c.Key] == nil {
+			b.readOnce(&reading{path: b.v.Store.Path(c.rel), rel: c.rel, name: c.Name, size: c.size, aside: true, sum: c.SHA256})
 		}
 	}
 }
@@ -201,15 +201,15 @@ func cipherKey(rel string) (k ledger.Key, ok bool) {
 // looked at, therefore: one whose name was removed by hand gets it back, and
 // one whose bytes are gone is forgotten.
 func (b *planner) unwanted() {
-	for k, d := range b.index.Distfiles {
-		if b.seen[k] || b.stuck[k] || d.Named && b.linked(d) {
+	for k, d := range b.v.Index.Distfiles {
+		if b.seen[k] || b.stuck[k] || d.Named && b.v.Shelf.Linked(&d.Content) {
 			continue
 		}
-		path, _ := b.sound(d)
+		path := b.v.Shelf.Sound(&d.Content)
 		switch {
-		case path != "" && d.Named && b.learn(d, b.store.Layouts().Algorithms()):
+		case path != "" && d.Named && b.learn(d, b.v.Store.Layouts().Algorithms()):
 			// For its path in every layout.
-		case path != "" && d.Named && b.store.Layouts().Check(d.Name) == nil:
+		case path != "" && d.Named && b.v.Store.Layouts().Check(d.Name) == nil:
 			if !b.strays(d) {
 				b.relink = append(b.relink, d)
 			}
@@ -226,9 +226,9 @@ func (b *planner) unwanted() {
 // no hash directories are nobody's but the operator's, unless their name is
 // wanted.
 func (b *planner) nameOf(rel string) (catalog.Name, bool) {
-	for _, l := range b.store.Layouts() {
+	for _, l := range b.v.Store.Layouts() {
 		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
-			return name, b.store.Layouts().Check(name) == nil
+			return name, b.v.Store.Layouts().Check(name) == nil
 		}
 	}
 	return "", false

@@ -12,6 +12,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -41,9 +42,9 @@ type CleanSummary struct {
 	HistorySummary
 	// Deleted went to recycle, Purged left it. Dropped is the number of lines
 	// that went: those of what was deleted, and of what was gone before.
-	Deleted Count `json:"deleted"`
-	Purged  Count `json:"purged"`
-	Dropped int   `json:"dropped"`
+	Deleted vault.Count `json:"deleted"`
+	Purged  vault.Count `json:"purged"`
+	Dropped int         `json:"dropped"`
 	// Kept are the lines that are old enough and stay, with their files.
 	Kept []KeptLine `json:"kept,omitempty"`
 	// Damaged are those whose files are not what the lines say, or cannot be read:
@@ -84,8 +85,8 @@ type KeptLine struct {
 //
 // The line of a content that the archive does not have is dropped. Damage and
 // guards are in the summary, not in the error, which is that of Mirror.
-func (a *Archive) CleanHistory(ctx context.Context, o CleanOptions) (*CleanSummary, error) {
-	m := a.newMirror(MirrorOptions{
+func CleanHistory(ctx context.Context, v *vault.Vault, o CleanOptions) (*CleanSummary, error) {
+	m := newMirror(v, MirrorOptions{
 		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local, MaxDelete: o.MaxDelete,
 		Retired: o.Retired, DeletionDelay: o.Before, RecycleDelay: o.RecycleDelay,
 	})
@@ -103,7 +104,7 @@ func (a *Archive) CleanHistory(ctx context.Context, o CleanOptions) (*CleanSumma
 		}
 	}
 	if err := c.plan(ctx); err != nil {
-		return nil, brokenIf(err)
+		return nil, err
 	}
 	if o.DryRun {
 		c.preview()
@@ -122,7 +123,7 @@ type cleaning struct {
 	// gone are the records of next whose lines go: their contents are due, or
 	// are not in the archive.
 	gone   map[ledger.Key]bool
-	claims *claims
+	claims *vault.Claims
 	due    []*ledger.Distfile
 	purge  []*ledger.Recycled
 }
@@ -134,16 +135,16 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 		return err
 	}
 	c.sum.count(c.old, c.next)
-	c.gone, c.claims = make(map[ledger.Key]bool), m.claims()
+	c.gone, c.claims = make(map[ledger.Key]bool), m.v.Claims()
 	kept := m.keptRecords()
 	viewed, err := m.keepViewed(kept)
 	if err != nil {
 		return err
 	}
-	var due Count
+	var due vault.Count
 	var old []history.Record
 	for _, r := range c.next {
-		if !ledger.Elapsed(m.now, r.Time, c.o.Before) {
+		if !ledger.Elapsed(m.v.Now, r.Time, c.o.Before) {
 			continue
 		}
 		if why := c.keeps(r, kept); why != "" {
@@ -151,8 +152,8 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 			continue
 		}
 		old = append(old, r)
-		if d := m.view.index.Distfiles[recordKey(r)]; d != nil {
-			due.add(d.Size)
+		if d := m.v.Index.Distfiles[recordKey(r)]; d != nil {
+			due.Add(d.Size)
 		}
 	}
 	guard, err := m.guard(due)
@@ -165,7 +166,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	if c.o.Purge {
 		c.purge = m.purgeable()
 	}
-	m.Archive.o.Events.phase("read", due.Files, due.Bytes)
+	m.v.Events.Phase("read", due.Files, due.Bytes)
 	for _, r := range old {
 		if err := c.check(ctx, r); err != nil {
 			return err
@@ -180,7 +181,7 @@ func keptLine(r history.Record, why string) KeptLine {
 
 // keeps returns why the content of a line stays, or "".
 func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) string {
-	x := c.m.view.index
+	x := c.m.v.Index
 	d := x.Distfiles[recordKey(r)]
 	switch s := x.Deletions[recordKey(r)]; {
 	case c.m.whitelisted(r.Name):
@@ -189,11 +190,11 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 		return "the archive does not know its file yet: distkeep mirror takes it over"
 	case d == nil:
 		return ""
-	case c.m.view.drops[r.Name].keeps(x, d):
+	case c.m.facts.drops[r.Name].keeps(x, d):
 		return "it is in distfiles-local"
 	case kept[d]:
 		return "its name is wanted, or a published index names it"
-	case s != nil && s.Holds(c.m.now, c.m.o.DeletionDelay):
+	case s != nil && s.Holds(c.m.v.Now, c.m.o.DeletionDelay):
 		return "it was taken off the schedule at " + stamp(s.Since)
 	}
 	return ""
@@ -202,31 +203,31 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 // unknown reports whether there is a file at a path of a line for which the
 // ledger has no record.
 func (c *cleaning) unknown(r history.Record) bool {
-	x := c.m.view.index
+	x := c.m.v.Index
 	sums, _ := digest.NewSet(r.SHA256)
 	k := &ledger.Distfile{Content: layout.Content{Name: r.Name, Digests: sums, Kind: catalog.OpenBSD}} // with both spellings
-	known := c.claims.keeper(k)
+	known := c.claims.Keeper(k)
 	ct := &k.Content
 	rels := ct.CipherPaths()
 	if x.Named(r.Name) == nil {
-		for _, l := range c.m.store.Layouts() {
+		for _, l := range c.m.v.Store.Layouts() {
 			rels = append(rels, k.Path(l))
 		}
 	}
 	return slices.ContainsFunc(rels, func(rel string) bool {
-		fi, err := os.Lstat(c.m.store.Path(rel))
+		fi, err := os.Lstat(c.m.v.Store.Path(rel))
 		return rel != "" && err == nil && fi.Mode().IsRegular() && !known(rel)
 	})
 }
 
 // check reads the files of a line that is old enough.
 func (c *cleaning) check(ctx context.Context, r history.Record) error {
-	d := c.m.view.index.Distfiles[recordKey(r)]
+	d := c.m.v.Index.Distfiles[recordKey(r)]
 	if d == nil {
 		c.gone[recordKey(r)] = true
 		return nil
 	}
-	copies, err := replicas(c.m.pathsOf(d))
+	copies, err := vault.Replicas(c.m.v.PathsOf(d))
 	if err != nil {
 		return c.unread(ctx, r, err)
 	}
@@ -240,14 +241,14 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 		if err != nil {
 			return c.unread(ctx, r, err)
 		}
-		c.m.Archive.o.Events.checked(string(d.Name), d.Size, wrong)
+		c.m.v.Events.Checked(string(d.Name), d.Size, wrong)
 		if wrong != "" {
-			c.sum.Damaged = append(c.sum.Damaged, keptLine(r, f.paths[0]+": "+wrong))
+			c.sum.Damaged = append(c.sum.Damaged, keptLine(r, f.Paths[0]+": "+wrong))
 			return nil
 		}
 	}
 	fresh := *d // as Verify leaves it
-	fresh.Verified, fresh.ModTime = c.m.now, copies[0].fi.ModTime().UTC()
+	fresh.Verified, fresh.ModTime = c.m.v.Now, copies[0].Info.ModTime().UTC()
 	c.due = append(c.due, &fresh)
 	c.gone[recordKey(r)] = true
 	return nil
@@ -287,15 +288,15 @@ func (c *cleaning) preview() {
 func (c *cleaning) clean() error {
 	m := c.m
 	if err := m.writeHistory(c.old, c.next); err != nil {
-		return brokenIf(err)
+		return err
 	}
 	var b ledger.Batch
 	m.noteClock(&b)
-	if err := m.commit(&b); err != nil {
+	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	err := c.letGo()
-	if err = errors.Join(brokenIf(err), m.refresh()); err != nil || c.sum.Guard != "" {
+	if err = errors.Join(err, m.refresh()); err != nil || c.sum.Guard != "" {
 		return err
 	}
 	return m.dropDirty()
@@ -306,7 +307,7 @@ func (c *cleaning) letGo() error {
 		return nil
 	}
 	m := c.m
-	m.Archive.o.Events.phase("expire", len(c.due), 0)
+	m.v.Events.Phase("expire", len(c.due), 0)
 	err := m.letGo(c.due, c.purge)
 	c.sum.Deleted, c.sum.Purged = m.sum.Deleted, m.sum.Purged
 	if err != nil {
@@ -340,7 +341,7 @@ func (c *cleaning) pruneViews() error {
 // what stands in it without being wanted gets a line.
 func (c *cleaning) publish() error {
 	m := c.m
-	if m.changed || m.view.index.Notes.Changed { // by a run that was killed
+	if m.v.Changed || m.v.Index.Notes.Changed { // by a run that was killed
 		if err := m.writeDistinfo(); err != nil {
 			return err
 		}
@@ -350,7 +351,7 @@ func (c *cleaning) publish() error {
 	}
 	rest := slices.DeleteFunc(slices.Clone(c.next), func(r history.Record) bool {
 		k := recordKey(r)
-		return c.gone[k] && m.view.index.Distfiles[k] == nil && !m.whitelisted(r.Name) // not spared at the last moment
+		return c.gone[k] && m.v.Index.Distfiles[k] == nil && !m.whitelisted(r.Name) // not spared at the last moment
 	})
 	c.sum.Dropped = len(c.next) - len(rest)
 	return m.writeHistory(c.next, rest)

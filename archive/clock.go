@@ -25,37 +25,37 @@ const (
 // with a time in the past would go too early when the clock is set right, and
 // everything that is scheduled would go at once when it is put years ahead.
 func (m *mirror) clockGuard() string {
-	if m.now.Before(firstDay) {
-		return fmt.Sprintf("the clock is wrong, it says %s: set it", stamp(m.now))
+	if m.v.Now.Before(firstDay) {
+		return fmt.Sprintf("the clock is wrong, it says %s: set it", stamp(m.v.Now))
 	}
-	if last := m.view.index.Notes.Clock; m.now.Before(last) {
-		return fmt.Sprintf("the clock was put back: it says %s, and the last run was at %s; if it is right now, the next run goes on", stamp(m.now), stamp(last))
+	if last := m.v.Index.Notes.Clock; m.v.Now.Before(last) {
+		return fmt.Sprintf("the clock was put back: it says %s, and the last run was at %s; if it is right now, the next run goes on", stamp(m.v.Now), stamp(last))
 	}
 	if until, ok := m.holdUntil(); ok {
-		return fmt.Sprintf("the clock was put ahead, or there was no run for a long time: it says %s; if it is right, deletions go on at %s", stamp(m.now), stamp(until))
+		return fmt.Sprintf("the clock was put ahead, or there was no run for a long time: it says %s; if it is right, deletions go on at %s", stamp(m.v.Now), stamp(until))
 	}
 	return ""
 }
 
 // holdUntil returns the time until which nothing is let go of, if any.
 func (m *mirror) holdUntil() (until time.Time, ok bool) {
-	if last := m.view.index.Notes.Clock; !last.IsZero() && m.now.Sub(last) > maxGap {
-		return m.now.Add(holdFor), true
+	if last := m.v.Index.Notes.Clock; !last.IsZero() && m.v.Now.Sub(last) > maxGap {
+		return m.v.Now.Add(holdFor), true
 	}
-	until = m.view.index.Notes.Hold
+	until = m.v.Index.Notes.Hold
 	// A hold that is further off than a hold lasts was made by a clock that
 	// has been put right since.
-	return until, m.now.Before(until) && until.Sub(m.now) <= holdFor
+	return until, m.v.Now.Before(until) && until.Sub(m.v.Now) <= holdFor
 }
 
 // noteClock puts into b what the clock guard of the next run goes by.
 func (m *mirror) noteClock(b *ledger.Batch) {
-	if m.now.Before(firstDay) {
+	if m.v.Now.Before(firstDay) {
 		return
 	}
 	until, ok := m.holdUntil()
-	m.note(b, func(n *ledger.Notes) {
-		if n.Clock, n.Hold = m.now, until; !ok {
+	m.v.Note(b, func(n *ledger.Notes) {
+		if n.Clock, n.Hold = m.v.Now, until; !ok {
 			n.Hold = time.Time{}
 		}
 	})

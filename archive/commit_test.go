@@ -10,6 +10,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 )
 
@@ -19,30 +20,30 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	var adds []*addition
-	b.do(func(a *Archive) {
-		m, err := a.change(t.Context(), "test")
+	b.do(func(a *vault.Vault) {
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, text := range []string{"first", "second"} {
-			part := filepath.Join(a.store.PartsDir(), fmt.Sprint(i, ".part"))
+			part := filepath.Join(a.Store.PartsDir(), fmt.Sprint(i, ".part"))
 			if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			h := digest.NewHasher()
 			h.Write([]byte(text))
-			adds = append(adds, &addition{part: part, entry: ledger.Distfile{
+			adds = append(adds, &addition{Addition: vault.Addition{Part: part, Entry: ledger.Distfile{
 				Content: layout.Content{Name: "a.tar.gz", Digests: h.Sum(), Size: int64(len(text)), Named: true},
-				Added:   a.now, Verified: a.now,
-			}})
+				Added:   a.Now, Verified: a.Now,
+			}}})
 		}
 		if err := m.add(adds, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
 	want := []string{
-		fmt.Sprintf("a.tar.gz %.8s 5 named=false kind= [SHA256]", adds[0].entry.SHA256().Hex()),
-		fmt.Sprintf("a.tar.gz %.8s 6 named=true kind= [SHA256]", adds[1].entry.SHA256().Hex()),
+		fmt.Sprintf("a.tar.gz %.8s 5 named=false kind= [SHA256]", adds[0].Entry.SHA256().Hex()),
+		fmt.Sprintf("a.tar.gz %.8s 6 named=true kind= [SHA256]", adds[1].Entry.SHA256().Hex()),
 	}
 	if want[0] > want[1] {
 		want[0], want[1] = want[1], want[0]

@@ -12,6 +12,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
@@ -99,9 +100,9 @@ type DoctorReport struct {
 	Took    time.Duration `json:"took_ns"`
 	Repair  bool          `json:"repair"`
 	// Archive and Recycle are what the ledger knows of at the end.
-	Archive  Count      `json:"archive"`
-	Recycle  Count      `json:"recycle"`
-	Findings []*Finding `json:"findings"`
+	Archive  vault.Count `json:"archive"`
+	Recycle  vault.Count `json:"recycle"`
+	Findings []*Finding  `json:"findings"`
 }
 
 // Left is the number of findings that were not repaired.
@@ -126,30 +127,30 @@ func (r *DoctorReport) Left() int {
 // has: the published files, by_cipher and recycle, with the times and owners of
 // the last export where it is still there. Nothing has to be fetched again.
 //
-// The error is that of Open, or wraps ErrBroken when the file system fails;
+// The error is that of vault.Open, or one that vault.Broken knows;
 // findings are no error.
-func Doctor(ctx context.Context, o Options, d DoctorOptions) (r *DoctorReport, err error) {
+func Doctor(ctx context.Context, o vault.Options, d DoctorOptions) (r *DoctorReport, err error) {
 	if err := d.check(); err != nil {
-		return nil, mark(ErrConfig, err)
+		return nil, err
 	}
 	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
-	a, err := open(o, doc.openLedger)
+	v, err := vault.OpenBy(o, doc.openLedger)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
-	doc.report.Start = a.now
-	if a.ledger != nil {
-		if doc.mirror, err = a.change(ctx, "doctor"); err != nil {
+	defer func() { err = errors.Join(err, v.Close()) }()
+	doc.report.Start = v.Now
+	if v.Ledger() != nil {
+		if doc.mirror, err = change(ctx, v, "doctor"); err != nil {
 			return nil, err
 		}
 		err = doc.run(ctx)
 		s := new(Summary)
-		s.totals(doc.view.index)
+		s.totals(v.Index)
 		doc.report.Archive, doc.report.Recycle = s.Archive, s.Recycle
 	}
-	doc.report.Took = a.o.Now().Sub(a.began)
-	return doc.report, brokenIf(err)
+	doc.report.Took = v.Options.Now().Sub(v.Began)
+	return doc.report, err
 }
 
 // A doctor examines an archive and repairs it, over and over until there is
@@ -180,11 +181,11 @@ type judged struct {
 
 // openLedger opens the ledger, or, if it cannot be used, moves it aside and
 // makes a new one; without leave to repair the archive stays without.
-func (d *doctor) openLedger(a *Archive) error {
-	err := d.tryLedger(a)
-	dir := a.store.LedgerDir()
+func (d *doctor) openLedger(v *vault.Vault) error {
+	err := tryLedger(v)
+	dir := v.Store.LedgerDir()
 	if fi, serr := os.Lstat(dir); serr == nil && !fi.IsDir() {
-		err = mark(ledger.ErrDamaged, fmt.Errorf("%s is not a directory", dir))
+		err = damagedLedger{fmt.Errorf("%s is not a directory", dir)}
 	}
 	if err == nil || !errors.Is(err, ledger.ErrDamaged) {
 		return err
@@ -197,15 +198,15 @@ func (d *doctor) openLedger(a *Archive) error {
 	if !d.o.Repair {
 		return nil
 	}
-	aside := dir + ".damaged-" + a.now.Format("20060102T150405Z")
+	aside := dir + ".damaged-" + v.Now.Format("20060102T150405Z")
 	if _, err := os.Lstat(aside); err == nil {
-		return mark(ErrBroken, fmt.Errorf("%s is there already: wait a second", aside))
+		return vault.Damage(fmt.Errorf("%s is there already: wait a second", aside))
 	}
 	if err := os.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return mark(ErrBroken, err)
+		return vault.Damage(err)
 	}
 	f.Remedy = "moved to " + aside + "; a new one is made of what the archive has"
-	if err := d.tryLedger(a); err != nil {
+	if err := tryLedger(v); err != nil {
 		return err
 	}
 	f.Repaired = true
@@ -214,17 +215,20 @@ func (d *doctor) openLedger(a *Archive) error {
 
 // tryLedger opens the ledger and reads all of it. An error that wraps
 // ledger.ErrDamaged leaves it closed.
-func (d *doctor) tryLedger(a *Archive) error {
-	if err := a.tryLedger(); err != nil {
+func tryLedger(v *vault.Vault) error {
+	if err := v.OpenLedger(); err != nil {
 		return err
 	}
-	if _, err := a.ledger.Load(); err != nil {
-		l := a.ledger
-		a.ledger = nil
-		return errors.Join(mark(ledger.ErrDamaged, err), l.Close())
+	if _, err := v.Ledger().Load(); err != nil {
+		return errors.Join(damagedLedger{err}, v.CloseLedger())
 	}
 	return nil
 }
+
+// A damagedLedger cannot be used, whatever the error itself says.
+type damagedLedger struct{ error }
+
+func (d damagedLedger) Unwrap() []error { return []error{d.error, ledger.ErrDamaged} }
 
 // maxPasses bounds the repairs: what one makes possible the next one does, and
 // three are the most that one defect needs.
@@ -302,7 +306,7 @@ func (d *doctor) repair(ctx context.Context) error {
 	}
 	links := d.links
 	d.links = nil
-	for chunk := range slices.Chunk(links, batchFiles) {
+	for chunk := range slices.Chunk(links, vault.BatchFiles) {
 		if err := d.add(chunk, nil); err != nil {
 			return err
 		}
@@ -324,19 +328,19 @@ func (d *doctor) fixAll(ctx context.Context, late bool) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		default:
-			if err = brokenIf(err); errors.Is(err, ErrBroken) {
+			if vault.Broken(err) {
 				return err
 			}
 			f.Error = oneLine(err.Error())
 		}
 	}
-	return brokenIf(d.store.SyncRemoved())
+	return d.v.Store.SyncRemoved()
 }
 
 // ExportLedger writes the ledger of the archive as JSON Lines.
-func (a *Archive) ExportLedger(w io.Writer) error {
-	if err := a.ledger.Export(w); err != nil {
-		return brokenIf(err)
+func ExportLedger(v *vault.Vault, w io.Writer) error {
+	if err := v.Ledger().Export(w); err != nil {
+		return err
 	}
 	return nil
 }
@@ -344,40 +348,40 @@ func (a *Archive) ExportLedger(w io.Writer) error {
 // ExportLedgerFile does so to a file, which has all of it or stays as it is. What
 // a symbolic link leads to is replaced, not the link; into a device or a pipe it
 // is written.
-func (a *Archive) ExportLedgerFile(path string) (err error) {
-	real, err := realPath(path)
+func ExportLedgerFile(v *vault.Vault, path string) (err error) {
+	real, err := vault.RealPath(path)
 	if err != nil {
-		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+		return fmt.Errorf("export ledger: %w", err)
 	}
 	if fi, err := os.Stat(real); err == nil && !fi.Mode().IsRegular() {
-		return a.exportInto(real)
+		return exportInto(v, real)
 	}
-	if err := regular.Replace(real, "", a.ExportLedger); err != nil {
-		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+	if err := regular.Replace(real, "", func(w io.Writer) error { return ExportLedger(v, w) }); err != nil {
+		return fmt.Errorf("export ledger: %w", err)
 	}
 	return nil
 }
 
 // exportInto writes the ledger into what is at path and no regular file.
-func (a *Archive) exportInto(path string) error {
+func exportInto(v *vault.Vault, path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return mark(classOf(err), fmt.Errorf("export ledger: %w", err))
+		return fmt.Errorf("export ledger: %w", err)
 	}
-	return errors.Join(a.ExportLedger(f), brokenIf(f.Close()))
+	return errors.Join(ExportLedger(v, f), f.Close())
 }
 
 // ImportLedger reads into the ledger, which must be empty, what ExportLedger
 // wrote, and returns the number of records; file is for errors.
-func (a *Archive) ImportLedger(ctx context.Context, file string, r io.Reader) (int, error) {
+func ImportLedger(ctx context.Context, v *vault.Vault, file string, r io.Reader) (int, error) {
 	store.Trace("ledger-commit")
-	n, err := a.ledger.Import(file, r)
+	n, err := v.Ledger().Import(file, r)
 	if errors.Is(err, ledger.ErrNotEmpty) {
-		return 0, mark(ErrConfig, fmt.Errorf("%w: move %s away first", err, a.store.LedgerDir()))
+		return 0, fmt.Errorf("%w: move %s away first", err, v.Store.LedgerDir())
 	} else if err != nil {
-		return 0, mark(ErrConfig, err)
+		return 0, err
 	}
-	m, err := a.change(ctx, "import")
+	m, err := change(ctx, v, "import")
 	if err != nil {
 		return n, err
 	}

@@ -15,6 +15,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -55,7 +56,7 @@ func (d *doctor) loadHints() *hints {
 		distfiles: make(map[ledger.Key]*report.Distfile), names: make(map[digest.Digest][]catalog.Name),
 		deletions: make(map[ledger.Key]*report.Deletion), unwanted: make(map[ledger.Key]time.Time),
 	}
-	dir := d.store.ReportDir()
+	dir := d.v.Store.ReportDir()
 	keyOf := func(name, sum string) ledger.Key {
 		k := ledger.Key{Name: catalog.Name(name)}
 		k.SHA256, _ = digest.Parse(digest.SHA256, sum)
@@ -72,7 +73,7 @@ func (d *doctor) loadHints() *hints {
 	for i, x := range xs {
 		h.deletions[keyOf(x.Name, x.SHA256)] = &xs[i]
 	}
-	records, _ := history.LoadHistory(d.store.Path("history"))
+	records, _ := history.LoadHistory(d.v.Store.Path("history"))
 	for _, r := range records {
 		h.unwanted[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = r.Time
 	}
@@ -110,7 +111,7 @@ func (h *hints) wholeName(a *adoptee, sum digest.Digest) catalog.Name {
 
 // algorithms are the digests to compute of a.
 func (d *doctor) algorithms(a *adoptee) []digest.Algorithm {
-	algs := d.store.Layouts().Algorithms()
+	algs := d.v.Store.Layouts().Algorithms()
 	known := d.hints.distfiles[ledger.Key{Name: a.name, SHA256: a.sum}]
 	if known == nil {
 		return append(algs, usual...)
@@ -136,11 +137,11 @@ type adopted struct {
 // records them in batches.
 func (d *doctor) adoptAll(ctx context.Context) error {
 	var todo []*adopted
-	var total Count
+	var total vault.Count
 	for _, f := range d.findings {
 		for _, a := range f.adopt {
 			todo = append(todo, &adopted{adoptee: a, of: f})
-			total.add(a.size)
+			total.Add(a.size)
 		}
 	}
 	if len(todo) == 0 {
@@ -149,15 +150,15 @@ func (d *doctor) adoptAll(ctx context.Context) error {
 	if d.hints == nil {
 		d.hints = d.loadHints()
 	}
-	d.Archive.o.Events.phase("read", total.Files, total.Bytes)
-	for chunk := range slices.Chunk(todo, batchFiles) {
+	d.v.Events.Phase("read", total.Files, total.Bytes)
+	for chunk := range slices.Chunk(todo, vault.BatchFiles) {
 		g := new(errgroup.Group)
 		g.SetLimit(runtime.GOMAXPROCS(0))
 		for _, a := range chunk {
 			g.Go(func() error {
 				a.sums, a.fi, a.err = store.Hash(ctx, a.path, d.algorithms(a.adoptee)...)
-				d.Archive.o.Events.read(int(a.size))
-				d.Archive.o.Events.checked(string(a.name), a.size, "")
+				d.v.Events.Read(int(a.size))
+				d.v.Events.Checked(string(a.name), a.size, "")
 				return nil
 			})
 		}
@@ -181,31 +182,31 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		switch {
 		case errors.Is(a.err, fs.ErrNotExist):
 		case a.err != nil && store.Broken(a.err):
-			return mark(ErrBroken, a.err)
+			return vault.Damage(a.err)
 		case a.err != nil:
 			a.of.Error = oneLine(a.err.Error())
 		case !a.sum.IsZero() && a.sum != sum:
-			if _, err := d.store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
+			if _, err := d.v.Store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
 				a.of.Error = oneLine(err.Error())
 			} else if err != nil {
-				return brokenIf(err)
+				return err
 			}
-			d.lookAgain(a.path)
+			d.v.LookAgain(a.path)
 		case a.recycled:
 			e := d.entry(a, sum)
 			e.ModTime = a.fi.ModTime().UTC()
 			r := &ledger.Recycled{Distfile: *e, Since: a.since}
-			if x := d.hints.deletions[e.Key()]; x != nil && x.State == report.Recycled && x.Since.Before(d.now) {
+			if x := d.hints.deletions[e.Key()]; x != nil && x.State == report.Recycled && x.Since.Before(d.v.Now) {
 				r.Since = x.Since
 			}
-			d.changed = true
+			d.v.Changed = true
 			b.PutRecycled(r)
 		default:
-			adds = append(adds, &addition{entry: *d.entry(a, sum), have: store.Source{Path: a.path, Was: a.fi, Read: true}})
+			adds = append(adds, &addition{Addition: vault.Addition{Entry: *d.entry(a, sum), Have: store.Source{Path: a.path, Was: a.fi, Read: true}}})
 		}
 	}
 	if len(adds) > 0 {
-		if err := d.commit(&b); err != nil {
+		if err := d.v.Commit(&b); err != nil {
 			return err
 		}
 		if err := d.add(adds, nil); err != nil {
@@ -213,21 +214,21 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		}
 	}
 	for _, a := range adds {
-		k := a.entry.Key()
+		k := a.Entry.Key()
 		since := d.hints.scheduledSince(k)
-		if a.err != nil || since.IsZero() || since.After(d.now) || d.view.index.Deletions[k] != nil {
+		if a.Err != nil || since.IsZero() || since.After(d.v.Now) || d.v.Index.Deletions[k] != nil {
 			continue
 		}
-		b.PutDeletion(&ledger.Deletion{Key: k, Since: since, Owner: a.entry.Owner, Size: a.entry.Size})
+		b.PutDeletion(&ledger.Deletion{Key: k, Since: since, Owner: a.Entry.Owner, Size: a.Entry.Size})
 	}
-	return d.commit(&b)
+	return d.v.Commit(&b)
 }
 
 // entry makes the record of a file that was read.
 func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 	e := &ledger.Distfile{
 		Content: layout.Content{Name: d.hints.wholeName(a.adoptee, sum), Digests: a.sums, Size: a.fi.Size(), Named: a.named, Kind: a.kind},
-		Origin:  ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.now,
+		Origin:  ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.v.Now,
 	}
 	if x := d.hints.distfiles[e.Key()]; x != nil {
 		e.Owner, e.Origin, e.Added = x.Owner, x.Origin, x.Added
@@ -235,12 +236,12 @@ func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 			e.Kind = catalog.Kind(x.Kind)
 		}
 	}
-	if old := d.view.index.Distfiles[e.Key()]; old != nil && !a.recycled {
+	if old := d.v.Index.Distfiles[e.Key()]; old != nil && !a.recycled {
 		named := e.Named || old.Named
 		*e = *old
-		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.now
+		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.v.Now
 	}
-	if old := d.view.index.Named(e.Name); old != nil && old.Key() != e.Key() && e.Named {
+	if old := d.v.Index.Named(e.Name); old != nil && old.Key() != e.Key() && e.Named {
 		e.Named = false // the name is taken; this content is kept by its digest
 	}
 	return e
@@ -249,7 +250,7 @@ func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 // added is the earliest time at which the archive is known to have had a file:
 // it was written then, or history had it then.
 func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
-	t := d.now
+	t := d.v.Now
 	if m := a.fi.ModTime().UTC().Truncate(time.Second); m.Before(t) {
 		t = m
 	}
@@ -261,10 +262,10 @@ func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
 
 // adoptMeta restores what guards deletions from a tree that went missing.
 func (d *doctor) adoptMeta() error {
-	if len(d.view.index.Notes.Repositories) > 0 || len(d.hints.repos) == 0 {
+	if len(d.v.Index.Notes.Repositories) > 0 || len(d.hints.repos) == 0 {
 		return nil
 	}
 	var b ledger.Batch
-	d.note(&b, func(n *ledger.Notes) { n.Repositories = d.hints.repos })
-	return d.commit(&b)
+	d.v.Note(&b, func(n *ledger.Notes) { n.Repositories = d.hints.repos })
+	return d.v.Commit(&b)
 }

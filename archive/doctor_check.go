@@ -15,6 +15,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -26,10 +27,10 @@ import (
 func (d *doctor) examine(ctx context.Context) error {
 	d.findings = nil
 	if err := d.walk(ctx); err != nil {
-		return brokenIf(err)
+		return err
 	}
 	d.claim()
-	records := slices.SortedFunc(maps.Values(d.view.index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) })
+	records := slices.SortedFunc(maps.Values(d.v.Index.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) })
 	d.twice(records)
 	for _, r := range records {
 		if err := d.record(ctx, r); err != nil {
@@ -37,12 +38,12 @@ func (d *doctor) examine(ctx context.Context) error {
 		}
 	}
 	if err := d.recycled(); err != nil {
-		return brokenIf(err)
+		return err
 	}
 	d.unknown()
 	d.leftRecords()
 	if err := d.leftOvers(); err != nil {
-		return brokenIf(err)
+		return err
 	}
 	d.lists()
 	return nil
@@ -59,13 +60,13 @@ func about(kind string, r *ledger.Distfile, path, problem, remedy string) *Findi
 // every layout.
 func (d *doctor) paths(r *ledger.Distfile) ([]string, error) {
 	c := &r.Content
-	rels, err := d.store.Layouts().Paths(c)
+	rels, err := d.v.Store.Layouts().Paths(c)
 	if err == nil {
 		return rels, nil
 	}
 	rels = c.CipherPaths()
-	if d.store.Layouts().Check(r.Name) == nil {
-		for _, l := range d.store.Layouts() {
+	if d.v.Store.Layouts().Check(r.Name) == nil {
+		for _, l := range d.v.Store.Layouts() {
 			if p := r.Path(l); p != "" {
 				rels = append(rels, p)
 			}
@@ -77,10 +78,10 @@ func (d *doctor) paths(r *ledger.Distfile) ([]string, error) {
 // claim notes which paths records should have, and which files are at paths of
 // several contents.
 func (d *doctor) claim() {
-	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.view.index.Distfiles))
+	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.v.Index.Distfiles))
 	d.torn = make(map[inode]bool)
 	holds := make(map[inode]digest.Digest)
-	for _, r := range d.view.index.Distfiles {
+	for _, r := range d.v.Index.Distfiles {
 		rels, _ := d.paths(r)
 		for _, rel := range rels {
 			d.claims[rel] = append(d.claims[rel], r)
@@ -102,7 +103,7 @@ func (d *doctor) judge(ctx context.Context, r *ledger.Distfile, n *node) (string
 	key := judged{n.inode, n.size, n.mtime}
 	sum, ok := d.sums[key]
 	if !ok {
-		sums, _, err := store.Hash(ctx, d.store.Path(n.rel))
+		sums, _, err := store.Hash(ctx, d.v.Store.Path(n.rel))
 		switch {
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)
@@ -134,7 +135,7 @@ func (d *doctor) twice(records []*ledger.Distfile) {
 			continue
 		}
 		keeps := slices.IndexFunc(rs, func(r *ledger.Distfile) bool {
-			p := r.Path(d.store.Layouts()[0])
+			p := r.Path(d.v.Store.Layouts()[0])
 			n := d.at(p)
 			return p != "" && n != nil && intact(r, n)
 		})
@@ -148,8 +149,8 @@ func (d *doctor) twice(records []*ledger.Distfile) {
 				fresh.Named = false
 				var b ledger.Batch
 				b.PutDistfile(&fresh)
-				d.changed = true
-				return d.commit(&b)
+				d.v.Changed = true
+				return d.v.Commit(&b)
 			}
 			d.find(f)
 		}
@@ -195,7 +196,7 @@ func (d *doctor) record(ctx context.Context, r *ledger.Distfile) error {
 	}
 	if err != nil {
 		f := about(FindNoPath, r, "", oneLine(err.Error()), "")
-		if d.store.Layouts().Check(r.Name) == nil {
+		if d.v.Store.Layouts().Check(r.Name) == nil {
 			f.Remedy = "read the file and compute the digest"
 			f.adopt = []*adoptee{d.adoptKnown(r, good)}
 		}
@@ -264,8 +265,8 @@ func (d *doctor) anothers(r *ledger.Distfile, rel string, n *node) bool {
 }
 
 func (d *doctor) linkTo(r *ledger.Distfile, rel string) *addition {
-	src, _ := store.Look(d.store.Path(rel))
-	return &addition{entry: *r, have: src}
+	src, _ := store.Look(d.v.Store.Path(rel))
+	return &addition{Addition: vault.Addition{Entry: *r, Have: src}}
 }
 
 // wrongLinks is about paths of r that are other files than good. Size and time
@@ -307,7 +308,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 	var wrong []*node // other files
 	var same *node    // one of them has the right size
 	for _, rel := range rels {
-		if f := store.LookAt(d.store.Path(rel)); f.Err != nil {
+		if f := store.LookAt(d.v.Store.Path(rel)); f.Err != nil {
 			d.find(about(FindUnread, r, rel, oneLine(f.Err.Error()), ""))
 			return
 		}
@@ -320,7 +321,7 @@ func (d *doctor) bytesOf(r *ledger.Distfile, rels []string) {
 	}
 	source := d.elsewhere(r)
 	then := "the next mirror run fetches it if a package wants it"
-	if s := d.view.index.Deletions[r.Key()]; s != nil && !s.Undone {
+	if s := d.v.Index.Deletions[r.Key()]; s != nil && !s.Undone {
 		then = "no package wants it, and no run fetches it"
 	}
 	f := about(FindLost, r, "", "its file is gone", "forget it; "+then)
@@ -347,41 +348,41 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 	var have store.Source
 	var paths []string
 	for _, n := range files {
-		paths = append(paths, d.store.Path(n.rel))
+		paths = append(paths, d.v.Store.Path(n.rel))
 	}
-	copies, err := replicas(paths)
+	copies, err := vault.Replicas(paths)
 	if err != nil {
 		return err
 	}
 	claimed := slices.ContainsFunc(files, func(n *node) bool { return intact(r, n) })
 	for _, c := range copies {
-		sums, fi, err := store.Hash(ctx, c.paths[0])
+		sums, fi, err := store.Hash(ctx, c.Paths[0])
 		if err != nil {
 			return err
 		}
 		sum := sums.Get(digest.SHA256)
 		if sum == r.SHA256() && fi.Size() == r.Size {
 			if have.Path == "" {
-				have = store.Source{Path: c.paths[0], Was: fi, Read: true}
+				have = store.Source{Path: c.Paths[0], Was: fi, Read: true}
 			}
 			continue
 		}
-		if d.writing(fi) && !r.ModTime.Equal(fi.ModTime()) {
-			return fmt.Errorf("%s: %w", c.paths[0], errWriting)
+		if layout.Growing(d.v.Options.Now(), fi.ModTime()) && !r.ModTime.Equal(fi.ModTime()) {
+			return fmt.Errorf("%s: %w", c.Paths[0], layout.ErrWriting)
 		}
 		label := "changed." + r.SHA256().Hex()
 		if claimed && !intact(r, d.node("", fi)) {
 			label = "unknown." + sum.Hex() // somebody has put it there
 		}
-		kept, err := d.store.SetAside(label, c.fi, c.paths)
+		kept, err := d.v.Store.SetAside(label, c.Info, c.Paths)
 		if err != nil {
 			return err
 		}
 		if intact(r, d.node("", fi)) {
-			d.warn("%s: its SHA256 is %s, want %s: moved to %s", c.paths[0], sum.Hex(), r.SHA256().Hex(), kept)
+			d.v.Warn("%s: its SHA256 is %s, want %s: moved to %s", c.Paths[0], sum.Hex(), r.SHA256().Hex(), kept)
 		}
-		for _, p := range c.paths {
-			d.lookAgain(p)
+		for _, p := range c.Paths {
+			d.v.LookAgain(p)
 		}
 	}
 	if have.Path == "" && source != "" {
@@ -393,30 +394,30 @@ func (d *doctor) recover(ctx context.Context, r *ledger.Distfile, files []*node,
 		}
 	}
 	if have.Path != "" {
-		a := &addition{entry: *r, have: have}
-		a.entry.Verified = d.now
+		a := &addition{Addition: vault.Addition{Entry: *r, Have: have}}
+		a.Entry.Verified = d.v.Now
 		d.links = append(d.links, a)
 		return nil
 	}
 	var b ledger.Batch
-	d.lose(&b, r, why)
-	return d.commit(&b)
+	d.v.Lose(&b, r, why)
+	return d.v.Commit(&b)
 }
 
 // elsewhere returns the absolute path of the content of r under another name or
 // in recycle, or "".
 func (d *doctor) elsewhere(r *ledger.Distfile) string {
-	for _, o := range d.view.index.WithSum(r.SHA256()) {
+	for _, o := range d.v.Index.WithSum(r.SHA256()) {
 		rels, _ := d.paths(o)
 		for _, rel := range rels {
 			if n := d.at(rel); o != r && n != nil && intact(o, n) {
-				return d.store.Path(rel)
+				return d.v.Store.Path(rel)
 			}
 		}
 	}
-	for _, o := range d.view.index.RecycledWith(r.SHA256()) {
-		if d.view.restorable(o) {
-			return d.recyclePath(o)
+	for _, o := range d.v.Index.RecycledWith(r.SHA256()) {
+		if d.facts.restorable(o) {
+			return d.v.RecyclePath(o)
 		}
 	}
 	return ""
@@ -424,13 +425,13 @@ func (d *doctor) elsewhere(r *ledger.Distfile) string {
 
 // leftRecords are records about nothing.
 func (d *doctor) leftRecords() {
-	x := d.view.index
+	x := d.v.Index
 	drop := func(kind, name, sum, problem, remedy string, change func(b *ledger.Batch)) {
 		f := &Finding{Kind: kind, Name: name, SHA256: sum, Problem: problem, Remedy: remedy, late: true}
 		f.fix = func(context.Context) error {
 			var b ledger.Batch
 			change(&b)
-			return d.commit(&b)
+			return d.v.Commit(&b)
 		}
 		d.find(f)
 	}
@@ -450,19 +451,19 @@ func (d *doctor) leftRecords() {
 
 // leftOvers are parts that nothing goes on with, and empty directories.
 func (d *doctor) leftOvers() error {
-	parts, err := d.store.LeftOvers(d.now)
+	parts, err := d.v.Store.LeftOvers(d.v.Now)
 	if err != nil {
 		return err
 	}
 	for _, p := range parts {
 		d.find(&Finding{
 			Kind: FindLeftOver, Path: p, Problem: "no transfer has gone on with it for weeks", Remedy: "remove it",
-			fix: func(context.Context) error { _, err := d.store.SweepParts(d.now); return err },
+			fix: func(context.Context) error { _, err := d.v.Store.SweepParts(d.v.Now); return err },
 		})
 	}
 	for _, rel := range d.empty {
 		if !d.filled[rel] {
-			d.emptyDir(d.store.Path(rel), rel)
+			d.emptyDir(d.v.Store.Path(rel), rel)
 		}
 	}
 	return nil
@@ -471,7 +472,7 @@ func (d *doctor) leftOvers() error {
 func (d *doctor) emptyDir(dir, shown string) {
 	d.find(&Finding{
 		Kind: FindEmpty, Path: shown, Problem: "the directory is empty", Remedy: "remove it", late: true,
-		fix: func(context.Context) error { d.store.Prune(dir); return nil },
+		fix: func(context.Context) error { d.v.Store.Prune(dir); return nil },
 	})
 }
 

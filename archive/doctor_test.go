@@ -18,6 +18,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -27,16 +28,16 @@ var t0 = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 // A box is an archive of a test.
 type box struct {
 	t *testing.T
-	o Options
+	o vault.Options
 }
 
 func newBox(t *testing.T, conf ...layout.Layout) *box {
 	t.Helper()
-	d, s := Dirs(t.TempDir())
-	if err := Init(d, s, conf, t0); err != nil {
+	d, s := vault.Dirs(t.TempDir())
+	if err := vault.Init(d, s, conf, t0); err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t, Options{Distfiles: d, State: s, What: "test"}}
+	b := &box{t, vault.Options{Distfiles: d, State: s, What: "test"}}
 	b.at(t0)
 	return b
 }
@@ -45,9 +46,9 @@ func newBox(t *testing.T, conf ...layout.Layout) *box {
 func (b *box) at(now time.Time) { b.o.Now = func() time.Time { return now } }
 
 // do calls f with the archive open.
-func (b *box) do(f func(a *Archive)) {
+func (b *box) do(f func(a *vault.Vault)) {
 	b.t.Helper()
-	a, err := Open(b.o)
+	a, err := vault.Open(b.o)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -61,24 +62,24 @@ func (b *box) do(f func(a *Archive)) {
 func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledger.Key {
 	b.t.Helper()
 	var key ledger.Key
-	b.do(func(a *Archive) {
-		m, err := a.change(b.t.Context(), "test")
+	b.do(func(a *vault.Vault) {
+		m, err := change(b.t.Context(), a, "test")
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		part := filepath.Join(a.store.PartsDir(), "x.part")
+		part := filepath.Join(a.Store.PartsDir(), "x.part")
 		if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
 			b.t.Fatal(err)
 		}
 		h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
 		h.Write([]byte(text))
 		key = ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)}
-		add := &addition{part: part, entry: ledger.Distfile{
+		add := &addition{Addition: vault.Addition{Part: part, Entry: ledger.Distfile{
 			Content: layout.Content{Name: key.Name, Digests: h.Sum(), Size: int64(len(text)), Named: named, Kind: kind},
-			Owner:   "p::r", Origin: "https://h.example/" + name, Added: a.now, Verified: a.now,
-		}}
-		if err := m.add([]*addition{add}, nil); err != nil || add.err != nil {
-			b.t.Fatal(err, add.err)
+			Owner:   "p::r", Origin: "https://h.example/" + name, Added: a.Now, Verified: a.Now,
+		}}}
+		if err := m.add([]*addition{add}, nil); err != nil || add.Err != nil {
+			b.t.Fatal(err, add.Err)
 		}
 		if err := m.refresh(); err != nil {
 			b.t.Fatal(err)
@@ -90,8 +91,8 @@ func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledge
 // records are those of held contents, a line each.
 func (b *box) records() (lines []string) {
 	b.t.Helper()
-	b.do(func(a *Archive) {
-		s, err := a.ledger.Load()
+	b.do(func(a *vault.Vault) {
+		s, err := a.Ledger().Load()
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -214,21 +215,21 @@ func TestInterruptedDeletion(t *testing.T) {
 	b := newBox(t)
 	k := b.put("a.tgz", catalog.Gentoo, true, "a")
 	b.put("b.tgz", catalog.Gentoo, true, "b")
-	b.do(func(a *Archive) {
-		s, err := a.ledger.Load()
+	b.do(func(a *vault.Vault) {
+		s, err := a.Ledger().Load()
 		if err != nil {
 			t.Fatal(err)
 		}
 		d := s.Distfiles[k]
 		c := &d.Content
-		missing, _, err := a.store.Recycle([]*layout.Content{c})
+		missing, _, err := a.Store.Recycle([]*layout.Content{c})
 		if err != nil || missing != nil {
 			t.Fatal(missing, err)
 		}
 		var batch ledger.Batch
 		batch.DropDistfile(k)
 		batch.PutRecycled(&ledger.Recycled{Distfile: *d, Since: t0, Pending: true})
-		if err := a.ledger.Commit(&batch, nil); err != nil {
+		if err := a.Ledger().Commit(&batch, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -242,8 +243,8 @@ func TestInterruptedDeletion(t *testing.T) {
 	if _, err := os.Lstat(b.path("a.tgz")); err == nil {
 		t.Error("a.tgz is still published")
 	}
-	b.do(func(a *Archive) {
-		us, err := a.Undo(t.Context(), []catalog.Name{"a.tgz"})
+	b.do(func(a *vault.Vault) {
+		us, err := Undo(t.Context(), a, []catalog.Name{"a.tgz"})
 		if err != nil || len(us) != 1 || !us[0].Recycled {
 			t.Errorf("Undo = %+v, %v", us, err)
 		}
@@ -305,19 +306,19 @@ func TestExportLedger(t *testing.T) {
 	b.put("b.tgz", catalog.OpenBSD, false, "b")
 	want := b.records()
 	var text bytes.Buffer
-	b.do(func(a *Archive) {
-		if err := a.ExportLedger(&text); err != nil {
+	b.do(func(a *vault.Vault) {
+		if err := ExportLedger(a, &text); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.ImportLedger(t.Context(), "x", bytes.NewReader(text.Bytes())); !errors.Is(err, ErrConfig) {
+		if _, err := ImportLedger(t.Context(), a, "x", bytes.NewReader(text.Bytes())); err == nil || vault.Broken(err) {
 			t.Errorf("import into a ledger with records: %v", err)
 		}
 	})
 	if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
 		t.Fatal(err)
 	}
-	b.do(func(a *Archive) {
-		if _, err := a.ImportLedger(t.Context(), "x", &text); err != nil {
+	b.do(func(a *vault.Vault) {
+		if _, err := ImportLedger(t.Context(), a, "x", &text); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -341,14 +342,14 @@ func TestSharedPath(t *testing.T) {
 	b.put("a.tgz", catalog.Gentoo, true, "one")
 	b.put("b.tgz", catalog.Gentoo, true, "one")
 	b.put("c.tgz", catalog.Gentoo, true, "two")
-	b.do(func(a *Archive) {
-		m, err := a.change(t.Context(), "test")
+	b.do(func(a *vault.Vault) {
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var batch ledger.Batch
 		batch.PutNotes(&ledger.Notes{Changed: true}, new(ledger.Notes))
-		if err := errors.Join(m.writeDistinfo(), a.ledger.Commit(&batch, nil)); err != nil {
+		if err := errors.Join(m.writeDistinfo(), a.Ledger().Commit(&batch, nil)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -374,8 +375,8 @@ func TestExportLedgerFile(t *testing.T) {
 	b := newBox(t)
 	b.put("a", catalog.Gentoo, true, "content")
 	var want bytes.Buffer
-	b.do(func(a *Archive) {
-		if err := a.ExportLedger(&want); err != nil {
+	b.do(func(a *vault.Vault) {
+		if err := ExportLedger(a, &want); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -383,7 +384,7 @@ func TestExportLedgerFile(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	export := func(name string) error {
 		var err error
-		b.do(func(a *Archive) { err = a.ExportLedgerFile(at(name)) })
+		b.do(func(a *vault.Vault) { err = ExportLedgerFile(a, at(name)) })
 		return err
 	}
 	if err := errors.Join(os.WriteFile(at("file"), []byte("old"), 0o644), os.Symlink("file", at("link")), os.Symlink("nothing", at("dangling")),
@@ -417,7 +418,7 @@ func TestExportLedgerFile(t *testing.T) {
 	if got := <-read; got != want.String()+"<nil>" {
 		t.Errorf("the pipe got %q", got)
 	}
-	if err := export("dangling"); !errors.Is(err, ErrConfig) {
+	if err := export("dangling"); err == nil || vault.Broken(err) {
 		t.Errorf("a link to nothing: %v", err)
 	}
 	for name, mode := range map[string]os.FileMode{"file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "fifo": os.ModeNamedPipe, "link-to-fifo": os.ModeSymlink} {

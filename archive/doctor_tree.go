@@ -37,7 +37,7 @@ type node struct {
 }
 
 func (d *doctor) node(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), d.store.Foreign(fi)}
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), d.v.Store.Foreign(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }
@@ -58,18 +58,18 @@ type tree struct {
 // there are no records, and names with directories have to be found.
 func (d *doctor) walk(ctx context.Context) error {
 	d.tree = &tree{nodes: make(map[string]*node), filled: make(map[string]bool)}
-	layouts := slices.Concat([]layout.Layout(d.store.Layouts()), d.view.former)
+	layouts := slices.Concat([]layout.Layout(d.v.Store.Layouts()), d.v.Shelf.Former)
 	inUse := func(dir string) bool {
 		return layout.InByCipher(dir) ||
 			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
 	}
-	all := len(d.view.index.Notes.Layouts) == 0
+	all := len(d.v.Index.Notes.Layouts) == 0
 	var read func(rel string) error
 	read = func(rel string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		entries, err := os.ReadDir(d.store.Path(rel))
+		entries, err := os.ReadDir(d.v.Store.Path(rel))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if rel != "" && errors.Is(err, fs.ErrPermission) {
@@ -118,7 +118,7 @@ func (d *doctor) at(rel string) *node {
 	if n, ok := d.nodes[rel]; ok {
 		return n
 	}
-	fi, err := os.Lstat(d.store.Path(rel))
+	fi, err := os.Lstat(d.v.Store.Path(rel))
 	if err != nil {
 		return nil
 	}

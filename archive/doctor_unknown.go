@@ -15,6 +15,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -53,7 +54,7 @@ func (d *doctor) unknown() {
 			u.byContent(n)
 		}
 	}
-	if len(d.view.index.Distfiles)+len(d.view.index.Recycled) == 0 {
+	if len(d.v.Index.Distfiles)+len(d.v.Index.Recycled) == 0 {
 		d.rebuild(before)
 	}
 }
@@ -61,8 +62,8 @@ func (d *doctor) unknown() {
 // rebuild makes one finding of all unknown files of an archive without records:
 // its ledger was lost.
 func (d *doctor) rebuild(from int) {
-	all := &Finding{Kind: FindLedger, Path: d.store.LedgerDir(), Remedy: "read them and record what they are"}
-	var total Count
+	all := &Finding{Kind: FindLedger, Path: d.v.Store.LedgerDir(), Remedy: "read them and record what they are"}
+	var total vault.Count
 	rest := d.findings[:0:0]
 	for _, f := range d.findings {
 		if len(f.adopt) == 0 {
@@ -71,7 +72,7 @@ func (d *doctor) rebuild(from int) {
 		}
 		all.adopt = append(all.adopt, f.adopt...)
 		for _, a := range f.adopt {
-			total.add(a.size)
+			total.Add(a.size)
 		}
 	}
 	if len(all.adopt) == 0 {
@@ -95,7 +96,7 @@ type unknowns struct {
 // pendingPaths are those of contents that are leaving the published tree.
 func (d *doctor) pendingPaths() map[string]bool {
 	paths := make(map[string]bool)
-	for _, r := range d.view.index.Recycled {
+	for _, r := range d.v.Index.Recycled {
 		if r.Pending {
 			rels, _ := d.paths(&r.Distfile)
 			for _, rel := range rels {
@@ -112,7 +113,7 @@ func (u *unknowns) adopt(n *node, a *adoptee) {
 		f.SHA256 = a.sum.Hex()
 		f.Remedy += "; if it is something else it goes to quarantine"
 	}
-	a.path, a.size = u.store.Path(n.rel), n.size
+	a.path, a.size = u.v.Store.Path(n.rel), n.size
 	f.adopt = []*adoptee{a}
 	u.find(f)
 }
@@ -121,15 +122,15 @@ func (u *unknowns) adopt(n *node, a *adoptee) {
 func (u *unknowns) superfluous(kind string, n *node, problem string) {
 	f := &Finding{Kind: kind, Path: n.rel, Problem: problem, Remedy: "remove it", late: true}
 	if other, ok := u.claimed[n.inode]; ok {
-		f.fix = func(context.Context) error { return u.store.Unlink(n.rel, other) }
+		f.fix = func(context.Context) error { return u.v.Store.Unlink(n.rel, other) }
 	} else {
 		f.Remedy = "move it to quarantine"
 		f.fix = func(context.Context) error {
-			copies, err := replicas([]string{u.store.Path(n.rel)})
+			copies, err := vault.Replicas([]string{u.v.Store.Path(n.rel)})
 			if err != nil || len(copies) == 0 {
 				return err
 			}
-			_, err = u.store.SetAside("unknown", copies[0].fi, copies[0].paths)
+			_, err = u.v.Store.SetAside("unknown", copies[0].Info, copies[0].Paths)
 			return err
 		}
 	}
@@ -140,12 +141,12 @@ func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Con
 
 // published is about a file outside by_cipher.
 func (u *unknowns) published(n *node) {
-	name, current := u.nameOf(n.rel, u.store.Layouts())
+	name, current := u.nameOf(n.rel, u.v.Store.Layouts())
 	former := false
 	if !current {
-		name, former = u.nameOf(n.rel, u.view.former)
+		name, former = u.nameOf(n.rel, u.v.Shelf.Former)
 	}
-	holder := u.view.index.Named(name)
+	holder := u.v.Index.Named(name)
 	switch {
 	case hidden(n.rel):
 	case !n.regular():
@@ -179,7 +180,7 @@ func (u *unknowns) nameOf(rel string, layouts []layout.Layout) (catalog.Name, bo
 // isHashed reports whether rel may be a path of a content-hash layout.
 func (u *unknowns) isHashed(rel string) bool {
 	dir, base := path.Split(rel)
-	return slices.ContainsFunc(slices.Concat([]layout.Layout(u.store.Layouts()), u.view.former), func(l layout.Layout) bool {
+	return slices.ContainsFunc(slices.Concat([]layout.Layout(u.v.Store.Layouts()), u.v.Shelf.Former), func(l layout.Layout) bool {
 		a, ok := l.Algorithm()
 		return ok && len(base) == 2*a.Size() && l.InBuckets(strings.TrimSuffix(dir, "/"))
 	})
@@ -202,7 +203,7 @@ func (u *unknowns) cipher(n *node) {
 		sum = u.sumOf(n)
 	}
 	base64 := !sum.IsZero() && layout.ByCipherBase64(sum, base) == n.rel
-	for _, r := range u.view.index.WithSum(sum) {
+	for _, r := range u.v.Index.WithSum(sum) {
 		if r.Name.Base() == base {
 			u.superfluous(FindSuperfluous, n, fmt.Sprintf("%s is recorded, and has no such path", r.Name))
 			return
@@ -258,7 +259,7 @@ func (u *unknowns) kindOf(n *node, base string) catalog.Kind {
 // withDirectory finds the whole name of an openbsd file, whose directories
 // by_cipher does not have, by another link to it.
 func (u *unknowns) withDirectory(a *adoptee, n *node) {
-	if !slices.Contains(u.store.Layouts(), layout.Flat()) {
+	if !slices.Contains(u.v.Store.Layouts(), layout.Flat()) {
 		return
 	}
 	for _, o := range u.links[n.inode] {
@@ -289,10 +290,10 @@ func (u *unknowns) byContent(n *node) {
 // recycled compares recycle with its records.
 func (d *doctor) recycled() error {
 	known := make(map[string]bool)
-	for _, r := range d.view.index.Recycled {
-		p := d.recyclePath(r)
+	for _, r := range d.v.Index.Recycled {
+		p := d.v.RecyclePath(r)
 		known[p] = true
-		sized, timed, err := d.view.recycledFile(r)
+		sized, timed, err := d.v.RecycledFile(r)
 		switch {
 		case err != nil:
 			d.find(about(FindRecycle, &r.Distfile, p, oneLine(err.Error()), ""))
@@ -300,11 +301,11 @@ func (d *doctor) recycled() error {
 			d.recycledLost(r, p, sized)
 		case r.Pending:
 			f := about(FindPending, &r.Distfile, p, "its deletion was interrupted: it is in recycle and still published", "remove the published links")
-			f.fix = func(context.Context) error { return d.unpublish([]*ledger.Recycled{r}) }
+			f.fix = func(context.Context) error { return d.v.EndRecycling(r) }
 			d.find(f)
 		}
 	}
-	root := d.store.RecycleDir()
+	root := d.v.Store.RecycleDir()
 	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -337,20 +338,20 @@ func (d *doctor) recycledLost(r *ledger.Recycled, p string, sized bool) {
 	f.fix = func(ctx context.Context) error {
 		var b ledger.Batch
 		if sized {
-			switch file, err := d.readRecycled(ctx, r); {
+			switch file, err := d.v.ReadRecycled(ctx, r); {
 			case err == nil:
 				fresh := *r
-				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.now
+				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.v.Now
 				b.PutRecycled(&fresh)
-				return d.commit(&b)
-			case !errors.As(err, new(wrongError)) && !errors.Is(err, fs.ErrNotExist):
+				return d.v.Commit(&b)
+			case !errors.Is(err, vault.ErrWrong) && !errors.Is(err, fs.ErrNotExist):
 				return err
 			}
 		}
-		if err := d.dropRecycled(&b, r, "changed."); err != nil {
+		if err := d.v.DropRecycled(&b, r, "changed."); err != nil {
 			return err
 		}
-		return d.commit(&b)
+		return d.v.Commit(&b)
 	}
 	d.find(f)
 }
@@ -369,16 +370,16 @@ func (d *doctor) recycledUnknown(p string, e fs.DirEntry) error {
 	switch {
 	case !fi.Mode().IsRegular():
 		f.Kind, f.Problem, f.Remedy = FindIrregular, "it is no regular file", ""
-	case serr != nil || nerr != nil || filepath.Dir(filepath.Dir(p)) != d.store.RecycleDir():
+	case serr != nil || nerr != nil || filepath.Dir(filepath.Dir(p)) != d.v.Store.RecycleDir():
 		f.Remedy = "move it to quarantine"
 		f.fix = func(context.Context) error {
-			_, err := d.store.SetAside("unknown", fi, []string{p})
+			_, err := d.v.Store.SetAside("unknown", fi, []string{p})
 			return err
 		}
 	default:
-		a := &adoptee{path: p, name: name, sum: sum, size: fi.Size(), recycled: true, since: d.now}
+		a := &adoptee{path: p, name: name, sum: sum, size: fi.Size(), recycled: true, since: d.v.Now}
 		// The directory was made, or last changed, when the file came.
-		if dir, err := os.Lstat(filepath.Dir(p)); err == nil && dir.ModTime().Before(d.now) {
+		if dir, err := os.Lstat(filepath.Dir(p)); err == nil && dir.ModTime().Before(d.v.Now) {
 			a.since = dir.ModTime().UTC()
 		}
 		f.SHA256, f.adopt = sum.Hex(), []*adoptee{a}
@@ -389,11 +390,11 @@ func (d *doctor) recycledUnknown(p string, e fs.DirEntry) error {
 
 // lists reads the lists that runs write.
 func (d *doctor) lists() {
-	if _, err := history.LoadHistory(d.store.Path("history")); err != nil {
+	if _, err := history.LoadHistory(d.v.Store.Path("history")); err != nil {
 		d.find(&Finding{Kind: FindList, Path: "history", Problem: oneLine(err.Error()) + ": put the line right, or move the file away, and no file is known as unwanted before the next run"})
 	}
 	d.distinfoList()
-	dir := d.store.ReportDir()
+	dir := d.v.Store.ReportDir()
 	for file, load := range map[string]func() error{
 		"status.json":     func() error { return report.LoadStatus(dir, new(Summary)) },
 		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
@@ -403,7 +404,7 @@ func (d *doctor) lists() {
 		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
 			d.find(&Finding{
 				Kind: FindList, Path: filepath.Join(dir, file), Problem: oneLine(err.Error()), Remedy: "write it anew", late: true,
-				fix: func(context.Context) error { d.restated = true; return d.refresh() },
+				fix: func(context.Context) error { d.v.Restated = true; return d.refresh() },
 			})
 		}
 	}
@@ -412,7 +413,7 @@ func (d *doctor) lists() {
 // distinfoList compares distinfo with the ledger, unless a run is going to write
 // it anyway.
 func (d *doctor) distinfoList() {
-	lines, err := history.LoadDistinfo(d.store.Path("distinfo"))
+	lines, err := history.LoadDistinfo(d.v.Store.Path("distinfo"))
 	f := &Finding{Kind: FindList, Path: "distinfo", Remedy: "write it anew", late: true, fix: func(context.Context) error { return d.writeDistinfo() }}
 	type line struct {
 		name catalog.Name
@@ -421,7 +422,7 @@ func (d *doctor) distinfoList() {
 	switch {
 	case err != nil:
 		f.Problem = oneLine(err.Error())
-	case d.view.index.Notes.Changed || !exists(d.store.Path("distinfo")):
+	case d.v.Index.Notes.Changed || !exists(d.v.Store.Path("distinfo")):
 		return
 	default:
 		listed := make(map[line]bool, len(lines))
@@ -447,5 +448,5 @@ func (d *doctor) distinfoList() {
 
 // adoptKnown reads the file of a record again for the digests that it lacks.
 func (d *doctor) adoptKnown(r *ledger.Distfile, n *node) *adoptee {
-	return &adoptee{path: d.store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256(), size: r.Size, kind: r.Kind}
+	return &adoptee{path: d.v.Store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256(), size: r.Size, kind: r.Kind}
 }

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
@@ -53,22 +55,6 @@ func (f *dropFile) keeps(x *ledger.Index, d *ledger.Distfile) bool {
 	return r == nil || r.SHA256 == d.SHA256()
 }
 
-// settle is how long a file must have been left alone before it is taken for
-// complete when its size does not tell: people copy slowly into the drop box and
-// the published tree.
-const settle = time.Minute
-
-// growing reports whether somebody may still be writing a file, as far as its
-// listing in the first hour of the run can tell. A time beyond that says nothing.
-func (v *view) growing(modTime time.Time) bool {
-	return modTime.After(v.now.Add(-settle)) && modTime.Before(v.now.Add(time.Hour))
-}
-
-// writing reports whether somebody may be writing the file now.
-func (a *Archive) writing(fi fs.FileInfo) bool {
-	return (&view{now: a.o.Now()}).growing(fi.ModTime())
-}
-
 // apart returns an error if the drop box dir shares files with the directories
 // of the archive: what expires in the one would leave the other.
 func apart(dir string, others ...string) error {
@@ -80,16 +66,11 @@ func apart(dir string, others ...string) error {
 		if o, err = filepath.EvalSymlinks(o); err != nil {
 			return err
 		}
-		if within(dir, o) || within(o, dir) {
+		if vault.Within(dir, o) || vault.Within(o, dir) {
 			return fmt.Errorf("%s and the archive's %s must not be inside one another", dir, o)
 		}
 	}
 	return nil
-}
-
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 // listDrops reads the drop box dir of the archive whose directories are given.
@@ -156,10 +137,10 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 // readDrop plans to read a drop-box file that may be the wanted content. It
 // reports whether it did: until the file is read nothing else is tried for w.
 func (b *planner) readDrop(f *dropFile, w *want) bool {
-	if r := f.seen(b.index); r != nil && r.Want == w.key() && r.Refused != "" {
+	if r := f.seen(b.v.Index); r != nil && r.Want == w.key() && r.Refused != "" {
 		return false
 	}
-	if f.size != w.Size && b.growing(f.modTime) {
+	if f.size != w.Size && layout.Growing(b.v.Now, f.modTime) {
 		return false
 	}
 	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
@@ -199,18 +180,18 @@ func (b *planner) dropped() {
 		if err := b.failed[f.path]; err != nil {
 			b.failDrop(f, w, "it cannot be read: "+err.Error())
 		}
-		switch r := f.seen(b.index); {
+		switch r := f.seen(b.v.Index); {
 		case r != nil && r.Want == key && r.Refused != "":
 			b.failDrop(f, w, r.Refused)
-		case r != nil && (r.Want == key || shadowed[r.Want]) && b.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
+		case r != nil && (r.Want == key || shadowed[r.Want]) && b.v.Index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
 			// taken already
 		case key != "":
 			b.readDrop(f, w)
 		default:
-			if b.growing(f.modTime) {
+			if layout.Growing(b.v.Now, f.modTime) {
 				continue
 			}
-			if err := b.store.Layouts().Check(f.name); err != nil {
+			if err := b.v.Store.Layouts().Check(f.name); err != nil {
 				b.failDrop(f, nil, err.Error())
 				continue
 			}
@@ -221,55 +202,53 @@ func (b *planner) dropped() {
 
 func (b *planner) failDrop(f *dropFile, w *want, reason string) {
 	if w == nil {
-		w = &want{Distfile: &catalog.Distfile{Name: f.name}, id: noWant}
+		w = &want{Distfile: &catalog.Distfile{Name: f.name}, id: ledger.NoWant}
 	}
 	b.fail(w.keyOf("local"), w, failure.Local, reason)
 }
-
-// noWant stands for the content of a name that nobody wants.
-const noWant = "0000000000000000"
 
 // expireDrops removes from the drop box what has been in the archive for the
 // expiry. The bytes are durable there: they have a record. Only the file that was
 // read is removed, by its inode and as it was then, and only once the archive's
 // copy was read again: neither its size nor its time tell that it is still right.
 func (m *mirror) expireDrops(ctx context.Context) error {
-	for _, f := range sortedDrops(m.view.drops) {
-		r := f.seen(m.view.index)
-		if r == nil || r.Refused != "" || m.view.now.Sub(r.Since) < m.o.LocalExpiry {
+	for _, f := range sortedDrops(m.facts.drops) {
+		r := f.seen(m.v.Index)
+		if r == nil || r.Refused != "" || m.v.Now.Sub(r.Since) < m.o.LocalExpiry {
 			continue
 		}
-		d := m.view.index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}]
+		d := m.v.Index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}]
 		if d == nil {
 			continue
 		}
-		path, _ := (&planner{view: m.view}).sound(d)
-		if path == "" {
+		rel := m.v.Shelf.Sound(&d.Content)
+		if rel == "" {
 			continue
 		}
+		path := m.v.Store.Path(rel)
 		sums, _, err := store.Hash(ctx, path)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		} else if err != nil && store.Broken(err) {
-			return brokenIf(err)
+			return err
 		} else if err == nil && sums.Get(digest.SHA256) != d.SHA256() {
 			err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
 		}
 		if err != nil {
-			key := ledger.FailureKey{Name: f.name, Want: noWant}
+			key := ledger.FailureKey{Name: f.name, Want: ledger.NoWant}
 			m.failing[key] = &failing{key, d.Owner, failure.Local, fmt.Sprintf("%v: %s stays in distfiles-local: run distkeep verify %s", err, f.name, f.name)}
 			continue
 		}
-		tree, rel := f.tree()
-		if err := tree.Remove(rel, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
+		tree, drop := f.tree()
+		if err := tree.Remove(drop, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
 			continue // it is no longer the file that was taken
 		} else if err != nil {
-			m.warn("distfiles-local: %v", err)
+			m.v.Warn("distfiles-local: %v", err)
 			continue
 		}
 		store.Failpoint("drop.removed")
-		m.sum.LocalExpired.add(f.size)
-		delete(m.view.drops, f.name)
+		m.sum.LocalExpired.Add(f.size)
+		delete(m.facts.drops, f.name)
 	}
 	return m.forgetDrops()
 }
@@ -277,10 +256,10 @@ func (m *mirror) expireDrops(ctx context.Context) error {
 // forgetDrops drops the records of files that are no longer in the drop box.
 func (m *mirror) forgetDrops() error {
 	var b ledger.Batch
-	for name := range m.view.index.Dropped {
-		if m.view.drops[name] == nil {
+	for name := range m.v.Index.Dropped {
+		if m.facts.drops[name] == nil {
 			b.DropDropped(name)
 		}
 	}
-	return m.commit(&b)
+	return m.v.Commit(&b)
 }

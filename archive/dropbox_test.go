@@ -10,6 +10,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
 )
@@ -42,17 +43,17 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 			if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, t0, t0)); err != nil {
 				t.Fatal(err)
 			}
-			box.do(func(a *Archive) {
-				m, err := a.change(t.Context(), "test")
+			box.do(func(a *vault.Vault) {
+				m, err := change(t.Context(), a, "test")
 				if err != nil {
 					t.Fatal(err)
 				}
-				if m.view.drops, err = listDrops(drop, m.warn, a.o.Distfiles, a.o.State); err != nil {
+				if m.facts.drops, err = listDrops(drop, m.v.Warn, a.Distfiles, a.State); err != nil {
 					t.Fatal(err)
 				}
 				var b ledger.Batch
-				b.PutDropped(&ledger.Dropped{Name: "n", File: m.view.drops["n"].id, SHA256: key.SHA256, Since: t0, Refused: c.refused})
-				if err := errors.Join(m.commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
+				b.PutDropped(&ledger.Dropped{Name: "n", File: m.facts.drops["n"].id, SHA256: key.SHA256, Since: t0, Refused: c.refused})
+				if err := errors.Join(m.v.Commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -9,10 +9,9 @@ import (
 	"os"
 	"slices"
 
-	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
-	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -32,7 +31,7 @@ type expiry struct {
 // planExpiry decides what is let go of.
 func (m *mirror) planExpiry() (*expiry, error) {
 	e := new(expiry)
-	x := m.view.index
+	x := m.v.Index
 	kept := m.keptRecords()
 	viewed, err := m.keepViewed(kept)
 	if err != nil {
@@ -45,7 +44,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 	}
 	slices.SortFunc(e.unschedule, keyLess)
 	for _, r := range x.Recycled {
-		if m.whitelisted(r.Name) && m.view.restorable(r) {
+		if m.whitelisted(r.Name) && m.facts.restorable(r) {
 			e.restore = append(e.restore, r)
 		}
 	}
@@ -56,19 +55,19 @@ func (m *mirror) planExpiry() (*expiry, error) {
 	if !m.o.Delete {
 		return e, nil
 	}
-	var due Count
+	var due vault.Count
 	for k, d := range x.Distfiles {
 		if kept[d] {
 			continue
 		}
 		switch s := x.Deletions[k]; {
-		case m.view.unsure[k] != nil:
-		case s != nil && s.Holds(m.now, m.o.DeletionDelay):
+		case m.facts.unsure[k] != nil:
+		case s != nil && s.Holds(m.v.Now, m.o.DeletionDelay):
 		case (s == nil || s.Undone) && m.o.DeletionDelay > 0:
 			e.schedule = append(e.schedule, d)
-		case s == nil || ledger.Elapsed(m.now, s.Since, m.o.DeletionDelay):
+		case s == nil || ledger.Elapsed(m.v.Now, s.Since, m.o.DeletionDelay):
 			e.due = append(e.due, d)
-			due.add(d.Size)
+			due.Add(d.Size)
 		}
 	}
 	e.purge = m.purgeable()
@@ -82,8 +81,8 @@ func (m *mirror) planExpiry() (*expiry, error) {
 
 // purgeable are the contents that have been in recycle for long enough.
 func (m *mirror) purgeable() (rs []*ledger.Recycled) {
-	for _, r := range m.view.index.Recycled {
-		if ledger.Elapsed(m.now, r.Since, m.o.RecycleDelay) {
+	for _, r := range m.v.Index.Recycled {
+		if ledger.Elapsed(m.v.Now, r.Since, m.o.RecycleDelay) {
 			rs = append(rs, r)
 		}
 	}
@@ -96,9 +95,9 @@ func (m *mirror) purgeable() (rs []*ledger.Recycled) {
 // the drop box, and those that a package which cannot be known may want. A content that still holds the published name of a wanted one
 // is kept as well: it goes when its successor has come.
 func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
-	x := m.view.index
+	x := m.v.Index
 	kept := m.wantedRecords()
-	for _, w := range m.view.catalog.Distfiles {
+	for _, w := range m.facts.catalog.Distfiles {
 		for _, d := range x.ByName(w.Name) {
 			if d.Named || !w.Digests.Verifiable() {
 				kept[d] = true
@@ -109,9 +108,9 @@ func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 	for _, d := range x.Distfiles {
 		switch {
 		case kept[d]:
-		case m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(x, d):
+		case m.whitelisted(d.Name) || m.facts.drops[d.Name].keeps(x, d):
 			kept[d] = true
-		case m.view.catalog.Protected(d.Name, d.Owner):
+		case m.facts.catalog.Protected(d.Name, d.Owner):
 			kept[d] = true
 			m.sum.Protected++
 		}
@@ -121,9 +120,9 @@ func (m *mirror) keptRecords() map[*ledger.Distfile]bool {
 
 // wantedRecords are the records that are what a package wants.
 func (m *mirror) wantedRecords() map[*ledger.Distfile]bool {
-	x := m.view.index
+	x := m.v.Index
 	wanted := make(map[*ledger.Distfile]bool, len(x.Distfiles))
-	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
+	for _, ws := range [][]*catalog.Distfile{m.facts.catalog.Distfiles, m.facts.catalog.Shadowed} {
 		for _, w := range ws {
 			for _, d := range x.ByName(w.Name) {
 				if d.Satisfies(w) {
@@ -156,11 +155,11 @@ func (m *mirror) reread() error {
 		m.white = white
 		return err
 	}
-	drops, err := listDrops(m.o.Local, func(string, ...any) {}, m.Archive.o.Distfiles, m.Archive.o.State)
+	drops, err := listDrops(m.o.Local, func(string, ...any) {}, m.v.Distfiles, m.v.State)
 	if err != nil {
 		return err
 	}
-	m.view.drops = drops
+	m.facts.drops = drops
 	return nil
 }
 
@@ -168,19 +167,19 @@ func (m *mirror) reread() error {
 // box while the run deleted other files.
 func (m *mirror) spare(ds []*ledger.Distfile) []*ledger.Distfile {
 	return slices.DeleteFunc(slices.Clone(ds), func(d *ledger.Distfile) bool {
-		return m.whitelisted(d.Name) || m.view.drops[d.Name].keeps(m.view.index, d)
+		return m.whitelisted(d.Name) || m.facts.drops[d.Name].keeps(m.v.Index, d)
 	})
 }
 
 // guard returns why nothing may be let go of in this run, or "".
-func (m *mirror) guard(due Count) (string, error) {
+func (m *mirror) guard(due vault.Count) (string, error) {
 	if !m.knowsAll() {
 		return "", nil // said by Complete; expire looks at it
 	}
 	if g := m.clockGuard(); g != "" {
 		return g, nil
 	}
-	for _, l := range m.view.index.Notes.Repositories {
+	for _, l := range m.v.Index.Notes.Repositories {
 		if slices.Contains(m.o.Retired, l.Name) {
 			continue
 		}
@@ -202,9 +201,9 @@ func (m *mirror) guard(due Count) (string, error) {
 	return "", nil
 }
 
-func (m *mirror) total() (c Count) {
-	for _, d := range m.view.index.Distfiles {
-		c.add(d.Size)
+func (m *mirror) total() (c vault.Count) {
+	for _, d := range m.v.Index.Distfiles {
+		c.Add(d.Size)
 	}
 	return c
 }
@@ -238,22 +237,22 @@ func (m *mirror) expire(ctx context.Context) error {
 	}
 	var b ledger.Batch
 	for _, k := range e.unschedule {
-		if s := m.view.index.Deletions[k]; !s.Undone {
-			m.sum.Unscheduled.add(s.Size)
+		if s := m.v.Index.Deletions[k]; !s.Undone {
+			m.sum.Unscheduled.Add(s.Size)
 		}
 		b.DropDeletion(k)
 	}
-	if err := m.commit(&b); err != nil {
+	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	if m.sum.Guard = e.guard; e.guard != "" || !m.knowsAll() {
 		return nil
 	}
 	for _, d := range e.schedule {
-		b.PutDeletion(&ledger.Deletion{Key: d.Key(), Since: m.now, Owner: d.Owner, Size: d.Size})
-		m.sum.Scheduled.add(d.Size)
+		b.PutDeletion(&ledger.Deletion{Key: d.Key(), Since: m.v.Now, Owner: d.Owner, Size: d.Size})
+		m.sum.Scheduled.Add(d.Size)
 	}
-	if err := m.commit(&b); err != nil {
+	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	return m.letGo(e.due, e.purge)
@@ -262,9 +261,9 @@ func (m *mirror) expire(ctx context.Context) error {
 // letGo moves contents to recycle and others out of it, and notes the
 // repositories that this was decided by. It is the only way out of the archive.
 func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
-	for chunk := range slices.Chunk(due, batchFiles) {
+	for chunk := range slices.Chunk(due, vault.BatchFiles) {
 		if err := m.reread(); err != nil {
-			return mark(ErrConfig, err)
+			return err
 		}
 		if err := m.recycle(m.spare(chunk)); err != nil {
 			return err
@@ -272,15 +271,18 @@ func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
 	}
 	if len(purge) > 0 {
 		if err := m.reread(); err != nil {
-			return mark(ErrConfig, err)
+			return err
 		}
 	}
 	purge, err := m.unviewed(m.unmissed(purge))
 	if err == nil {
-		err = m.purgeAll(purge)
+		err = m.v.Purge(purge)
 	}
 	if err != nil {
 		return err
+	}
+	for _, r := range purge {
+		m.sum.Purged.Add(r.Size)
 	}
 	return m.rememberRepos()
 }
@@ -293,7 +295,7 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 		return nil
 	}
 	names, sums := make(map[catalog.Name][]*catalog.Distfile), make(map[digest.Digest]bool)
-	for _, ws := range [][]*catalog.Distfile{m.view.catalog.Distfiles, m.view.catalog.Shadowed} {
+	for _, ws := range [][]*catalog.Distfile{m.facts.catalog.Distfiles, m.facts.catalog.Shadowed} {
 		for _, w := range ws {
 			names[w.Name] = append(names[w.Name], w)
 			for _, d := range w.Digests {
@@ -306,10 +308,10 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 			return r.Satisfies(w) || !w.Digests.Verifiable()
 		})
 		// It may be wanted under another name.
-		only := len(m.view.index.WithSum(r.SHA256())) == 0
+		only := len(m.v.Index.WithSum(r.SHA256())) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
-		wanted = wanted || m.view.catalog.Protected(r.Name, r.Owner)
-		if !wanted && !m.whitelisted(r.Name) && !m.view.drops[r.Name].keeps(m.view.index, &r.Distfile) {
+		wanted = wanted || m.facts.catalog.Protected(r.Name, r.Owner)
+		if !wanted && !m.whitelisted(r.Name) && !m.facts.drops[r.Name].keeps(m.v.Index, &r.Distfile) {
 			left = append(left, r)
 		}
 	}
@@ -320,9 +322,9 @@ func (m *mirror) unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 // nobody does any more.
 func (m *mirror) reown() error {
 	var b ledger.Batch
-	for _, c := range m.view.catalog.Distfiles {
+	for _, c := range m.facts.catalog.Distfiles {
 		owner := (&want{Distfile: c}).owner()
-		for _, d := range m.view.index.ByName(c.Name) {
+		for _, d := range m.v.Index.ByName(c.Name) {
 			if d.Owner != owner && d.Satisfies(c) {
 				fresh := *d
 				fresh.Owner = owner
@@ -330,7 +332,7 @@ func (m *mirror) reown() error {
 			}
 		}
 	}
-	return m.commit(&b)
+	return m.v.Commit(&b)
 }
 
 // restore publishes contents in recycle again, which have been read. It returns
@@ -338,13 +340,13 @@ func (m *mirror) reown() error {
 func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	taken := make(map[catalog.Name]bool)
 	for _, r := range rs {
-		a := &addition{entry: r.Distfile, have: m.view.readBack[r.Key()], total: &m.sum.Restored}
-		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
-		a.entry.Named = !taken[r.Name] && m.view.index.Named(r.Name) == nil
-		taken[r.Name] = taken[r.Name] || a.entry.Named
+		a := &addition{Addition: vault.Addition{Entry: r.Distfile, Have: m.facts.readBack[r.Key()], New: true}, total: &m.sum.Restored}
+		a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, m.v.Now, m.v.Now
+		a.Entry.Named = !taken[r.Name] && m.v.Index.Named(r.Name) == nil
+		taken[r.Name] = taken[r.Name] || a.Entry.Named
 		adds = append(adds, a)
 	}
-	for chunk := range slices.Chunk(adds, batchFiles) {
+	for chunk := range slices.Chunk(adds, vault.BatchFiles) {
 		if err := m.add(chunk, nil); err != nil {
 			return nil, err
 		}
@@ -352,77 +354,21 @@ func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	return adds, nil
 }
 
-// recycle moves contents out of the published tree: first a durable link in
-// recycle, then the record, then the published links go.
+// recycle moves contents out of the published tree.
 func (m *mirror) recycle(ds []*ledger.Distfile) error {
-	cs := make([]*layout.Content, len(ds))
-	for i, d := range ds {
-		c := &d.Content
-		cs[i] = c
-	}
-	missing, stuck, err := m.store.Recycle(cs)
-	if err != nil {
-		return brokenIf(err)
-	}
-	m.changed = true
-	var b ledger.Batch
-	var gone []*ledger.Distfile
-	var moved []*ledger.Recycled
-	for i, d := range ds {
-		if err := stuck[cs[i]]; err != nil {
-			m.failFile(d, err) // it stays, and the next run tries again
-			continue
-		}
-		gone = append(gone, d)
-		b.DropDistfile(d.Key())
-		b.DropDeletion(d.Key())
-		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: m.now, Bytes: d.Size, Origin: d.Origin, Removed: true})
-		if !slices.Contains(missing, cs[i]) {
-			r := &ledger.Recycled{Distfile: *d, Since: m.now, Pending: true}
-			b.PutRecycled(r)
-			moved = append(moved, r)
-		}
-	}
-	if err := m.commit(&b); err != nil {
-		return err
-	}
+	gone, stay, err := m.v.Recycle(ds)
 	for _, d := range gone {
-		m.sum.Deleted.add(d.Size)
-		m.Archive.o.Events.removed(d.Owner, string(d.Name))
+		m.sum.Deleted.Add(d.Size)
 	}
-	return m.unpublish(moved)
-}
-
-// unpublish removes the published links of contents that are in recycle and
-// notes that it is done.
-func (m *mirror) unpublish(rs []*ledger.Recycled) error {
-	var b ledger.Batch
-	claims := m.claims()
-	for _, r := range rs {
-		c := &r.Content
-		if err := m.store.Unpublish(c, claims.keeper(&r.Distfile)); store.Broken(err) {
-			return brokenIf(err)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			m.failFile(&r.Distfile, err) // it stays pending
-			continue
-		}
-		gone := *r
-		gone.Pending = false
-		b.PutRecycled(&gone)
-		if paths, err := m.store.Layouts().Paths(c); err == nil {
-			for _, rel := range paths {
-				m.view.disk.Look(rel)
-			}
-		}
-	}
-	return m.commit(&b)
+	m.failFiles(stay)
+	return err
 }
 
 // rememberRepos notes the repositories of this complete run. One that is
 // missing or has shrunk stays as it was until it is retired: a run that deletes
 // nothing must not make the next forget.
 func (m *mirror) rememberRepos() error {
-	last := m.view.index.Notes.Repositories
+	last := m.v.Index.Notes.Repositories
 	repos := slices.Clone(m.sum.Repositories)
 	for _, l := range last {
 		if slices.Contains(m.o.Retired, l.Name) {
@@ -438,8 +384,8 @@ func (m *mirror) rememberRepos() error {
 		return nil
 	}
 	var b ledger.Batch
-	m.note(&b, func(n *ledger.Notes) { n.Repositories = repos })
-	return m.commit(&b)
+	m.v.Note(&b, func(n *ledger.Notes) { n.Repositories = repos })
+	return m.v.Commit(&b)
 }
 
 // shrunk reports whether a tree lost more than half of its files since last:

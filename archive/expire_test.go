@@ -13,6 +13,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
@@ -60,7 +61,7 @@ func TestUnmissed(t *testing.T) {
 			x.Dropped[f.name] = r
 		}
 	}
-	m := &mirror{white: white, view: &view{now: t0, index: x, drops: drops, catalog: &catalog.Catalog{
+	m := &mirror{v: &vault.Vault{Now: t0, Index: x}, white: white, facts: &facts{drops: drops, catalog: &catalog.Catalog{
 		Distfiles: []*catalog.Distfile{
 			wants("wanted", "wanted"), wants("another-name", "wanted elsewhere"), wants("held", "held elsewhere"),
 			{Name: "unverifiable"}, wants("other-content", "re-rolled"),
@@ -101,26 +102,26 @@ func TestLetGoAsksAgain(t *testing.T) {
 			write(filepath.Join(drop, "dropped"), "dropped")
 		})
 	}
-	box.do(func(a *Archive) {
-		m, err := a.change(t.Context(), "test")
+	box.do(func(a *vault.Vault) {
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.o.Whitelist, m.o.Local = func() (*whitelist.List, error) { return whitelist.Load(list) }, drop
 		var due []*ledger.Distfile // the first batch is of files that are gone
-		for i := range batchFiles {
+		for i := range vault.BatchFiles {
 			text := fmt.Appendf(nil, "gone-%d", i)
 			sum := digest.SHA256.Sum(text)
 			due = append(due, &ledger.Distfile{Content: layout.Content{Name: catalog.Name(text), Digests: digest.Set{sum}}})
 		}
 		for _, k := range keys {
-			due = append(due, m.view.index.Distfiles[k])
+			due = append(due, m.v.Index.Distfiles[k])
 		}
 		if err := m.letGo(due, nil); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
-			if held := m.view.index.Distfiles[k] != nil; held != (name != "nobodys") {
+			if held := m.v.Index.Distfiles[k] != nil; held != (name != "nobodys") {
 				t.Errorf("%s is held: %v", name, held)
 			}
 		}
@@ -138,24 +139,24 @@ func TestPurgeAsksAgain(t *testing.T) {
 	for _, name := range []string{"listed", "nobodys"} {
 		keys[name] = box.put(name, catalog.Gentoo, true, name)
 	}
-	box.do(func(a *Archive) {
-		m, err := a.change(t.Context(), "test")
+	box.do(func(a *vault.Vault) {
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.o.Whitelist = func() (*whitelist.List, error) { return whitelist.Load(list) }
 		var ds []*ledger.Distfile
 		for _, k := range keys {
-			ds = append(ds, m.view.index.Distfiles[k])
+			ds = append(ds, m.v.Index.Distfiles[k])
 		}
 		if err := errors.Join(write(""), m.reread(), m.recycle(ds), write("listed\n")); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.letGo(nil, slices.Collect(maps.Values(m.view.index.Recycled))); err != nil {
+		if err := m.letGo(nil, slices.Collect(maps.Values(m.v.Index.Recycled))); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
-			if is := m.view.index.Recycled[k] != nil; is != (name == "listed") {
+			if is := m.v.Index.Recycled[k] != nil; is != (name == "listed") {
 				t.Errorf("%s is in recycle: %v", name, is)
 			}
 		}

@@ -31,7 +31,7 @@ func nextTry(class failure.Class, asked string, old *ledger.Failure, now time.Ti
 // recordFailures brings the ledger's failures up to date. Unless whole, the run
 // did not get to everything, and failures of other contents stay as they were.
 func (m *mirror) recordFailures(whole bool) error {
-	x := m.view.index
+	x := m.v.Index
 	var b ledger.Batch
 	current := make(map[ledger.FailureKey]bool)
 	m.sum.Failures = make(map[failure.Class]FailureCount)
@@ -44,7 +44,7 @@ func (m *mirror) recordFailures(whole bool) error {
 			c.New++
 		}
 		m.sum.Failures[failure.Class(f.Class)] = c
-		m.Archive.o.Events.failed(f, known)
+		m.v.Events.Failed(f, known)
 	}
 	m.stillMissed()
 	m.failUnknown()
@@ -54,29 +54,29 @@ func (m *mirror) recordFailures(whole bool) error {
 		old := x.Failures[key]
 		f := &ledger.Failure{
 			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
-			First: m.now, Last: m.now, Count: 1, URLs: attempted(fe),
+			First: m.v.Now, Last: m.v.Now, Count: 1, URLs: attempted(fe),
 		}
 		if w := wants[key]; w != nil {
-			f.Owner, f.Asked = w.owner(), m.view.asked(w.Name, w.Sources)
+			f.Owner, f.Asked = w.owner(), m.facts.asked(w.Name, w.Sources)
 		}
 		if old != nil {
 			f.First, f.Count = old.First, old.Count+1
 		}
-		f.Next = nextTry(fe.Class, f.Asked, old, m.now)
+		f.Next = nextTry(fe.Class, f.Asked, old, m.v.Now)
 		b.PutFailure(f)
 		note(f, old != nil)
 	}
 	for _, key := range sortedFailureKeys(m.failing) {
 		p := m.failing[key]
 		old := x.Failures[key]
-		missed := strings.HasPrefix(key.Want, gone)
-		known := old != nil && !(missed && old.First.Equal(m.now))
+		missed := strings.HasPrefix(key.Want, ledger.Lost)
+		known := old != nil && !(missed && old.First.Equal(m.v.Now))
 		if missed && !known {
 			m.sum.Gone++
 		}
 		f := &ledger.Failure{
 			Name: key.Name, Want: key.Want, Class: string(p.class), Reason: oneLine(p.reason),
-			Owner: p.owner, First: m.now, Last: m.now, Count: 1,
+			Owner: p.owner, First: m.v.Now, Last: m.v.Now, Count: 1,
 		}
 		if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {
 			f = old // nothing was tried and nothing is new: nothing to write
@@ -92,25 +92,25 @@ func (m *mirror) recordFailures(whole bool) error {
 		f := x.Failures[key]
 		switch {
 		case current[key]:
-		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.view.catalog.Protected(f.Name, f.Owner):
+		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.facts.catalog.Protected(f.Name, f.Owner):
 			note(f, true)
 		default:
 			b.DropFailure(key)
 		}
 	}
-	return m.commit(&b)
+	return m.v.Commit(&b)
 }
 
 // failUnknown makes a failure of each package that cannot be known. It has no
 // name of a file.
 func (m *mirror) failUnknown() {
-	for i := range m.view.catalog.Problems {
-		p := &m.view.catalog.Problems[i]
+	for i := range m.facts.catalog.Problems {
+		p := &m.facts.catalog.Problems[i]
 		if p.Scope != catalog.OnePackage {
 			continue
 		}
 		owner := p.Owner().String()
-		key := ledger.FailureKey{Want: digest.SHA256.Sum([]byte(owner)).Hex()[:len(noWant)]}
+		key := ledger.FailureKey{Want: digest.SHA256.Sum([]byte(owner)).Hex()[:len(ledger.NoWant)]}
 		if m.failing[key] == nil {
 			m.failing[key] = &failing{key, owner, failure.Package, p.Reason()}
 		}
@@ -123,7 +123,7 @@ func (m *mirror) failedWants() map[ledger.FailureKey]*want {
 	if len(m.tried) == 0 {
 		return wants
 	}
-	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed) {
+	for _, d := range slices.Concat(m.facts.catalog.Distfiles, m.facts.catalog.Shadowed) {
 		w := newWant(d, true)
 		if m.tried[w.failureKey()] != nil {
 			wants[w.failureKey()] = w

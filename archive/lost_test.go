@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
@@ -43,11 +44,11 @@ func TestStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		b.do(func(a *Archive) {
-			if err := os.Remove(a.store.QuarantineDir()); err != nil {
+		b.do(func(a *vault.Vault) {
+			if err := os.Remove(a.Store.QuarantineDir()); err != nil {
 				t.Fatal(err)
 			}
-			s, err := a.Verify(t.Context(), VerifyOptions{})
+			s, err := Verify(t.Context(), a, VerifyOptions{})
 			if err != nil || s.Verified.Files != 1 || len(s.Damaged) != 1 || !s.Damaged[0].Stuck {
 				t.Errorf("Verify = %+v, %v", s, err)
 			}
@@ -57,11 +58,11 @@ func TestStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		b.do(func(a *Archive) {
-			if err := os.Remove(a.store.QuarantineDir()); err != nil {
+		b.do(func(a *vault.Vault) {
+			if err := os.Remove(a.Store.QuarantineDir()); err != nil {
 				t.Fatal(err)
 			}
-			s, err := a.Mirror(t.Context(), MirrorOptions{Repositories: []catalog.Repository{repo}})
+			s, err := Mirror(t.Context(), a, MirrorOptions{Repositories: []catalog.Repository{repo}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
@@ -60,24 +61,24 @@ func TestManyNames(t *testing.T) {
 		})
 	})
 	b := newBox(t)
-	b.do(func(a *Archive) {
-		m, err := a.change(t.Context(), "test")
+	b.do(func(a *vault.Vault) {
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		linear(t, "claims", func(n int) float64 {
 			x := ledger.NewIndex(&ledger.State{Distfiles: make(map[ledger.Key]*ledger.Distfile)})
-			m.view.index = x
+			m.v.Index = x
 			sum := digest.SHA256.Sum([]byte("a"))
 			for _, d := range namesOf(n) {
 				k := ledger.Key{Name: d.Name, SHA256: sum}
 				x.Distfiles[k] = &ledger.Distfile{Content: layout.Content{Name: d.Name, Digests: digest.Set{sum}, Named: true}}
 			}
-			claims := m.claims()
+			claims := m.v.Claims()
 			return allocated(func() {
 				for _, d := range x.Distfiles {
 					c := &d.Content
-					if claims.keeper(d)(c.CipherPaths()[0]) {
+					if claims.Keeper(d)(c.CipherPaths()[0]) {
 						t.Fatalf("%s: another needs its path", d.Name)
 					}
 				}
@@ -86,21 +87,21 @@ func TestManyNames(t *testing.T) {
 		linear(t, "failures", func(n int) float64 {
 			m.failing = make(map[ledger.FailureKey]*failing)
 			m.tried = make(map[ledger.FailureKey]*fetch.Error)
-			m.view.index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
+			m.v.Index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
 			fe := &fetch.Error{Class: failure.Gone, Err: errors.New("404")}
 			ds := namesOf(n)
 			for _, d := range ds {
 				m.tried[newWant(d, true).failureKey()] = fe
 				fe.Attempts = append(fe.Attempts, fetch.Attempt{URL: d.Sources[0].URI, Err: fe.Err})
 			}
-			m.view.catalog = &catalog.Catalog{Distfiles: ds}
-			m.view.asked = func(catalog.Name, []catalog.Source) string { return "" }
+			m.facts.catalog = &catalog.Catalog{Distfiles: ds}
+			m.facts.asked = func(catalog.Name, []catalog.Source) string { return "" }
 			used := allocated(func() {
 				if err := m.recordFailures(true); err != nil {
 					t.Fatal(err)
 				}
 			})
-			for _, f := range m.view.index.Failures {
+			for _, f := range m.v.Index.Failures {
 				if len(f.URLs) != maxTried {
 					t.Fatalf("%d URLs are recorded", len(f.URLs))
 				}

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/fetch"
 	"distkeep/whitelist"
@@ -59,10 +59,10 @@ type MirrorOptions struct {
 
 // A mirror is one run of Mirror.
 type mirror struct {
-	*Archive
+	v       *vault.Vault
 	o       MirrorOptions
 	white   *whitelist.List
-	view    *view
+	facts   *facts
 	fetcher *fetch.Fetcher
 	sum     *Summary
 	failing map[ledger.FailureKey]*failing
@@ -72,23 +72,18 @@ type mirror struct {
 	waited map[ledger.FailureKey]bool
 	// lost are the records of this run whose file was not there, by name.
 	lost map[catalog.Name][]*ledger.Distfile
-	// changed: the content of the archive is not what it was.
-	changed bool
-	marked  bool // the ledger says so
-	// restated: a record of a content is not what it was.
-	restated bool
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
 // and lets go of what nobody wants, as far as o allows.
 //
 // Single distfiles that cannot be had are failures in the Summary, not errors.
-// The error wraps ErrConfig when nothing could be done because of what was
-// asked for, ErrBroken when the archive is full or damaged, and the cause of
-// ctx when that ended the run; in the latter two cases the Summary says how far
-// the run came, and what it did is kept.
-func (a *Archive) Mirror(ctx context.Context, o MirrorOptions) (*Summary, error) {
-	m := a.newMirror(o)
+// The Summary is nil when nothing could be done because of what was asked for.
+// Otherwise it says how far the run came, and what it did is kept: the error is
+// one that vault.Broken knows when the archive is full or damaged, and the cause
+// of ctx when that ended the run.
+func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, error) {
+	m := newMirror(v, o)
 	// What is wrong with the options is said before anything is done.
 	err := m.newFetcher()
 	if err != nil {
@@ -108,11 +103,11 @@ func (a *Archive) Mirror(ctx context.Context, o MirrorOptions) (*Summary, error)
 	return m.sum, err
 }
 
-func (a *Archive) newMirror(o MirrorOptions) *mirror {
+func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
 	return &mirror{
-		Archive: a, o: o,
+		v: v, o: o,
 		sum: &Summary{
-			Command: "mirror", Start: a.now, Deleting: o.Delete,
+			Command: "mirror", Start: v.Now, Deleting: o.Delete,
 			DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
 		},
 		failing: make(map[ledger.FailureKey]*failing),
@@ -125,34 +120,33 @@ func (a *Archive) newMirror(o MirrorOptions) *mirror {
 // prepare reads everything that the run decides by.
 func (m *mirror) prepare(ctx context.Context) error {
 	if err := m.readWhitelist(); err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
-	m.Archive.o.Events.phase("scan", len(m.o.Repositories), 0)
+	m.v.Events.Phase("scan", len(m.o.Repositories), 0)
 	// The archive is looked at while the trees are scanned.
 	lctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var v *view
+	var f *facts
 	var lerr error
 	var looking sync.WaitGroup
-	looking.Go(func() { v, lerr = m.look(lctx, m.o.Local) })
+	looking.Go(func() { f, lerr = look(lctx, m.v, m.o.Local) })
 	cat, err := catalog.Collect(ctx, m.o.Repositories)
 	if err != nil {
 		stop()
 	}
 	looking.Wait()
 	if err != nil {
-		// A full file system is where databases of upstreams are staged.
-		return mark(classOf(err), err)
+		return err
 	}
 	m.sum.scanned(cat)
 	if lerr != nil {
 		return lerr
 	}
-	v.catalog, v.asked = cat, m.fetcher.Asked
-	m.view = v
-	v.dirs = make(map[string]bool)
+	f.catalog, f.asked = cat, m.fetcher.Asked
+	m.facts = f
+	f.dirs = make(map[string]bool)
 	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
-		v.dirs[cv.Dir] = true
+		f.dirs[cv.Dir] = true
 		return nil
 	})
 }
@@ -171,37 +165,29 @@ func (s *Summary) scanned(cat *catalog.Catalog) {
 	}
 }
 
-// look reads the ledger, the published tree and the drop box. The view has no
+// look reads the ledger, the published tree and the drop box. The facts have no
 // catalog yet.
-func (a *Archive) look(ctx context.Context, local string) (*view, error) {
-	state, err := a.ledger.Load()
-	if err != nil {
-		return nil, mark(ErrBroken, err)
+func look(ctx context.Context, v *vault.Vault, local string) (f *facts, err error) {
+	if err := v.Load(ctx); err != nil {
+		return nil, err
 	}
-	v := &view{
-		now: a.now, index: ledger.NewIndex(state), store: a.store,
-		whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
+	f = &facts{
+		v: v, whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
 		failed: make(map[string]error), unsure: make(map[ledger.Key]error),
 	}
-	v.former = formerLayouts(state.Notes.Layouts, a.store.Layouts())
-	if v.disk, err = a.store.List(ctx, slices.Concat([]layout.Layout(a.store.Layouts()), v.former)...); err != nil {
-		return nil, brokenIf(err)
-	}
-	if len(state.Notes.Layouts) == 0 {
+	if len(v.Index.Notes.Layouts) == 0 {
 		// No run has come to its end with this ledger.
-		if v.ciphers, err = listCiphers(a.store); err != nil {
-			return nil, brokenIf(err)
+		if f.ciphers, err = listCiphers(v.Store); err != nil {
+			return nil, err
 		}
-		if len(state.Distfiles) == 0 && len(v.ciphers) > 0 {
-			a.o.Events.warn("%s has no record of the %d files below by_cipher: mirror reads them and records what they are, "+
-				"but what was scheduled for deletion or in recycle only distkeep doctor --repair can tell", a.store.LedgerDir(), len(v.ciphers))
+		if len(v.Index.Distfiles) == 0 && len(f.ciphers) > 0 {
+			v.Warn("%s has no record of the %d files below by_cipher: mirror reads them and records what they are, "+
+				"but what was scheduled for deletion or in recycle only distkeep doctor --repair can tell", v.Store.LedgerDir(), len(f.ciphers))
 		}
 	}
-	if v.drops, err = listDrops(local, a.o.Events.warn, a.o.Distfiles, a.o.State); err != nil {
-		return nil, mark(ErrConfig, err)
-	}
-	return v, nil
+	f.drops, err = listDrops(local, v.Warn, v.Distfiles, v.State)
+	return f, err
 }
 
 // mend ends what a crash interrupted.
@@ -209,35 +195,20 @@ func (m *mirror) mend() error {
 	if err := m.mendRecycle(); err != nil {
 		return err
 	}
-	whole, err := m.store.SweepParts(m.now)
+	whole, err := m.v.Store.SweepParts(m.v.Now)
 	if err != nil {
-		return brokenIf(err)
+		return err
 	}
 	for _, p := range whole {
-		m.view.whole[p] = true
+		m.facts.whole[p] = true
 	}
 	return nil
 }
 
 // mendRecycle ends the moves to recycle and out of it that a crash interrupted.
 func (m *mirror) mendRecycle() error {
-	var pending []*ledger.Recycled
-	for k, r := range m.view.index.Recycled {
-		if r.Pending && m.view.index.Distfiles[k] == nil {
-			pending = append(pending, r)
-		}
-	}
-	if err := m.unpublish(pending); err != nil {
-		return err
-	}
-	return m.resumePurge()
-}
-
-// brokenIf marks err as ErrBroken when it says that the file system fails.
-func brokenIf(err error) error {
-	if err != nil && store.Broken(err) && !errors.Is(err, ErrBroken) {
-		return mark(ErrBroken, err)
-	}
+	pending, err := m.v.Mend()
+	m.failFiles(pending)
 	return err
 }
 
@@ -272,14 +243,14 @@ func (m *mirror) run(ctx context.Context) error {
 // them, and returns that plan.
 func (m *mirror) settle(ctx context.Context) (*plan, error) {
 	for {
-		p := makePlan(m.view)
+		p := makePlan(m.facts)
 		if len(p.readings) > 0 {
 			if err := m.readAll(ctx, p.readings); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if len(p.lost)+len(m.view.unsure) > 0 {
+		if len(p.lost)+len(m.facts.unsure) > 0 {
 			if err := m.checkVanished(); err != nil {
 				return nil, err
 			}
@@ -312,12 +283,12 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 // dropWhole removes the parts of interrupted commits. All that are of use were
 // recorded, and the archive has the bytes under another name.
 func (m *mirror) dropWhole() error {
-	for path := range m.view.whole {
+	for path := range m.facts.whole {
 		if err := removePart(path); err != nil {
-			return brokenIf(err)
+			return err
 		}
 	}
-	clear(m.view.whole)
+	clear(m.facts.whole)
 	return nil
 }
 
@@ -325,29 +296,29 @@ func (m *mirror) dropWhole() error {
 func (m *mirror) link(p *plan) error {
 	var adds []*addition
 	for _, d := range p.relink {
-		adds = append(adds, &addition{entry: *d, count: &m.sum.Relinked})
+		adds = append(adds, &addition{Addition: vault.Addition{Entry: *d}, count: &m.sum.Relinked})
 	}
 	for _, l := range p.links {
 		adds = append(adds, m.linked(l))
 	}
-	for chunk := range slices.Chunk(adds, batchFiles) {
+	for chunk := range slices.Chunk(adds, vault.BatchFiles) {
 		if err := m.add(chunk, nil); err != nil {
 			return err
 		}
 	}
 	damaged := make(map[catalog.Name][]*ledger.Distfile)
 	for _, a := range adds[:len(p.relink)] {
-		if errors.Is(a.err, store.ErrDamaged) {
-			damaged[a.entry.Name] = append(damaged[a.entry.Name], &a.entry)
+		if errors.Is(a.Err, store.ErrDamaged) {
+			damaged[a.Entry.Name] = append(damaged[a.Entry.Name], &a.Entry)
 		}
 	}
 	if len(damaged) == 0 {
 		return nil
 	}
-	for _, w := range m.view.catalog.Distfiles {
+	for _, w := range m.facts.catalog.Distfiles {
 		for _, d := range damaged[w.Name] {
 			if d.Satisfies(w) {
-				m.sum.Held = Count{m.sum.Held.Files - 1, m.sum.Held.Bytes - d.Size}
+				m.sum.Held = vault.Count{Files: m.sum.Held.Files - 1, Bytes: m.sum.Held.Bytes - d.Size}
 			}
 		}
 	}
@@ -356,80 +327,44 @@ func (m *mirror) link(p *plan) error {
 
 // linked makes an addition of a linking.
 func (m *mirror) linked(l *linking) *addition {
-	a := &addition{want: l.want}
+	a := &addition{Addition: vault.Addition{New: true}, want: l.want}
 	if l.back != nil {
-		a.entry = l.back.Distfile
-		a.have, a.total = m.view.readBack[l.back.Key()], &m.sum.Restored
-		a.entry.Origin, a.entry.Added, a.entry.Verified = ledger.OriginRecycle, m.now, m.now
+		a.Entry = l.back.Distfile
+		a.Have, a.total = m.facts.readBack[l.back.Key()], &m.sum.Restored
+		a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, m.v.Now, m.v.Now
 	} else {
-		a.entry = *l.from
+		a.Entry = *l.from
 		a.total = &m.sum.Linked
 		if l.from.Name != l.want.Name {
-			a.entry.Origin, a.entry.Added = ledger.OriginLink, m.now
+			a.Entry.Origin, a.Entry.Added = ledger.OriginLink, m.v.Now
 		}
 	}
-	a.entry.Named = l.want.named || l.from != nil && l.from.Name == l.want.Name && l.from.Named
-	a.entry.Name = l.want.Name
-	a.entry.Owner, a.entry.Kind = l.want.owner(), l.want.Kind
+	a.Entry.Named = l.want.named || l.from != nil && l.from.Name == l.want.Name && l.from.Named
+	a.Entry.Name = l.want.Name
+	a.Entry.Owner, a.Entry.Kind = l.want.owner(), l.want.Kind
 	return a
 }
 
 // knowsAll reports whether the catalog has everything that is wanted: only then
 // may what it does not have be let go of.
-func (m *mirror) knowsAll() bool { return m.view.catalog.Complete() && !m.o.Partial }
-
-// commit writes to the ledger.
-func (m *mirror) commit(b *ledger.Batch) error {
-	if b.Len() == 0 {
-		return nil
-	}
-	m.restated = m.restated || b.ChangesContents()
-	if m.changed && !m.marked {
-		m.note(b, func(n *ledger.Notes) { n.Changed = true })
-		m.marked = true
-	}
-	// What is recorded as gone must not be back after a power failure.
-	if err := m.store.SyncRemoved(); err != nil {
-		return mark(ErrBroken, err)
-	}
-	// badger cannot meet a full disk and live.
-	if err := m.store.StateRoom(store.LedgerRoom); err != nil {
-		return mark(ErrBroken, err)
-	}
-	store.Trace("ledger-commit")
-	if err := m.ledger.Commit(b, m.view.index); err != nil {
-		return mark(ErrBroken, err)
-	}
-	store.Failpoint("ledger.committed")
-	return nil
-}
-
-// note puts into b a change of what the ledger knows about the archive as a
-// whole.
-func (m *mirror) note(b *ledger.Batch, change func(n *ledger.Notes)) {
-	notes := m.view.index.Notes
-	change(&notes)
-	b.PutNotes(&m.view.index.Notes, &notes)
-}
-
-func (m *mirror) warn(format string, args ...any) { m.Archive.o.Events.warn(format, args...) }
+func (m *mirror) knowsAll() bool { return m.facts.catalog.Complete() && !m.o.Partial }
 
 // finish records what became of the run and exports what readers read. err is
 // what ended the run early, or nil.
 func (m *mirror) finish(ctx context.Context, err error) error {
 	s := m.sum
 	switch {
-	case errors.Is(err, ErrBroken):
+	case vault.Broken(err):
 		s.Broken = err.Error()
 	case ctx.Err() != nil:
 		s.Interrupted = true
 	}
-	if errors.Is(err, ErrBroken) && m.store.StateRoom(store.LedgerRoom) != nil {
+	if vault.Broken(err) && m.v.Store.StateRoom(store.LedgerRoom) != nil {
 		return nil // nothing can be written; what is recorded is true
 	}
 	var errs []error
 	errs = append(errs, m.recordFailures(err == nil))
-	s.totals(m.view.index)
+	s.totals(m.v.Index)
 	if m.stale() {
 		errs = append(errs, m.exportDistfiles())
 		store.Failpoint("distfiles.exported")
@@ -437,24 +372,24 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	if err == nil {
 		errs = append(errs, m.publish())
 	}
-	s.Took = m.Archive.o.Now().Sub(m.began)
+	s.Took = m.v.Options.Now().Sub(m.v.Began)
 	errs = append(errs, m.recordRun())
-	return brokenIf(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 func (s *Summary) totals(x *ledger.Index) {
-	s.Archive, s.Pending, s.Recycle = Count{}, Count{}, Count{}
+	s.Archive, s.Pending, s.Recycle = vault.Count{}, vault.Count{}, vault.Count{}
 	for _, d := range x.Distfiles {
-		s.Archive.add(d.Size)
+		s.Archive.Add(d.Size)
 	}
 	for _, d := range x.Deletions {
 		if !d.Undone {
-			s.Pending.add(d.Size)
+			s.Pending.Add(d.Size)
 		}
 	}
 	s.Ages = agesOf(x, s.Start)
 	for _, r := range x.Recycled {
-		s.Recycle.add(r.Size)
+		s.Recycle.Add(r.Size)
 	}
 }
 
@@ -466,11 +401,11 @@ func (m *mirror) recordRun() error {
 	}
 	var b ledger.Batch
 	b.PutRun(&ledger.Run{Start: m.sum.Start, Summary: text})
-	if err := m.ledger.DropOldRuns(&b, m.now); err != nil {
-		return mark(ErrBroken, err)
+	if err := m.v.Ledger().DropOldRuns(&b, m.v.Now); err != nil {
+		return vault.Damage(err)
 	}
 	m.noteClock(&b)
-	if err := m.commit(&b); err != nil {
+	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	return m.export()

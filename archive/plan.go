@@ -10,24 +10,13 @@ import (
 	"syscall"
 	"time"
 
-	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
-
-// A Count is a number of files and their bytes.
-type Count struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
-}
-
-func (c *Count) add(size int64) {
-	c.Files++
-	c.Bytes += max(size, 0)
-}
 
 // A want is one content that a package wants.
 type want struct {
@@ -132,7 +121,7 @@ type failing struct {
 // wants, as far as it can be told from what is known now: readings come first,
 // and a new plan after them.
 type plan struct {
-	wanted, held Count
+	wanted, held vault.Count
 	readings     []*reading
 	relink       []*ledger.Distfile // held, but not under every path
 	lost         []*ledger.Distfile // recorded, but the file is gone or was changed
@@ -149,17 +138,13 @@ type stale struct {
 	of  *ledger.Distfile
 }
 
-// A view is everything that a plan depends on.
-type view struct {
-	now     time.Time
+// facts are everything that a plan depends on.
+type facts struct {
+	v       *vault.Vault
 	catalog *catalog.Catalog
-	index   *ledger.Index
-	store   *store.Store
-	disk    *store.Listing
 	drops   map[catalog.Name]*dropFile
 	whole   map[string]bool // parts that interrupted commits left
 	dirs    map[string]bool // directories of the repositories' views
-	former  []layout.Layout // layouts of the last run that are no longer in use
 	ciphers []cipherFile    // what by_cipher has, when the ledger is new
 	// read remembers which files were read in vain for which want, so that
 	// planning comes to an end.
@@ -183,10 +168,10 @@ type view struct {
 }
 
 // makePlan changes nothing but what v knows of the plan before.
-func makePlan(v *view) *plan {
+func makePlan(v *facts) *plan {
 	p := new(plan)
 	clear(v.unsure)
-	b := &planner{view: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.index.Distfiles)), barren: make(map[digest.Digest]bool)}
+	b := &planner{facts: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.v.Index.Distfiles)), barren: make(map[digest.Digest]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
 	for _, c := range v.catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -213,7 +198,7 @@ func newWant(d *catalog.Distfile, named bool) *want {
 }
 
 type planner struct {
-	*view
+	*facts
 	*plan
 	// transfers joins the names of one content that is to be fetched.
 	transfers map[string]*fetching
@@ -228,19 +213,19 @@ type planner struct {
 
 // want decides what has to be done for one wanted content.
 func (b *planner) want(w *want) {
-	b.wanted.add(w.Size)
-	for _, d := range b.index.ByName(w.Name) {
+	b.wanted.Add(w.Size)
+	for _, d := range b.v.Index.ByName(w.Name) {
 		switch {
 		case d.Satisfies(w.Distfile):
 			if b.have(d, w) {
 				return
 			}
 		case len(w.Digests) == 0:
-			b.held.add(d.Size) // nothing to hold against it: the name is kept
+			b.held.Add(d.Size) // nothing to hold against it: the name is kept
 			return
 		case d.Relation(w.Distfile) == digest.Unknown && w.Digests.Verifiable():
 			// Verified by digests that this tree does not publish.
-			if path, rel := b.sound(d); path != "" && b.readOnce(&reading{path: path, rel: rel, name: w.Name, size: d.Size, want: w}) {
+			if rel := b.v.Shelf.Sound(&d.Content); rel != "" && b.readOnce(&reading{path: b.v.Store.Path(rel), rel: rel, name: w.Name, size: d.Size, want: w}) {
 				return
 			}
 		}
@@ -255,7 +240,7 @@ func (b *planner) want(w *want) {
 	if f := b.drops[w.Name]; f != nil && b.readDrop(f, w) {
 		return
 	}
-	if f := b.index.Failures[w.failureKey()]; f != nil && !b.due(f, w) {
+	if f := b.v.Index.Failures[w.failureKey()]; f != nil && !b.due(f, w) {
 		b.waiting = append(b.waiting, w)
 		return
 	}
@@ -265,7 +250,7 @@ func (b *planner) want(w *want) {
 // due reports whether what has failed is to be tried in this run: when its pause is
 // over, or when something that decides is not what it was.
 func (b *planner) due(f *ledger.Failure, w *want) bool {
-	return !f.Next.After(b.now) || f.Last.After(b.now) || !failure.Class(f.Class).Permanent() || f.Asked != b.asked(w.Name, w.Sources)
+	return !f.Next.After(b.v.Now) || f.Last.After(b.v.Now) || !failure.Class(f.Class).Permanent() || f.Asked != b.asked(w.Name, w.Sources)
 }
 
 // publishable reports whether w, which does not have its name yet, can have it
@@ -274,11 +259,11 @@ func (b *planner) publishable(w *want) bool {
 	if !w.named {
 		return true
 	}
-	if err := b.store.Layouts().Check(w.Name); err != nil {
+	if err := b.v.Store.Layouts().Check(w.Name); err != nil {
 		b.fail(w.failureKey(), w, failure.Policy, err.Error())
 		return false
 	}
-	for _, l := range b.store.Layouts() {
+	for _, l := range b.v.Store.Layouts() {
 		rel, ok := l.Path(w.Name, w.Digests)
 		if !ok {
 			continue
@@ -287,12 +272,12 @@ func (b *planner) publishable(w *want) bool {
 			b.fail(w.failureKey(), w, failure.Policy, "the directory "+dir+" is that of another repository: publish that below a directory of its own")
 			return false
 		}
-		switch fi, err := os.Lstat(b.store.Path(rel)); {
+		switch fi, err := os.Lstat(b.v.Store.Path(rel)); {
 		case err == nil && fi.IsDir():
-			b.fail(w.failureKey(), w, failure.Local, b.store.Path(rel)+" is a directory: move it away")
+			b.fail(w.failureKey(), w, failure.Local, b.v.Store.Path(rel)+" is a directory: move it away")
 			return false
 		case errors.Is(err, syscall.ENOTDIR):
-			b.fail(w.failureKey(), w, failure.Local, b.store.Path(rel)+": a file is in the place of a directory: move it away")
+			b.fail(w.failureKey(), w, failure.Local, b.v.Store.Path(rel)+": a file is in the place of a directory: move it away")
 			return false
 		}
 	}
@@ -303,7 +288,7 @@ func (b *planner) publishable(w *want) bool {
 // its file is gone or was changed, it is lost and have is false.
 func (b *planner) have(d *ledger.Distfile, w *want) bool {
 	b.seen[d.Key()] = true
-	if path, _ := b.sound(d); path == "" {
+	if b.v.Shelf.Sound(&d.Content) == "" {
 		if b.stuck[d.Key()] {
 			return true // that is a failure already
 		}
@@ -313,7 +298,7 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		b.lost = append(b.lost, d)
 		return false
 	}
-	if b.learn(d, b.store.Layouts().Algorithms()) {
+	if b.learn(d, b.v.Store.Layouts().Algorithms()) {
 		return true
 	}
 	if w.named && !d.Named || w.Kind.Base64() && !d.Kind.Base64() {
@@ -323,68 +308,16 @@ func (b *planner) have(d *ledger.Distfile, w *want) bool {
 		b.links = append(b.links, &linking{want: w, from: d})
 		return true
 	}
-	b.held.add(d.Size)
-	if w.named && !b.linked(d) && b.publishable(w) && !b.strays(d) {
+	b.held.Add(d.Size)
+	if w.named && !b.v.Shelf.Linked(&d.Content) && b.publishable(w) && !b.strays(d) {
 		b.relink = append(b.relink, d)
 	}
 	return true
 }
 
-// intact reports whether the path rel holds the file that was verified.
-func (b *planner) intact(d *ledger.Distfile, rel string) bool {
-	f, ok := b.disk.Get(rel)
-	return ok && f.Size == d.Size && f.ModTime.Equal(d.ModTime)
-}
-
-// sound returns a path at which the verified file of d still is.
-func (b *planner) sound(d *ledger.Distfile) (path, rel string) {
-	if d.Named {
-		for _, l := range b.store.Layouts() {
-			if rel := d.Path(l); rel != "" && b.intact(d, rel) {
-				return b.store.Path(rel), rel
-			}
-		}
-		for _, l := range b.former {
-			if rel := d.Path(l); rel != "" && b.intact(d, rel) {
-				return b.store.Path(rel), rel
-			}
-		}
-	}
-	c := &d.Content
-	if rel := c.CipherPaths()[0]; b.intact(d, rel) {
-		return b.store.Path(rel), rel
-	}
-	return "", ""
-}
-
-// linked reports whether d is at its path in every layout, and below by_cipher
-// as far as the number of links tells, which snapshots, views and other names of
-// the content add to: to look there for each of some 10^5 files would cost more
-// than all the rest of a run with nothing to do.
-func (b *planner) linked(d *ledger.Distfile) bool {
-	least := uint64(len(b.store.Layouts()) + 1)
-	if d.Kind.Base64() {
-		least++
-	}
-	few := false
-	for _, l := range b.store.Layouts() {
-		rel := d.Path(l)
-		if rel == "" || !b.intact(d, rel) {
-			return false
-		}
-		f, _ := b.disk.Get(rel)
-		few = few || f.Links > 0 && f.Links < least
-	}
-	if !few {
-		return true
-	}
-	c := &d.Content
-	return !slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !b.intact(d, rel) })
-}
-
 // readOnce plans to read a file unless that was done before for the same want.
 func (b *planner) readOnce(r *reading) bool {
-	if f, ok := b.disk.Get(r.rel); ok && r.rel != "" {
+	if f, ok := b.v.Disk.Get(r.rel); ok && r.rel != "" {
 		r.modTime = f.ModTime
 	}
 	if b.read[r.key()] {
@@ -402,8 +335,8 @@ func (b *planner) learn(d *ledger.Distfile, algs []digest.Algorithm) bool {
 	if len(lacks) == 0 {
 		return false
 	}
-	path, rel := b.sound(d)
-	return path != "" && b.readOnce(&reading{path: path, rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256(), lacks: lacks})
+	rel := b.v.Shelf.Sound(&d.Content)
+	return rel != "" && b.readOnce(&reading{path: b.v.Store.Path(rel), rel: rel, name: d.Name, size: d.Size, aside: !d.Named, sum: d.SHA256(), lacks: lacks})
 }
 
 // usual are the digests of most trees. They are computed of files that no tree
@@ -413,13 +346,13 @@ var usual = []digest.Algorithm{digest.BLAKE2B, digest.SHA512}
 // algorithms are those to compute when content is read for w: what the tree
 // publishes, and what the layouts need.
 func (b *planner) algorithms(w *want) []digest.Algorithm {
-	as := b.store.Layouts().Algorithms()
+	as := b.v.Store.Layouts().Algorithms()
 	if w == nil {
 		as = append(as, usual...)
 	} else {
 		as = append(as, w.Digests.Algorithms()...)
 		// The other contents of this name, so that they can be told apart.
-		for _, d := range b.index.ByName(w.Name) {
+		for _, d := range b.v.Index.ByName(w.Name) {
 			as = append(as, d.Digests.Algorithms()...)
 		}
 	}
@@ -436,13 +369,13 @@ func (b *planner) elsewhere(w *want) bool {
 			continue
 		}
 		b.barren[s] = true
-		for _, d := range b.index.WithSum(s) {
+		for _, d := range b.v.Index.WithSum(s) {
 			fits := d.Name != w.Name && d.Satisfies(w.Distfile)
-			if fits && b.learn(d, b.store.Layouts().Algorithms()) {
+			if fits && b.learn(d, b.v.Store.Layouts().Algorithms()) {
 				delete(b.barren, s)
 				return true
 			}
-			if path, _ := b.sound(d); path == "" {
+			if b.v.Shelf.Sound(&d.Content) == "" {
 				continue
 			}
 			delete(b.barren, s)
@@ -455,7 +388,7 @@ func (b *planner) elsewhere(w *want) bool {
 	if b.incomparable(w) {
 		return true
 	}
-	if r := b.index.RecycledFor(w.Distfile); r != nil && b.restorable(r) {
+	if r := b.v.Index.RecycledFor(w.Distfile); r != nil && b.restorable(r) {
 		b.links = append(b.links, &linking{want: w, back: r})
 		return true
 	}
@@ -470,7 +403,7 @@ func (b *planner) incomparable(w *want) (any bool) {
 	}
 	if b.bySize == nil {
 		b.bySize = make(map[int64][]*ledger.Distfile)
-		for _, d := range b.index.Distfiles {
+		for _, d := range b.v.Index.Distfiles {
 			b.bySize[d.Size] = append(b.bySize[d.Size], d)
 		}
 	}
@@ -485,18 +418,9 @@ func (b *planner) incomparable(w *want) (any bool) {
 // restorable reports whether recycle may still have the verified file of r: its
 // time is not asked for, which a backup may not have kept. Whoever publishes it
 // reads it before.
-func (v *view) restorable(r *ledger.Recycled) bool {
-	ok, _, _ := v.recycledFile(r)
+func (v *facts) restorable(r *ledger.Recycled) bool {
+	ok, _, _ := v.v.RecycledFile(r)
 	return ok && !v.unread[r.Key()]
-}
-
-// recycledFile reports whether recycle has a file of the size of r, and whether
-// that has the time of the verified one as well. The error is why neither is known.
-func (v *view) recycledFile(r *ledger.Recycled) (sized, timed bool, err error) {
-	c := &r.Content
-	f := store.LookAt(v.store.RecyclePath(c))
-	sized = f.Err == nil && f.Size == r.Size
-	return sized, sized && f.ModTime.Equal(r.ModTime), f.Err
 }
 
 func (b *planner) fetch(w *want) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -25,8 +26,8 @@ type Action struct {
 // to be read first, what follows from them is not known yet: then Mirror may do
 // less than DryRun says. So it may when a transfer fails, or when a package is
 // not signed as it should be, and an index is held back for that.
-func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Action, error) {
-	m := a.newMirror(o)
+func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, []Action, error) {
+	m := newMirror(v, o)
 	if err := m.newFetcher(); err != nil {
 		return nil, nil, err
 	}
@@ -34,7 +35,7 @@ func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Acti
 	if err := m.prepare(ctx); err != nil {
 		return nil, nil, err
 	}
-	p := makePlan(m.view)
+	p := makePlan(m.facts)
 	e, err := m.planExpiry()
 	if err != nil {
 		return nil, nil, err
@@ -45,7 +46,7 @@ func (a *Archive) DryRun(ctx context.Context, o MirrorOptions) (*Summary, []Acti
 	if err != nil {
 		return nil, nil, err
 	}
-	return m.sum, slices.Concat(p.actions(m.view.index), views, m.expiryActions(e)), nil
+	return m.sum, slices.Concat(p.actions(m.v.Index), views, m.expiryActions(e)), nil
 }
 
 func (p *plan) actions(x *ledger.Index) (as []Action) {
@@ -103,10 +104,10 @@ func (m *mirror) viewActions(p *plan) (as []Action, err error) {
 		why := vw.blocked()
 		links := 0
 		for _, l := range v.Links {
-			_, ok, err := m.store.Stat(vw.rel(l.Name))
+			_, ok, err := m.v.Store.Stat(vw.rel(l.Name))
 			switch {
 			case err != nil:
-				return brokenIf(err)
+				return err
 			case ok:
 			case absent[l.Name] && why == "" && !vw.tolerates(l.Name):
 				why = string(l.Name) + " is missing"
@@ -135,7 +136,7 @@ func (m *mirror) viewActions(p *plan) (as []Action, err error) {
 // expiryActions are empty when a guard holds: Mirror would do none of them.
 func (m *mirror) expiryActions(e *expiry) (as []Action) {
 	for _, k := range e.unschedule {
-		as = append(as, Action{"take back", string(k.Name), m.view.index.Deletions[k].Size, ""})
+		as = append(as, Action{"take back", string(k.Name), m.v.Index.Deletions[k].Size, ""})
 	}
 	for _, r := range e.restore {
 		as = append(as, Action{"restore", string(r.Name), r.Size, "whitelist"})

@@ -22,7 +22,7 @@ import (
 
 // publish brings the lists beside the distfiles up to date.
 func (m *mirror) publish() error {
-	x := m.view.index
+	x := m.v.Index
 	dirty := x.Notes.Changed
 	if m.knowsAll() {
 		old, records, err := m.nextHistory(dirty)
@@ -34,14 +34,14 @@ func (m *mirror) publish() error {
 		}
 		store.Failpoint("history.written")
 	}
-	if dirty || !exists(m.store.Path("distinfo")) {
+	if dirty || !exists(m.v.Store.Path("distinfo")) {
 		if err := m.writeDistinfo(); err != nil {
 			return err
 		}
 		store.Failpoint("distinfo.written")
 	}
 	// A run that was killed has left its changes to this one to tell.
-	if m.changed || dirty || !exists(m.store.Path("lastupdate")) {
+	if m.v.Changed || dirty || !exists(m.v.Store.Path("lastupdate")) {
 		if err := m.stamp("lastupdate"); err != nil {
 			return err
 		}
@@ -57,21 +57,21 @@ func (m *mirror) publish() error {
 // dropDirty notes that distinfo and history are those of the ledger.
 func (m *mirror) dropDirty() error {
 	var b ledger.Batch
-	m.note(&b, func(n *ledger.Notes) { n.Changed = false })
-	return m.commit(&b)
+	m.v.Note(&b, func(n *ledger.Notes) { n.Changed = false })
+	return m.v.Commit(&b)
 }
 
 // stamp writes the time of the run as Unix seconds, as Arch mirrors have it.
 func (m *mirror) stamp(file string) error {
-	_, err := history.WriteFileIfChanged(m.store.Path(file), m.store.PartsDir(), func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, m.now.Unix())
+	_, err := history.WriteFileIfChanged(m.v.Store.Path(file), m.v.Store.PartsDir(), func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, m.v.Now.Unix())
 		return err
 	})
 	return err
 }
 
 func (m *mirror) writeDistinfo() error {
-	_, err := history.WriteFileIfChanged(m.store.Path("distinfo"), m.store.PartsDir(), func(w io.Writer) error {
+	_, err := history.WriteFileIfChanged(m.v.Store.Path("distinfo"), m.v.Store.PartsDir(), func(w io.Writer) error {
 		return history.WriteDistinfo(w, m.distinfo())
 	})
 	return err
@@ -80,9 +80,9 @@ func (m *mirror) writeDistinfo() error {
 // distinfo lists what is published, by the paths of the first layout, so that
 // sha256sum -c can be run in the published tree.
 func (a *mirror) distinfo() []history.Line {
-	first := a.store.Layouts()[0]
-	lines := make([]history.Line, 0, len(a.view.index.Distfiles))
-	for _, d := range a.view.index.Distfiles {
+	first := a.v.Store.Layouts()[0]
+	lines := make([]history.Line, 0, len(a.v.Index.Distfiles))
+	for _, d := range a.v.Index.Distfiles {
 		if p := d.Path(first); d.Named && p != "" {
 			lines = append(lines, line(d, catalog.Name(p)))
 		}
@@ -97,23 +97,23 @@ func line(d *ledger.Distfile, name catalog.Name) history.Line {
 // nextHistory returns the history as it is, and as it has to be: with what no
 // package wants any more. The catalog is complete.
 func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err error) {
-	if old, err = history.LoadHistory(m.store.Path("history")); err != nil {
-		return nil, nil, mark(ErrConfig, err)
+	if old, err = history.LoadHistory(m.v.Store.Path("history")); err != nil {
+		return nil, nil, err
 	}
 	wanted := m.wantedRecords()
 	var known []history.Line
-	for _, d := range m.view.index.Distfiles {
-		if !wanted[d] && !m.view.catalog.Protected(d.Name, d.Owner) {
+	for _, d := range m.v.Index.Distfiles {
+		if !wanted[d] && !m.facts.catalog.Protected(d.Name, d.Owner) {
 			known = append(known, line(d, d.Name))
 		}
 	}
 	if readDistinfo {
-		lines, err := history.LoadDistinfo(m.store.Path("distinfo"))
+		lines, err := history.LoadDistinfo(m.v.Store.Path("distinfo"))
 		if err != nil {
-			return nil, nil, mark(ErrConfig, err)
+			return nil, nil, err
 		}
 		for _, l := range m.named(lines) {
-			if !m.view.catalog.Protected(l.Name, "") {
+			if !m.facts.catalog.Protected(l.Name, "") {
 				known = append(known, l)
 			}
 		}
@@ -121,14 +121,14 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 	if len(old) == 0 && len(known) == 0 {
 		return nil, nil, nil
 	}
-	return old, history.Update(old, known, m.wants(), m.now), nil
+	return old, history.Update(old, known, m.wants(), m.v.Now), nil
 }
 
 // named gives lines of distinfo, which have paths of the first layout that there
 // was when they were written, their names. A path by content that neither the
 // archive nor recycle knows has none.
 func (m *mirror) named(lines []history.Line) (known []history.Line) {
-	layouts := slices.Concat([]layout.Layout(m.store.Layouts()), m.view.former)
+	layouts := slices.Concat([]layout.Layout(m.v.Store.Layouts()), m.v.Shelf.Former)
 	at := make(map[string][]*ledger.Distfile)
 	add := func(d *ledger.Distfile) {
 		for _, l := range layouts {
@@ -137,10 +137,10 @@ func (m *mirror) named(lines []history.Line) (known []history.Line) {
 			}
 		}
 	}
-	for _, d := range m.view.index.Distfiles {
+	for _, d := range m.v.Index.Distfiles {
 		add(d)
 	}
-	for _, r := range m.view.index.Recycled { // what this run has let go of
+	for _, r := range m.v.Index.Recycled { // what this run has let go of
 		add(&r.Distfile)
 	}
 	for _, l := range lines {
@@ -184,7 +184,7 @@ func (m *mirror) writeHistory(old, records []history.Record) error {
 	if len(old) == 0 && len(records) == 0 {
 		return nil
 	}
-	_, err := history.WriteFileIfChanged(m.store.Path("history"), m.store.PartsDir(), func(w io.Writer) error {
+	_, err := history.WriteFileIfChanged(m.v.Store.Path("history"), m.v.Store.PartsDir(), func(w io.Writer) error {
 		return history.WriteHistory(w, records)
 	})
 	return err
@@ -195,8 +195,8 @@ func (m *mirror) writeHistory(old, records []history.Record) error {
 // has the digests of the tree; a content that it does not know, under a wanted
 // name that it does not have, is taken for the wanted one.
 func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
-	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.view.catalog.Distfiles))
-	for _, d := range slices.Concat(m.view.catalog.Distfiles, m.view.catalog.Shadowed, m.view.catalog.Restricted) {
+	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.facts.catalog.Distfiles))
+	for _, d := range slices.Concat(m.facts.catalog.Distfiles, m.facts.catalog.Shadowed, m.facts.catalog.Restricted) {
 		byName[d.Name] = append(byName[d.Name], d)
 	}
 	return func(name catalog.Name, sum digest.Digest) bool {
@@ -218,7 +218,7 @@ func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
 // mayBe reports whether the content k is what w wants, or may be for all that
 // is known.
 func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
-	x := m.view.index
+	x := m.v.Index
 	if d := x.Distfiles[k]; d != nil {
 		return d.Satisfies(w)
 	}
@@ -230,7 +230,7 @@ func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
 
 // export writes what readers read.
 func (m *mirror) export() error {
-	x := m.view.index
+	x := m.v.Index
 	var fs []report.Failure
 	for _, f := range x.Failures {
 		fs = append(fs, report.Failure{
@@ -241,7 +241,7 @@ func (m *mirror) export() error {
 	slices.SortFunc(fs, func(a, b report.Failure) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Reason, b.Reason))
 	})
-	dir := m.store.ReportDir()
+	dir := m.v.Store.ReportDir()
 	if err := report.WriteFailures(dir, fs); err != nil {
 		return err
 	}

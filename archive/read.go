@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"runtime"
 	"sync"
 
@@ -13,6 +12,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
@@ -25,7 +25,7 @@ func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
 	for _, r := range rs {
 		bytes += max(r.size, 0)
 	}
-	m.Archive.o.Events.phase("read", len(rs), bytes)
+	m.v.Events.Phase("read", len(rs), bytes)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCommitter(m, stop)
@@ -52,16 +52,16 @@ func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return brokenIf(err)
+		return err
 	}
 	var b ledger.Batch
 	for _, rec := range drops.refused {
-		if r := m.view.index.Dropped[rec.Name]; r != nil && r.Refused == "" && r.SHA256 == rec.SHA256 && r.Since.Equal(m.now) {
+		if r := m.v.Index.Dropped[rec.Name]; r != nil && r.Refused == "" && r.SHA256 == rec.SHA256 && r.Since.Equal(m.v.Now) {
 			continue // it was taken for another content of that name
 		}
 		b.PutDropped(rec)
 	}
-	return m.commit(&b)
+	return m.v.Commit(&b)
 }
 
 // dropRecords are the records of drop-box files that added nothing.
@@ -85,13 +85,13 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 		return nil, err
 	case err != nil:
 		if m.unreadable(r, err) && r.sum.IsZero() && r.want == nil {
-			m.warn("%v", err) // otherwise it is a failure
+			m.v.Warn("%v", err) // otherwise it is a failure
 		}
 		return nil, nil
 	}
 	if got := sums.Get(digest.SHA256); !r.sum.IsZero() && got != r.sum {
 		if r.aside {
-			m.warn("%s: its SHA256 is %s: it is left alone", r.path, got.Hex())
+			m.v.Warn("%s: its SHA256 is %s: it is left alone", r.path, got.Hex())
 		}
 		return nil, nil
 	}
@@ -102,10 +102,10 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
 	d := ledger.Distfile{
 		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: !r.aside},
-		Origin:  ledger.OriginAdopted, Added: m.now, Verified: m.now,
+		Origin:  ledger.OriginAdopted, Added: m.v.Now, Verified: m.v.Now,
 	}
 	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
-	a := &addition{have: store.Source{Path: r.path, Was: fi, Read: true}, read: true, total: &m.sum.Adopted}
+	a := &addition{Addition: vault.Addition{Have: store.Source{Path: r.path, Was: fi, Read: true}, Read: true, New: true}, total: &m.sum.Adopted}
 	if fits {
 		a.want = r.want
 		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
@@ -113,34 +113,10 @@ func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addi
 		return nil // not what it was kept for: the transfer starts afresh
 	}
 	if r.part {
-		a.part, a.have = r.path, store.Source{}
+		a.Part, a.Have = r.path, store.Source{}
 	}
-	a.entry = d
+	a.Entry = d
 	return a
-}
-
-// recall joins a with what the ledger knows of the content that was read.
-func (m *mirror) recall(a *addition) {
-	old := m.view.index.Distfiles[a.entry.Key()]
-	if old == nil {
-		return
-	}
-	a.total = nil
-	if a.drop != nil {
-		return
-	}
-	if fi, err := os.Lstat(a.have.Path); a.have.Path != "" && (err != nil || !os.SameFile(fi, a.have.Was)) {
-		// Another copy of it was read before, and has got its paths.
-		if src := m.holding(&a.entry); src.Path != "" {
-			a.have = src
-		}
-	}
-	d := *old
-	d.Digests, d.Verified = old.Digests.Union(a.entry.Digests), a.entry.Verified
-	if a.want != nil {
-		d.Named, d.Owner, d.Kind = a.entry.Named, a.entry.Owner, a.entry.Kind
-	}
-	a.entry = d
 }
 
 func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
@@ -150,14 +126,14 @@ func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
 // readDrop examines a file of the drop box: it is taken in when it is what is
 // wanted, or when nobody wants anything else by that name.
 func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
-	rec := &ledger.Dropped{Name: r.name, Since: m.now}
-	key := noWant
+	rec := &ledger.Dropped{Name: r.name, Since: m.v.Now}
+	key := ledger.NoWant
 	if r.want != nil {
 		rec.Want, key = r.want.key(), r.want.key()
 	}
-	part := m.store.PartPath(r.name, "local."+key)
-	if err := m.store.Room(r.size, m.o.MinFree); err != nil {
-		if m.store.Room(0, m.o.MinFree) != nil {
+	part := m.v.Store.PartPath(r.name, "local."+key)
+	if err := m.v.Store.Room(r.size, m.o.MinFree); err != nil {
+		if m.v.Store.Room(0, m.o.MinFree) != nil {
 			return nil, err
 		}
 		m.unreadable(r, err) // it alone does not fit
@@ -175,7 +151,7 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 	}
 	rec.SHA256, rec.File = sums.Get(digest.SHA256), regular.IDOf(fi)
 	if r.want != nil && !fits(r.want.Distfile, fi.Size(), sums) {
-		if m.view.growing(r.drop.modTime) {
+		if layout.Growing(m.v.Now, r.drop.modTime) {
 			return nil, removePart(part) // it has its size, but not yet its bytes
 		}
 		rec.Refused = refusal(r.path, r.want.Distfile, fi.Size(), sums)
@@ -184,13 +160,13 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 		drops.refused = append(drops.refused, rec)
 		return nil, removePart(part)
 	}
-	a := &addition{want: r.want, part: part, drop: rec, read: true, total: &m.sum.Local}
-	a.entry = ledger.Distfile{
+	a := &addition{Addition: vault.Addition{Part: part, Drop: rec, Read: true, New: true}, want: r.want, total: &m.sum.Local}
+	a.Entry = ledger.Distfile{
 		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: true},
-		Origin:  ledger.OriginLocal, Added: m.now, Verified: m.now,
+		Origin:  ledger.OriginLocal, Added: m.v.Now, Verified: m.v.Now,
 	}
 	if r.want != nil {
-		a.entry.Named, a.entry.Owner, a.entry.Kind = r.want.named, r.want.owner(), r.want.Kind
+		a.Entry.Named, a.Entry.Owner, a.Entry.Kind = r.want.named, r.want.owner(), r.want.Kind
 	}
 	return a, nil
 }
@@ -203,7 +179,7 @@ func (m *mirror) importDrop(ctx context.Context, r *reading, part string) (diges
 		return nil, nil, err
 	}
 	defer f.Close()
-	return m.store.Import(ctx, f, part, r.algs...)
+	return m.v.Store.Import(ctx, f, part, r.algs...)
 }
 
 // refusal says how a drop-box file contradicts the catalog.

@@ -8,6 +8,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 )
 
@@ -23,21 +24,21 @@ type Ages struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Within counts contents by age; each is in the first that fits. Older
 	// are those beyond the last.
-	Within []Age `json:"within,omitempty"`
-	Older  Count `json:"older"`
+	Within []Age       `json:"within,omitempty"`
+	Older  vault.Count `json:"older"`
 	// Unknown are those of Older that were read at a time that has yet to come:
 	// the clock was wrong once.
-	Unknown Count `json:"unknown,omitzero"`
+	Unknown vault.Count `json:"unknown,omitzero"`
 }
 
 // An Age counts what was read at most Days days ago.
 type Age struct {
 	Days int `json:"days"`
-	Count
+	vault.Count
 }
 
 func agesOf(x *ledger.Index, now time.Time) (a Ages) {
-	counts := make([]Count, len(ageDays)+1)
+	counts := make([]vault.Count, len(ageDays)+1)
 	bounds := make([]time.Time, len(ageDays))
 	for i, days := range ageDays {
 		bounds[i] = now.AddDate(0, 0, -days)
@@ -52,13 +53,13 @@ func agesOf(x *ledger.Index, now time.Time) (a Ages) {
 			a.Oldest = at
 		}
 		if d.Verified.After(now) {
-			a.Unknown.add(d.Size)
+			a.Unknown.Add(d.Size)
 		}
 		i := 0
 		for i < len(bounds) && at.Before(bounds[i]) {
 			i++
 		}
-		counts[i].add(d.Size)
+		counts[i].Add(d.Size)
 	}
 	for i, days := range ageDays {
 		a.Within = append(a.Within, Age{days, counts[i]})
@@ -71,34 +72,34 @@ func agesOf(x *ledger.Index, now time.Time) (a Ages) {
 // of the last run stays, with the totals of now.
 func (m *mirror) refresh() error {
 	s := new(Summary)
-	err := report.LoadStatus(m.store.ReportDir(), s)
+	err := report.LoadStatus(m.v.Store.ReportDir(), s)
 	switch {
 	case errors.Is(err, report.ErrNoRun):
-		s = &Summary{Command: m.sum.Command, Start: m.now}
+		s = &Summary{Command: m.sum.Command, Start: m.v.Now}
 	case err != nil:
-		m.warn("%v", err)
-		s = &Summary{Command: m.sum.Command, Start: m.now}
+		m.v.Warn("%v", err)
+		s = &Summary{Command: m.sum.Command, Start: m.v.Now}
 	}
 	m.o.DeletionDelay, m.o.RecycleDelay = s.DeletionDelay, s.RecycleDelay
 	m.sum = s
-	s.totals(m.view.index)
-	s.Ages = agesOf(m.view.index, m.now)
+	s.totals(m.v.Index)
+	s.Ages = agesOf(m.v.Index, m.v.Now)
 	if m.stale() {
 		if err := m.exportDistfiles(); err != nil {
-			return brokenIf(err)
+			return err
 		}
 	}
-	return brokenIf(m.export())
+	return m.export()
 }
 
 // exportDistfiles writes the contents of the archive for why.
 func (m *mirror) exportDistfiles() error {
-	x := m.view.index
+	x := m.v.Index
 	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return keyLess(a.Key(), b.Key()) })
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int {
 		return keyLess(a.Key(), b.Key())
 	})
-	return report.WriteDistfiles(m.store.ReportDir(), func(yield func(*report.Distfile) bool) {
+	return report.WriteDistfiles(m.v.Store.ReportDir(), func(yield func(*report.Distfile) bool) {
 		for _, d := range held {
 			r := exported(d)
 			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
@@ -137,5 +138,5 @@ func exported(d *ledger.Distfile) *report.Distfile {
 
 // stale reports whether the exported contents are not those of the ledger.
 func (m *mirror) stale() bool {
-	return m.restated || m.view.index.Notes.Changed || !report.HasDistfiles(m.store.ReportDir())
+	return m.v.Restated || m.v.Index.Notes.Changed || !report.HasDistfiles(m.v.Store.ReportDir())
 }

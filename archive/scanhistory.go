@@ -5,6 +5,7 @@ import (
 
 	"distkeep/archive/history"
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -25,8 +26,8 @@ type HistorySummary struct {
 // does for dpb: what the archive or its distinfo has and no package wants any
 // more is noted with the time of this run. Nothing is fetched, published or let
 // go of. A scan with problems changes nothing.
-func (a *Archive) History(ctx context.Context, repos []catalog.Repository) (*HistorySummary, error) {
-	m := a.newMirror(MirrorOptions{Repositories: repos})
+func History(ctx context.Context, v *vault.Vault, repos []catalog.Repository) (*HistorySummary, error) {
+	m := newMirror(v, MirrorOptions{Repositories: repos})
 	if err := m.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func (a *Archive) History(ctx context.Context, repos []catalog.Repository) (*His
 		err = m.writeHistory(old, records)
 	}
 	if err != nil {
-		return nil, brokenIf(err)
+		return nil, err
 	}
 	s.count(old, records)
 	return s, nil
@@ -51,9 +52,9 @@ func (m *mirror) historySummary() *HistorySummary {
 
 // countHistory counts the lines of a history that stays as it is.
 func (m *mirror) countHistory(s *HistorySummary) error {
-	old, err := history.LoadHistory(m.store.Path("history"))
+	old, err := history.LoadHistory(m.v.Store.Path("history"))
 	if err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
 	s.Lines = len(old)
 	return nil

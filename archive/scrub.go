@@ -9,33 +9,15 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
 )
-
-// pathsOf are the absolute paths at which a record's file should be.
-func (m *mirror) pathsOf(d *ledger.Distfile) []string {
-	c := &d.Content
-	rels, err := m.store.Layouts().Paths(c)
-	if err != nil {
-		rels = c.CipherPaths() // its name has no path
-	}
-	paths := make([]string, len(rels))
-	for i, rel := range rels {
-		paths[i] = m.store.Path(rel)
-	}
-	return paths
-}
-
-func (m *mirror) recyclePath(r *ledger.Recycled) string {
-	c := &r.Content
-	return m.store.RecyclePath(c)
-}
 
 // examine reads every file that holds the content of u. It changes nothing and
 // may be called concurrently.
@@ -43,21 +25,21 @@ func (r *verifier) examine(ctx context.Context, u *unit) *examined {
 	x := &examined{unit: u}
 	var paths []string
 	for _, d := range u.held {
-		paths = append(paths, r.m.pathsOf(d)...)
+		paths = append(paths, r.m.v.PathsOf(d)...)
 	}
 	for _, rec := range u.recycled {
-		paths = append(paths, r.m.recyclePath(rec))
+		paths = append(paths, r.m.v.RecyclePath(rec))
 	}
 	slices.Sort(paths) // as has wants them
-	if x.copies, x.err = replicas(slices.Compact(paths)); x.err != nil {
+	if x.copies, x.err = vault.Replicas(slices.Compact(paths)); x.err != nil {
 		return x
 	}
 	for _, c := range x.copies {
-		if c.wrong, x.err = r.read(ctx, c, u); x.err != nil {
+		if c.Wrong, x.err = r.read(ctx, c, u); x.err != nil {
 			return x
 		}
-		if c.wrong != "" && r.m.writing(c.fi) && !u.timed(c.fi) {
-			x.err = fmt.Errorf("%s: %w", c.paths[0], errWriting)
+		if c.Wrong != "" && layout.Growing(r.m.v.Options.Now(), c.Info.ModTime()) && !u.timed(c.Info) {
+			x.err = fmt.Errorf("%s: %w", c.Paths[0], layout.ErrWriting)
 			return x
 		}
 	}
@@ -70,38 +52,15 @@ func (u *unit) timed(fi fs.FileInfo) bool {
 		slices.ContainsFunc(u.recycled, func(r *ledger.Recycled) bool { return r.ModTime.Equal(fi.ModTime()) })
 }
 
-// replicas groups paths by the file that they are links to. What is not a
-// regular file is nobody's copy.
-func replicas(paths []string) (cs []*replica, err error) {
-	for _, p := range paths {
-		fi, err := os.Lstat(p)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		if !fi.Mode().IsRegular() {
-			continue
-		}
-		i := slices.IndexFunc(cs, func(c *replica) bool { return os.SameFile(c.fi, fi) })
-		if i < 0 {
-			i = len(cs)
-			cs = append(cs, &replica{fi: fi})
-		}
-		cs[i].paths = append(cs[i].paths, p)
-	}
-	return cs, nil
-}
-
 // read compares one file with the content that it should hold, and says what is
 // wrong with it. An unreadable sector is damage; anything else that keeps us
 // from reading is an error.
-func (r *verifier) read(ctx context.Context, c *replica, u *unit) (wrong string, err error) {
-	if c.fi.Size() != u.size {
-		return fmt.Sprintf("it has %d bytes, want %d", c.fi.Size(), u.size), nil
+func (r *verifier) read(ctx context.Context, c *vault.Replica, u *unit) (wrong string, err error) {
+	if c.Info.Size() != u.size {
+		return fmt.Sprintf("it has %d bytes, want %d", c.Info.Size(), u.size), nil
 	}
-	sum, fi, err := store.Scrub(ctx, c.paths[0], func(ctx context.Context, n int) error {
-		r.m.Archive.o.Events.read(n)
+	sum, fi, err := store.Scrub(ctx, c.Paths[0], func(ctx context.Context, n int) error {
+		r.m.v.Events.Read(n)
 		if r.limit == nil {
 			return nil
 		}
@@ -114,8 +73,8 @@ func (r *verifier) read(ctx context.Context, c *replica, u *unit) (wrong string,
 		return err.Error(), nil
 	case err != nil:
 		return "", err
-	case !os.SameFile(fi, c.fi):
-		return "", fmt.Errorf("%s: replaced while it was read", c.paths[0])
+	case !os.SameFile(fi, c.Info):
+		return "", fmt.Errorf("%s: replaced while it was read", c.Paths[0])
 	case sum != u.sum:
 		return "its SHA256 is " + sum.Hex(), nil
 	}
@@ -133,26 +92,26 @@ func (r *verifier) settle(ctx context.Context, x *examined) error {
 	}
 	why := x.damage(r.m)
 	for _, n := range x.names() {
-		r.m.Archive.o.Events.checked(string(n), x.size, why)
+		r.m.v.Events.Checked(string(n), x.size, why)
 	}
 	if why != "" {
 		return r.repair(x, why)
 	}
-	r.sum.Verified.add(x.size)
+	r.sum.Verified.Add(x.size)
 	for _, d := range x.held {
 		fresh := *d
-		fresh.Verified = r.m.now
-		if c := x.has(r.m.pathsOf(d)); c != nil {
+		fresh.Verified = r.m.v.Now
+		if c := x.has(r.m.v.PathsOf(d)); c != nil {
 			// Restored from a backup, say: the bytes are those.
-			fresh.ModTime = c.fi.ModTime().UTC()
+			fresh.ModTime = c.Info.ModTime().UTC()
 		}
 		r.stamps.PutDistfile(&fresh)
 	}
 	for _, rec := range x.recycled {
 		fresh := *rec
-		fresh.Verified = r.m.now
-		if c := x.has([]string{r.m.recyclePath(rec)}); c != nil {
-			fresh.ModTime = c.fi.ModTime().UTC()
+		fresh.Verified = r.m.v.Now
+		if c := x.has([]string{r.m.v.RecyclePath(rec)}); c != nil {
+			fresh.ModTime = c.Info.ModTime().UTC()
 		}
 		r.stamps.PutRecycled(&fresh)
 	}
@@ -164,18 +123,18 @@ func (r *verifier) settle(ctx context.Context, x *examined) error {
 func (x *examined) damage(m *mirror) string {
 	var why []string
 	for _, c := range x.copies {
-		if c.wrong != "" {
-			why = append(why, fmt.Sprintf("%s: %s", c.paths[0], c.wrong))
+		if c.Wrong != "" {
+			why = append(why, fmt.Sprintf("%s: %s", c.Paths[0], c.Wrong))
 		}
 	}
 	if len(why) == 0 {
 		for _, d := range x.held {
-			if x.has(m.pathsOf(d)) == nil {
+			if x.has(m.v.PathsOf(d)) == nil {
 				why = append(why, fmt.Sprintf("%s: its file is gone", d.Name))
 			}
 		}
 		for _, rec := range x.recycled {
-			if x.has([]string{m.recyclePath(rec)}) == nil {
+			if x.has([]string{m.v.RecyclePath(rec)}) == nil {
 				why = append(why, fmt.Sprintf("%s: its file is gone from recycle", rec.Name))
 			}
 		}
@@ -189,26 +148,26 @@ func (r *verifier) repair(x *examined, why string) error {
 	m := r.m
 	d := Damage{Names: x.names(), SHA256: x.sum.Hex(), Size: x.size, Reason: why}
 	for _, c := range x.copies {
-		if c.wrong == "" {
+		if c.Wrong == "" {
 			continue
 		}
-		kept, err := m.store.SetAside("damaged."+x.sum.Hex(), c.fi, c.paths)
+		kept, err := m.v.Store.SetAside("damaged."+x.sum.Hex(), c.Info, c.Paths)
 		if errors.Is(err, store.ErrStuck) {
 			d.Stuck = true
 			d.Reason += "; " + oneLine(err.Error())
 		} else if err != nil {
-			return brokenIf(err)
+			return err
 		}
 		if kept != "" {
 			d.Kept = append(d.Kept, kept)
 			m.explain(kept, &d, c)
 		}
-		for _, p := range c.paths {
-			m.lookAgain(p)
+		for _, p := range c.Paths {
+			m.v.LookAgain(p)
 		}
 	}
-	if err := m.store.SyncRemoved(); err != nil {
-		return brokenIf(err)
+	if err := m.v.Store.SyncRemoved(); err != nil {
+		return err
 	}
 	if d.Stuck {
 		// The records stay with the files, for the next verification to say
@@ -223,20 +182,18 @@ func (r *verifier) repair(x *examined, why string) error {
 		switch {
 		case good != nil:
 			entry := *h
-			entry.Verified = m.now
-			adds = append(adds, &addition{entry: entry, have: store.Source{Path: good.paths[0], Was: good.fi, Read: true}})
+			entry.Verified = m.v.Now
+			adds = append(adds, &addition{Addition: vault.Addition{Entry: entry, Have: store.Source{Path: good.Paths[0], Was: good.Info, Read: true}}})
 		default:
-			m.lose(&b, h, why)
+			m.v.Lose(&b, h, why)
 		}
 	}
 	for _, rec := range x.recycled {
-		if x.has([]string{m.recyclePath(rec)}) == nil {
-			m.changed = true
-			b.DropRecycled(rec.Key())
-			m.forget(&b, &rec.Distfile, "damaged in recycle: "+why)
+		if x.has([]string{m.v.RecyclePath(rec)}) == nil {
+			m.v.LoseRecycled(&b, rec, "damaged in recycle: "+why)
 		}
 	}
-	if err := m.commit(&b); err != nil {
+	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	if len(adds) > 0 {
@@ -247,22 +204,6 @@ func (r *verifier) repair(x *examined, why string) error {
 	d.Healed = good != nil
 	r.sum.Damaged = append(r.sum.Damaged, d)
 	return nil
-}
-
-// lose drops the record of a content whose bytes are gone, so that the next run
-// fetches it, and notes why for failures.
-func (m *mirror) lose(b *ledger.Batch, d *ledger.Distfile, why string) {
-	m.changed = true
-	b.DropDistfile(d.Key())
-	b.DropDeletion(d.Key())
-	m.forget(b, d, "damaged in the archive, the next run fetches it again: "+why)
-}
-
-// lookAgain tells the listing that the path, absolute, has changed.
-func (m *mirror) lookAgain(path string) {
-	if rel, ok := strings.CutPrefix(path, m.store.Published()+"/"); ok {
-		m.view.disk.Look(rel)
-	}
 }
 
 // A setAside is the note beside a file in quarantine, for a person.
@@ -276,12 +217,12 @@ type setAside struct {
 }
 
 // explain writes it. It is help for a person, and failing at it is no failure.
-func (m *mirror) explain(kept string, d *Damage, c *replica) {
-	text, err := json.MarshalIndent(setAside{m.now, d.Names, d.SHA256, d.Size, c.paths, c.wrong}, "", "\t")
+func (m *mirror) explain(kept string, d *Damage, c *vault.Replica) {
+	text, err := json.MarshalIndent(setAside{m.v.Now, d.Names, d.SHA256, d.Size, c.Paths, c.Wrong}, "", "\t")
 	if err == nil {
 		err = regular.Write(kept+".json", append(text, '\n'), 0o644)
 	}
 	if err != nil {
-		m.warn("%v", err)
+		m.v.Warn("%v", err)
 	}
 }

@@ -3,6 +3,7 @@ package archive
 import (
 	"time"
 
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/fetch"
 	"distkeep/fetch/failure"
@@ -31,23 +32,23 @@ type Summary struct {
 	Restricted int `json:"restricted"`
 
 	// Wanted is everything that packages want, Held what needed nothing.
-	Wanted Count `json:"wanted"`
-	Held   Count `json:"held"`
+	Wanted vault.Count `json:"wanted"`
+	Held   vault.Count `json:"held"`
 	// Fetched, Local, Restored, Linked and Adopted were added: over the
 	// network, from distfiles-local, from recycle, from another name, and
 	// from files that were in the published tree already.
-	Fetched  Count `json:"fetched"`
-	Local    Count `json:"local"`
-	Restored Count `json:"restored"`
-	Linked   Count `json:"linked"`
-	Adopted  Count `json:"adopted"`
+	Fetched  vault.Count `json:"fetched"`
+	Local    vault.Count `json:"local"`
+	Restored vault.Count `json:"restored"`
+	Linked   vault.Count `json:"linked"`
+	Adopted  vault.Count `json:"adopted"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
 	// LayoutsBefore are those that files had links for before this run, when
 	// they are not those of now.
 	LayoutsBefore []string `json:"layouts_before,omitempty"`
 	// Lost are records whose file was gone or changed.
-	Lost Count `json:"lost"`
+	Lost vault.Count `json:"lost"`
 	// Gone is the number of contents that are on the whitelist, or that a
 	// package may want that cannot be read, and that this run has found lost.
 	Gone int `json:"gone,omitempty"`
@@ -61,19 +62,19 @@ type Summary struct {
 	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
 	// Parked are wanted files for which the time for transfers was not enough.
 	// They are no failures: the next run goes on with them.
-	Parked Count `json:"parked"`
+	Parked vault.Count `json:"parked"`
 	// Waiting are those of the known whose next try is not due.
 	Waiting int `json:"waiting"`
 
 	// Deleting says whether the run was allowed to delete. Scheduled and
 	// Unscheduled changed their state, Deleted went to recycle, Purged left
 	// it, Due would go next.
-	Deleting     bool  `json:"deleting"`
-	Scheduled    Count `json:"scheduled"`
-	Unscheduled  Count `json:"unscheduled"`
-	Deleted      Count `json:"deleted"`
-	Purged       Count `json:"purged"`
-	LocalExpired Count `json:"local_expired"`
+	Deleting     bool        `json:"deleting"`
+	Scheduled    vault.Count `json:"scheduled"`
+	Unscheduled  vault.Count `json:"unscheduled"`
+	Deleted      vault.Count `json:"deleted"`
+	Purged       vault.Count `json:"purged"`
+	LocalExpired vault.Count `json:"local_expired"`
 	// DeletionDelay and RecycleDelay are those of the run.
 	DeletionDelay time.Duration `json:"deletion_delay_ns"`
 	RecycleDelay  time.Duration `json:"recycle_delay_ns"`
@@ -82,9 +83,9 @@ type Summary struct {
 
 	// Archive is what the archive holds after the run, Pending what of it is
 	// scheduled for deletion, Recycle what waits in recycle.
-	Archive Count `json:"archive"`
-	Pending Count `json:"pending"`
-	Recycle Count `json:"recycle"`
+	Archive vault.Count `json:"archive"`
+	Pending vault.Count `json:"pending"`
+	Recycle vault.Count `json:"recycle"`
 	// Ages tell when the archive was last verified.
 	Ages Ages `json:"ages"`
 
@@ -121,9 +122,9 @@ func (s *Summary) AllFailures() int {
 }
 
 // Added is everything that was added to the archive.
-func (s *Summary) Added() Count {
-	var c Count
-	for _, a := range []Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
+func (s *Summary) Added() vault.Count {
+	var c vault.Count
+	for _, a := range []vault.Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
 		c.Files += a.Files
 		c.Bytes += a.Bytes
 	}

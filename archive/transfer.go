@@ -12,15 +12,15 @@ import (
 // newFetcher makes the fetcher of the run. It asks nobody yet.
 func (m *mirror) newFetcher() (err error) {
 	o := m.o.Fetch
-	o.Now = m.Archive.o.Now
-	o.Room = func(_ string, need int64) error { return m.store.Room(need, m.o.MinFree) }
+	o.Now = m.v.Options.Now
+	o.Room = func(_ string, need int64) error { return m.v.Store.Room(need, m.o.MinFree) }
 	o.FallbackPaths = fallbackPaths
-	o.Quarantine.Dir = m.store.QuarantineDir()
-	if r := m.Archive.o.Events.Received; r != nil {
+	o.Quarantine.Dir = m.v.Store.QuarantineDir()
+	if r := m.v.Events.Received; r != nil {
 		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
 	}
 	if m.fetcher, err = fetch.New(o); err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
 	return nil
 }
@@ -37,12 +37,12 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 		w := t.wants[0]
 		reqs[i] = &fetch.Request{
 			Name: w.Name, Size: t.size(), Digests: m.told(w), Compute: t.algs, Package: w.owner(),
-			Sources: t.sources(), Part: m.store.PartPath(w.Name, w.key()),
+			Sources: t.sources(), Part: m.v.Store.PartPath(w.Name, w.key()),
 		}
 		wants[reqs[i]] = t.wants
 		size += max(t.size(), 0)
 	}
-	m.Archive.o.Events.phase("fetch", len(reqs), size)
+	m.v.Events.Phase("fetch", len(reqs), size)
 
 	// A failing archive ends the transfers; what has arrived stays in parts.
 	ctx, stop := context.WithCancelCause(ctx)
@@ -57,7 +57,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	if rerr == nil {
 		m.sum.Parked = c.parked
 	}
-	return brokenIf(rerr)
+	return rerr
 }
 
 // told are the digests of a want, with those that the archive has found while it

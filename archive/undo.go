@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -25,15 +26,15 @@ type Undone struct {
 }
 
 // change opens the view of a change that is no run and scans nothing.
-func (a *Archive) change(ctx context.Context, command string) (*mirror, error) {
-	m := a.newMirror(MirrorOptions{})
+func change(ctx context.Context, v *vault.Vault, command string) (*mirror, error) {
+	m := newMirror(v, MirrorOptions{})
 	m.sum.Command = command
-	v, err := m.look(ctx, "")
+	f, err := look(ctx, v, "")
 	if err != nil {
 		return nil, err
 	}
-	v.catalog = new(catalog.Catalog)
-	m.view = v
+	f.catalog = new(catalog.Catalog)
+	m.facts = f
 	return m, nil
 }
 
@@ -44,16 +45,16 @@ func (a *Archive) change(ctx context.Context, command string) (*mirror, error) {
 // belongs on the whitelist.
 //
 // What is in recycle is read before it is published. Unless every name is on its
-// way out, nothing is changed and the error wraps ErrConfig; unless the files in
-// recycle are right, nothing is changed and it wraps ErrBroken. What is in the
-// way of a name keeps that in recycle: then the error names it, and tells with
-// the result what has become of the others.
-func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, error) {
-	m, err := a.change(ctx, "undo")
+// way out, nothing is changed and the error says why; unless the files in
+// recycle are right, nothing is changed and it is one that vault.Broken knows.
+// What is in the way of a name keeps that in recycle: then the error names it, and
+// the result tells what has become of the others.
+func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, error) {
+	m, err := change(ctx, v, "undo")
 	if err != nil {
 		return nil, err
 	}
-	x := m.view.index
+	x := m.v.Index
 	var scheduled []*ledger.Distfile
 	var recycled []*ledger.Recycled
 	for _, n := range names {
@@ -67,13 +68,13 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 			if r.Name != n || slices.Contains(recycled, r) {
 				continue
 			}
-			if !m.view.restorable(r) {
-				return nil, mark(ErrBroken, fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.recyclePath(r)))
+			if !m.facts.restorable(r) {
+				return nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.v.RecyclePath(r)))
 			}
 			recycled = append(recycled, r)
 		}
 		if found == len(scheduled)+len(recycled) {
-			return nil, mark(ErrConfig, fmt.Errorf("undo: %s is neither scheduled for deletion nor in recycle", n))
+			return nil, fmt.Errorf("undo: %s is neither scheduled for deletion nor in recycle", n)
 		}
 	}
 	// Of several contents of one name the last to go comes first, and gets it.
@@ -85,12 +86,12 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 	})
 	for _, r := range recycled {
 		var err error
-		m.view.readBack[r.Key()], err = m.readRecycled(ctx, r)
+		m.facts.readBack[r.Key()], err = m.v.ReadRecycled(ctx, r)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case err != nil:
-			return nil, mark(ErrBroken, fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", err, r.Name))
+			return nil, vault.Damage(fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", err, r.Name))
 		}
 	}
 	adds, err := m.restore(recycled)
@@ -102,8 +103,8 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 		err = rerr
 	}
 	for _, a := range adds {
-		if a.err != nil && !errors.Is(err, ErrBroken) {
-			err = errors.Join(err, mark(ErrConfig, fmt.Errorf("undo: %s stays in recycle: %w", a.entry.Name, a.err)))
+		if a.Err != nil && !vault.Broken(err) {
+			err = errors.Join(err, fmt.Errorf("undo: %s stays in recycle: %w", a.Entry.Name, a.Err))
 		}
 	}
 	return undone, err
@@ -113,11 +114,11 @@ func (a *Archive) Undo(ctx context.Context, names []catalog.Name) ([]Undone, err
 func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycled) (us []Undone, err error) {
 	var b ledger.Batch
 	note := func(k ledger.Key, wasRecycled bool) {
-		d := m.view.index.Distfiles[k]
+		d := m.v.Index.Distfiles[k]
 		if d == nil {
 			return // it could not be published
 		}
-		b.PutDeletion(&ledger.Deletion{Key: k, Since: m.now, Owner: d.Owner, Size: d.Size, Undone: true})
+		b.PutDeletion(&ledger.Deletion{Key: k, Since: m.v.Now, Owner: d.Owner, Size: d.Size, Undone: true})
 		us = append(us, Undone{d.Name, d.SHA256().Hex(), d.Size, wasRecycled, d.Named})
 	}
 	for _, d := range scheduled {
@@ -126,20 +127,20 @@ func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycle
 	for _, r := range recycled {
 		note(r.Key(), true)
 	}
-	return us, m.commit(&b)
+	return us, m.v.Commit(&b)
 }
 
 // Retry makes the failures of names, or of all names if there are none, due in
 // the next run, and returns how many were waiting. A name without a failure is
-// an error that wraps ErrConfig, and nothing is changed.
-func (a *Archive) Retry(ctx context.Context, names []catalog.Name) (int, error) {
-	m, err := a.change(ctx, "retry")
+// an error, and nothing is changed.
+func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, error) {
+	m, err := change(ctx, v, "retry")
 	if err != nil {
 		return 0, err
 	}
 	failed := make(map[catalog.Name]bool)
 	var b ledger.Batch
-	for _, f := range m.view.index.Failures {
+	for _, f := range m.v.Index.Failures {
 		failed[f.Name] = true
 		if len(names) > 0 && !slices.Contains(names, f.Name) || f.Next.IsZero() {
 			continue
@@ -150,11 +151,11 @@ func (a *Archive) Retry(ctx context.Context, names []catalog.Name) (int, error) 
 	}
 	for _, n := range names {
 		if !failed[n] {
-			return 0, mark(ErrConfig, fmt.Errorf("retry: %s has no failure", n))
+			return 0, fmt.Errorf("retry: %s has no failure", n)
 		}
 	}
 	n := b.Len()
-	if err := m.commit(&b); err != nil || n == 0 {
+	if err := m.v.Commit(&b); err != nil || n == 0 {
 		return n, err
 	}
 	return n, m.refresh()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -40,8 +40,8 @@ type VerifySummary struct {
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
 	// Verified was read and is right, Left was not reached within the budget.
-	Verified Count `json:"verified"`
-	Left     Count `json:"left"`
+	Verified vault.Count `json:"verified"`
+	Left     vault.Count `json:"left"`
 	// Damaged are the contents that are not what they should be, Unread those
 	// that could not be read for another reason.
 	Damaged []Damage `json:"damaged,omitempty"`
@@ -104,7 +104,7 @@ func (u *unit) names() (names []catalog.Name) {
 func (m *mirror) units(o *VerifyOptions) []*unit {
 	bySum := make(map[digest.Digest]*unit)
 	of := func(d *ledger.Distfile) *unit {
-		u, at := bySum[d.SHA256()], readAt(d, m.now)
+		u, at := bySum[d.SHA256()], readAt(d, m.v.Now)
 		if u == nil {
 			u = &unit{sum: d.SHA256(), size: d.Size, verified: at}
 			bySum[d.SHA256()] = u
@@ -114,18 +114,18 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 		}
 		return u
 	}
-	for _, d := range m.view.index.Distfiles {
+	for _, d := range m.v.Index.Distfiles {
 		u := of(d)
 		u.held = append(u.held, d)
 	}
-	for _, r := range m.view.index.Recycled {
+	for _, r := range m.v.Index.Recycled {
 		u := of(&r.Distfile)
 		u.recycled = append(u.recycled, r)
 	}
 	us := make([]*unit, 0, len(bySum))
 	for _, u := range bySum {
 		named := len(o.Names) == 0 || slices.ContainsFunc(u.names(), func(n catalog.Name) bool { return slices.Contains(o.Names, n) })
-		if named && (o.OlderThan == 0 || ledger.Elapsed(m.now, u.verified, o.OlderThan)) {
+		if named && (o.OlderThan == 0 || ledger.Elapsed(m.v.Now, u.verified, o.OlderThan)) {
 			us = append(us, u)
 		}
 	}
@@ -145,26 +145,26 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 // is recorded as it goes, so that the next call goes on where this one ended.
 //
 // Damage is in the summary, not in the error, which is that of Mirror.
-func (a *Archive) Verify(ctx context.Context, o VerifyOptions) (*VerifySummary, error) {
-	m, err := a.change(ctx, "verify")
+func Verify(ctx context.Context, v *vault.Vault, o VerifyOptions) (*VerifySummary, error) {
+	m, err := change(ctx, v, "verify")
 	if err != nil {
 		return nil, err
 	}
-	s := &VerifySummary{Command: "verify", Start: a.now}
+	s := &VerifySummary{Command: "verify", Start: v.Now}
 	for _, n := range o.Names {
-		if len(m.view.index.ByName(n)) == 0 && !slices.ContainsFunc(mapValues(m.view.index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
-			return nil, mark(ErrConfig, fmt.Errorf("verify: the archive has no %s", n))
+		if len(m.v.Index.ByName(n)) == 0 && !slices.ContainsFunc(mapValues(m.v.Index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
+			return nil, fmt.Errorf("verify: the archive has no %s", n)
 		}
 	}
 	r := &verifier{m: m, o: o, sum: s}
 	err = r.run(ctx, m.units(&o))
 	s.Interrupted = ctx.Err() != nil
-	s.Ages = agesOf(m.view.index, a.now)
+	s.Ages = agesOf(m.v.Index, v.Now)
 	if rerr := m.refresh(); err == nil {
 		err = rerr
 	}
-	s.Took = a.o.Now().Sub(s.Start)
-	return s, brokenIf(err)
+	s.Took = v.Options.Now().Sub(s.Start)
+	return s, err
 }
 
 func mapValues[K comparable, V any](m map[K]V) []V {
@@ -189,11 +189,11 @@ type verifier struct {
 
 // run verifies us as far as the budget goes.
 func (r *verifier) run(ctx context.Context, us []*unit) error {
-	var total Count
+	var total vault.Count
 	for _, u := range us {
-		total.add(u.size)
+		total.Add(u.size)
 	}
-	r.m.Archive.o.Events.phase("verify", total.Files, total.Bytes)
+	r.m.v.Events.Phase("verify", total.Files, total.Bytes)
 	if r.o.Rate > 0 {
 		r.limit = rate.NewLimiter(rate.Limit(r.o.Rate), store.ScrubBuffer)
 	}
@@ -233,7 +233,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 	for _, d := range r.sum.Damaged {
 		total.Files, total.Bytes = total.Files-1, total.Bytes-d.Size
 	}
-	r.sum.Left = Count{total.Files - r.sum.Verified.Files, total.Bytes - r.sum.Verified.Bytes}
+	r.sum.Left = vault.Count{Files: total.Files - r.sum.Verified.Files, Bytes: total.Bytes - r.sum.Verified.Bytes}
 	if failed == nil && ctx.Err() != nil {
 		failed = context.Cause(ctx)
 	}
@@ -248,7 +248,7 @@ func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
 		if r.o.Bytes > 0 && i > 0 && bytes+u.size > r.o.Bytes {
 			return
 		}
-		if r.o.Time > 0 && r.m.Archive.o.Now().Sub(r.m.now) >= r.o.Time {
+		if r.o.Time > 0 && r.m.v.Options.Now().Sub(r.m.v.Now) >= r.o.Time {
 			return
 		}
 		bytes += u.size
@@ -263,20 +263,13 @@ func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
 // An examined unit was read.
 type examined struct {
 	*unit
-	copies []*replica
+	copies []*vault.Replica
 	err    error // it could not be read; nothing is known
 }
 
-// A replica is one inode that holds, or should hold, the content of a unit.
-type replica struct {
-	fi    fs.FileInfo
-	paths []string // in the order in which they were asked for
-	wrong string   // what is wrong with it
-}
-
-func (x *examined) good() *replica {
+func (x *examined) good() *vault.Replica {
 	for _, c := range x.copies {
-		if c.wrong == "" {
+		if c.Wrong == "" {
 			return c
 		}
 	}
@@ -284,9 +277,9 @@ func (x *examined) good() *replica {
 }
 
 // has returns the right replica at one of paths, or nil.
-func (x *examined) has(paths []string) *replica {
+func (x *examined) has(paths []string) *vault.Replica {
 	for _, c := range x.copies {
-		if c.wrong == "" && slices.ContainsFunc(paths, func(p string) bool { _, is := slices.BinarySearch(c.paths, p); return is }) {
+		if c.Wrong == "" && slices.ContainsFunc(paths, func(p string) bool { _, is := slices.BinarySearch(c.Paths, p); return is }) {
 			return c
 		}
 	}
@@ -309,5 +302,5 @@ func (r *verifier) stamp(size int64) error {
 
 func (r *verifier) flush() error {
 	r.bytes = 0
-	return r.m.commit(&r.stamps)
+	return r.m.v.Commit(&r.stamps)
 }

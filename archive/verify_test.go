@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -18,9 +19,9 @@ import (
 func (b *box) verify(o VerifyOptions) (s *VerifySummary, names []string) {
 	b.t.Helper()
 	b.o.Events.Checked = func(name string, _ int64, _ string) { names = append(names, name) }
-	b.do(func(a *Archive) {
+	b.do(func(a *vault.Vault) {
 		var err error
-		if s, err = a.Verify(b.t.Context(), o); err != nil {
+		if s, err = Verify(b.t.Context(), a, o); err != nil {
 			b.t.Fatal(err)
 		}
 	})
@@ -40,7 +41,7 @@ func TestVerifyOrder(t *testing.T) {
 	day := 24 * time.Hour
 	b.at(t0.Add(day))
 	s, names := b.verify(VerifyOptions{Bytes: 18})
-	if want := []string{"c", "a"}; !slices.Equal(names, want) || s.Verified != (Count{2, 18}) || s.Left != (Count{1, 9}) {
+	if want := []string{"c", "a"}; !slices.Equal(names, want) || s.Verified != (vault.Count{Files: 2, Bytes: 18}) || s.Left != (vault.Count{Files: 1, Bytes: 9}) {
 		t.Errorf("read %v, %+v, left %+v; want %v", names, s.Verified, s.Left, want)
 	}
 	if !s.Ages.Oldest.Equal(t0.Add(2 * time.Hour)) {
@@ -88,7 +89,7 @@ func TestVerifyFuture(t *testing.T) {
 	}
 	b.at(t0)
 	s, _ = b.verify(VerifyOptions{OlderThan: 1000 * time.Hour, Names: []catalog.Name{"a"}})
-	if want := (Count{3, 6}); s.Ages.Unknown != want || s.Ages.Older != want || s.Ages.Within[0].Files != 1 || !s.Ages.Oldest.IsZero() {
+	if want := (vault.Count{Files: 3, Bytes: 6}); s.Ages.Unknown != want || s.Ages.Older != want || s.Ages.Within[0].Files != 1 || !s.Ages.Oldest.IsZero() {
 		t.Errorf("ages are %+v, want y, z and b unknown", s.Ages)
 	}
 }
@@ -124,8 +125,8 @@ func TestVerifyInterrupted(t *testing.T) {
 			cancel(stop)
 		}
 	}
-	b.do(func(a *Archive) {
-		s, err := a.Verify(ctx, VerifyOptions{})
+	b.do(func(a *vault.Vault) {
+		s, err := Verify(ctx, a, VerifyOptions{})
 		if !errors.Is(err, stop) || !s.Interrupted || s.Verified.Files != len(before) {
 			t.Errorf("Verify = %+v, %v", s, err)
 		}
@@ -147,7 +148,7 @@ func TestVerifyOnce(t *testing.T) {
 	read := 0
 	b.o.Events.Read = func(n int) { read += n }
 	s, names := b.verify(VerifyOptions{})
-	if s.Verified != (Count{1, 100000}) || !slices.Equal(names, []string{"a", "b"}) || read > 2*len(text) {
+	if s.Verified != (vault.Count{Files: 1, Bytes: 100000}) || !slices.Equal(names, []string{"a", "b"}) || read > 2*len(text) {
 		t.Errorf("verified %+v under %v, read %d bytes", s.Verified, names, read)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -31,7 +32,7 @@ func TestMiss(t *testing.T) {
 		"clock behind": {[]catalog.Name{"a"}, true, map[catalog.Name]time.Time{"a": now.Add(day)}, false, now},
 		"came back":    {nil, true, map[catalog.Name]time.Time{"a": now.Add(-9 * day)}, true, time.Time{}},
 	} {
-		m := &mirror{Archive: &Archive{now: now}, o: MirrorOptions{PublishMissing: tc.publish, MissingGrace: 2 * day}}
+		m := &mirror{v: &vault.Vault{Now: now}, o: MirrorOptions{PublishMissing: tc.publish, MissingGrace: 2 * day}}
 		v := &catalog.View{Dir: "d", Index: []catalog.IndexFile{{Name: "x.db"}}}
 		p := &viewing{m: m, v: v, known: map[string]ledger.View{"d/x.db": {Missing: tc.known}}}
 		got := p.miss(tc.missing)

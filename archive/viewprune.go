@@ -7,8 +7,8 @@ import (
 	"path"
 	"slices"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 )
 
@@ -31,10 +31,10 @@ func (m *mirror) pruneViews() error {
 		return err
 	}
 	gone := make(map[string][]*ledger.Recycled)
-	for _, r := range m.view.index.Recycled {
+	for _, r := range m.v.Index.Recycled {
 		gone[string(r.Name)] = append(gone[string(r.Name)], r)
 	}
-	if len(gone) > 0 {
+	if len(ledger.Lost) > 0 {
 		for dir, d := range dirs {
 			if err := m.pruneView(dir, d, gone); err != nil {
 				return err
@@ -42,12 +42,12 @@ func (m *mirror) pruneViews() error {
 		}
 	}
 	for key, v := range known {
-		if len(v.Index) == 0 && len(v.Missing) == 0 && !exists(m.store.Path(path.Dir(key))) {
+		if len(v.Index) == 0 && len(v.Missing) == 0 && !exists(m.v.Store.Path(path.Dir(key))) {
 			delete(known, key)
 		}
 	}
-	if err := m.store.SyncRemoved(); err != nil {
-		return brokenIf(err)
+	if err := m.v.Store.SyncRemoved(); err != nil {
+		return err
 	}
 	return m.recordViews(known)
 }
@@ -122,14 +122,14 @@ func (m *mirror) abandoned(repo string) bool {
 
 // withdraw removes an index, what names the files first.
 func (m *mirror) withdraw(key string, v ledger.View) error {
-	m.changed = true
+	m.v.Changed = true
 	rels := []string{key}
 	for rel := range v.Index {
 		if rel != key {
 			rels = append(rels, rel)
 		}
 	}
-	return brokenIf(m.store.Withdraw(rels...))
+	return m.v.Store.Withdraw(rels...)
 }
 
 // unviewed are those of rs that no directory of a view has any more. Only their
@@ -146,9 +146,9 @@ func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err e
 	for _, r := range rs {
 		there := false
 		for dir := range dirs {
-			at, ok, err := m.store.Stat(path.Join(dir, string(r.Name)))
+			at, ok, err := m.v.Store.Stat(path.Join(dir, string(r.Name)))
 			if err != nil {
-				return nil, brokenIf(err)
+				return nil, err
 			}
 			there = there || ok && isRecycled(at, r)
 		}
@@ -159,16 +159,16 @@ func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err e
 	return left, nil
 }
 
-func isRecycled(f store.File, r *ledger.Recycled) bool {
+func isRecycled(f layout.File, r *ledger.Recycled) bool {
 	return f.Size == r.Size && f.ModTime.Equal(r.ModTime)
 }
 
 func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Recycled) error {
-	entries, err := os.ReadDir(m.store.Path(dir))
+	entries, err := os.ReadDir(m.v.Store.Path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
-		return brokenIf(err)
+		return err
 	}
 	for _, e := range entries {
 		rs := gone[e.Name()]
@@ -176,22 +176,22 @@ func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Rec
 			continue
 		}
 		rel := path.Join(dir, e.Name())
-		at, ok, err := m.store.Stat(rel)
+		at, ok, err := m.v.Store.Stat(rel)
 		if err != nil {
-			return brokenIf(err)
+			return err
 		}
 		if !ok || !slices.ContainsFunc(rs, func(r *ledger.Recycled) bool { return isRecycled(at, r) }) {
 			continue
 		}
-		m.changed = true
+		m.v.Changed = true
 		// What tells the next run, if this one is killed, goes last.
 		var rels []string
 		for _, suffix := range d.suffixes {
 			rels = append(rels, rel+suffix)
 		}
 		rels = append(rels, rel)
-		if err := m.store.Withdraw(rels...); err != nil {
-			return brokenIf(err)
+		if err := m.v.Store.Withdraw(rels...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
@@ -48,10 +49,10 @@ const (
 // publishedViews are those that the ledger knows of, for a caller that changes
 // them.
 func (m *mirror) publishedViews() map[string]ledger.View {
-	if m.view.index.Notes.Views == nil {
+	if m.v.Index.Notes.Views == nil {
 		return make(map[string]ledger.View)
 	}
-	return maps.Clone(m.view.index.Notes.Views)
+	return maps.Clone(m.v.Index.Notes.Views)
 }
 
 // viewers calls f with every view of the run's repositories.
@@ -69,7 +70,7 @@ func (m *mirror) viewers(f func(r catalog.Viewer, v *catalog.View) error) error 
 }
 
 // viewDir returns the directory of a view that a path lies in, or "".
-func (v *view) viewDir(rel string) string {
+func (v *facts) viewDir(rel string) string {
 	if len(v.dirs) == 0 {
 		return ""
 	}
@@ -92,10 +93,10 @@ func (m *mirror) publishViews(ctx context.Context) error {
 		}
 		m.sum.Views = append(m.sum.Views, ViewSummary{r.Name(), p.rel(v.Names().Name), len(v.Links), p.state, p.why, p.without})
 		if p.state == ViewHeldBack {
-			m.warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
+			m.v.Warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
 		}
 		if len(p.without) > 0 {
-			m.warn("%s is published %s", p.rel(v.Names().Name), p.why)
+			m.v.Warn("%s is published %s", p.rel(v.Names().Name), p.why)
 		}
 		return nil
 	})
@@ -155,7 +156,7 @@ func (p *viewing) publish(ctx context.Context) error {
 // blocked returns why the view must not be published, whatever the archive has,
 // or "".
 func (p *viewing) blocked() string {
-	if slices.ContainsFunc(p.m.store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
+	if slices.ContainsFunc(p.m.v.Store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
 		return fmt.Sprintf("a layout of the archive uses the directory %s as well", p.v.Dir)
 	}
 	return p.v.Blocked
@@ -165,11 +166,10 @@ func (p *viewing) blocked() string {
 func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 	held := make([]*ledger.Distfile, len(p.v.Links))
 	var missing []catalog.Name
-	pl := &planner{view: p.m.view}
 	for i, l := range p.v.Links {
-		for _, d := range p.m.view.index.ByName(l.Name) {
+		for _, d := range p.m.v.Index.ByName(l.Name) {
 			if d.Satisfies(l.Distfile) {
-				if path, _ := pl.sound(d); path != "" {
+				if p.m.v.Shelf.Sound(&d.Content) != "" {
 					held[i] = d
 					break
 				}
@@ -205,15 +205,15 @@ func (p *viewing) current() (bool, error) {
 
 // published reports whether f is what is published as old.
 func (p *viewing) published(old ledger.IndexFile, f *catalog.IndexFile) (bool, error) {
-	at, ok, err := p.m.store.Stat(p.rel(f.Name))
-	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), brokenIf(err)
+	at, ok, err := p.m.v.Store.Stat(p.rel(f.Name))
+	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), err
 }
 
 // foreign reports whether an index file is there that was not published.
 func (p *viewing) foreign(rel string) (bool, error) {
 	old := p.known[p.key()].Index[rel]
-	at, ok, err := p.m.store.Stat(rel)
-	return ok && (at.Size != old.Size || !at.ModTime.Equal(old.ModTime)), brokenIf(err)
+	at, ok, err := p.m.v.Store.Stat(rel)
+	return ok && (at.Size != old.Size || !at.ModTime.Equal(old.ModTime)), err
 }
 
 // compare finds out which links and small files are to be made, and has the
@@ -226,13 +226,13 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		if d == nil {
 			continue // it is published without
 		}
-		at, ok, err := p.m.store.Stat(rel)
+		at, ok, err := p.m.v.Store.Stat(rel)
 		if err != nil {
-			return brokenIf(err)
+			return err
 		}
 		intact := ok && at.Size == d.Size && at.ModTime.Equal(d.ModTime)
 		if !intact {
-			link := store.Link{Rel: rel, Have: p.m.view.source(d)}
+			link := store.Link{Rel: rel, Have: p.m.v.Source(d)}
 			if ok {
 				p.late = append(p.late, link)
 			} else {
@@ -257,16 +257,16 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 // file is foreign.
 func (p *viewing) beside(rel string, f *catalog.SmallFile, late, foreign, current bool) error {
 	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path, Foreign: foreign}
-	at, there, err := p.m.store.Stat(c.Rel)
+	at, there, err := p.m.v.Store.Stat(c.Rel)
 	switch {
 	case err != nil:
-		return brokenIf(err)
+		return err
 	case there && at.Size > 0 && current:
 		return nil
 	case there:
 		same, err := p.sameSmall(c)
 		if err != nil || same {
-			return brokenIf(err)
+			return err
 		}
 		late = true
 	}
@@ -288,7 +288,7 @@ func (p *viewing) sameSmall(c store.Copy) (bool, error) {
 			return false, err
 		}
 	}
-	old, err := regular.Read(p.m.store.Path(c.Rel), maxBeside)
+	old, err := regular.Read(p.m.v.Store.Path(c.Rel), maxBeside)
 	if errors.Is(err, regular.ErrTooLarge) {
 		return false, nil
 	}
@@ -298,19 +298,18 @@ func (p *viewing) sameSmall(c store.Copy) (bool, error) {
 // check gives contents to the checks of their links, several at once. What does
 // not pass is a failure and holds the view back.
 func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []int) error {
-	pl := &planner{view: p.m.view}
 	bad := make([]error, len(held))
 	g := new(errgroup.Group)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, i := range which {
-		have, _ := pl.sound(held[i])
+		have := p.m.v.Store.Path(p.m.v.Shelf.Sound(&held[i].Content))
 		g.Go(func() error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			f, err := regular.OpenItself(have)
 			if err != nil {
-				return brokenIf(err)
+				return err
 			}
 			defer f.Close()
 			if bad[i] = p.v.Links[i].Check(ctxReader{ctx, f}); ctx.Err() != nil {
@@ -342,12 +341,12 @@ func (p *viewing) expose(current bool) error {
 	for _, f := range p.v.Index {
 		bytes += f.Size
 	}
-	if err := p.m.store.Room(bytes, p.m.o.MinFree); err != nil {
-		return mark(ErrBroken, err)
+	if err := p.m.v.Store.Room(bytes, p.m.o.MinFree); err != nil {
+		return vault.Damage(err)
 	}
-	p.m.changed = true
-	err := p.m.store.Expose(p.early, p.files)
-	p.m.warnReplaced()
+	p.m.v.Changed = true
+	err := p.m.v.Store.Expose(p.early, p.files)
+	p.m.v.WarnReplaced()
 	if err != nil {
 		return p.failed(err)
 	}
@@ -361,21 +360,21 @@ func (p *viewing) expose(current bool) error {
 			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime, Foreign: foreign})
 		}
 	}
-	err = p.m.store.Expose(p.late, index)
-	p.m.warnReplaced()
+	err = p.m.v.Store.Expose(p.late, index)
+	p.m.v.WarnReplaced()
 	if err != nil {
 		return p.failed(err)
 	}
 	old := p.known[p.key()].Index
 	for rel := range old {
 		if !slices.ContainsFunc(p.v.Index, func(f catalog.IndexFile) bool { return p.rel(f.Name) == rel }) {
-			if err := p.m.store.Withdraw(rel); err != nil {
-				return brokenIf(err)
+			if err := p.m.v.Store.Withdraw(rel); err != nil {
+				return err
 			}
 		}
 	}
-	if err := p.m.store.SyncRemoved(); err != nil {
-		return brokenIf(err)
+	if err := p.m.v.Store.SyncRemoved(); err != nil {
+		return err
 	}
 	p.state = ViewPublished
 	return p.record()
@@ -384,7 +383,7 @@ func (p *viewing) expose(current bool) error {
 // failed holds the view back, unless the archive is broken.
 func (p *viewing) failed(err error) error {
 	if store.Broken(err) {
-		return mark(ErrBroken, err)
+		return vault.Damage(err)
 	}
 	p.holdBack("%v", err)
 	return nil
@@ -394,9 +393,9 @@ func (p *viewing) failed(err error) error {
 func (p *viewing) record() error {
 	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
-		at, _, err := p.m.store.Stat(p.rel(f.Name))
+		at, _, err := p.m.v.Store.Stat(p.rel(f.Name))
 		if err != nil {
-			return brokenIf(err)
+			return err
 		}
 		v.Index[p.rel(f.Name)] = ledger.IndexFile{SHA256: f.SHA256, Size: at.Size, ModTime: at.ModTime.UTC()}
 	}
@@ -406,8 +405,8 @@ func (p *viewing) record() error {
 
 func (m *mirror) recordViews(known map[string]ledger.View) error {
 	var b ledger.Batch
-	m.note(&b, func(n *ledger.Notes) { n.Views = maps.Clone(known) })
-	return m.commit(&b)
+	m.v.Note(&b, func(n *ledger.Notes) { n.Views = maps.Clone(known) })
+	return m.v.Commit(&b)
 }
 
 // keepViewed adds to kept the contents that an index names which is still
@@ -417,19 +416,19 @@ func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err e
 	known := m.publishedViews()
 	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
 		p := &viewing{m: m, v: v, repo: r.Name(), known: known}
-		if _, ok, err := m.store.Stat(p.key()); err != nil || !ok {
-			return brokenIf(err)
+		if _, ok, err := m.v.Store.Stat(p.key()); err != nil || !ok {
+			return err
 		}
 		if is, err := p.published(known[p.key()].Index[p.key()], v.Names()); err != nil || is {
 			return err
 		}
-		named, err := r.Named(m.store.Path(p.key()))
+		named, err := r.Named(m.v.Store.Path(p.key()))
 		if err != nil {
 			guard = fmt.Sprintf("the published %s cannot be read, so that it is not known what it names: %v", p.key(), err)
 			return nil
 		}
 		for _, w := range named {
-			for _, d := range m.view.index.ByName(w.Name) {
+			for _, d := range m.v.Index.ByName(w.Name) {
 				if d.Satisfies(w) {
 					kept[d] = true
 				}

@@ -193,3 +193,20 @@ func newState() *State {
 		Dropped:   make(map[catalog.Name]*Dropped),
 	}
 }
+
+// The kinds of failures that are about a record and not about what a package
+// wants, see Distfile.Failure.
+const (
+	// Lost contents are missed by somebody. The failure outlives the record.
+	Lost = "lost"
+	// Unread contents may be there, but cannot be read.
+	Unread = "read"
+)
+
+// NoWant stands in a FailureKey for the content of a name that nobody wants.
+const NoWant = "0000000000000000"
+
+// Failure is the key of the failure of a kind that is about d.
+func (d *Distfile) Failure(kind string) FailureKey {
+	return FailureKey{Name: d.Name, Want: (kind + d.SHA256().Hex())[:len(NoWant)]}
+}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,31 +19,20 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// A File is what the file system says about one published path.
-type File struct {
-	Size    int64
-	ModTime time.Time
-	// Links is the number of paths of the file, or 0 when that is not known.
-	Links uint64
-	// Err is why it is not known what is at the path. Size is negative then, as
-	// it is where nothing is.
-	Err error
-}
-
 // LookAt returns what is at path, absolute, now.
-func LookAt(path string) File {
+func LookAt(path string) layout.File {
 	fi, err := os.Lstat(path)
 	switch {
 	case err == nil && fi.Mode().IsRegular():
 		return fileOf(fi)
 	case err == nil || isGone(err):
-		return File{Size: -1}
+		return layout.File{Size: -1}
 	}
-	return File{Size: -1, Err: err}
+	return layout.File{Size: -1, Err: err}
 }
 
-func fileOf(fi fs.FileInfo) File {
-	return File{Size: fi.Size(), ModTime: fi.ModTime(), Links: links(fi)}
+func fileOf(fi fs.FileInfo) layout.File {
+	return layout.File{Size: fi.Size(), ModTime: fi.ModTime(), Links: links(fi)}
 }
 
 func links(fi fs.FileInfo) uint64 {
@@ -59,7 +47,7 @@ func links(fi fs.FileInfo) uint64 {
 type Listing struct {
 	s     *Store
 	mu    sync.Mutex
-	files map[string]File
+	files map[string]layout.File
 }
 
 // List reads the directories that the layouts use: the top of the published
@@ -67,7 +55,7 @@ type Listing struct {
 // left out: they are the operator's; so is what is in a directory that this
 // process may not read, until Get is asked for it.
 func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
-	l := &Listing{s: s, files: make(map[string]File)}
+	l := &Listing{s: s, files: make(map[string]layout.File)}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
 	if err := l.read(ctx, g, "", layouts); err != nil {
@@ -128,7 +116,7 @@ func readDir(dir string) ([]fs.DirEntry, error) {
 }
 
 func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) error {
-	files := make([]File, len(entries))
+	files := make([]layout.File, len(entries))
 	for i, e := range entries {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -139,7 +127,7 @@ func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) e
 		case errors.Is(err, fs.ErrNotExist):
 			files[i].Size = -1
 		default:
-			files[i] = File{Size: -1, Err: err}
+			files[i] = layout.File{Size: -1, Err: err}
 		}
 	}
 	l.mu.Lock()
@@ -166,7 +154,7 @@ func inHashDir(dir string, layouts []layout.Layout) bool {
 // Get returns what is at rel. Paths that the listing did not come by, which are
 // those below by_cipher, in the sub-directories of openbsd names, and of hidden
 // files, are looked up once and remembered.
-func (l *Listing) Get(rel string) (File, bool) {
+func (l *Listing) Get(rel string) (layout.File, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f, ok := l.files[rel]
@@ -182,7 +170,7 @@ func (l *Listing) Get(rel string) (File, bool) {
 }
 
 // Set notes what a commit has put at rel; a negative size that nothing is there.
-func (l *Listing) Set(rel string, f File) {
+func (l *Listing) Set(rel string, f layout.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.files[rel] = f
@@ -195,7 +183,7 @@ func (l *Listing) Look(rel string) {
 
 // All calls f with every path that is known to hold a regular file, in no
 // order, until f returns false. f must not call methods of l.
-func (l *Listing) All(f func(rel string, file File) bool) {
+func (l *Listing) All(f func(rel string, file layout.File) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for rel, file := range l.files {

@@ -16,7 +16,7 @@ import (
 
 func listed(l *Listing) []string {
 	names := make(map[string]bool)
-	l.All(func(rel string, _ File) bool {
+	l.All(func(rel string, _ layout.File) bool {
 		names[rel] = true
 		return true
 	})
@@ -62,8 +62,8 @@ func TestList(t *testing.T) {
 	if _, ok := l.Get("sub/missing"); ok {
 		t.Error("the listing has changed by itself")
 	}
-	l.Set("sub/missing", File{Size: 7})
-	l.Set("a", File{Size: -1})
+	l.Set("sub/missing", layout.File{Size: 7})
+	l.Set("a", layout.File{Size: -1})
 	if f, ok := l.Get("sub/missing"); !ok || f.Size != 7 {
 		t.Errorf("after Set: %v, %v", f, ok)
 	}
@@ -71,7 +71,7 @@ func TestList(t *testing.T) {
 		t.Error("a is listed after Set said that it is gone")
 	}
 	calls := 0
-	l.All(func(string, File) bool { calls++; return false })
+	l.All(func(string, layout.File) bool { calls++; return false })
 	if calls != 1 {
 		t.Errorf("All went on after false: %d calls", calls)
 	}
@@ -96,7 +96,7 @@ func TestListMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(map[string]int64)
-	l.All(func(rel string, f File) bool { got[rel] = f.Size; return true })
+	l.All(func(rel string, f layout.File) bool { got[rel] = f.Size; return true })
 	if !maps.Equal(got, want) {
 		t.Errorf("listed %d files, want %d", len(got), len(want))
 	}

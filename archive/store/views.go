@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog/regular"
 )
 
@@ -156,13 +157,13 @@ func (s *Store) Withdraw(rels ...string) error {
 }
 
 // Stat looks at a published path. ok is false when there is no regular file.
-func (s *Store) Stat(rel string) (f File, ok bool, err error) {
+func (s *Store) Stat(rel string) (f layout.File, ok bool, err error) {
 	fi, err := s.lstat(s.Path(rel))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return File{}, false, nil
+		return layout.File{}, false, nil
 	case err != nil:
-		return File{}, false, err
+		return layout.File{}, false, err
 	}
 	return fileOf(fi), fi.Mode().IsRegular(), nil
 }

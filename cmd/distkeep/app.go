@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive/vault"
+
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
-
-	"distkeep/archive"
 )
 
 // The rules of the terminal are:
@@ -181,7 +181,7 @@ func (p *place) flags() []cli.Flag {
 // resolve fills in what follows from --archive.
 func (p *place) resolve() error {
 	if p.archive != "" {
-		d, s := archive.Dirs(p.archive)
+		d, s := vault.Dirs(p.archive)
 		if p.distfiles == "" {
 			p.distfiles = d
 		}

@@ -10,6 +10,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/vault"
 )
 
 const deletionsHelp = `Print a line for each file that is on its way out, the next to go first: name,
@@ -65,12 +66,12 @@ func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := p.open(e, "distkeep deletions --undo", archive.Events{Warn: e.warner()})
+	a, err := p.open(e, "distkeep deletions --undo", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	us, err := a.Undo(c.Context, names)
+	us, err := archive.Undo(c.Context, a, names)
 	if len(us) == 0 && err != nil {
 		return err
 	}

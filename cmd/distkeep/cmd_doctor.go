@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/vault"
 )
 
 const doctorHelp = `Compare the archive with its ledger and its layouts, in both directions, and say what
@@ -72,7 +73,7 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 	}
 	p := newProgress(e)
 	defer p.stop()
-	r, err := archive.Doctor(ctx, archive.Options{
+	r, err := archive.Doctor(ctx, vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep doctor",
 		Events: events(e.logger(false, false), runLogs{}, p),
 	}, archive.DoctorOptions{Repair: o.repair, Local: o.local})
@@ -128,15 +129,15 @@ func (o *doctorFlags) print(e *env, r *archive.DoctorReport) error {
 }
 
 func (o *doctorFlags) export(e *env) (err error) {
-	a, err := o.place.open(e, "distkeep doctor --export", archive.Events{Warn: e.warner()})
+	a, err := o.place.open(e, "distkeep doctor --export", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.exportTo == "-" {
-		return a.ExportLedger(e.stdout)
+		return archive.ExportLedger(a, e.stdout)
 	}
-	return a.ExportLedgerFile(o.exportTo)
+	return archive.ExportLedgerFile(a, o.exportTo)
 }
 
 func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
@@ -149,12 +150,12 @@ func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
 		defer f.Close()
 		name, in = o.importFrom, io.Reader(f)
 	}
-	a, err := o.place.open(e, "distkeep doctor --import", archive.Events{Warn: e.warner()})
+	a, err := o.place.open(e, "distkeep doctor --import", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	n, err := a.ImportLedger(ctx, name, in)
+	n, err := archive.ImportLedger(ctx, a, name, in)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
@@ -97,12 +98,12 @@ func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
 			return err
 		}
 	}
-	a, err := p.open(e, "distkeep failures --retry", archive.Events{Warn: e.warner()})
+	a, err := p.open(e, "distkeep failures --retry", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	n, err := a.Retry(c.Context, names)
+	n, err := archive.Retry(c.Context, a, names)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.clean {
 		clean.Repositories = repos
-		s, err := a.CleanHistory(ctx, clean)
+		s, err := archive.CleanHistory(ctx, a, clean)
 		line.stop()
 		if s == nil {
 			return err
@@ -117,7 +117,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 		}
 		return cleanOutcome(s)
 	}
-	s, err := a.History(ctx, repos)
+	s, err := archive.History(ctx, a, repos)
 	if err != nil {
 		return err
 	}

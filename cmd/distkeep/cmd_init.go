@@ -5,8 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/layout"
+	"distkeep/archive/vault"
 )
 
 const initHelp = `Make the directories of a new archive, and its layout.conf when --layout is given.
@@ -42,7 +42,7 @@ func initCommand(e *env) *cli.Command {
 				}
 				conf = append(conf, l)
 			}
-			if err := archive.Init(p.distfiles, p.state, conf, e.now()); err != nil {
+			if err := vault.Init(p.distfiles, p.state, conf, e.now()); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(e.stdout, "archive\t%s\t%s\n", p.distfiles, p.state)

@@ -18,6 +18,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/whitelist"
 )
 
@@ -129,7 +130,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	p := newProgress(e)
 	defer p.stop()
 	log := e.logger(o.verbose, o.logJSON)
-	a, err := archive.Open(archive.Options{
+	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
 		Events: events(log, logs, p),
 	})
@@ -140,7 +141,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	if o.dryRun {
 		return o.preview(ctx, e, a, m)
 	}
-	s, err := a.Mirror(ctx, m)
+	s, err := archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {
 		return err
@@ -165,8 +166,8 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 
 // preview prints what a run would do, and to standard error why it would delete
 // nothing.
-func (o *mirrorFlags) preview(ctx context.Context, e *env, a *archive.Archive, m archive.MirrorOptions) error {
-	s, actions, err := a.DryRun(ctx, m)
+func (o *mirrorFlags) preview(ctx context.Context, e *env, a *vault.Vault, m archive.MirrorOptions) error {
+	s, actions, err := archive.DryRun(ctx, a, m)
 	if err != nil {
 		return err
 	}
@@ -246,8 +247,8 @@ func (l runLogs) close() error {
 }
 
 // events connects a run with the log, the log files and the progress line.
-func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
-	return archive.Events{
+func events(log zerolog.Logger, logs runLogs, p *progress) vault.Events {
+	return vault.Events{
 		Warn: func(msg string) { p.above(func() { log.Warn().Msg(msg) }) },
 		Phase: func(name string, files int, size int64) {
 			p.phase(name, files, size)
@@ -268,7 +269,7 @@ func events(log zerolog.Logger, logs runLogs, p *progress) archive.Events {
 		},
 		Failed: func(f *ledger.Failure, known bool) {
 			if logs.failure != nil {
-				logs.failure.Failed(archive.OwnerPackage(f.Owner), string(f.Name), f.Reason)
+				logs.failure.Failed(vault.OwnerPackage(f.Owner), string(f.Name), f.Reason)
 			}
 			p.above(func() {
 				log.Info().Str("file", string(f.Name)).Bool("known", known).Str("reason", f.Reason).Msg("failed")

@@ -12,9 +12,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/snapshot"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 )
 
 const snapshotHelp = `A snapshot is a dated view of the published tree that no later change can alter. It
@@ -50,10 +50,10 @@ func (o *snapshotFlags) resolve() error {
 	if o.dir == "" {
 		o.dir = store.SnapshotsDir(o.distfiles)
 	}
-	if err := archive.Check(o.distfiles, o.state); err != nil {
+	if err := vault.Check(o.distfiles, o.state); err != nil {
 		return err
 	}
-	return archive.CheckSnapshots(o.dir, o.distfiles, o.state)
+	return vault.CheckSnapshots(o.dir, o.distfiles, o.state)
 }
 
 // open opens the snapshots that are there.
@@ -71,7 +71,7 @@ func (o *snapshotFlags) open(e *env) (*snapshot.Dir, error) {
 // snapshotError gives an error the exit status of what caused it.
 func snapshotError(err error) error {
 	if err != nil && store.Broken(err) {
-		return fmt.Errorf("%w: %w", archive.ErrBroken, err)
+		return vault.Damage(err)
 	}
 	return err
 }

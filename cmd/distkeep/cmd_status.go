@@ -13,6 +13,7 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 )
 
 func statusCommand(e *env) *cli.Command {
@@ -30,7 +31,7 @@ func statusCommand(e *env) *cli.Command {
 				return err
 			}
 			s := statusRecord{Summary: new(archive.Summary)}
-			if s.Holder, s.Running, err = archive.Holder(p.state); err != nil {
+			if s.Holder, s.Running, err = vault.Holder(p.state); err != nil {
 				return err
 			}
 			if err := s.load(dir); err != nil && (!errors.Is(err, report.ErrNoRun) || s.Holder == "") {
@@ -105,7 +106,7 @@ func (p *place) sayAge(e *env, dir string) {
 		return
 	}
 	meanwhile := ""
-	if who, held, err := archive.Holder(p.state); err == nil && held {
+	if who, held, err := vault.Holder(p.state); err == nil && held {
 		meanwhile = "; now running: " + who
 	}
 	fmt.Fprintf(e.stderr, "distkeep: as of the run of %s, %v ago%s\n", stamp(last.Start), e.now().Sub(last.Start).Round(time.Second), meanwhile)
@@ -116,7 +117,7 @@ func (p *place) reports() (string, error) {
 	if err := p.resolve(); err != nil {
 		return "", err
 	}
-	if err := archive.Check(p.distfiles, p.state); err != nil {
+	if err := vault.Check(p.distfiles, p.state); err != nil {
 		return "", err
 	}
 	return store.ReportDir(p.state), nil

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -105,7 +106,7 @@ func runVerify(c *cli.Context, e *env, o *verifyFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	s, err := a.Verify(c.Context, archive.VerifyOptions{
+	s, err := archive.Verify(c.Context, a, archive.VerifyOptions{
 		Names: names, OlderThan: time.Duration(o.olderThan), Bytes: int64(o.budget.size), Time: time.Duration(o.budget.time),
 		Rate: int64(o.rate), Jobs: o.jobs,
 	})
@@ -129,11 +130,11 @@ func runVerify(c *cli.Context, e *env, o *verifyFlags) (err error) {
 }
 
 // open opens the archive for a command.
-func (p *place) open(e *env, what string, ev archive.Events) (*archive.Archive, error) {
+func (p *place) open(e *env, what string, ev vault.Events) (*vault.Vault, error) {
 	if err := p.resolve(); err != nil {
 		return nil, err
 	}
-	return archive.Open(archive.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev})
+	return vault.Open(vault.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev})
 }
 
 // printVerify prints what a verification found.

@@ -8,9 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"distkeep/archive"
 	"distkeep/archive/report"
-	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -67,9 +66,9 @@ func exitStatus(ctx context.Context, err error) int {
 		return 128 + int(sig.sig)
 	case errors.As(err, &s):
 		return int(s)
-	case errors.Is(err, archive.ErrLocked):
+	case errors.Is(err, vault.ErrLocked):
 		return exitLocked
-	case errors.Is(err, archive.ErrBroken), errors.Is(err, report.ErrDamaged), store.Broken(err):
+	case vault.Broken(err):
 		return exitBroken // the disk that standard output or a list is on may be full as well
 	}
 	// Everything else is for the operator to put right: usage, configuration,
@@ -113,7 +112,7 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &h):
 		return h.hint
-	case errors.Is(err, archive.ErrNoArchive):
+	case errors.Is(err, vault.ErrNoArchive):
 		return "if it should be there, is its disk mounted? a new archive is made by: distkeep init --archive DIR"
 	case errors.Is(err, report.ErrNoRun):
 		return "run distkeep mirror first"

@@ -11,8 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/pacman"
 	pacmanupstream "distkeep/catalog/pacman/upstream"
@@ -139,7 +139,7 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 	o := pacmanupstream.Options{
 		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Not: s.not, Template: s.template, URLs: []string{s.base}},
 		State:   store.PacmanDir(op.state, s.name), At: s.at, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
-		Offline: op.offline, Dry: op.dry, Now: op.now, Room: archive.Room(op.state, op.minFree),
+		Offline: op.offline, Dry: op.dry, Now: op.now, Room: vault.Room(op.state, op.minFree),
 	}
 	if k := r.keys; k != nil {
 		o.Keyring, o.KeyringID = k, r.keysID

@@ -10,8 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/sources"
 )
@@ -110,7 +110,7 @@ func (r *repoFlags) openSources(text string, op *opening) (catalog.Repository, e
 	o := sources.Options{
 		Name: s.name, Path: s.path, Stdin: op.stdin, Kind: s.kind, Base: s.base, At: s.at, Now: op.now,
 		Unsigned: s.unsigned, Keyring: r.keys, State: store.SourcesDir(op.state, s.name),
-		Offline: op.offline, Dry: op.dry, Room: archive.Room(op.state, op.minFree),
+		Offline: op.offline, Dry: op.dry, Room: vault.Room(op.state, op.minFree),
 	}
 	if s.at != "" {
 		if err := r.claim(s.at, s.name, "sources:"+text); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive"
+	"distkeep/archive/vault"
 	"distkeep/fetch"
 	"distkeep/fetch/failure"
 )
@@ -157,9 +158,9 @@ func views(vs []archive.ViewSummary) string {
 	return strings.Join(parts, ", ")
 }
 
-func count(c archive.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
+func count(c vault.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
 
-func files(c archive.Count) string { return plural(c.Files, "file") }
+func files(c vault.Count) string { return plural(c.Files, "file") }
 
 // origins tells where additions came from.
 func origins(s *archive.Summary) string {

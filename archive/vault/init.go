@@ -1,4 +1,4 @@
-package archive
+package vault
 
 import (
 	"bytes"
@@ -13,9 +13,6 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/store"
 )
-
-// ErrNoArchive means that there is no archive where one was expected.
-var ErrNoArchive = errors.New("no archive here")
 
 // Holder returns who holds the lock of the archive whose state directory is
 // given, or, when held is false, whoever had it last and was killed or could not
@@ -34,31 +31,31 @@ func Check(distfiles, state string) error {
 }
 
 // Init makes an archive, or leaves one that exists as it is. When conf is not
-// empty, it becomes the layout.conf. Its error wraps ErrLocked, ErrConfig or
-// ErrBroken where that is the cause.
+// empty, it becomes the layout.conf. Its error wraps ErrLocked where that is the
+// cause.
 func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) {
 	var text []byte
 	if len(conf) > 0 {
 		text = conf.Format()
 		// What Format writes can be read, unless a layout stands there twice.
 		if conf, err = layout.ParseConf("layout.conf", bytes.NewReader(text)); err != nil {
-			return mark(ErrConfig, err)
+			return err
 		}
 	}
 	if err := checkPlaces(distfiles, state); err != nil {
-		return mark(ErrConfig, err)
+		return err
 	}
 	lock, err := store.Lock(state, "distkeep init", now)
 	if err != nil {
-		return mark(classOf(err), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if len(conf) == 0 {
 		if conf, err = layout.Load(distfiles); err != nil {
-			return mark(ErrConfig, err)
+			return err
 		}
 	}
-	s, err := openStore(distfiles, state, conf, lock)
+	s, err := openStore(distfiles, state, conf, lock, nil)
 	if err != nil {
 		return err
 	}
@@ -70,5 +67,5 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 		_, err := w.Write(text)
 		return err
 	})
-	return brokenIf(err)
+	return err
 }

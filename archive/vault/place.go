@@ -1,4 +1,4 @@
-package archive
+package vault
 
 import (
 	"errors"
@@ -21,11 +21,11 @@ func checkPlaces(distfiles, state string) error {
 		return err
 	}
 	switch own := p.own(p.distfiles); {
-	case within(p.state, p.distfiles):
+	case Within(p.state, p.distfiles):
 		return fmt.Errorf("the state directory %s is inside the published directory %s: what is in it would be published, and deleted like a file that no package wants", state, distfiles)
 	case own != "":
 		return fmt.Errorf("the published directory %s is inside %s, which the archive has for itself", distfiles, own)
-	case within(p.state, p.work):
+	case Within(p.state, p.work):
 		return fmt.Errorf("the state directory %s is inside %s, which is kept for files beside the published directory", state, p.work)
 	}
 	return nil
@@ -38,27 +38,27 @@ func CheckSnapshots(dir, distfiles, state string) error {
 	if err != nil {
 		return err
 	}
-	real, err := realPath(dir)
+	real, err := RealPath(dir)
 	if err != nil {
 		return err
 	}
 	own := p.own(real)
-	if store.InSnapshots(p.state, own) && within(p.distfiles, p.state) {
+	if store.InSnapshots(p.state, own) && Within(p.distfiles, p.state) {
 		own = "" // beside the published directory, where they are by default
 	}
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("snapshots cannot be kept in %s: "+format, append([]any{dir}, args...)...)
 	}
 	switch {
-	case within(real, p.distfiles):
+	case Within(real, p.distfiles):
 		return refuse("it is inside the published tree %s, and every view would hold all older ones", distfiles)
-	case within(p.distfiles, real):
+	case Within(p.distfiles, real):
 		return refuse("the published tree %s is inside it", distfiles)
 	case own != "":
 		return refuse("it is inside %s, which the archive has for itself", own)
-	case within(p.state, real):
+	case Within(p.state, real):
 		return refuse("the state directory %s is inside it", state)
-	case within(real, p.state) && !within(p.distfiles, p.state):
+	case Within(real, p.state) && !Within(p.distfiles, p.state):
 		return refuse("it is inside the state directory %s", state)
 	}
 	return nil
@@ -68,13 +68,13 @@ func CheckSnapshots(dir, distfiles, state string) error {
 type places struct{ distfiles, state, work string }
 
 func newPlaces(distfiles, state string) (p places, err error) {
-	if p.distfiles, err = realPath(distfiles); err != nil {
+	if p.distfiles, err = RealPath(distfiles); err != nil {
 		return p, err
 	}
-	if p.state, err = realPath(state); err != nil {
+	if p.state, err = RealPath(state); err != nil {
 		return p, err
 	}
-	p.work, err = realPath(store.WorkDir(distfiles))
+	p.work, err = RealPath(store.WorkDir(distfiles))
 	return p, err
 }
 
@@ -92,9 +92,9 @@ func (p places) own(path string) string {
 	return ""
 }
 
-// realPath returns the absolute path without symbolic links of path, the end of
+// RealPath returns the absolute path without symbolic links of path, the end of
 // which need not be there.
-func realPath(path string) (string, error) {
+func RealPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
@@ -108,6 +108,12 @@ func realPath(path string) (string, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return "", fmt.Errorf("%s is a symbolic link to nothing", path)
 	}
-	parent, err := realPath(filepath.Dir(path))
+	parent, err := RealPath(filepath.Dir(path))
 	return filepath.Join(parent, filepath.Base(path)), err
+}
+
+// Within reports whether path is dir or below it; both are absolute and clean.
+func Within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }

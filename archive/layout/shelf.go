@@ -1,0 +1,113 @@
+package layout
+
+import (
+	"errors"
+	"iter"
+	"slices"
+	"time"
+)
+
+// A File is what the file system says about one published path.
+type File struct {
+	// Size is negative where no regular file is.
+	Size    int64
+	ModTime time.Time
+	// Links is the number of paths of the file, or 0 when that is not known.
+	Links uint64
+	// Err is why it is not known what is at the path. Size is negative then.
+	Err error
+}
+
+// Files know what is at published paths.
+type Files interface {
+	// Get returns what is at rel, and whether that is a regular file. It
+	// answers the same until somebody says that rel has changed.
+	Get(rel string) (File, bool)
+}
+
+// A Shelf tells where contents are: which files there are, and where contents
+// should be. It decides by size and time alone.
+type Shelf struct {
+	Files Files
+	// Layouts are those in use, Former those of the last run that are not any
+	// more.
+	Layouts Conf
+	Former  []Layout
+}
+
+// Intact reports whether the path rel has the verified file of c.
+func (s *Shelf) Intact(c *Content, rel string) bool {
+	f, ok := s.Files.Get(rel)
+	return ok && f.Size == c.Size && f.ModTime.Equal(c.ModTime)
+}
+
+// Paths are all paths that c may have, in the layouts in use and the former ones,
+// those below by_cipher first: they stay when names change their contents.
+func (s *Shelf) Paths(c *Content) iter.Seq[string] {
+	return func(yield func(rel string) bool) {
+		for _, rel := range c.CipherPaths() {
+			if !yield(rel) {
+				return
+			}
+		}
+		if !c.Named {
+			return
+		}
+		for _, l := range slices.Concat([]Layout(s.Layouts), s.Former) {
+			if rel := c.Path(l); rel != "" && !yield(rel) {
+				return
+			}
+		}
+	}
+}
+
+// Sound returns a path that has the verified file of c, or "". It prefers those
+// of the layouts, which a listing of the archive has looked at already.
+func (s *Shelf) Sound(c *Content) string {
+	if c.Named {
+		for _, l := range slices.Concat([]Layout(s.Layouts), s.Former) {
+			if rel := c.Path(l); rel != "" && s.Intact(c, rel) {
+				return rel
+			}
+		}
+	}
+	if rel := c.CipherPaths()[0]; s.Intact(c, rel) {
+		return rel
+	}
+	return ""
+}
+
+// Linked reports whether c is at its path in every layout and below by_cipher.
+// The latter is only looked at when the file has fewer links than it needs: to
+// look there for each of some 10^5 files would take longer than the rest of a run
+// with nothing to do. Snapshots, views and other names of the content add to the
+// links, so that a missing path below by_cipher can stay unseen.
+func (s *Shelf) Linked(c *Content) bool {
+	least := uint64(len(s.Layouts) + 1)
+	if c.Kind.Base64() {
+		least++
+	}
+	few := false
+	for _, l := range s.Layouts {
+		rel := c.Path(l)
+		if rel == "" || !s.Intact(c, rel) {
+			return false
+		}
+		f, _ := s.Files.Get(rel)
+		few = few || f.Links > 0 && f.Links < least
+	}
+	return !few || !slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !s.Intact(c, rel) })
+}
+
+// settle is how long a file must have been left alone before it is taken for
+// complete when its size does not tell: people copy slowly.
+const settle = time.Minute
+
+// ErrWriting means that a file may not have all its bytes yet.
+var ErrWriting = errors.New("somebody is writing to it")
+
+// Growing reports whether somebody may still be writing a file, as far as its
+// time tells at now. A time that is an hour ahead says nothing.
+func Growing(now, modTime time.Time) bool {
+	return modTime.After(now.Add(-settle)) && modTime.Before(now.Add(time.Hour))
+}

@@ -1,0 +1,307 @@
+package vault
+
+import (
+	"os"
+	"slices"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// An Addition is one record to be made, and what has to be true on disk before.
+type Addition struct {
+	Entry ledger.Distfile
+	// Part is the verified .part, and Have a file of the archive to link. When
+	// neither is set, one that holds the content is looked for.
+	Part string
+	Have store.Source
+	// Want is the failure that ends with it, or zero when no package wants it.
+	Want ledger.FailureKey
+	// Drop is the record of the drop-box file that it came from.
+	Drop *ledger.Dropped
+	// Read says that it was read where it is, and may be known: then the record
+	// that there is stays, with what was learnt.
+	Read bool
+	// New says that it adds to the archive: Events.Added is told. Publish takes
+	// it back for what turns out to be known.
+	New bool
+
+	// Done says that it is published and recorded, Err why it could not be:
+	// set by Publish.
+	Done bool
+	Err  error
+
+	item *store.Item // made when its bytes are made durable
+}
+
+// wanted reports whether a package wants it.
+func (a *Addition) wanted() bool { return a.Want != ledger.FailureKey{} }
+
+// itemOf returns what the store is given: a link to have, or the part.
+func (a *Addition) itemOf(have store.Source) *store.Item {
+	if a.item == nil || have.Path != "" {
+		a.item = &store.Item{Content: a.Entry.Content, Part: a.Part, Have: have}
+	}
+	return a.item
+}
+
+// BatchFiles is how many additions Publish should get at once: what a crash costs,
+// and how long a file waits to be published.
+const BatchFiles = 2048
+
+// Publish publishes and records additions, in that order. When two contents get
+// one name, the later one keeps it. An addition that cannot be published has Err
+// set, and the others are published all the same. The parts of next, which a
+// later call is to publish, may be made durable with them.
+func (v *Vault) Publish(adds, next []*Addition) error {
+	named := make(map[catalog.Name]digest.Digest, len(adds))
+	for i, a := range adds {
+		if !a.Entry.Named {
+			continue
+		}
+		if _, twice := named[a.Entry.Name]; twice {
+			err := v.hold(adds[i:], named)
+			if err == nil {
+				err = v.Publish(adds[:i], nil)
+			}
+			if err != nil {
+				return err
+			}
+			return v.Publish(adds[i:], next)
+		}
+		named[a.Entry.Name] = a.Entry.SHA256()
+	}
+	items := v.itemsOf(adds)
+	coming := make([]*store.Item, len(next))
+	for i, a := range next {
+		coming[i] = a.itemOf(store.Source{})
+	}
+	nameless := v.nameless(adds)
+	err := v.Store.Commit(slices.Concat(items, nameless), coming)
+	v.WarnReplaced()
+	if err != nil {
+		return Damage(err)
+	}
+	for _, it := range nameless {
+		for _, rel := range it.CipherPaths() {
+			v.Disk.Look(rel)
+		}
+	}
+	if err := v.record(adds, items); err != nil {
+		return err
+	}
+	if err := v.Store.Release(items); err != nil {
+		v.Warn("%v", err)
+	}
+	return nil
+}
+
+// record records what was published as items.
+func (v *Vault) record(adds []*Addition, items []*store.Item) error {
+	var b ledger.Batch
+	var former []*ledger.Distfile
+	var back []ledger.Key
+	for i, a := range adds {
+		if a.Err = items[i].Err; a.Err != nil {
+			continue
+		}
+		a.Entry.ModTime = items[i].ModTime.UTC()
+		former = append(former, v.put(&b, a)...)
+		// Whatever brought it back: under this name it is not in recycle any more.
+		if v.Index.Recycled[a.Entry.Key()] != nil {
+			back = append(back, a.Entry.Key())
+		}
+	}
+	v.beginPurge(&b, back)
+	if err := v.Commit(&b); err != nil {
+		return err
+	}
+	for i, a := range adds {
+		if a.Err == nil {
+			v.recorded(a, items[i])
+		}
+	}
+	claims := v.Claims()
+	for _, d := range former {
+		v.DropFormerPaths(d, claims)
+	}
+	return v.endPurge(back)
+}
+
+// put puts into b what the ledger has to know about a. It returns the record that
+// loses the name to it.
+func (v *Vault) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfile) {
+	d := &a.Entry
+	v.Changed = true
+	b.PutDistfile(d)
+	if old := v.Index.Named(d.Name); d.Named && old != nil && old.Key() != d.Key() {
+		without := *old
+		without.Named = false
+		b.PutDistfile(&without)
+		former = append(former, old)
+	}
+	if v.Index.Deletions[d.Key()] != nil && a.wanted() {
+		b.DropDeletion(d.Key())
+	}
+	ended := []ledger.FailureKey{d.Failure(ledger.Lost), d.Failure(ledger.Unread)}
+	if a.wanted() {
+		ended = append(ended, a.Want)
+	}
+	for _, k := range ended {
+		if v.Index.Failures[k] != nil {
+			b.DropFailure(k)
+		}
+	}
+	if a.Drop != nil {
+		b.PutDropped(a.Drop)
+	}
+	if a.New {
+		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: v.Now, Bytes: d.Size, Origin: d.Origin})
+	}
+	return former
+}
+
+// recorded makes what is known of the disk follow the ledger.
+func (v *Vault) recorded(a *Addition, it *store.Item) {
+	d := &a.Entry
+	if paths, err := v.Shelf.Layouts.Paths(&it.Content); err == nil {
+		for _, rel := range paths {
+			v.Disk.Set(rel, layout.File{Size: d.Size, ModTime: d.ModTime})
+		}
+	}
+	if a.Done = true; a.New {
+		v.Events.Added(OwnerPackage(d.Owner), string(d.Name), d.Size, d.Origin)
+	}
+}
+
+// hold publishes by their digests the files that adds are linked from, where the
+// name goes to another content before: that takes their places.
+func (v *Vault) hold(adds []*Addition, before map[catalog.Name]digest.Digest) error {
+	var held []*Addition
+	var items []*store.Item
+	seen := make(map[ledger.Key]bool)
+	for _, a := range adds {
+		c := a.Entry.Content
+		c.Named = false
+		sum, named := before[a.Entry.Name]
+		if a.Have.Path == "" || !named || sum == a.Entry.SHA256() || seen[a.Entry.Key()] ||
+			a.Have.Path == v.Store.Path(c.CipherPaths()[0]) {
+			continue
+		}
+		seen[a.Entry.Key()] = true
+		held = append(held, a)
+		items = append(items, &store.Item{Content: c, Have: a.Have})
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if err := v.Store.Commit(items, nil); err != nil {
+		return Damage(err)
+	}
+	for i, it := range items {
+		if it.Err == nil {
+			held[i].Have.Path = v.Store.Path(it.CipherPaths()[0])
+		}
+	}
+	return nil
+}
+
+// itemsOf chooses the file that each of adds is linked from.
+func (v *Vault) itemsOf(adds []*Addition) []*store.Item {
+	items := make([]*store.Item, len(adds))
+	first := make(map[digest.Digest]store.Source) // the part that others of its content are linked to
+	for i, a := range adds {
+		if a.Read {
+			v.recall(a)
+		}
+		if a.Have.Path == "" {
+			a.Have = v.holding(a.Entry.SHA256())
+		}
+		if a.Have.Path == "" {
+			a.Have = first[a.Entry.SHA256()]
+		}
+		if a.Have.Path == "" && a.Part != "" {
+			first[a.Entry.SHA256()], _ = store.Look(a.Part)
+		}
+		items[i] = a.itemOf(a.Have)
+		if old := v.Index.Named(a.Entry.Name); a.Entry.Named && old != nil && old.Key() != a.Entry.Key() {
+			items[i].Former = v.Store.Path(old.CipherPaths()[0])
+		}
+	}
+	return items
+}
+
+// recall joins a with what the ledger knows of the content that was read.
+func (v *Vault) recall(a *Addition) {
+	old := v.Index.Distfiles[a.Entry.Key()]
+	if old == nil {
+		return
+	}
+	a.New = false
+	if a.Drop != nil {
+		return
+	}
+	if fi, err := os.Lstat(a.Have.Path); a.Have.Path != "" && (err != nil || !os.SameFile(fi, a.Have.Was)) {
+		// Another copy of it was read before, and has got its paths.
+		if src := v.holding(a.Entry.SHA256()); src.Path != "" {
+			a.Have = src
+		}
+	}
+	d := *old
+	d.Digests, d.Verified = old.Digests.Union(a.Entry.Digests), a.Entry.Verified
+	if a.wanted() {
+		d.Named, d.Owner, d.Kind = a.Entry.Named, a.Entry.Owner, a.Entry.Kind
+	}
+	a.Entry = d
+}
+
+// nameless are the contents that lose their names to adds, where they are not
+// below by_cipher: they have to be there before the names go.
+func (v *Vault) nameless(adds []*Addition) (items []*store.Item) {
+	for _, a := range adds {
+		old := v.Index.Named(a.Entry.Name)
+		if !a.Entry.Named || old == nil || old.Key() == a.Entry.Key() {
+			continue
+		}
+		c := old.Content
+		c.Named = false
+		if slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !v.Shelf.Intact(&c, rel) }) {
+			if src := v.Source(old); src.Path != "" {
+				items = append(items, &store.Item{Content: c, Have: src})
+			}
+		}
+	}
+	return items
+}
+
+// WarnReplaced tells of the files that others were published in place of.
+func (v *Vault) WarnReplaced() {
+	for _, kept := range v.Store.Replaced() {
+		v.Warn("%s: somebody put this file where the archive has one of its own", kept)
+	}
+}
+
+// holding returns a file of the archive that holds a content already, as it is
+// now.
+func (v *Vault) holding(sum digest.Digest) store.Source {
+	for _, d := range v.Index.WithSum(sum) {
+		if src := v.Source(d); src.Path != "" {
+			return src
+		}
+	}
+	return store.Source{}
+}
+
+// Source returns the verified file of d to link from, as it is now.
+func (v *Vault) Source(d *ledger.Distfile) store.Source {
+	for rel := range v.Shelf.Paths(&d.Content) {
+		src, err := store.Look(v.Store.Path(rel))
+		if err == nil && src.Was.Mode().IsRegular() && src.Was.Size() == d.Size && src.Was.ModTime().Equal(d.ModTime) {
+			return src
+		}
+	}
+	return store.Source{}
+}

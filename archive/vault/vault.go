@@ -1,0 +1,214 @@
+// Package vault is one archive: its files, its ledger, and what is known of both
+// in memory. The three are changed together, and only here.
+//
+// The rules that callers may rely on:
+//
+//   - A record has its bytes. They are verified while they arrive, durable under
+//     every path of the content, and only then recorded.
+//   - Every change is made on disk first, then in the ledger, then in memory. What
+//     a process that was killed has left undone is ended by Mend and by what the
+//     next run finds on disk, without another transfer.
+//   - A path is never written in place. What takes the place of another file is
+//     renamed over it, and the only link to bytes that nobody knows goes to
+//     quarantine.
+//   - Trouble with one file is in that file's Addition or FileError. An error of a
+//     method means that the archive can hold nothing more, see Broken.
+//
+// A Vault is opened by Open, which takes the lock, and filled by Load. Begin
+// reading at Publish, the way in, and Recycle, the only way out.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+)
+
+// A Vault is an archive that this process may change: it holds the lock. One
+// goroutine at a time uses it.
+type Vault struct {
+	Options
+	// Began is when it was opened. Now is that in whole seconds, UTC: what is
+	// decided and recorded has that time.
+	Began, Now time.Time
+	Store      *store.Store
+	// Index are the records, Disk is the listing of the published tree, and
+	// Shelf is where contents are by the two. Load fills them.
+	Index *ledger.Index
+	Disk  *store.Listing
+	Shelf layout.Shelf
+	// Changed says that the content of the archive is not what it was when it
+	// was opened, Restated that the record of a content is not.
+	Changed, Restated bool
+
+	ledger *ledger.Ledger
+	lock   *store.Held
+	marked bool // the ledger knows of Changed
+}
+
+// Open takes the lock of the archive that was made by Init and opens it. Its error
+// wraps ErrLocked or ErrNoArchive where that is the cause.
+func Open(o Options) (*Vault, error) { return OpenBy(o, (*Vault).openLedger) }
+
+// OpenBy is Open with another way to open the ledger, for those who can do with a
+// damaged one. openLedger calls OpenLedger, perhaps not for the first time.
+func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Events = o.Events.withDefaults()
+	v = &Vault{Options: o, Began: o.Now()}
+	v.Now = v.Began.UTC().Truncate(time.Second)
+	if err := Check(o.Distfiles, o.State); err != nil {
+		return nil, err
+	}
+	if v.lock, err = store.Lock(o.State, o.What, v.Now); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+			v = nil
+		}
+	}()
+	layouts, err := layout.Load(o.Distfiles)
+	if err != nil {
+		return v, err
+	}
+	if v.Store, err = openStore(o.Distfiles, o.State, layouts, v.lock, o.Around); err != nil {
+		return v, err
+	}
+	return v, openLedger(v)
+}
+
+// openStore opens the store of an archive. What a run that was killed has linked
+// there is made durable before anybody builds upon it.
+func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held, around func(store.FS) store.FS) (*store.Store, error) {
+	s, err := store.Open(distfiles, state, layouts, around)
+	if err != nil {
+		return nil, err
+	}
+	if lock.Unsettled {
+		if err := s.Settle(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		lock.Unsettled = false
+	}
+	return s, nil
+}
+
+func (v *Vault) openLedger() error {
+	err := v.OpenLedger()
+	if errors.Is(err, ledger.ErrDamaged) {
+		return fmt.Errorf("%w; the files of the archive are not affected: distkeep doctor --repair makes a new ledger of them", err)
+	}
+	return err
+}
+
+// OpenLedger opens the ledger of a vault that has none yet. Its error wraps
+// ledger.ErrDamaged where that is the cause.
+func (v *Vault) OpenLedger() (err error) {
+	v.ledger, err = ledger.Open(v.Store.LedgerDir(), ledger.Options{
+		Warn: func(msg string) { v.Warn("ledger: %s", msg) },
+		Room: v.Store.StateRoom,
+	})
+	return err
+}
+
+// CloseLedger closes the ledger, so that it can be moved aside. Without one it
+// does nothing.
+func (v *Vault) CloseLedger() error {
+	if v.ledger == nil {
+		return nil
+	}
+	l := v.ledger
+	v.ledger = nil
+	err := l.Close()
+	store.Failpoint("ledger.closed")
+	return err
+}
+
+// Ledger returns the open ledger, or nil.
+func (v *Vault) Ledger() *ledger.Ledger { return v.ledger }
+
+// Close closes the archive and gives the lock back.
+func (v *Vault) Close() error {
+	errs := []error{v.CloseLedger()}
+	if v.Store != nil {
+		v.lock.Unsettled = v.lock.Unsettled || v.Store.Unsettled()
+		errs = append(errs, v.Store.Close())
+	}
+	errs = append(errs, v.lock.Unlock())
+	return errors.Join(errs...)
+}
+
+// Load reads the ledger and lists the published tree.
+func (v *Vault) Load(ctx context.Context) error {
+	state, err := v.ledger.Load()
+	if err != nil {
+		return Damage(err)
+	}
+	v.Index = ledger.NewIndex(state)
+	layouts := v.Store.Layouts()
+	former := slices.DeleteFunc(slices.Clone(state.Notes.Layouts), func(l layout.Layout) bool { return slices.Contains(layouts, l) })
+	v.Disk, err = v.Store.List(ctx, slices.Concat([]layout.Layout(layouts), former)...)
+	v.Shelf = layout.Shelf{Files: v.Disk, Layouts: layouts, Former: former}
+	return err
+}
+
+// Commit makes durable what was removed, records b, and makes memory follow.
+func (v *Vault) Commit(b *ledger.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	v.Restated = v.Restated || b.ChangesContents()
+	if v.Changed && !v.marked {
+		v.Note(b, func(n *ledger.Notes) { n.Changed = true })
+		v.marked = true
+	}
+	// What is recorded as gone must not be back after a power failure.
+	if err := v.Store.SyncRemoved(); err != nil {
+		return Damage(err)
+	}
+	// badger cannot meet a full disk and live.
+	if err := v.Store.StateRoom(store.LedgerRoom); err != nil {
+		return Damage(err)
+	}
+	store.Trace("ledger-commit")
+	if err := v.ledger.Commit(b, v.Index); err != nil {
+		return Damage(err)
+	}
+	store.Failpoint("ledger.committed")
+	return nil
+}
+
+// Note puts into b a change of what the ledger knows about the archive as a
+// whole.
+func (v *Vault) Note(b *ledger.Batch, change func(n *ledger.Notes)) {
+	notes := v.Index.Notes
+	change(&notes)
+	b.PutNotes(&v.Index.Notes, &notes)
+}
+
+// Warn tells the operator something, in one line.
+func (v *Vault) Warn(format string, args ...any) { v.Events.Warn(fmt.Sprintf(format, args...)) }
+
+// Dirs returns the published and the state directory of an archive at dir.
+func Dirs(dir string) (distfiles, state string) {
+	return filepath.Join(dir, "distfiles"), filepath.Join(dir, "state")
+}
+
+// Room returns a function that says whether need bytes may be written below
+// dir, so that keep are still free. It is for what repositories keep of their
+// upstreams while they are scanned; a scan that ends with its error is one of
+// an archive that is full.
+func Room(dir string, keep int64) func(need int64) error {
+	return func(need int64) error { return store.Room(dir, need, keep) }
+}
