@@ -85,6 +85,7 @@ type source struct {
 	once sync.Once
 	file *syntax.File
 	sum  [md5.Size]byte
+	text string
 	// found is set when sum is that of a file, usable or not.
 	found bool
 	err   error // ErrNoEclass, or why it cannot be used
@@ -241,7 +242,7 @@ func (x *shell) run() *Metadata {
 	x.eapi = int(eapi[0] - '0')
 	x.start(eapi)
 	x.source(f)
-	m := &Metadata{EAPI: x.final("EAPI"), Eclasses: x.read, Known: x.known}
+	m := &Metadata{EAPI: x.final("EAPI"), Eclasses: x.read, Known: x.unseen}
 	if m.EAPI != eapi {
 		x.refuse("EAPI is %q where it must be stated, and %.40q at the end", eapi, m.EAPI)
 	}

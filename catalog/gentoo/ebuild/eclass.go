@@ -81,25 +81,32 @@ func (x *shell) inheritOne(name string) {
 // load runs an eclass that is at hand, or does what a known one does.
 func (x *shell) load(name string) {
 	s := x.evaluator.source(name)
-	switch {
-	case s.err == nil:
+	k, ok := knownEclasses[name]
+	if s.found {
 		x.read = slices.DeleteFunc(x.read, func(e Eclass) bool { return e.Name == name })
 		x.read = append(x.read, Eclass{name, s.sum})
+	}
+	switch {
+	case ok && s.found && k.holds(x.evaluator, s.text, 0):
+		// Its text does what is known of it, and need not be run.
+	case s.err == nil:
 		jump, loops, frames := x.jump, x.loops, x.frames
 		x.loops = 0
 		x.source(s.file)
 		x.jump, x.loops, x.frames = jump, loops, frames
 		return
-	case !errors.Is(s.err, ErrNoEclass):
+	case !errors.Is(s.err, ErrNoEclass): // and it is not what is known
 		x.refuse("%s.eclass: %v", name, s.err)
 	}
-	k, ok := knownEclasses[name]
 	if !ok {
 		x.refuse("%s.eclass is neither at hand nor known: give the repository that has it as a master", name)
 	}
 	first := !slices.Contains(x.known, name)
 	if first {
 		x.known = append(x.known, name)
+		if !s.found {
+			x.unseen = append(x.unseen, name)
+		}
 		// What it inherits is not known, and something may look at it.
 		x.setString("INHERITED", x.globals["INHERITED"].str+opaque+"INHERITED"+opaque)
 	}
@@ -133,7 +140,7 @@ func (e *Evaluator) source(name string) *source {
 			s.err = err
 			return
 		}
-		s.sum, s.found = md5.Sum(b), true
+		s.sum, s.found, s.text = md5.Sum(b), true, string(b)
 		var f *syntax.File
 		if f, s.err = parse(name+".eclass", b); s.err == nil {
 			s.file = f

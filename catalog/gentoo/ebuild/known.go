@@ -1,6 +1,7 @@
 package ebuild
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,7 +12,47 @@ type known struct {
 	// run has that effect; nil is none. It is called each time the eclass
 	// is inherited, with first set the first time.
 	run func(x *shell, first bool)
+	// marks are what the text of the eclass has where it does just that.
+	// Without any, it must not assign to the three variables, but for what
+	// is no matter to a mirror.
+	marks []string
 }
+
+// assignments are those to one of the three variables.
+var assignments = regexp.MustCompile(`(?m)^[^#\n]*\b(SRC_URI|RESTRICT|PROPERTIES)\+?=(.*)$`)
+
+// noMatter are the values that are no matter to a mirror.
+var noMatter = regexp.MustCompile(`^["' ]*(?:!test\? \( test \)|strip|test|binchecks|live)?["' ]*$`)
+
+// holds reports whether the text of an eclass that is at hand does what is known
+// of it, as far as that shows. What it inherits must do nothing that matters.
+func (k known) holds(e *Evaluator, text string, depth int) bool {
+	for _, m := range k.marks {
+		if !strings.Contains(text, m) {
+			return false
+		}
+	}
+	if len(k.marks) > 0 {
+		return true
+	}
+	for _, m := range assignments.FindAllStringSubmatch(text, -1) {
+		if m[1] == "SRC_URI" || !noMatter.MatchString(m[2]) {
+			return false
+		}
+	}
+	for _, m := range inherits.FindAllStringSubmatch(text, -1) {
+		for name := range strings.FieldsSeq(m[1]) {
+			other, ok := knownEclasses[name]
+			if s := e.source(name); !ok || other.run != nil || s.found && (depth > 8 || !other.holds(e, s.text, depth+1)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// inherits finds what an eclass inherits, also behind a condition.
+var inherits = regexp.MustCompile(`(?m)^(?:[^#\n]*[\s;&|])?inherit[ \t]+([^#;&|\n]*)`)
 
 // harmless are the eclasses of the main repository that set none of the three
 // variables, or only RESTRICT=strip and the like, and none of another name than
@@ -39,11 +80,13 @@ const live = `bzr cvs darcs git-2 git-r3 golang-vcs mercurial subversion`
 
 var knownEclasses = func() map[string]known {
 	m := map[string]known{
-		"cargo":     {run: (*shell).cargo},
-		"gnome.org": {run: (*shell).gnomeOrg},
+		"cargo":     {run: (*shell).cargo, marks: []string{`url="https://static.crates.io/crates/${name}/${name}-${version}.crate"`, `repo_ext=".gt"`}},
+		"gnome.org": {run: (*shell).gnomeOrg, marks: []string{`SRC_URI="mirror://gnome/sources/${GNOME_ORG_MODULE}/${GNOME_ORG_PVP}/${GNOME_ORG_MODULE}-${PV}.tar.${GNOME_TARBALL_SUFFIX}"`, "ver_test -ge 40.0"}},
 		"go-module": {},
-		"pypi":      {run: (*shell).pypi},
-		"zig":       {run: (*shell).zig},
+		"pypi": {run: (*shell).pypi, marks: []string{
+			`https://files.pythonhosted.org/packages/source/${project::1}/${project}/${_PYPI_NORMALIZED_NAME}-${version}${suffix}`,
+			`https://pypi.org/integrity/${project}/v${version}/${dist}/provenance`, `version=${version/_pre/.dev}`}},
+		"zig": {run: (*shell).zig, marks: []string{`ZBS_DEPENDENCIES_SRC_URI+=" -> ${dependency}"`, `"${!ZBS_DEPENDENCIES[@]}"`}},
 	}
 	for name := range strings.FieldsSeq(harmless) {
 		m[name] = known{}

@@ -75,3 +75,32 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestKnownAtHand: an eclass that is at hand is run unless its text does what is
+// known of it.
+func TestKnownAtHand(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, eclass, text, want string }{
+		{"harmless", "# SRC_URI=x\nIUSE=x\nRESTRICT+=\" !test? ( test )\"\n$(type -P x)\n", "SRC_URI=a", "a"},
+		{"no longer harmless", "SRC_URI=b\n", "", "b"},
+		{"it inherits what is not known", "inherit other\n$(type -P x)\n", "SRC_URI=a", ""},
+		{"it inherits what is known", "[[ $X ]] &&\n\tinherit meson cmake\n$(type -P x)\n", "SRC_URI=a", "a"},
+		{"it restricts", "RESTRICT=\"mirror\"\nX=$(type -P y)\n", "SRC_URI=a", ""},
+	} {
+		e := New(func(name string) ([]byte, error) {
+			if name == "xdg" {
+				return []byte(c.eclass), nil
+			}
+			return nil, ErrNoEclass
+		})
+		m, err := e.Run(t.Context(), &Package{Category: "a", Name: "b", Version: "1", Text: []byte("EAPI=8\ninherit xdg\n" + c.text + "\n")})
+		switch {
+		case c.want == "":
+			if err == nil {
+				t.Errorf("%s: %+v", c.name, m)
+			}
+		case err != nil || m.SrcURI != c.want || len(m.Eclasses) != 1 || len(m.Known) != 0:
+			t.Errorf("%s: %+v, %v", c.name, m, err)
+		}
+	}
+}

@@ -38,7 +38,8 @@ type shell struct {
 	inherited        []string
 	versionFunctions bool // of EAPI 7, in an older one
 	read             []Eclass
-	known            []string
+	known            []string // those that were not run
+	unseen           []string // those of them that are not at hand
 	depth            int
 }
 
