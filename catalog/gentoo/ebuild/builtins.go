@@ -400,6 +400,9 @@ func (d *declaration) option(w string) {
 func (d *declaration) variable(a *syntax.Assign) {
 	x := d.x
 	name := a.Name.Value
+	if a.Value != nil && len(x.braces(a.Value)) != 1 {
+		x.refuse("braces in a declaration") // which make several of it
+	}
 	set := x.set
 	if d.local {
 		set = func(name string, v variable) {

@@ -66,6 +66,7 @@ func TestRefused(t *testing.T) {
 		"[[ aab =~ (a|aa)(b|ab) ]] && SRC_URI=${BASH_REMATCH[1]}":       "a group of a regular expression",
 		"if true; then inherit xdg; fi; SRC_URI=$(xdg_thing)":           `the command "xdg_thing"`,
 		"SRC_URI=a; for i in {1..100000}; do :; done":                   "braces",
+		"f() { local a={1..3}; SRC_URI=$a; }; f":                        "braces in a declaration",
 		"readonly SRC_URI=a; SRC_URI=b":                                 "read-only",
 		"inherit xdg\nhas debug ${INHERITED} && SRC_URI=a || SRC_URI=b": "INHERITED",
 	} {

@@ -186,8 +186,9 @@ func (x *shell) braces(w *syntax.Word) []*syntax.Word {
 		return []*syntax.Word{w}
 	}
 	for _, p := range w.Parts {
-		if p, ok := p.(*syntax.ParamExp); ok && p.Short {
-			x.refuse("braces beside $%s: bash expands them first", p.Param.Value)
+		// Bash expands braces first, and finds them in other places then.
+		if p, ok := p.(*syntax.ParamExp); ok && (p.Short || p.Exp != nil || p.Repl != nil || p.Slice != nil) {
+			x.refuse("braces beside an expansion")
 		}
 	}
 	var words []*syntax.Word

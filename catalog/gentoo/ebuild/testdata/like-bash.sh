@@ -144,3 +144,19 @@ SRC_URI="${M[*]} ${!M[*]}"
 #--
 PYTHON_COMPAT=( python3_{10..12} pypy3 )
 SRC_URI="${PYTHON_COMPAT[*]} ${PYTHON_COMPAT[0]#python} ${PYTHON_COMPAT[-1]}"
+#--
+case ${PV} in
+	1*) SRC_URI=one
+esac
+#--
+join() { local IFS=,; SRC_URI="$*"; }
+join a b c
+#--
+f() { local x=1; g; SRC_URI+="/${x}"; }
+g() { x=2; y=3; }
+f
+SRC_URI+="${x-unset}${y}"
+#--
+A=( "x y" z ); B=( "${A[@]}" "${A[*]}" ); SRC_URI="${#B[@]} ${B[2]} ${A[@]:0:1}"
+#--
+unset A; A+=( 1 ); A[1]=2; A[${#A[@]}]=3; SRC_URI="${A[*]} ${A[@]//2/two} ${A[-2]}"
