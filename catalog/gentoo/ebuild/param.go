@@ -61,15 +61,20 @@ func (x *shell) param(e *expansion, p *syntax.ParamExp, quoted bool) {
 // shells do not agree on what they mean.
 func (x *shell) noQuotes(quoted bool, words ...*syntax.Word) {
 	for _, w := range words {
-		if w == nil || !quoted {
+		if w == nil {
 			continue
 		}
 		for _, p := range w.Parts {
 			switch p := p.(type) {
 			case *syntax.SglQuoted, *syntax.DblQuoted:
-				x.refuse("quotes inside of an expansion in quotes")
+				if quoted {
+					x.refuse("quotes inside of an expansion in quotes")
+				}
 			case *syntax.Lit:
-				if strings.ContainsAny(p.Value, "'\"") {
+				if strings.ContainsAny(p.Value, "{}") {
+					x.refuse("braces inside of an expansion")
+				}
+				if quoted && strings.ContainsAny(p.Value, "'\"") {
 					x.refuse("quotes inside of an expansion in quotes")
 				}
 			}
@@ -381,7 +386,10 @@ func (x *shell) operate(e *expansion, t *parameter, op *syntax.Expansion, quoted
 			return false
 		}
 		if op.Word != nil {
+			inner := e.inner
+			e.inner = true
 			x.parts(e, op.Word.Parts, quoted)
+			e.inner = inner
 		}
 		if quoted {
 			e.add("", true)

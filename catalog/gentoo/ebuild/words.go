@@ -38,6 +38,18 @@ type expansion struct {
 	done   []field
 	cur    field
 	exists bool // cur is a field, even if it is empty
+	// inner is set inside of an expansion without quotes: its literals are
+	// split as well.
+	inner bool
+}
+
+// literal adds what stands in the text.
+func (e *expansion) literal(s string, quoted bool) {
+	if e.inner && !quoted {
+		e.value(s)
+	} else {
+		e.add(s, quoted)
+	}
 }
 
 func (e *expansion) add(s string, quoted bool) {
@@ -227,7 +239,13 @@ func (x *shell) parts(e *expansion, parts []syntax.WordPart, quoted bool) {
 			if !x.onlyAll(p.Parts) {
 				e.add("", true)
 			}
+			fields, segs := len(e.done), len(e.cur)
 			x.parts(e, p.Parts, true)
+			if len(p.Parts) > 1 && len(e.done) == fields && len(e.cur) == segs && slices.ContainsFunc(p.Parts, func(q syntax.WordPart) bool {
+				return x.onlyAll([]syntax.WordPart{q})
+			}) {
+				x.refuse("an empty array among what is empty")
+			}
 		case *syntax.ParamExp:
 			x.param(e, p, quoted)
 		case *syntax.CmdSubst:
@@ -270,7 +288,7 @@ func (x *shell) unescape(e *expansion, s string, quoted bool) {
 		if i < 0 || i == len(s)-1 {
 			break
 		}
-		e.add(s[:i], quoted)
+		e.literal(s[:i], quoted)
 		c := s[i+1 : i+2]
 		switch {
 		case c == "\n":
@@ -284,7 +302,7 @@ func (x *shell) unescape(e *expansion, s string, quoted bool) {
 		}
 		s = s[i+2:]
 	}
-	e.add(s, quoted)
+	e.literal(s, quoted)
 }
 
 // ansiC interprets the escapes of $'...' that ebuilds have.

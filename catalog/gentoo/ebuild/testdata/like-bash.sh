@@ -160,3 +160,5 @@ SRC_URI+="${x-unset}${y}"
 A=( "x y" z ); B=( "${A[@]}" "${A[*]}" ); SRC_URI="${#B[@]} ${B[2]} ${A[@]:0:1}"
 #--
 unset A; A+=( 1 ); A[1]=2; A[${#A[@]}]=3; SRC_URI="${A[*]} ${A[@]//2/two} ${A[-2]}"
+#--
+for x in ${y:-a b} ${y-"c d"} ${PV:+e  f }g; do SRC_URI+="<${x}>"; done
