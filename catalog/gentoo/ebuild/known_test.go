@@ -19,7 +19,7 @@ func TestKnownEclasses(t *testing.T) {
 		{"gnome", "inherit gnome.org meson", "mirror://gnome/sources/foo-bar/1.2/foo-bar-1.2.3_rc4.tar.xz"},
 		{"zig", "declare -r -A ZBS_DEPENDENCIES=(\n[b-1.tar.gz]='https://e.org/b-1.tar.gz'\n[a-2.tar.gz]='https://e.org/v2.tar.gz'\n[git.tar.gz]=''\n)\ninherit zig\nSRC_URI=${ZBS_DEPENDENCIES_SRC_URI}", "https://e.org/v2.tar.gz -> a-2.tar.gz https://e.org/b-1.tar.gz"},
 		{"versions", "SRC_URI=\"$(ver_cut 1-2) $(ver_cut 2-) $(ver_rs 1- _) $(ver_rs 3 - 1.2.3b) $(ver_cut 5 1.2)\"\nver_test -gt 1.2.3_beta9 && SRC_URI+=\" newer\"; ver_test 1.10 -lt 1.9 || SRC_URI+=\" numeric\"", "1.2 2.3_rc4 1_2_3_rc_4 1.2.3-b newer numeric"},
-		{"opaque values may be copied", "inherit python-any-r1\nDEPEND=\"${PYTHON_DEPS} $(python_gen_any_dep 'x')\"\nS=${WORKDIR}/x\nPATCHES=( \"${FILESDIR}\"/*.patch )\nSRC_URI=ok", "ok"},
+		{"opaque values may be copied", "KEYWORDS=~amd64\ninherit python-any-r1\nDEPEND=\"${PYTHON_DEPS} $(python_gen_any_dep 'x')\"\nS=${WORKDIR}/x\nPATCHES=( \"${FILESDIR}\"/*.patch )\nSRC_URI=ok", "ok"},
 	} {
 		got, err := evaluate(t, "EAPI=8\n"+c.text+"\n")
 		if got = strings.Join(strings.Fields(got), " "); err != nil || got != c.want {
@@ -67,6 +67,7 @@ func TestRefused(t *testing.T) {
 		"if true; then inherit xdg; fi; SRC_URI=$(xdg_thing)":           `the command "xdg_thing"`,
 		"SRC_URI=a; for i in {1..100000}; do :; done":                   "braces",
 		"f() { local a={1..3}; SRC_URI=$a; }; f":                        "braces in a declaration",
+		"SRC_URI=~amd64":                                                "a home directory",
 		"readonly SRC_URI=a; SRC_URI=b":                                 "read-only",
 		"inherit xdg\nhas debug ${INHERITED} && SRC_URI=a || SRC_URI=b": "INHERITED",
 	} {

@@ -221,7 +221,8 @@ func (x *shell) parts(e *expansion, parts []syntax.WordPart, quoted bool) {
 		case *syntax.Lit:
 			s := p.Value
 			if !quoted && (i == 0 && strings.HasPrefix(s, "~") || !e.split && strings.Contains(s, ":~")) {
-				x.refuse("a home directory")
+				// KEYWORDS=~amd64 is common, and of no interest.
+				e.add(opaque+"a home directory"+opaque, true)
 			}
 			x.unescape(e, s, quoted)
 		case *syntax.SglQuoted:
