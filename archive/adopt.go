@@ -130,7 +130,7 @@ func (b *planner) dropsLast(after func(*reading) bool) {
 		if r.drop == nil || !after(r) {
 			return false
 		}
-		delete(b.read, r.key())
+		delete(b.planned, r.key())
 		return true
 	})
 }

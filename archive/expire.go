@@ -61,7 +61,7 @@ func (m *mirror) planExpiry() (*expiry, error) {
 			continue
 		}
 		switch s := x.Deletions[k]; {
-		case m.facts.unsure[k] != nil:
+		case m.unsure[k] != nil:
 		case s != nil && s.Holds(m.v.Now, m.o.DeletionDelay):
 		case (s == nil || s.Undone) && m.o.DeletionDelay > 0:
 			e.schedule = append(e.schedule, d)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -72,6 +73,9 @@ type mirror struct {
 	waited map[ledger.FailureKey]bool
 	// lost are the records of this run whose file was not there, by name.
 	lost map[catalog.Name][]*ledger.Distfile
+	// unsure are the records of which the plan does not know whether their
+	// bytes are there.
+	unsure map[ledger.Key]error
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
@@ -174,7 +178,7 @@ func look(ctx context.Context, v *vault.Vault, local string) (f *facts, err erro
 	f = &facts{
 		v: v, whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
 		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
-		failed: make(map[string]error), unsure: make(map[ledger.Key]error),
+		failed: make(map[string]error), recycled: lookOnce(v),
 	}
 	if len(v.Index.Notes.Layouts) == 0 {
 		// No run has come to its end with this ledger.
@@ -188,6 +192,20 @@ func look(ctx context.Context, v *vault.Vault, local string) (f *facts, err erro
 	}
 	f.drops, err = listDrops(local, v.Warn, v.Distfiles, v.State)
 	return f, err
+}
+
+// lookOnce looks at each file in recycle when it is first asked for, and anew when
+// its record has changed.
+func lookOnce(v *vault.Vault) func(*ledger.Recycled) layout.File {
+	seen := make(map[*ledger.Recycled]layout.File)
+	return func(r *ledger.Recycled) layout.File {
+		f, ok := seen[r]
+		if !ok {
+			f = store.LookAt(v.RecyclePath(r))
+			seen[r] = f
+		}
+		return f
+	}
 }
 
 // mend ends what a crash interrupted.
@@ -248,9 +266,12 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 			if err := m.readAll(ctx, p.readings); err != nil {
 				return nil, err
 			}
+			for _, r := range p.readings {
+				m.facts.read[r.key()] = true
+			}
 			continue
 		}
-		if len(p.lost)+len(m.facts.unsure) > 0 {
+		if len(p.lost)+len(p.unsure) > 0 {
 			if err := m.checkVanished(); err != nil {
 				return nil, err
 			}
@@ -269,6 +290,7 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 		if err := m.dropWhole(); err != nil {
 			return nil, err
 		}
+		m.unsure = p.unsure
 		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
 		for _, f := range p.failing {
 			m.failing[f.key] = f

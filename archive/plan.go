@@ -1,15 +1,13 @@
 package archive
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -130,6 +128,9 @@ type plan struct {
 	failing      []*failing
 	waiting      []*want // failed before; the next try is not due
 	stale        []stale
+	// unsure are records of which it is not known whether their bytes are
+	// there.
+	unsure map[ledger.Key]error
 }
 
 // A stale link is at a path of a layout that is no longer in use.
@@ -159,19 +160,18 @@ type facts struct {
 	// failed are the files that could not be read in this run, and why.
 	failed   map[string]error
 	failedMu sync.Mutex // while readings go on
-	// unsure are records of which it is not known whether their bytes are
-	// there.
-	unsure map[ledger.Key]error
+	// recycled returns what is in the place of a content in recycle. It answers
+	// the same for as long as the record is the same.
+	recycled func(*ledger.Recycled) layout.File
 	// asked is a mark of what is asked for, so that a failure need not wait when
 	// that has changed.
 	asked func(catalog.Name, []catalog.Source) string
 }
 
-// makePlan changes nothing but what v knows of the plan before.
+// makePlan changes nothing.
 func makePlan(v *facts) *plan {
-	p := new(plan)
-	clear(v.unsure)
-	b := &planner{facts: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.v.Index.Distfiles)), barren: make(map[digest.Digest]bool)}
+	p := &plan{unsure: make(map[ledger.Key]error)}
+	b := &planner{facts: v, plan: p, transfers: make(map[string]*fetching), seen: make(map[ledger.Key]bool, len(v.v.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(v.catalog.Conflicts))
 	for _, c := range v.catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -209,6 +209,8 @@ type planner struct {
 	// barren are digests that only records have whose files are not there: a
 	// content may have thousands of names.
 	barren map[digest.Digest]bool
+	// planned are the keys of the readings.
+	planned map[string]bool
 }
 
 // want decides what has to be done for one wanted content.
@@ -272,11 +274,11 @@ func (b *planner) publishable(w *want) bool {
 			b.fail(w.failureKey(), w, failure.Policy, "the directory "+dir+" is that of another repository: publish that below a directory of its own")
 			return false
 		}
-		switch fi, err := os.Lstat(b.v.Store.Path(rel)); {
-		case err == nil && fi.IsDir():
+		switch f, _ := b.v.Disk.Get(rel); f.Blocked {
+		case layout.ByDir:
 			b.fail(w.failureKey(), w, failure.Local, b.v.Store.Path(rel)+" is a directory: move it away")
 			return false
-		case errors.Is(err, syscall.ENOTDIR):
+		case layout.ByFile:
 			b.fail(w.failureKey(), w, failure.Local, b.v.Store.Path(rel)+": a file is in the place of a directory: move it away")
 			return false
 		}
@@ -320,10 +322,11 @@ func (b *planner) readOnce(r *reading) bool {
 	if f, ok := b.v.Disk.Get(r.rel); ok && r.rel != "" {
 		r.modTime = f.ModTime
 	}
-	if b.read[r.key()] {
+	if key := r.key(); b.read[key] || b.planned[key] {
 		return false
+	} else {
+		b.planned[key] = true
 	}
-	b.read[r.key()] = true
 	r.algs = slices.Concat(r.lacks, b.algorithms(r.want))
 	b.readings = append(b.readings, r)
 	return true
@@ -419,8 +422,8 @@ func (b *planner) incomparable(w *want) (any bool) {
 // time is not asked for, which a backup may not have kept. Whoever publishes it
 // reads it before.
 func (v *facts) restorable(r *ledger.Recycled) bool {
-	ok, _, _ := v.v.RecycledFile(r)
-	return ok && !v.unread[r.Key()]
+	f := v.recycled(r)
+	return f.Err == nil && f.Size == r.Size && !v.unread[r.Key()]
 }
 
 func (b *planner) fetch(w *want) {

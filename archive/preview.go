@@ -36,6 +36,7 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, []A
 		return nil, nil, err
 	}
 	p := makePlan(m.facts)
+	m.unsure = p.unsure
 	e, err := m.planExpiry()
 	if err != nil {
 		return nil, nil, err

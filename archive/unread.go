@@ -136,7 +136,7 @@ func (m *mirror) missRecycled() {
 		if !m.whitelisted(r.Name) || m.facts.restorable(r) {
 			continue
 		}
-		if _, _, err := m.v.RecycledFile(r); err == nil && !m.facts.unread[r.Key()] {
+		if m.facts.recycled(r).Err == nil && !m.facts.unread[r.Key()] {
 			m.miss(&r.Distfile)
 		}
 	}

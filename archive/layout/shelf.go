@@ -16,13 +16,28 @@ type File struct {
 	Links uint64
 	// Err is why it is not known what is at the path. Size is negative then.
 	Err error
+	// Blocked is what is in the way of a file at the path, or zero.
+	Blocked Blocked
 }
+
+// Blocked is what is in the way of a file. It is for a person to move.
+type Blocked int
+
+const (
+	// ByDir is a directory in its place, ByFile a file in the place of one of
+	// its directories.
+	ByDir Blocked = iota + 1
+	ByFile
+)
 
 // Files know what is at published paths.
 type Files interface {
 	// Get returns what is at rel, and whether that is a regular file. It
 	// answers the same until somebody says that rel has changed.
 	Get(rel string) (File, bool)
+	// All calls f with every path that is known to hold a regular file, in no
+	// order, until f returns false. f must not call methods of the Files.
+	All(f func(rel string, file File) bool)
 }
 
 // A Shelf tells where contents are: which files there are, and where contents

@@ -25,6 +25,10 @@ func LookAt(path string) layout.File {
 	switch {
 	case err == nil && fi.Mode().IsRegular():
 		return fileOf(fi)
+	case err == nil && fi.IsDir():
+		return layout.File{Size: -1, Blocked: layout.ByDir}
+	case errors.Is(err, syscall.ENOTDIR):
+		return layout.File{Size: -1, Blocked: layout.ByFile}
 	case err == nil || isGone(err):
 		return layout.File{Size: -1}
 	}
@@ -86,6 +90,9 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
 		case e.IsDir():
+			if rel == "" { // Get does not look there
+				l.Set(e.Name(), layout.File{Size: -1, Blocked: layout.ByDir})
+			}
 			sub := filepath.Join(rel, e.Name())
 			if inHashDir(sub, layouts) {
 				if err := l.read(ctx, g, sub, layouts); err != nil {

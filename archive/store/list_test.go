@@ -57,6 +57,12 @@ func TestList(t *testing.T) {
 			t.Errorf("Get(%q) = %v, want %v", rel, ok, want)
 		}
 	}
+	// What is in the way of a file is known without another look.
+	for rel, want := range map[string]layout.Blocked{"sub": layout.ByDir, "sub/x/y": layout.ByFile, "ab/cd": layout.ByDir, "a": 0, "symlink": 0, "missing": 0, "sub/x": 0} {
+		if f, _ := l.Get(rel); f.Blocked != want {
+			t.Errorf("Get(%q) is blocked by %v, want %v", rel, f.Blocked, want)
+		}
+	}
 	// Misses and hits are remembered until Set says otherwise.
 	write(t, s.Path("sub/missing"), "")
 	if _, ok := l.Get("sub/missing"); ok {
