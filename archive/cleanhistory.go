@@ -8,9 +8,11 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -296,7 +298,7 @@ func (c *cleaning) clean() error {
 		return err
 	}
 	err := c.letGo()
-	if err = errors.Join(err, m.refresh()); err != nil || c.sum.Guard != "" {
+	if err = errors.Join(err, export.Refresh(m.v, m.sum.Command)); err != nil || c.sum.Guard != "" {
 		return err
 	}
 	return m.dropDirty()
@@ -328,7 +330,7 @@ func (c *cleaning) pruneViews() error {
 		if is, err := p.current(); err != nil || is {
 			return err
 		}
-		c.m.sum.Views = append(c.m.sum.Views, ViewSummary{Index: p.key(), State: ViewHeldBack})
+		c.m.sum.Views = append(c.m.sum.Views, report.View{Index: p.key(), State: report.ViewHeldBack})
 		return nil
 	})
 	if err != nil {
@@ -342,7 +344,7 @@ func (c *cleaning) pruneViews() error {
 func (c *cleaning) publish() error {
 	m := c.m
 	if m.v.Changed || m.v.Index.Notes.Changed { // by a run that was killed
-		if err := m.writeDistinfo(); err != nil {
+		if err := export.WriteDistinfo(m.v); err != nil {
 			return err
 		}
 		if err := m.stamp("lastupdate"); err != nil {

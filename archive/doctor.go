@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
-	"distkeep/catalog/regular"
 )
 
 // DoctorOptions say what Doctor may do.
@@ -145,8 +144,8 @@ func Doctor(ctx context.Context, o vault.Options, d DoctorOptions) (r *DoctorRep
 			return nil, err
 		}
 		err = doc.run(ctx)
-		s := new(Summary)
-		s.totals(v.Index)
+		var s report.Summary
+		export.Totals(&s, v.Index, v.Now)
 		doc.report.Archive, doc.report.Recycle = s.Archive, s.Recycle
 	}
 	doc.report.Took = v.Options.Now().Sub(v.Began)
@@ -256,7 +255,7 @@ func (d *doctor) run(ctx context.Context) error {
 	if !d.o.Repair {
 		return nil
 	}
-	return d.refresh()
+	return export.Refresh(d.v, "doctor")
 }
 
 // merge brings the report up to date with an examination: what is not found any
@@ -335,55 +334,4 @@ func (d *doctor) fixAll(ctx context.Context, late bool) error {
 		}
 	}
 	return d.v.Store.SyncRemoved()
-}
-
-// ExportLedger writes the ledger of the archive as JSON Lines.
-func ExportLedger(v *vault.Vault, w io.Writer) error {
-	if err := v.Ledger().Export(w); err != nil {
-		return err
-	}
-	return nil
-}
-
-// ExportLedgerFile does so to a file, which has all of it or stays as it is. What
-// a symbolic link leads to is replaced, not the link; into a device or a pipe it
-// is written.
-func ExportLedgerFile(v *vault.Vault, path string) (err error) {
-	real, err := vault.RealPath(path)
-	if err != nil {
-		return fmt.Errorf("export ledger: %w", err)
-	}
-	if fi, err := os.Stat(real); err == nil && !fi.Mode().IsRegular() {
-		return exportInto(v, real)
-	}
-	if err := regular.Replace(real, "", func(w io.Writer) error { return ExportLedger(v, w) }); err != nil {
-		return fmt.Errorf("export ledger: %w", err)
-	}
-	return nil
-}
-
-// exportInto writes the ledger into what is at path and no regular file.
-func exportInto(v *vault.Vault, path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("export ledger: %w", err)
-	}
-	return errors.Join(ExportLedger(v, f), f.Close())
-}
-
-// ImportLedger reads into the ledger, which must be empty, what ExportLedger
-// wrote, and returns the number of records; file is for errors.
-func ImportLedger(ctx context.Context, v *vault.Vault, file string, r io.Reader) (int, error) {
-	store.Trace("ledger-commit")
-	n, err := v.Ledger().Import(file, r)
-	if errors.Is(err, ledger.ErrNotEmpty) {
-		return 0, fmt.Errorf("%w: move %s away first", err, v.Store.LedgerDir())
-	} else if err != nil {
-		return 0, err
-	}
-	m, err := change(ctx, v, "import")
-	if err != nil {
-		return n, err
-	}
-	return n, m.refresh()
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"runtime"
@@ -46,7 +47,8 @@ type hints struct {
 	// the deletions, whose export is lost.
 	unwanted  map[ledger.Key]time.Time
 	scheduled bool
-	repos     []catalog.RepoStats
+	// last is the summary of the last run, or nil.
+	last *report.Summary
 }
 
 // loadHints reads what there is of the exports and of history. What cannot be
@@ -77,9 +79,9 @@ func (d *doctor) loadHints() *hints {
 	for _, r := range records {
 		h.unwanted[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = r.Time
 	}
-	var s Summary
-	if report.LoadStatus(dir, &s) == nil && s.Complete && s.Guard == "" {
-		h.repos = s.Repositories
+	var s report.Summary
+	if report.LoadStatus(dir, &s) == nil && s.Command == "mirror" {
+		h.last = &s
 	}
 	return h
 }
@@ -260,12 +262,27 @@ func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
 	return t
 }
 
-// adoptMeta restores what guards deletions from a tree that went missing.
+// adoptMeta restores the record of the last run, and what guards deletions from a
+// tree that went missing.
 func (d *doctor) adoptMeta() error {
-	if len(d.v.Index.Notes.Repositories) > 0 || len(d.hints.repos) == 0 {
+	last := d.hints.last
+	if last == nil {
 		return nil
 	}
 	var b ledger.Batch
-	d.v.Note(&b, func(n *ledger.Notes) { n.Repositories = d.hints.repos })
+	runs, err := d.v.Ledger().Runs(1)
+	if err != nil {
+		return vault.Damage(err)
+	}
+	if len(runs) == 0 {
+		text, err := json.Marshal(last)
+		if err != nil {
+			return err
+		}
+		b.PutRun(&ledger.Run{Start: last.Start, Summary: text})
+	}
+	if len(d.v.Index.Notes.Repositories) == 0 && last.Complete && last.Guard == "" {
+		d.v.Note(&b, func(n *ledger.Notes) { n.Repositories = last.Repositories })
+	}
 	return d.v.Commit(&b)
 }

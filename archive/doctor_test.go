@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
@@ -81,7 +82,7 @@ func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledge
 		if err := m.add([]*addition{add}, nil); err != nil || add.Err != nil {
 			b.t.Fatal(err, add.Err)
 		}
-		if err := m.refresh(); err != nil {
+		if err := export.Refresh(a, "test"); err != nil {
 			b.t.Fatal(err)
 		}
 	})
@@ -307,10 +308,10 @@ func TestExportLedger(t *testing.T) {
 	want := b.records()
 	var text bytes.Buffer
 	b.do(func(a *vault.Vault) {
-		if err := ExportLedger(a, &text); err != nil {
+		if err := export.Ledger(a, &text); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ImportLedger(t.Context(), a, "x", bytes.NewReader(text.Bytes())); err == nil || vault.Broken(err) {
+		if _, err := export.ImportLedger(t.Context(), a, "x", bytes.NewReader(text.Bytes())); err == nil || vault.Broken(err) {
 			t.Errorf("import into a ledger with records: %v", err)
 		}
 	})
@@ -318,7 +319,7 @@ func TestExportLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.do(func(a *vault.Vault) {
-		if _, err := ImportLedger(t.Context(), a, "x", &text); err != nil {
+		if _, err := export.ImportLedger(t.Context(), a, "x", &text); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -343,13 +344,12 @@ func TestSharedPath(t *testing.T) {
 	b.put("b.tgz", catalog.Gentoo, true, "one")
 	b.put("c.tgz", catalog.Gentoo, true, "two")
 	b.do(func(a *vault.Vault) {
-		m, err := change(t.Context(), a, "test")
-		if err != nil {
+		if err := a.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var batch ledger.Batch
 		batch.PutNotes(&ledger.Notes{Changed: true}, new(ledger.Notes))
-		if err := errors.Join(m.writeDistinfo(), a.Ledger().Commit(&batch, nil)); err != nil {
+		if err := errors.Join(export.WriteDistinfo(a), a.Ledger().Commit(&batch, nil)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -376,15 +376,15 @@ func TestExportLedgerFile(t *testing.T) {
 	b.put("a", catalog.Gentoo, true, "content")
 	var want bytes.Buffer
 	b.do(func(a *vault.Vault) {
-		if err := ExportLedger(a, &want); err != nil {
+		if err := export.Ledger(a, &want); err != nil {
 			t.Fatal(err)
 		}
 	})
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	export := func(name string) error {
+	exportTo := func(name string) error {
 		var err error
-		b.do(func(a *vault.Vault) { err = ExportLedgerFile(a, at(name)) })
+		b.do(func(a *vault.Vault) { err = export.LedgerFile(a, at(name)) })
 		return err
 	}
 	if err := errors.Join(os.WriteFile(at("file"), []byte("old"), 0o644), os.Symlink("file", at("link")), os.Symlink("nothing", at("dangling")),
@@ -392,7 +392,7 @@ func TestExportLedgerFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"new", "file", "link"} {
-		if err := export(name); err != nil {
+		if err := exportTo(name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if text, err := os.ReadFile(at(name)); err != nil || string(text) != want.String() {
@@ -404,7 +404,7 @@ func TestExportLedgerFile(t *testing.T) {
 		text, err := os.ReadFile(at("fifo"))
 		read <- fmt.Sprint(string(text), err)
 	}()
-	if err := export("link-to-fifo"); err != nil {
+	if err := exportTo("link-to-fifo"); err != nil {
 		t.Fatal(err)
 	}
 	// The reader waits for a writer: without one, none will come.
@@ -418,7 +418,7 @@ func TestExportLedgerFile(t *testing.T) {
 	if got := <-read; got != want.String()+"<nil>" {
 		t.Errorf("the pipe got %q", got)
 	}
-	if err := export("dangling"); err == nil || vault.Broken(err) {
+	if err := exportTo("dangling"); err == nil || vault.Broken(err) {
 		t.Errorf("a link to nothing: %v", err)
 	}
 	for name, mode := range map[string]os.FileMode{"file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "fifo": os.ModeNamedPipe, "link-to-fifo": os.ModeSymlink} {
@@ -433,7 +433,7 @@ func TestExportLedgerFile(t *testing.T) {
 	if err := syscall.Mknod(at("null"), syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
 		t.Skipf("no right to make a device: %v", err)
 	}
-	if err := export("null"); err != nil && !errors.Is(err, os.ErrPermission) { // mounted with nodev
+	if err := exportTo("null"); err != nil && !errors.Is(err, os.ErrPermission) { // mounted with nodev
 		t.Error(err)
 	}
 	if fi, err := os.Lstat(at("null")); err != nil || fi.Mode()&os.ModeCharDevice == 0 {

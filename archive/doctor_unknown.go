@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"distkeep/archive/export"
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -396,7 +397,7 @@ func (d *doctor) lists() {
 	d.distinfoList()
 	dir := d.v.Store.ReportDir()
 	for file, load := range map[string]func() error{
-		"status.json":     func() error { return report.LoadStatus(dir, new(Summary)) },
+		"status.json":     func() error { return report.LoadStatus(dir, new(report.Summary)) },
 		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
 		"deletions.jsonl": func() error { _, err := report.LoadDeletions(dir); return err },
 		"distfiles.jsonl": func() error { return report.CheckDistfiles(dir) },
@@ -404,7 +405,7 @@ func (d *doctor) lists() {
 		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
 			d.find(&Finding{
 				Kind: FindList, Path: filepath.Join(dir, file), Problem: oneLine(err.Error()), Remedy: "write it anew", late: true,
-				fix: func(context.Context) error { d.v.Restated = true; return d.refresh() },
+				fix: func(context.Context) error { d.v.Restated = true; return export.Refresh(d.v, "doctor") },
 			})
 		}
 	}
@@ -414,7 +415,7 @@ func (d *doctor) lists() {
 // it anyway.
 func (d *doctor) distinfoList() {
 	lines, err := history.LoadDistinfo(d.v.Store.Path("distinfo"))
-	f := &Finding{Kind: FindList, Path: "distinfo", Remedy: "write it anew", late: true, fix: func(context.Context) error { return d.writeDistinfo() }}
+	f := &Finding{Kind: FindList, Path: "distinfo", Remedy: "write it anew", late: true, fix: func(context.Context) error { return export.WriteDistinfo(d.v) }}
 	type line struct {
 		name catalog.Name
 		sum  digest.Digest
@@ -431,7 +432,7 @@ func (d *doctor) distinfoList() {
 		}
 		held := make(map[line]bool, len(lines)) // by content-hash, names share a path
 		missing := 0
-		for _, l := range d.distinfo() {
+		for _, l := range export.Distinfo(d.v) {
 			k := line{l.Name, l.SHA256}
 			if !held[k] && !listed[k] {
 				missing++

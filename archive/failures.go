@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
@@ -34,7 +35,7 @@ func (m *mirror) recordFailures(whole bool) error {
 	x := m.v.Index
 	var b ledger.Batch
 	current := make(map[ledger.FailureKey]bool)
-	m.sum.Failures = make(map[failure.Class]FailureCount)
+	m.sum.Failures = make(map[failure.Class]report.FailureCount)
 	note := func(f *ledger.Failure, known bool) {
 		current[f.Key()] = true
 		c := m.sum.Failures[failure.Class(f.Class)]

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -65,7 +67,7 @@ type mirror struct {
 	white   *whitelist.List
 	facts   *facts
 	fetcher *fetch.Fetcher
-	sum     *Summary
+	sum     *report.Summary
 	failing map[ledger.FailureKey]*failing
 	// tried are the failures of transfers of this run.
 	tried map[ledger.FailureKey]*fetch.Error
@@ -86,7 +88,7 @@ type mirror struct {
 // Otherwise it says how far the run came, and what it did is kept: the error is
 // one that vault.Broken knows when the archive is full or damaged, and the cause
 // of ctx when that ended the run.
-func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, error) {
+func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, error) {
 	m := newMirror(v, o)
 	// What is wrong with the options is said before anything is done.
 	err := m.newFetcher()
@@ -110,7 +112,7 @@ func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, err
 func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
 	return &mirror{
 		v: v, o: o,
-		sum: &Summary{
+		sum: &report.Summary{
 			Command: "mirror", Start: v.Now, Deleting: o.Delete,
 			DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
 		},
@@ -142,7 +144,7 @@ func (m *mirror) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.sum.scanned(cat)
+	scanned(m.sum, cat)
 	if lerr != nil {
 		return lerr
 	}
@@ -155,7 +157,7 @@ func (m *mirror) prepare(ctx context.Context) error {
 	})
 }
 
-func (s *Summary) scanned(cat *catalog.Catalog) {
+func scanned(s *report.Summary, cat *catalog.Catalog) {
 	s.Repositories = cat.Repos
 	s.Complete = cat.Complete()
 	s.Conflicts, s.Notes = len(cat.Conflicts), cat.Notes
@@ -386,33 +388,14 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	}
 	var errs []error
 	errs = append(errs, m.recordFailures(err == nil))
-	s.totals(m.v.Index)
-	if m.stale() {
-		errs = append(errs, m.exportDistfiles())
-		store.Failpoint("distfiles.exported")
-	}
+	export.Totals(s, m.v.Index, s.Start)
+	errs = append(errs, export.Contents(m.v))
 	if err == nil {
 		errs = append(errs, m.publish())
 	}
 	s.Took = m.v.Options.Now().Sub(m.v.Began)
 	errs = append(errs, m.recordRun())
 	return errors.Join(errs...)
-}
-
-func (s *Summary) totals(x *ledger.Index) {
-	s.Archive, s.Pending, s.Recycle = vault.Count{}, vault.Count{}, vault.Count{}
-	for _, d := range x.Distfiles {
-		s.Archive.Add(d.Size)
-	}
-	for _, d := range x.Deletions {
-		if !d.Undone {
-			s.Pending.Add(d.Size)
-		}
-	}
-	s.Ages = agesOf(x, s.Start)
-	for _, r := range x.Recycled {
-		s.Recycle.Add(r.Size)
-	}
 }
 
 // recordRun writes the run record.
@@ -430,7 +413,7 @@ func (m *mirror) recordRun() error {
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
-	return m.export()
+	return export.Lists(m.v, m.sum)
 }
 
 func sortedDrops(drops map[catalog.Name]*dropFile) []*dropFile {
@@ -438,5 +421,5 @@ func sortedDrops(drops map[catalog.Name]*dropFile) []*dropFile {
 }
 
 func keyLess(a, b ledger.Key) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256.Hex(), b.SHA256.Hex()))
+	return a.Compare(b)
 }

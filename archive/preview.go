@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
@@ -26,7 +27,7 @@ type Action struct {
 // to be read first, what follows from them is not known yet: then Mirror may do
 // less than DryRun says. So it may when a transfer fails, or when a package is
 // not signed as it should be, and an index is held back for that.
-func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*Summary, []Action, error) {
+func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, []Action, error) {
 	m := newMirror(v, o)
 	if err := m.newFetcher(); err != nil {
 		return nil, nil, err

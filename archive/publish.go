@@ -1,23 +1,19 @@
 package archive
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path"
 	"slices"
-	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
-	"distkeep/fetch/failure"
 )
 
 // publish brings the lists beside the distfiles up to date.
@@ -35,7 +31,7 @@ func (m *mirror) publish() error {
 		store.Failpoint("history.written")
 	}
 	if dirty || !exists(m.v.Store.Path("distinfo")) {
-		if err := m.writeDistinfo(); err != nil {
+		if err := export.WriteDistinfo(m.v); err != nil {
 			return err
 		}
 		store.Failpoint("distinfo.written")
@@ -70,30 +66,6 @@ func (m *mirror) stamp(file string) error {
 	return err
 }
 
-func (m *mirror) writeDistinfo() error {
-	_, err := history.WriteFileIfChanged(m.v.Store.Path("distinfo"), m.v.Store.PartsDir(), func(w io.Writer) error {
-		return history.WriteDistinfo(w, m.distinfo())
-	})
-	return err
-}
-
-// distinfo lists what is published, by the paths of the first layout, so that
-// sha256sum -c can be run in the published tree.
-func (a *mirror) distinfo() []history.Line {
-	first := a.v.Store.Layouts()[0]
-	lines := make([]history.Line, 0, len(a.v.Index.Distfiles))
-	for _, d := range a.v.Index.Distfiles {
-		if p := d.Path(first); d.Named && p != "" {
-			lines = append(lines, line(d, catalog.Name(p)))
-		}
-	}
-	return lines
-}
-
-func line(d *ledger.Distfile, name catalog.Name) history.Line {
-	return history.Line{Name: name, SHA256: d.SHA256(), Base64: d.Kind.Base64()}
-}
-
 // nextHistory returns the history as it is, and as it has to be: with what no
 // package wants any more. The catalog is complete.
 func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err error) {
@@ -104,7 +76,7 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 	var known []history.Line
 	for _, d := range m.v.Index.Distfiles {
 		if !wanted[d] && !m.facts.catalog.Protected(d.Name, d.Owner) {
-			known = append(known, line(d, d.Name))
+			known = append(known, export.Line(d, d.Name))
 		}
 	}
 	if readDistinfo {
@@ -226,54 +198,6 @@ func (m *mirror) mayBe(w *catalog.Distfile, k ledger.Key) bool {
 		return r.Satisfies(w)
 	}
 	return !slices.ContainsFunc(x.ByName(k.Name), func(d *ledger.Distfile) bool { return d.Satisfies(w) })
-}
-
-// export writes what readers read.
-func (m *mirror) export() error {
-	x := m.v.Index
-	var fs []report.Failure
-	for _, f := range x.Failures {
-		fs = append(fs, report.Failure{
-			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: cmp.Or(f.Hint, failure.Class(f.Class).Hint()), Owner: f.Owner,
-			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
-		})
-	}
-	slices.SortFunc(fs, func(a, b report.Failure) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Reason, b.Reason))
-	})
-	dir := m.v.Store.ReportDir()
-	if err := report.WriteFailures(dir, fs); err != nil {
-		return err
-	}
-	store.Failpoint("failures.exported")
-	if err := report.WriteDeletions(dir, m.deletions(x)); err != nil {
-		return err
-	}
-	store.Failpoint("deletions.exported")
-	return report.WriteStatus(dir, m.sum)
-}
-
-// deletions lists what is on its way out, the next to go first.
-func (m *mirror) deletions(x *ledger.Index) []report.Deletion {
-	var ds []report.Deletion
-	add := func(d *ledger.Distfile, state string, since time.Time, delay time.Duration) {
-		ds = append(ds, report.Deletion{
-			Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Owner: d.Owner,
-			State: state, Since: since, Due: since.Add(delay),
-		})
-	}
-	for k, s := range x.Deletions {
-		if d := x.Distfiles[k]; d != nil && !s.Undone {
-			add(d, report.Scheduled, s.Since, m.o.DeletionDelay)
-		}
-	}
-	for r := range maps.Values(x.Recycled) {
-		add(&r.Distfile, report.Recycled, r.Since, m.o.RecycleDelay)
-	}
-	slices.SortFunc(ds, func(a, b report.Deletion) int {
-		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
-	})
-	return ds
 }
 
 func exists(path string) bool {

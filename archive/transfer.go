@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/report"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch"
@@ -50,7 +51,9 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 	c := newCommitter(m, stop)
 	rerr := m.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
 	cerr := c.close()
-	m.sum.Hosts = m.fetcher.Hosts()
+	for _, h := range m.fetcher.Hosts() {
+		m.sum.Hosts = append(m.sum.Hosts, report.Host(h))
+	}
 	if cerr != nil {
 		return cerr
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -99,7 +100,7 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 		return nil, err
 	}
 	undone, err := m.undone(scheduled, recycled)
-	if rerr := m.refresh(); err == nil {
+	if rerr := export.Refresh(m.v, m.sum.Command); err == nil {
 		err = rerr
 	}
 	for _, a := range adds {
@@ -158,5 +159,5 @@ func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, erro
 	if err := m.v.Commit(&b); err != nil || n == 0 {
 		return n, err
 	}
-	return n, m.refresh()
+	return n, export.Refresh(m.v, m.sum.Command)
 }

@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"distkeep/archive/export"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -47,7 +49,7 @@ type VerifySummary struct {
 	Damaged []Damage `json:"damaged,omitempty"`
 	Unread  []Damage `json:"unread,omitempty"`
 	// Ages are those of all contents after it.
-	Ages Ages `json:"ages"`
+	Ages report.Ages `json:"ages"`
 	// Interrupted says that it was ended early. What it read counts.
 	Interrupted bool `json:"interrupted,omitempty"`
 }
@@ -74,18 +76,9 @@ type Damage struct {
 type unit struct {
 	sum      digest.Digest
 	size     int64
-	verified time.Time // the oldest of the records, see readAt
+	verified time.Time // the oldest of the records, see LastRead
 	held     []*ledger.Distfile
 	recycled []*ledger.Recycled
-}
-
-// readAt returns when d was last read, or the zero time for a time after now: the
-// clock was wrong once, and when the file was read nobody knows.
-func readAt(d *ledger.Distfile, now time.Time) time.Time {
-	if d.Verified.After(now) {
-		return time.Time{}
-	}
-	return d.Verified
 }
 
 func (u *unit) names() (names []catalog.Name) {
@@ -104,7 +97,7 @@ func (u *unit) names() (names []catalog.Name) {
 func (m *mirror) units(o *VerifyOptions) []*unit {
 	bySum := make(map[digest.Digest]*unit)
 	of := func(d *ledger.Distfile) *unit {
-		u, at := bySum[d.SHA256()], readAt(d, m.v.Now)
+		u, at := bySum[d.SHA256()], d.LastRead(m.v.Now)
 		if u == nil {
 			u = &unit{sum: d.SHA256(), size: d.Size, verified: at}
 			bySum[d.SHA256()] = u
@@ -159,8 +152,8 @@ func Verify(ctx context.Context, v *vault.Vault, o VerifyOptions) (*VerifySummar
 	r := &verifier{m: m, o: o, sum: s}
 	err = r.run(ctx, m.units(&o))
 	s.Interrupted = ctx.Err() != nil
-	s.Ages = agesOf(m.v.Index, v.Now)
-	if rerr := m.refresh(); err == nil {
+	s.Ages = export.Ages(m.v.Index, v.Now)
+	if rerr := export.Refresh(m.v, m.sum.Command); err == nil {
 		err = rerr
 	}
 	s.Took = v.Options.Now().Sub(s.Start)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
@@ -39,7 +40,7 @@ func TestMiss(t *testing.T) {
 		if got != tc.want || !p.since["a"].Equal(tc.since) {
 			t.Errorf("%s: publish %v, missing since %v", name, got, p.since)
 		}
-		if got && !slices.Equal(p.without, tc.missing) || !got && p.state != ViewHeldBack {
+		if got && !slices.Equal(p.without, tc.missing) || !got && p.state != report.ViewHeldBack {
 			t.Errorf("%s: state %q, without %q", name, p.state, p.without)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/catalog"
 )
 
@@ -99,7 +100,7 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 		}
 	}
 	for _, s := range m.sum.Views {
-		if s.State == ViewHeldBack {
+		if s.State == report.ViewHeldBack {
 			locked = append(locked, path.Dir(s.Index))
 		}
 	}

@@ -15,35 +15,12 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
-)
-
-// A ViewSummary says what became of one view of a repository.
-type ViewSummary struct {
-	Repo string `json:"repo"`
-	// Index is the path of the index that names the files, relative to the
-	// published tree.
-	Index string `json:"index"`
-	// Files is the number of distfiles that the new index names.
-	Files int `json:"files"`
-	// State is "current" when the index was published before, "published"
-	// when it is now, and "held back" when the old one stays, because of Why.
-	State string `json:"state"`
-	Why   string `json:"why,omitempty"`
-	// Missing are files that it names and that are not there, although it is
-	// published.
-	Missing []catalog.Name `json:"missing,omitempty"`
-}
-
-// The states of a ViewSummary.
-const (
-	ViewCurrent   = "current"
-	ViewPublished = "published"
-	ViewHeldBack  = "held back"
 )
 
 // publishedViews are those that the ledger knows of, for a caller that changes
@@ -91,8 +68,10 @@ func (m *mirror) publishViews(ctx context.Context) error {
 		if err := p.publish(ctx); err != nil {
 			return err
 		}
-		m.sum.Views = append(m.sum.Views, ViewSummary{r.Name(), p.rel(v.Names().Name), len(v.Links), p.state, p.why, p.without})
-		if p.state == ViewHeldBack {
+		m.sum.Views = append(m.sum.Views, report.View{
+			Repo: r.Name(), Index: p.rel(v.Names().Name), Files: len(v.Links), State: p.state, Why: p.why, Missing: p.without,
+		})
+		if p.state == report.ViewHeldBack {
 			m.v.Warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
 		}
 		if len(p.without) > 0 {
@@ -124,7 +103,7 @@ func (p *viewing) rel(name catalog.Name) string { return path.Join(p.v.Dir, stri
 func (p *viewing) key() string { return p.rel(p.v.Names().Name) }
 
 func (p *viewing) holdBack(format string, args ...any) {
-	p.state, p.why = ViewHeldBack, fmt.Sprintf(format, args...)
+	p.state, p.why = report.ViewHeldBack, fmt.Sprintf(format, args...)
 }
 
 // publish does what has to be done, in this order: the distfiles and what is
@@ -143,11 +122,11 @@ func (p *viewing) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.compare(ctx, held, current); err != nil || p.state == ViewHeldBack {
+	if err := p.compare(ctx, held, current); err != nil || p.state == report.ViewHeldBack {
 		return err
 	}
 	if current && len(p.early)+len(p.late)+len(p.files)+len(p.lately) == 0 {
-		p.state = ViewCurrent
+		p.state = report.ViewCurrent
 		return p.record()
 	}
 	return p.expose(current)
@@ -376,7 +355,7 @@ func (p *viewing) expose(current bool) error {
 	if err := p.m.v.Store.SyncRemoved(); err != nil {
 		return err
 	}
-	p.state = ViewPublished
+	p.state = report.ViewPublished
 	return p.record()
 }
 

@@ -93,36 +93,36 @@ type Attempt struct {
 
 // HostStats are the figures of one lane since New.
 type HostStats struct {
-	Host string `json:"host"`
+	Host string
 	// Files were completed from the host.
-	Files int `json:"files"`
+	Files int
 	// Bytes were received, in failed attempts too.
-	Bytes int64 `json:"bytes"`
+	Bytes int64
 	// Requests were sent; a request that a dead host spared is not counted.
-	Requests int `json:"requests"`
+	Requests int
 	// Peak is the largest number of transfers at one time, Connections that
 	// of open connections.
-	Peak        int `json:"peak"`
-	Connections int `json:"connections"`
+	Peak        int
+	Connections int
 	// Failures are attempts that failed; Spared are those that were not even
 	// made, because the host was known to be dead.
-	Failures int `json:"failures"`
-	Spared   int `json:"spared"`
+	Failures int
+	Spared   int
 	// Limit is the number of transfers that the host is trusted with now, Max
 	// the most that it may ever be.
-	Limit int `json:"limit"`
-	Max   int `json:"max"`
+	Limit int
+	Max   int
 	// Spent is the time that failed attempts took in all.
-	Spent time.Duration `json:"spent"`
+	Spent time.Duration
 	// Dead says why the host is not asked any more, and DeadClass what kind
 	// of trouble that is; empty when it is.
-	Dead      string        `json:"dead,omitempty"`
-	DeadClass failure.Class `json:"dead_class,omitempty"`
+	Dead      string
+	DeadClass failure.Class
 	// SkipVerify tells that certificates of the host are not verified.
-	SkipVerify bool `json:"skip_verify,omitempty"`
+	SkipVerify bool
 	// Lowered is what was given up to get files from the host, such as modern
 	// TLS; the digests have proved the files all the same.
-	Lowered string `json:"lowered,omitempty"`
+	Lowered string
 }
 
 // A Fetcher fetches. It keeps connections and what it has learnt about hosts

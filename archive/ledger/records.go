@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,6 +17,11 @@ import (
 type Key struct {
 	Name   catalog.Name
 	SHA256 digest.Digest
+}
+
+// Compare orders keys by name, then by digest.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Name, o.Name), cmp.Compare(k.SHA256.Hex(), o.SHA256.Hex()))
 }
 
 // A Distfile is one content that the archive holds under one name. Its bytes
@@ -37,6 +43,15 @@ type Distfile struct {
 
 // Key returns what identifies d.
 func (d *Distfile) Key() Key { return Key{d.Name, d.SHA256()} }
+
+// LastRead returns when d was last read, or the zero time for a time after now: the
+// clock was wrong once, and when the file was read nobody knows.
+func (d *Distfile) LastRead(now time.Time) time.Time {
+	if d.Verified.After(now) {
+		return time.Time{}
+	}
+	return d.Verified
+}
 
 // Relation tells what is known about whether the content of d is the one that w
 // asks for.

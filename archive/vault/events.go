@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 )
 
@@ -89,13 +90,4 @@ func OwnerPackage(owner string) string {
 }
 
 // A Count is a number of files and their bytes.
-type Count struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
-}
-
-// Add counts a file. A negative size is one that is not known.
-func (c *Count) Add(size int64) {
-	c.Files++
-	c.Bytes += max(size, 0)
-}
+type Count = report.Count

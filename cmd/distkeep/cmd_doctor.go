@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/export"
 	"distkeep/archive/vault"
 )
 
@@ -135,9 +136,9 @@ func (o *doctorFlags) export(e *env) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.exportTo == "-" {
-		return archive.ExportLedger(a, e.stdout)
+		return export.Ledger(a, e.stdout)
 	}
-	return archive.ExportLedgerFile(a, o.exportTo)
+	return export.LedgerFile(a, o.exportTo)
 }
 
 func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
@@ -155,7 +156,7 @@ func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	n, err := archive.ImportLedger(ctx, a, name, in)
+	n, err := export.ImportLedger(ctx, a, name, in)
 	if err != nil {
 		return err
 	}

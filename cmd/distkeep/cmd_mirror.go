@@ -188,7 +188,7 @@ func (o *mirrorFlags) preview(ctx context.Context, e *env, a *vault.Vault, m arc
 	return outcome(s, "never")
 }
 
-func (o *mirrorFlags) print(e *env, s *archive.Summary) error {
+func (o *mirrorFlags) print(e *env, s *report.Summary) error {
 	if o.json {
 		return json.NewEncoder(e.stdout).Encode(s)
 	}
@@ -196,7 +196,7 @@ func (o *mirrorFlags) print(e *env, s *archive.Summary) error {
 }
 
 // outcome is the exit status of a run that came to its end.
-func outcome(s *archive.Summary, failOn string) error {
+func outcome(s *report.Summary, failOn string) error {
 	switch {
 	case s.Broken != "" || s.Gone > 0:
 		return status(exitBroken)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -30,7 +29,7 @@ func statusCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s := statusRecord{Summary: new(archive.Summary)}
+			s := statusRecord{Summary: new(report.Summary)}
 			if s.Holder, s.Running, err = vault.Holder(p.state); err != nil {
 				return err
 			}
@@ -48,8 +47,8 @@ func statusCommand(e *env) *cli.Command {
 // A statusRecord is what status tells: how the last run ended, and what is going
 // on since.
 type statusRecord struct {
-	*archive.Summary        // nil before the first run has ended
-	Holder           string `json:"holder,omitempty"`
+	*report.Summary        // nil before the first run has ended
+	Holder          string `json:"holder,omitempty"`
 	// Running is false when the holder was killed.
 	Running bool `json:"running,omitempty"`
 	// Since is the number of failures that were found after the last run.

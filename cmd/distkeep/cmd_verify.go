@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
@@ -188,7 +189,7 @@ func outcomeOf(d archive.Damage) string {
 }
 
 // printAges prints when the archive was last read.
-func printAges(line func(label, format string, args ...any), a archive.Ages, now time.Time) {
+func printAges(line func(label, format string, args ...any), a report.Ages, now time.Time) {
 	if len(a.Within) == 0 {
 		return
 	}

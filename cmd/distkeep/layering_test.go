@@ -41,9 +41,10 @@ var layers = map[string]string{
 	"archive/store":           "catalog catalog/digest catalog/regular archive/layout",
 	"archive/store/storetest": "archive/store",
 	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
-	"archive/report":          "catalog catalog/digest catalog/regular",
+	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure",
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/store",
-	"archive":                 "archive/vault catalog catalog/digest catalog/regular whitelist fetch fetch/failure archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
+	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/ledger archive/report archive/store archive/vault",
+	"archive":                 "archive/vault archive/export catalog catalog/digest catalog/regular whitelist fetch fetch/failure archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
 	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }

@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive"
-	"distkeep/archive/vault"
-	"distkeep/fetch"
+	"distkeep/archive/report"
 	"distkeep/fetch/failure"
 )
 
@@ -19,7 +18,7 @@ import (
 const maxShown = 5
 
 // printSummary prints what a run did.
-func printSummary(w io.Writer, s *archive.Summary) error {
+func printSummary(w io.Writer, s *report.Summary) error {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s "+format+"\n", append([]any{label}, args...)...)
@@ -74,13 +73,13 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 
 // printHosts tells how many hosts were asked, and of those that failed most what
 // that has cost.
-func printHosts(b *strings.Builder, hs []fetch.HostStats) {
-	hs = slices.DeleteFunc(slices.Clone(hs), func(h fetch.HostStats) bool { return h.Requests+h.Failures+h.Spared == 0 })
+func printHosts(b *strings.Builder, hs []report.Host) {
+	hs = slices.DeleteFunc(slices.Clone(hs), func(h report.Host) bool { return h.Requests+h.Failures+h.Spared == 0 })
 	if len(hs) == 0 {
 		return
 	}
-	trouble := slices.DeleteFunc(slices.Clone(hs), func(h fetch.HostStats) bool { return h.Failures+h.Spared == 0 })
-	slices.SortStableFunc(trouble, func(x, y fetch.HostStats) int {
+	trouble := slices.DeleteFunc(slices.Clone(hs), func(h report.Host) bool { return h.Failures+h.Spared == 0 })
+	slices.SortStableFunc(trouble, func(x, y report.Host) int {
 		return cmp.Compare(y.Failures+y.Spared, x.Failures+x.Spared)
 	})
 	fmt.Fprintf(b, "%-12s %d asked, %d with failures\n", "hosts", len(hs), len(trouble))
@@ -101,7 +100,7 @@ func printHosts(b *strings.Builder, hs []fetch.HostStats) {
 			fmt.Fprintf(b, "  %s: %s\n", h.Host, h.Lowered)
 		}
 	}
-	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h fetch.HostStats) bool { return h.DeadClass != failure.DNS }) {
+	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h report.Host) bool { return h.DeadClass != failure.DNS }) {
 		fmt.Fprintf(b, "%-12s none of these hosts has an address: look at the network and the resolver of this machine\n", "network")
 	}
 }
@@ -111,7 +110,7 @@ const offline = 3
 
 // printFrozen tells what froze the deletions, if anything did. what is the
 // consequence, and more where the whole list of problems is.
-func printFrozen(b *strings.Builder, s *archive.Summary, what, more string) {
+func printFrozen(b *strings.Builder, s *report.Summary, what, more string) {
 	if !s.Complete {
 		fmt.Fprintf(b, "%-12s %s, because of %s:\n", "incomplete", what, plural(len(s.Problems), "problem"))
 		for i, p := range s.Problems {
@@ -144,13 +143,13 @@ func printUnknown(b *strings.Builder, unknown []string, kept, more string) {
 }
 
 // views counts the indexes of repositories by what became of them.
-func views(vs []archive.ViewSummary) string {
+func views(vs []report.View) string {
 	n := make(map[string]int)
 	for _, v := range vs {
 		n[v.State]++
 	}
 	var parts []string
-	for _, state := range []string{archive.ViewPublished, archive.ViewCurrent, archive.ViewHeldBack} {
+	for _, state := range []string{report.ViewPublished, report.ViewCurrent, report.ViewHeldBack} {
 		if n[state] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[state], state))
 		}
@@ -158,12 +157,12 @@ func views(vs []archive.ViewSummary) string {
 	return strings.Join(parts, ", ")
 }
 
-func count(c vault.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
+func count(c report.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
 
-func files(c vault.Count) string { return plural(c.Files, "file") }
+func files(c report.Count) string { return plural(c.Files, "file") }
 
 // origins tells where additions came from.
-func origins(s *archive.Summary) string {
+func origins(s *report.Summary) string {
 	var parts []string
 	for _, p := range []struct {
 		what string
@@ -183,7 +182,7 @@ func origins(s *archive.Summary) string {
 }
 
 // classes lists the failures by class.
-func classes(s *archive.Summary) string {
+func classes(s *report.Summary) string {
 	var parts []string
 	for _, c := range slices.Sorted(maps.Keys(s.Failures)) {
 		f := s.Failures[c]

@@ -1,0 +1,211 @@
+// Package export writes what others read of an archive: the report directory for
+// readers, who never need the lock, distinfo beside the distfiles, and the whole
+// ledger as JSON Lines for whoever moves an archive.
+//
+// The rules that callers may rely on:
+//
+//   - Everything is made from the records of the vault. What was exported before is
+//     never read back.
+//   - A file is replaced as a whole, or stays as it is.
+//   - The vault is not changed, except by ImportLedger.
+//
+// A run calls Contents and Lists when it ends, and every other change of an archive
+// calls Refresh. The formats are those of packages report, history and ledger.
+package export
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/archive/store"
+	"distkeep/archive/vault"
+	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
+)
+
+// Refresh exports everything after a change that was no run: the summary of the
+// last run, with the totals of now. When there was none, command is what the
+// summary is of.
+func Refresh(v *vault.Vault, command string) error {
+	s, err := lastRun(v, command)
+	if err != nil {
+		return err
+	}
+	Totals(s, v.Index, v.Now)
+	if err := Contents(v); err != nil {
+		return err
+	}
+	return Lists(v, s)
+}
+
+// lastRun returns the summary of the last run.
+func lastRun(v *vault.Vault, command string) (*report.Summary, error) {
+	none := &report.Summary{Command: command, Start: v.Now}
+	runs, err := v.Ledger().Runs(1)
+	if err != nil {
+		return nil, vault.Damage(err)
+	}
+	if len(runs) == 0 {
+		return none, nil
+	}
+	s := new(report.Summary)
+	if err := json.Unmarshal(runs[0].Summary, s); err != nil {
+		v.Warn("the record of the run of %s: %v", runs[0].Start.Format(time.RFC3339), err)
+		return none, nil
+	}
+	return s, nil
+}
+
+// Totals puts into s what the archive holds at now.
+func Totals(s *report.Summary, x *ledger.Index, now time.Time) {
+	s.Archive, s.Pending, s.Recycle = report.Count{}, report.Count{}, report.Count{}
+	for _, d := range x.Distfiles {
+		s.Archive.Add(d.Size)
+	}
+	for _, d := range x.Deletions {
+		if !d.Undone {
+			s.Pending.Add(d.Size)
+		}
+	}
+	s.Ages = Ages(x, now)
+	for _, r := range x.Recycled {
+		s.Recycle.Add(r.Size)
+	}
+}
+
+// ageDays are the upper bounds of the histogram of Ages.
+var ageDays = []int{1, 7, 30, 90, 365}
+
+// Ages tells when the contents of x were last read, as of now.
+func Ages(x *ledger.Index, now time.Time) (a report.Ages) {
+	counts := make([]report.Count, len(ageDays)+1)
+	bounds := make([]time.Time, len(ageDays))
+	for i, days := range ageDays {
+		bounds[i] = now.AddDate(0, 0, -days)
+	}
+	if len(x.Distfiles) == 0 {
+		return a
+	}
+	a.Oldest = now
+	for _, d := range x.Distfiles {
+		at := d.LastRead(now)
+		if at.Before(a.Oldest) {
+			a.Oldest = at
+		}
+		if d.Verified.After(now) {
+			a.Unknown.Add(d.Size)
+		}
+		i := 0
+		for i < len(bounds) && at.Before(bounds[i]) {
+			i++
+		}
+		counts[i].Add(d.Size)
+	}
+	for i, days := range ageDays {
+		a.Within = append(a.Within, report.Age{Days: days, Count: counts[i]})
+	}
+	a.Older = counts[len(ageDays)]
+	return a
+}
+
+// Contents exports the contents of the archive, unless what was exported is true
+// still.
+func Contents(v *vault.Vault) error {
+	x, dir := v.Index, v.Store.ReportDir()
+	if !v.Restated && !x.Notes.Changed && report.HasDistfiles(dir) {
+		return nil
+	}
+	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
+	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
+	err := report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
+		for _, d := range held {
+			r := exported(d)
+			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
+				r.Undone = s.Since
+			}
+			if !yield(r) {
+				return
+			}
+		}
+		for _, d := range recycled {
+			r := exported(&d.Distfile)
+			r.Recycled = true
+			if !yield(r) {
+				return
+			}
+		}
+	})
+	store.Failpoint("distfiles.exported")
+	return err
+}
+
+func exported(d *ledger.Distfile) *report.Distfile {
+	r := &report.Distfile{
+		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Named: d.Named,
+		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
+	}
+	for _, s := range d.Digests {
+		if s.Alg == digest.SHA256 {
+			continue
+		}
+		if r.Digests == nil {
+			r.Digests = make(map[string]string, len(d.Digests))
+		}
+		r.Digests[s.Alg.String()] = s.Hex()
+	}
+	return r
+}
+
+// Lists exports the failures, what is on its way out by the delays of s, and s.
+func Lists(v *vault.Vault, s *report.Summary) error {
+	dir := v.Store.ReportDir()
+	if err := report.WriteFailures(dir, failures(v.Index)); err != nil {
+		return err
+	}
+	store.Failpoint("failures.exported")
+	if err := report.WriteDeletions(dir, deletions(v.Index, s)); err != nil {
+		return err
+	}
+	store.Failpoint("deletions.exported")
+	return report.WriteStatus(dir, s)
+}
+
+func failures(x *ledger.Index) (fs []report.Failure) {
+	for _, f := range x.Failures {
+		fs = append(fs, report.Failure{
+			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: cmp.Or(f.Hint, failure.Class(f.Class).Hint()), Owner: f.Owner,
+			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
+		})
+	}
+	slices.SortFunc(fs, func(a, b report.Failure) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Reason, b.Reason))
+	})
+	return fs
+}
+
+// deletions lists what is on its way out, the next to go first.
+func deletions(x *ledger.Index, s *report.Summary) (ds []report.Deletion) {
+	add := func(d *ledger.Distfile, state string, since time.Time, delay time.Duration) {
+		ds = append(ds, report.Deletion{
+			Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Owner: d.Owner,
+			State: state, Since: since, Due: since.Add(delay),
+		})
+	}
+	for k, del := range x.Deletions {
+		if d := x.Distfiles[k]; d != nil && !del.Undone {
+			add(d, report.Scheduled, del.Since, s.DeletionDelay)
+		}
+	}
+	for r := range maps.Values(x.Recycled) {
+		add(&r.Distfile, report.Recycled, r.Since, s.RecycleDelay)
+	}
+	slices.SortFunc(ds, func(a, b report.Deletion) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
+	})
+	return ds
+}

@@ -1,0 +1,222 @@
+package report
+
+import (
+	"time"
+
+	"distkeep/catalog"
+	"distkeep/fetch/failure"
+)
+
+// A Summary says what a run did. Its JSON form is stable: fields are added, not
+// changed.
+type Summary struct {
+	Command string        `json:"command"`
+	Start   time.Time     `json:"start"`
+	Took    time.Duration `json:"took_ns"`
+
+	Repositories []catalog.RepoStats `json:"repositories"`
+	// Complete is false when a part of a tree could not be understood; see
+	// Problems. Nothing is deleted then.
+	Complete bool     `json:"complete"`
+	Problems []string `json:"problems,omitempty"`
+	// Unknown are the packages that could not be understood, each with the
+	// cause, and Protected the records that are kept because of them alone.
+	Unknown   []string `json:"unknown,omitempty"`
+	Protected int      `json:"protected"`
+	Conflicts int      `json:"conflicts"`
+	// Notes are what repositories say that nobody need mend.
+	Notes []string `json:"notes,omitempty"`
+	// Restricted are the names that must not be mirrored.
+	Restricted int `json:"restricted"`
+
+	// Wanted is everything that packages want, Held what needed nothing.
+	Wanted Count `json:"wanted"`
+	Held   Count `json:"held"`
+	// Fetched, Local, Restored, Linked and Adopted were added: over the
+	// network, from distfiles-local, from recycle, from another name, and
+	// from files that were in the published tree already.
+	Fetched  Count `json:"fetched"`
+	Local    Count `json:"local"`
+	Restored Count `json:"restored"`
+	Linked   Count `json:"linked"`
+	Adopted  Count `json:"adopted"`
+	// Relinked are links made for a new layout or in place of missing ones.
+	Relinked int `json:"relinked"`
+	// LayoutsBefore are those that files had links for before this run, when
+	// they are not those of now.
+	LayoutsBefore []string `json:"layouts_before,omitempty"`
+	// Lost are records whose file was gone or changed.
+	Lost Count `json:"lost"`
+	// Gone is the number of contents that are on the whitelist, or that a
+	// package may want that cannot be read, and that this run has found lost.
+	Gone int `json:"gone,omitempty"`
+	// Received counts bytes over the network, failed attempts included.
+	Received int64 `json:"received"`
+
+	// Views are the directories of repositories that are published as such.
+	Views []View `json:"views,omitempty"`
+
+	// Failures by class, new in this run and known before it.
+	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
+	// Parked are wanted files for which the time for transfers was not enough.
+	// They are no failures: the next run goes on with them.
+	Parked Count `json:"parked"`
+	// Waiting are those of the known whose next try is not due.
+	Waiting int `json:"waiting"`
+
+	// Deleting says whether the run was allowed to delete. Scheduled and
+	// Unscheduled changed their state, Deleted went to recycle, Purged left
+	// it, Due would go next.
+	Deleting     bool  `json:"deleting"`
+	Scheduled    Count `json:"scheduled"`
+	Unscheduled  Count `json:"unscheduled"`
+	Deleted      Count `json:"deleted"`
+	Purged       Count `json:"purged"`
+	LocalExpired Count `json:"local_expired"`
+	// DeletionDelay and RecycleDelay are those of the run.
+	DeletionDelay time.Duration `json:"deletion_delay_ns"`
+	RecycleDelay  time.Duration `json:"recycle_delay_ns"`
+	// Guard is why nothing was scheduled or deleted although it was allowed.
+	Guard string `json:"guard,omitempty"`
+
+	// Archive is what the archive holds after the run, Pending what of it is
+	// scheduled for deletion, Recycle what waits in recycle.
+	Archive Count `json:"archive"`
+	Pending Count `json:"pending"`
+	Recycle Count `json:"recycle"`
+	// Ages tell when the archive was last verified.
+	Ages Ages `json:"ages"`
+
+	// Interrupted says that the run was ended early, Broken why it could not
+	// go on.
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Broken      string `json:"broken,omitempty"`
+
+	Hosts []Host `json:"hosts,omitempty"`
+}
+
+// FailureCount are the failures of one class.
+type FailureCount struct {
+	New   int `json:"new"`
+	Known int `json:"known"`
+}
+
+// NewFailures is the number of failures that the last run did not have.
+func (s *Summary) NewFailures() int {
+	n := 0
+	for _, c := range s.Failures {
+		n += c.New
+	}
+	return n
+}
+
+// AllFailures is the number of failures, known ones included.
+func (s *Summary) AllFailures() int {
+	n := 0
+	for _, c := range s.Failures {
+		n += c.New + c.Known
+	}
+	return n
+}
+
+// Added is everything that was added to the archive.
+func (s *Summary) Added() Count {
+	var c Count
+	for _, a := range []Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
+		c.Files += a.Files
+		c.Bytes += a.Bytes
+	}
+	return c
+}
+
+// A Count is a number of files and their bytes.
+type Count struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+// Add counts a file. A negative size is one that is not known.
+func (c *Count) Add(size int64) {
+	c.Files++
+	c.Bytes += max(size, 0)
+}
+
+// Ages tell how long ago the bytes of the archive were last read and found
+// right.
+type Ages struct {
+	// Oldest is when the one was read that was read longest ago: every byte
+	// has been read since. It is zero for an empty archive, and when there
+	// are Unknown ones.
+	Oldest time.Time `json:"oldest,omitzero"`
+	// Within counts contents by age; each is in the first that fits. Older
+	// are those beyond the last.
+	Within []Age `json:"within,omitempty"`
+	Older  Count `json:"older"`
+	// Unknown are those of Older that were read at a time that has yet to come:
+	// the clock was wrong once.
+	Unknown Count `json:"unknown,omitzero"`
+}
+
+// An Age counts what was read at most Days days ago.
+type Age struct {
+	Days int `json:"days"`
+	Count
+}
+
+// A View says what became of one view of a repository.
+type View struct {
+	Repo string `json:"repo"`
+	// Index is the path of the index that names the files, relative to the
+	// published tree.
+	Index string `json:"index"`
+	// Files is the number of distfiles that the new index names.
+	Files int `json:"files"`
+	// State is "current" when the index was published before, "published"
+	// when it is now, and "held back" when the old one stays, because of Why.
+	State string `json:"state"`
+	Why   string `json:"why,omitempty"`
+	// Missing are files that it names and that are not there, although it is
+	// published.
+	Missing []catalog.Name `json:"missing,omitempty"`
+}
+
+// The states of a View.
+const (
+	ViewCurrent   = "current"
+	ViewPublished = "published"
+	ViewHeldBack  = "held back"
+)
+
+// A Host says how transfers from one upstream host went.
+type Host struct {
+	Host string `json:"host"`
+	// Files were completed from the host.
+	Files int `json:"files"`
+	// Bytes were received, in failed attempts too.
+	Bytes int64 `json:"bytes"`
+	// Requests were sent; a request that a dead host spared is not counted.
+	Requests int `json:"requests"`
+	// Peak is the largest number of transfers at one time, Connections that
+	// of open connections.
+	Peak        int `json:"peak"`
+	Connections int `json:"connections"`
+	// Failures are attempts that failed; Spared are those that were not even
+	// made, because the host was known to be dead.
+	Failures int `json:"failures"`
+	Spared   int `json:"spared"`
+	// Limit is the number of transfers that the host is trusted with now, Max
+	// the most that it may ever be.
+	Limit int `json:"limit"`
+	Max   int `json:"max"`
+	// Spent is the time that failed attempts took in all.
+	Spent time.Duration `json:"spent"`
+	// Dead says why the host is not asked any more, and DeadClass what kind
+	// of trouble that is; empty when it is.
+	Dead      string        `json:"dead,omitempty"`
+	DeadClass failure.Class `json:"dead_class,omitempty"`
+	// SkipVerify tells that certificates of the host are not verified.
+	SkipVerify bool `json:"skip_verify,omitempty"`
+	// Lowered is what was given up to get files from the host, such as modern
+	// TLS; the digests have proved the files all the same.
+	Lowered string `json:"lowered,omitempty"`
+}
