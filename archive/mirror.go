@@ -386,15 +386,21 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	if vault.Broken(err) && m.v.Store.StateRoom(store.LedgerRoom) != nil {
 		return nil // nothing can be written; what is recorded is true
 	}
-	var errs []error
-	errs = append(errs, m.recordFailures(err == nil))
-	export.Totals(s, m.v.Index, s.Start)
-	errs = append(errs, export.Contents(m.v))
-	if err == nil {
-		errs = append(errs, m.publish())
+	steps := []func() error{
+		func() error { return m.recordFailures(err == nil) },
+		func() error { export.Totals(s, m.v.Index, s.Start); return export.Contents(m.v) },
 	}
-	s.Took = m.v.Options.Now().Sub(m.v.Began)
-	errs = append(errs, m.recordRun())
+	if err == nil {
+		steps = append(steps, m.publish)
+	}
+	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun() })
+	var errs []error
+	for _, step := range steps {
+		err := step()
+		if errs = append(errs, err); vault.Broken(err) {
+			break // the others would only say so again
+		}
+	}
 	return errors.Join(errs...)
 }
 

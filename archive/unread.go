@@ -98,7 +98,7 @@ func (m *mirror) missed(key ledger.FailureKey, owner string) *failing {
 	switch {
 	case m.whitelisted(key.Name):
 		reason += "which no package has to want: put it into distfiles-local, or take the name off the whitelist"
-	case !m.knowsAll():
+	case !m.knowsAll(), m.facts.catalog.Protected(key.Name, owner):
 		reason += "and a package that cannot be read may want it"
 	default:
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,17 +27,16 @@ type Returning struct {
 	Err error
 }
 
-// ReadRecycled reads the file of r in recycle. Its error wraps ErrWrong when the
-// bytes are not those of r. It may be called concurrently.
+// ReadRecycled reads the file of r in recycle, and adds to r the digests that the
+// layouts ask for: they may be newer than the record. Its error wraps ErrWrong
+// when the bytes are not those of r. It may be called concurrently for several.
 func (v *Vault) ReadRecycled(ctx context.Context, r *ledger.Recycled) (store.Source, error) {
 	path := v.RecyclePath(r)
-	sums, fi, err := store.Hash(ctx, path)
+	sums, fi, err := store.Hash(ctx, path, v.Shelf.Layouts.Algorithms()...)
 	wrong := func(format string, args ...any) error { return wrongError{fmt.Sprintf(format, args...)} }
 	switch {
 	case ctx.Err() != nil:
 		return store.Source{}, context.Cause(ctx)
-	case errors.Is(err, syscall.EIO):
-		return store.Source{}, wrong("%s: the disk cannot read it: %v", path, err) // one file, not the file system
 	case err != nil:
 		return store.Source{}, err
 	case fi.Size() != r.Size:
@@ -47,6 +45,7 @@ func (v *Vault) ReadRecycled(ctx context.Context, r *ledger.Recycled) (store.Sou
 	if sum := sums.Get(digest.SHA256); sum != r.SHA256() {
 		return store.Source{}, wrong("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256().Hex())
 	}
+	r.Digests = r.Digests.Union(sums)
 	return store.Source{Path: path, Was: fi, Read: true}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -138,7 +139,9 @@ func (l *life) live(failpoint string) (kills int) {
 	l.must(os.WriteFile(filepath.Join(l.drop, "dropped.tar.gz"), dropped, 0o644))
 	distfiles := filepath.Join(l.dir, "archive", "distfiles")
 	l.must(os.WriteFile(filepath.Join(distfiles, "layout.conf"), []byte("[structure]\n0=filename-hash BLAKE2B 8\n"), 0o644))
-	l.must(os.Truncate(filepath.Join(distfiles, "small-0001.tar.gz"), 10))
+	short := filepath.Join(distfiles, "small-0001.tar.gz")
+	l.must(os.Truncate(short, 10))
+	l.must(os.Chtimes(short, time.Time{}, time.Now().Add(-time.Hour))) // nobody is writing to it
 	l.step(failpoint, mirror...)
 
 	// What was replaced and what went to recycle in the last run goes now, and

@@ -339,6 +339,7 @@ func TestPacmanClientNeverMisses(t *testing.T) {
 
 			// A mirror in the middle of its update: databases before packages.
 			part := maps.Clone(releases[0])
+			part["/lastupdate"] = []byte("10001\n")
 			for _, p := range pacNames("moves-0-1", "c-0-1", "d-0-1") {
 				delete(part, "/extra/os/x86_64/"+p)
 			}

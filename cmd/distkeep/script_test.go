@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/md5"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/urfave/cli/v2"
 
 	"distkeep/catalog/digest"
 )
@@ -32,6 +34,7 @@ const raceVar, raceOptions = "GORACE", "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv(raceVar, raceOptions)
+	cli.HelpFlag = ownHelp{cli.HelpFlag.(*cli.BoolFlag)}
 	if user := os.Getenv(modelUserVar); user != "" {
 		becomeUser(user)
 		os.Exit(m.Run())
@@ -39,6 +42,15 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"distkeep": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, testClock())) },
 	})
+}
+
+// ownHelp is a help option that may be parsed by several programs of one process
+// at once: the library writes to the one that it shares.
+type ownHelp struct{ *cli.BoolFlag }
+
+func (h ownHelp) Apply(set *flag.FlagSet) error {
+	own := *h.BoolFlag
+	return own.Apply(set)
 }
 
 // testClock is the clock that the environment sets, or the real one.
