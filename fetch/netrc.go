@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
+
+	"distkeep/catalog/regular"
 )
 
 // A netrc holds the passwords of a netrc file, by host. A nil netrc is empty.
@@ -21,7 +22,7 @@ func loadNetrc(path string) (*netrc, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("netrc: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/catalog/regular"
 	"distkeep/fetch/failure"
 )
 
@@ -250,5 +251,17 @@ func TestErrorOfMany(t *testing.T) {
 	var status *statusError
 	if !errors.Is(e, gone.Err) || !errors.As(e, &status) {
 		t.Error("the cause of an attempt is not in the chain")
+	}
+}
+
+// TestNetrcPipe: nobody waits for who might write to a pipe.
+func TestNetrcPipe(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "netrc")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadNetrc(path); !errors.Is(err, regular.ErrIrregular) {
+		t.Errorf("error = %v", err)
 	}
 }

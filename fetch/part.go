@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // bufferSize is the memory that a transfer takes. Most files of a real tree are
@@ -151,12 +152,11 @@ func verify(r *Request, sum digest.Set) error {
 // bytes under the other name, and they must not change. That link, and whatever
 // is no regular file, is removed.
 func openPart(path string) (*os.File, error) {
-	// Without O_NONBLOCK a FIFO would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := regular.OpenItself(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO):
+	case errors.Is(err, regular.ErrIrregular):
 		return nil, removePart(path)
 	case err != nil:
 		return nil, &diskError{err}
@@ -166,7 +166,7 @@ func openPart(path string) (*os.File, error) {
 		f.Close()
 		return nil, &diskError{err}
 	}
-	if !fi.Mode().IsRegular() || links(fi) > 1 {
+	if links(fi) > 1 {
 		f.Close()
 		return nil, removePart(path)
 	}
@@ -204,7 +204,7 @@ func (p *part) remove() error {
 // open opens the part for writing behind its have bytes, and drops what is
 // beyond them: nothing vouches for it.
 func (p *part) open() (*os.File, error) {
-	const flags = os.O_WRONLY | syscall.O_NOFOLLOW
+	const flags = os.O_WRONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 	if p.have == 0 {
 		// Whatever is there is not ours, or is to be started afresh.
 		f, err := os.OpenFile(p.path, flags|os.O_CREATE|os.O_EXCL, partMode)

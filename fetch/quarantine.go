@@ -14,6 +14,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // A Quarantine is a directory for wrong bytes: each content under its own
@@ -141,7 +142,7 @@ func (q *quarantine) take(path, sum string, rec Quarantined) (string, error) {
 	if err := os.Rename(path, kept); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(kept+".json", append(data, '\n'), partMode); err != nil {
+	if err := regular.Write(kept+".json", append(data, '\n'), partMode); err != nil {
 		return "", errors.Join(err, os.Remove(kept))
 	}
 	q.forget(func(k keptFile) bool { return k.sum == sum })
