@@ -220,8 +220,8 @@ func (p *part) open() (*os.File, error) {
 		return f, nil
 	}
 	f, err := os.OpenFile(p.path, flags, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errForeign
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ELOOP) {
+		return nil, errForeign // gone, a FIFO, a symbolic link
 	} else if err != nil {
 		return nil, &diskError{err}
 	}

@@ -28,6 +28,9 @@ var (
 	// hold nothing that the archive itself does not: set them aside, and
 	// the next run adopts every file anew.
 	ErrDamaged = errors.New("ledger is damaged")
+	// ErrHeld means that badger has the files of the ledger open elsewhere: in a
+	// program of its own, or in this process, where Close had no room.
+	ErrHeld = errors.New("badger has the ledger open already")
 	// ErrStuck means that the file system does not let the ledger be closed.
 	ErrStuck = errors.New("badger cannot write what it has")
 )
@@ -79,7 +82,7 @@ func badgerOptions(dir string, o Options) badger.Options {
 		WithLogger(badgerLog{o.Warn})
 }
 
-// Open opens or creates the ledger in dir. Its error wraps ErrLocked or
+// Open opens or creates the ledger in dir. Its error wraps ErrLocked, ErrHeld or
 // ErrDamaged where that is the cause.
 func Open(dir string, o Options) (*Ledger, error) {
 	if err := makeDir(dir); err != nil {
@@ -92,8 +95,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
-	// badger's own lock error cannot be told from others, so ours comes
-	// first and badger's never fires.
+	// Ours comes before badger's, which is taken when there is a database.
 	lock := flock.New(filepath.Clean(dir)+".lock", flock.SetFlag(regular.LockFlags))
 	if ok, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock ledger: %w", err)
@@ -167,7 +169,7 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 	return badger.Open(o)
 }
 
-// cause tells what the operating system refused from ErrDamaged.
+// cause tells what the operating system refused, and ErrHeld, from ErrDamaged.
 func cause(err error) error {
 	// badger cuts the chain of errors when it opens files.
 	for _, e := range []error{
@@ -176,6 +178,9 @@ func cause(err error) error {
 		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
 			return e
 		}
+	}
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return ErrHeld
 	}
 	return ErrDamaged // a bad sector, too: a new ledger has other ones
 }

@@ -35,7 +35,10 @@ func TestCloseWithoutRoom(t *testing.T) {
 	if tables, err := filepath.Glob(filepath.Join(dir, "*.sst")); err != nil || len(tables) > 0 {
 		t.Errorf("a table was written: %v, %v", tables, err)
 	}
-	// This process still has the database open.
+	// This process still has the database open, which is no damage.
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrHeld) || errors.Is(err, ErrDamaged) {
+		t.Errorf("open again: %v, want ErrHeld", err)
+	}
 	other := filepath.Join(t.TempDir(), "ledger")
 	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
