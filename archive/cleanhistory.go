@@ -237,9 +237,11 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 		c.sum.Kept = append(c.sum.Kept, keptLine(r, "its file is gone: distkeep mirror forgets it"))
 		return nil
 	}
-	u := &unit{sum: d.SHA256(), size: d.Size}
 	for _, f := range copies {
-		wrong, err := (&verifier{m: c.m}).read(ctx, f, u)
+		wrong, err := f.Compare(ctx, d.SHA256(), d.Size, func(_ context.Context, n int) error {
+			c.m.v.Events.Read(n)
+			return nil
+		})
 		if err != nil {
 			return c.unread(ctx, r, err)
 		}

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -74,24 +73,16 @@ func (m *mirror) added(a *addition) {
 // unpublishable turns a name that cannot be published into a failure. That a
 // file is not what its record says is one even if no package wants it.
 func (m *mirror) unpublishable(a *addition) {
-	w := a.want
-	if errors.Is(a.Err, store.ErrDamaged) {
-		// Its names are one to verify.
-		name := a.Entry.Name
-		if ds := m.v.Index.WithSum(a.Entry.SHA256()); m.v.Index.Distfiles[a.Entry.Key()] == nil && len(ds) > 0 {
-			name = ds[0].Name
-		}
-		a.Err = fmt.Errorf("%w: run distkeep verify %s", a.Err, name)
-		if w == nil {
-			key := ledger.FailureKey{Name: a.Entry.Name, Want: ledger.NoWant}
-			m.failing[key] = &failing{key, a.Entry.Owner, failure.Local, a.Err.Error()}
-		}
-	}
-	if w == nil {
-		m.v.Warn("%s: %v", a.Entry.Name, a.Err)
+	key, owner := a.Want, a.Entry.Owner
+	switch {
+	case a.want != nil:
+		owner = a.want.owner()
+	case errors.Is(a.Err, store.ErrDamaged):
+		key = ledger.FailureKey{Name: a.Entry.Name, Want: ledger.NoWant}
+	default:
 		return
 	}
-	m.failing[w.failureKey()] = &failing{w.failureKey(), w.owner(), failure.Local, a.Err.Error()}
+	m.failing[key] = &failing{key, owner, failure.Local, a.Err.Error()}
 }
 
 // A committer collects what the transfers deliver and commits it in batches,

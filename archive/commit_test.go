@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
@@ -18,9 +19,9 @@ import (
 // later has it, on disk and in the ledger, and the other stays below by_cipher.
 func TestOneNameTwiceInABatch(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
+	b := archivetest.New(t)
 	var adds []*addition
-	b.do(func(a *vault.Vault) {
+	b.Do(func(a *vault.Vault) {
 		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
@@ -48,10 +49,10 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 	if want[0] > want[1] {
 		want[0], want[1] = want[1], want[0]
 	}
-	if d := cmp.Diff(want, b.records()); d != "" {
+	if d := cmp.Diff(want, b.Records()); d != "" {
 		t.Errorf("records: -want +got:\n%s", d)
 	}
-	if text, err := os.ReadFile(b.path("a.tar.gz")); err != nil || string(text) != "second" {
+	if text, err := os.ReadFile(b.Path("a.tar.gz")); err != nil || string(text) != "second" {
 		t.Errorf("a.tar.gz holds %q, %v", text, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -24,108 +25,22 @@ import (
 	"distkeep/catalog/digest"
 )
 
-var t0 = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
-
-// A box is an archive of a test.
-type box struct {
-	t *testing.T
-	o vault.Options
-}
-
-func newBox(t *testing.T, conf ...layout.Layout) *box {
-	t.Helper()
-	d, s := vault.Dirs(t.TempDir())
-	if err := vault.Init(d, s, conf, t0); err != nil {
-		t.Fatal(err)
-	}
-	b := &box{t, vault.Options{Distfiles: d, State: s, What: "test"}}
-	b.at(t0)
-	return b
-}
-
-// at sets the clock.
-func (b *box) at(now time.Time) { b.o.Now = func() time.Time { return now } }
-
-// do calls f with the archive open.
-func (b *box) do(f func(a *vault.Vault)) {
-	b.t.Helper()
-	a, err := vault.Open(b.o)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	f(a)
-	if err := a.Close(); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// put archives text under name.
-func (b *box) put(name string, kind catalog.Kind, named bool, text string) ledger.Key {
-	b.t.Helper()
-	var key ledger.Key
-	b.do(func(a *vault.Vault) {
-		m, err := change(b.t.Context(), a, "test")
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		part := filepath.Join(a.Store.PartsDir(), "x.part")
-		if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
-			b.t.Fatal(err)
-		}
-		h := digest.NewHasher(digest.BLAKE2B, digest.SHA512)
-		h.Write([]byte(text))
-		key = ledger.Key{Name: catalog.Name(name), SHA256: h.Sum().Get(digest.SHA256)}
-		add := &addition{Addition: vault.Addition{Part: part, Entry: ledger.Distfile{
-			Content: layout.Content{Name: key.Name, Digests: h.Sum(), Size: int64(len(text)), Named: named, Kind: kind},
-			Owner:   "p::r", Origin: "https://h.example/" + name, Added: a.Now, Verified: a.Now,
-		}}}
-		if err := m.add([]*addition{add}, nil); err != nil || add.Err != nil {
-			b.t.Fatal(err, add.Err)
-		}
-		if err := export.Refresh(a, "test"); err != nil {
-			b.t.Fatal(err)
-		}
-	})
-	return key
-}
-
-// records are those of held contents, a line each.
-func (b *box) records() (lines []string) {
-	b.t.Helper()
-	b.do(func(a *vault.Vault) {
-		s, err := a.Ledger().Load()
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		for k, d := range s.Distfiles {
-			algs := fmt.Sprint(d.Digests.Algorithms())
-			lines = append(lines, fmt.Sprintf("%s %.8s %d named=%v kind=%s %s", k.Name, k.SHA256.Hex(), d.Size, d.Named, d.Kind, algs))
-		}
-	})
-	slices.Sort(lines)
-	return lines
-}
-
-// doctor calls Doctor and returns the kinds of what it found and has not
+// diagnose calls Doctor and returns the kinds of what it found and has not
 // repaired.
-func (b *box) doctor(repair bool) (kinds []string) {
-	b.t.Helper()
-	r, err := Doctor(b.t.Context(), b.o, DoctorOptions{Repair: repair})
+func diagnose(t *testing.T, b *archivetest.Box, repair bool) (kinds []string) {
+	t.Helper()
+	r, err := Doctor(t.Context(), b.Options, DoctorOptions{Repair: repair})
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range r.Findings {
 		if repair != f.Repaired {
-			b.t.Errorf("not repaired: %+v", f)
+			t.Errorf("not repaired: %+v", f)
 		}
 		kinds = append(kinds, f.Kind)
 	}
 	slices.Sort(kinds)
 	return kinds
-}
-
-func (b *box) path(elem ...string) string {
-	return filepath.Join(append([]string{b.o.Distfiles}, elem...)...)
 }
 
 // withSlash returns a text whose SHA-256 has a "/" at that index of its base64
@@ -162,19 +77,19 @@ func TestRebuild(t *testing.T) {
 		for _, exports := range []bool{true, false} {
 			t.Run(name+map[bool]string{true: " with", false: " without"}[exports]+" exports", func(t *testing.T) {
 				t.Parallel()
-				b := newBox(t, conf...)
-				b.put("a%2Fb@v1.zip", catalog.Gentoo, true, "one")
-				b.put("other.zip", catalog.Gentoo, true, "one")
-				b.put("re.tgz", catalog.Gentoo, true, "new bytes")
-				b.put("re.tgz", catalog.Gentoo, false, "old bytes")
-				b.put("sub/dir/x.tgz", catalog.OpenBSD, true, withSlash(t, 20))
-				b.put("first.tgz", catalog.OpenBSD, true, withSlash(t, 0))
-				b.put("second.tgz", catalog.OpenBSD, true, withSlash(t, 1))
-				b.put("gone.tgz", catalog.OpenBSD, false, "nobody wants it")
-				if found := b.doctor(false); found != nil {
+				b := archivetest.New(t, conf...)
+				b.Put("a%2Fb@v1.zip", catalog.Gentoo, true, "one")
+				b.Put("other.zip", catalog.Gentoo, true, "one")
+				b.Put("re.tgz", catalog.Gentoo, true, "new bytes")
+				b.Put("re.tgz", catalog.Gentoo, false, "old bytes")
+				b.Put("sub/dir/x.tgz", catalog.OpenBSD, true, withSlash(t, 20))
+				b.Put("first.tgz", catalog.OpenBSD, true, withSlash(t, 0))
+				b.Put("second.tgz", catalog.OpenBSD, true, withSlash(t, 1))
+				b.Put("gone.tgz", catalog.OpenBSD, false, "nobody wants it")
+				if found := diagnose(t, b, false); found != nil {
 					t.Fatalf("before: %v", found)
 				}
-				want := b.records()
+				want := b.Records()
 				if !exports {
 					// The kind of a repository is then told by base64 alone.
 					for i := range want {
@@ -185,23 +100,23 @@ func TestRebuild(t *testing.T) {
 						}
 					}
 				}
-				if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+				if err := os.RemoveAll(filepath.Join(b.State, "ledger")); err != nil {
 					t.Fatal(err)
 				}
 				if !exports {
-					if err := os.RemoveAll(filepath.Join(b.o.State, "report")); err != nil {
+					if err := os.RemoveAll(filepath.Join(b.State, "report")); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if found := b.doctor(false); !slices.Equal(found, []string{FindLedger}) {
+				if found := diagnose(t, b, false); !slices.Equal(found, []string{FindLedger}) {
 					t.Errorf("findings: %v, want that the ledger is empty", found)
 				}
-				b.doctor(true)
-				got := b.records()
+				diagnose(t, b, true)
+				got := b.Records()
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("-before +rebuilt:\n%s", d)
 				}
-				if found := b.doctor(false); found != nil {
+				if found := diagnose(t, b, false); found != nil {
 					t.Errorf("after: %v", found)
 				}
 			})
@@ -213,10 +128,10 @@ func TestRebuild(t *testing.T) {
 // removal of its links.
 func TestInterruptedDeletion(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	k := b.put("a.tgz", catalog.Gentoo, true, "a")
-	b.put("b.tgz", catalog.Gentoo, true, "b")
-	b.do(func(a *vault.Vault) {
+	b := archivetest.New(t)
+	k := b.Put("a.tgz", catalog.Gentoo, true, "a")
+	b.Put("b.tgz", catalog.Gentoo, true, "b")
+	b.Do(func(a *vault.Vault) {
 		s, err := a.Ledger().Load()
 		if err != nil {
 			t.Fatal(err)
@@ -229,28 +144,28 @@ func TestInterruptedDeletion(t *testing.T) {
 		}
 		var batch ledger.Batch
 		batch.DropDistfile(k)
-		batch.PutRecycled(&ledger.Recycled{Distfile: *d, Since: t0, Pending: true})
+		batch.PutRecycled(&ledger.Recycled{Distfile: *d, Since: archivetest.T0, Pending: true})
 		if err := a.Ledger().Commit(&batch, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
-	if found := b.doctor(false); !slices.Equal(found, []string{FindPending}) {
+	if found := diagnose(t, b, false); !slices.Equal(found, []string{FindPending}) {
 		t.Errorf("findings: %v", found)
 	}
-	b.doctor(true)
-	if found := b.doctor(false); found != nil {
+	diagnose(t, b, true)
+	if found := diagnose(t, b, false); found != nil {
 		t.Errorf("after: %v", found)
 	}
-	if _, err := os.Lstat(b.path("a.tgz")); err == nil {
+	if _, err := os.Lstat(b.Path("a.tgz")); err == nil {
 		t.Error("a.tgz is still published")
 	}
-	b.do(func(a *vault.Vault) {
+	b.Do(func(a *vault.Vault) {
 		us, err := Undo(t.Context(), a, []catalog.Name{"a.tgz"})
 		if err != nil || len(us) != 1 || !us[0].Recycled {
 			t.Errorf("Undo = %+v, %v", us, err)
 		}
 	})
-	if got, err := os.ReadFile(b.path("a.tgz")); err != nil || string(got) != "a" {
+	if got, err := os.ReadFile(b.Path("a.tgz")); err != nil || string(got) != "a" {
 		t.Errorf("a.tgz = %q, %v", got, err)
 	}
 }
@@ -259,20 +174,20 @@ func TestInterruptedDeletion(t *testing.T) {
 // not have.
 func TestMissingDigest(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.put("a.tgz", catalog.Gentoo, true, "a")
-	if err := os.WriteFile(b.path("layout.conf"), []byte("[structure]\n0=flat\n1=content-hash SHA3_512 8\n"), 0o644); err != nil {
+	b := archivetest.New(t)
+	b.Put("a.tgz", catalog.Gentoo, true, "a")
+	if err := os.WriteFile(b.Path("layout.conf"), []byte("[structure]\n0=flat\n1=content-hash SHA3_512 8\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if found := b.doctor(false); !slices.Equal(found, []string{FindNoPath}) {
+	if found := diagnose(t, b, false); !slices.Equal(found, []string{FindNoPath}) {
 		t.Errorf("findings: %v", found)
 	}
-	b.doctor(true)
-	if found := b.doctor(false); found != nil {
+	diagnose(t, b, true)
+	if found := diagnose(t, b, false); found != nil {
 		t.Errorf("after: %v", found)
 	}
 	hex := digest.SHA3_512.Sum([]byte("a")).Hex()
-	if _, err := os.Lstat(b.path(hex[:2], hex)); err != nil {
+	if _, err := os.Lstat(b.Path(hex[:2], hex)); err != nil {
 		t.Error(err)
 	}
 }
@@ -280,21 +195,21 @@ func TestMissingDigest(t *testing.T) {
 // TestDoctorInterrupted: what was repaired before counts.
 func TestDoctorInterrupted(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.put("a.tgz", catalog.Gentoo, true, "a")
-	if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+	b := archivetest.New(t)
+	b.Put("a.tgz", catalog.Gentoo, true, "a")
+	if err := os.RemoveAll(filepath.Join(b.State, "ledger")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
-	b.o.Events.Phase = func(string, int, int64) { cancel(stop) }
-	r, err := Doctor(ctx, b.o, DoctorOptions{Repair: true})
+	b.Events.Phase = func(string, int, int64) { cancel(stop) }
+	r, err := Doctor(ctx, b.Options, DoctorOptions{Repair: true})
 	if !errors.Is(err, stop) || r == nil || r.Left() != 1 {
 		t.Errorf("Doctor = %+v, %v", r, err)
 	}
-	b.o.Events.Phase = nil
-	b.doctor(true)
-	if n := len(b.records()); n != 1 {
+	b.Events.Phase = nil
+	diagnose(t, b, true)
+	if n := len(b.Records()); n != 1 {
 		t.Errorf("%d records", n)
 	}
 }
@@ -302,12 +217,12 @@ func TestDoctorInterrupted(t *testing.T) {
 // TestExportLedger: an export brings a lost ledger back with everything.
 func TestExportLedger(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.put("a.tgz", catalog.Gentoo, true, "a")
-	b.put("b.tgz", catalog.OpenBSD, false, "b")
-	want := b.records()
+	b := archivetest.New(t)
+	b.Put("a.tgz", catalog.Gentoo, true, "a")
+	b.Put("b.tgz", catalog.OpenBSD, false, "b")
+	want := b.Records()
 	var text bytes.Buffer
-	b.do(func(a *vault.Vault) {
+	b.Do(func(a *vault.Vault) {
 		if err := export.Ledger(a, &text); err != nil {
 			t.Fatal(err)
 		}
@@ -315,18 +230,18 @@ func TestExportLedger(t *testing.T) {
 			t.Errorf("import into a ledger with records: %v", err)
 		}
 	})
-	if err := os.RemoveAll(filepath.Join(b.o.State, "ledger")); err != nil {
+	if err := os.RemoveAll(filepath.Join(b.State, "ledger")); err != nil {
 		t.Fatal(err)
 	}
-	b.do(func(a *vault.Vault) {
+	b.Do(func(a *vault.Vault) {
 		if _, err := export.ImportLedger(t.Context(), a, "x", &text); err != nil {
 			t.Fatal(err)
 		}
 	})
-	if d := cmp.Diff(want, b.records()); d != "" || len(want) != 2 {
+	if d := cmp.Diff(want, b.Records()); d != "" || len(want) != 2 {
 		t.Errorf("-before +imported:\n%s", d)
 	}
-	if found := b.doctor(false); found != nil {
+	if found := diagnose(t, b, false); found != nil {
 		t.Errorf("findings: %v", found)
 	}
 }
@@ -339,11 +254,11 @@ func TestSharedPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBox(t, l)
-	b.put("a.tgz", catalog.Gentoo, true, "one")
-	b.put("b.tgz", catalog.Gentoo, true, "one")
-	b.put("c.tgz", catalog.Gentoo, true, "two")
-	b.do(func(a *vault.Vault) {
+	b := archivetest.New(t, l)
+	b.Put("a.tgz", catalog.Gentoo, true, "one")
+	b.Put("b.tgz", catalog.Gentoo, true, "one")
+	b.Put("c.tgz", catalog.Gentoo, true, "two")
+	b.Do(func(a *vault.Vault) {
 		if err := a.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -353,17 +268,17 @@ func TestSharedPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if found := b.doctor(false); found != nil {
+	if found := diagnose(t, b, false); found != nil {
 		t.Errorf("findings: %v", found)
 	}
-	if err := os.WriteFile(b.path("distinfo"), nil, 0o644); err != nil {
+	if err := os.WriteFile(b.Path("distinfo"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if found := b.doctor(false); !slices.Equal(found, []string{FindList}) {
+	if found := diagnose(t, b, false); !slices.Equal(found, []string{FindList}) {
 		t.Errorf("findings: %v, want that distinfo is empty", found)
 	}
-	b.doctor(true)
-	if found := b.doctor(false); found != nil {
+	diagnose(t, b, true)
+	if found := diagnose(t, b, false); found != nil {
 		t.Errorf("after: %v", found)
 	}
 }
@@ -372,10 +287,10 @@ func TestSharedPath(t *testing.T) {
 // leads to is replaced.
 func TestExportLedgerFile(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.put("a", catalog.Gentoo, true, "content")
+	b := archivetest.New(t)
+	b.Put("a", catalog.Gentoo, true, "content")
 	var want bytes.Buffer
-	b.do(func(a *vault.Vault) {
+	b.Do(func(a *vault.Vault) {
 		if err := export.Ledger(a, &want); err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +299,7 @@ func TestExportLedgerFile(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	exportTo := func(name string) error {
 		var err error
-		b.do(func(a *vault.Vault) { err = export.LedgerFile(a, at(name)) })
+		b.Do(func(a *vault.Vault) { err = export.LedgerFile(a, at(name)) })
 		return err
 	}
 	if err := errors.Join(os.WriteFile(at("file"), []byte("old"), 0o644), os.Symlink("file", at("link")), os.Symlink("nothing", at("dangling")),

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
@@ -30,20 +31,20 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 		"longer":    {func(path string) error { return os.WriteFile(path, []byte(text+" and more"), 0o644) }, true, ""},
 		"another of its size and time": {func(path string) error {
 			other := path + ".other"
-			return errors.Join(os.WriteFile(other, []byte("THE FILE THAT WAS TAKEN"), 0o644), os.Chtimes(other, t0, t0), os.Rename(other, path))
+			return errors.Join(os.WriteFile(other, []byte("THE FILE THAT WAS TAKEN"), 0o644), os.Chtimes(other, archivetest.T0, archivetest.T0), os.Rename(other, path))
 		}, true, ""},
-		"later": {func(path string) error { return os.Chtimes(path, t0, t0.Add(time.Second)) }, true, ""},
+		"later": {func(path string) error { return os.Chtimes(path, archivetest.T0, archivetest.T0.Add(time.Second)) }, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			box := newBox(t, layout.Flat())
-			key := box.put("n", catalog.Gentoo, true, text)
+			box := archivetest.New(t, layout.Flat())
+			key := box.Put("n", catalog.Gentoo, true, text)
 			drop := t.TempDir()
 			path := filepath.Join(drop, "n")
-			if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, t0, t0)); err != nil {
+			if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, archivetest.T0, archivetest.T0)); err != nil {
 				t.Fatal(err)
 			}
-			box.do(func(a *vault.Vault) {
+			box.Do(func(a *vault.Vault) {
 				m, err := change(t.Context(), a, "test")
 				if err != nil {
 					t.Fatal(err)
@@ -52,7 +53,7 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				var b ledger.Batch
-				b.PutDropped(&ledger.Dropped{Name: "n", File: m.facts.drops["n"].id, SHA256: key.SHA256, Since: t0, Refused: c.refused})
+				b.PutDropped(&ledger.Dropped{Name: "n", File: m.facts.drops["n"].id, SHA256: key.SHA256, Since: archivetest.T0, Refused: c.refused})
 				if err := errors.Join(m.v.Commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
 					t.Fatal(err)
 				}

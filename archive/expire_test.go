@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
@@ -29,7 +30,7 @@ func TestUnmissed(t *testing.T) {
 		h.Write([]byte(text))
 		return &ledger.Recycled{Distfile: ledger.Distfile{
 			Content: layout.Content{Name: catalog.Name(name), Digests: h.Sum(), Size: int64(len(text)), Named: true},
-		}, Since: t0}
+		}, Since: archivetest.T0}
 	}
 	wants := func(name, text string) *catalog.Distfile {
 		r := recycled(name, text)
@@ -50,7 +51,7 @@ func TestUnmissed(t *testing.T) {
 	held := recycled("held", "held elsewhere").Distfile
 	drop := func(name, text string) (*dropFile, *ledger.Dropped) {
 		r := recycled(name, text)
-		return &dropFile{name: r.Name, size: r.Size, modTime: t0, id: regular.ID{Size: r.Size}},
+		return &dropFile{name: r.Name, size: r.Size, modTime: archivetest.T0, id: regular.ID{Size: r.Size}},
 			&ledger.Dropped{Name: r.Name, File: regular.ID{Size: r.Size}, SHA256: r.SHA256()}
 	}
 	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key(): &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
@@ -61,7 +62,7 @@ func TestUnmissed(t *testing.T) {
 			x.Dropped[f.name] = r
 		}
 	}
-	m := &mirror{v: &vault.Vault{Now: t0, Index: x}, white: white, facts: &facts{drops: drops, catalog: &catalog.Catalog{
+	m := &mirror{v: &vault.Vault{Now: archivetest.T0, Index: x}, white: white, facts: &facts{drops: drops, catalog: &catalog.Catalog{
 		Distfiles: []*catalog.Distfile{
 			wants("wanted", "wanted"), wants("another-name", "wanted elsewhere"), wants("held", "held elsewhere"),
 			{Name: "unverifiable"}, wants("other-content", "re-rolled"),
@@ -81,7 +82,7 @@ func TestUnmissed(t *testing.T) {
 // box while a run deletes. It looks at both before each batch.
 func TestLetGoAsksAgain(t *testing.T) {
 	t.Parallel()
-	box := newBox(t, layout.Flat())
+	box := archivetest.New(t, layout.Flat())
 	dir := t.TempDir()
 	list, drop := filepath.Join(dir, "whitelist"), filepath.Join(dir, "drop")
 	write := func(path, text string) {
@@ -93,16 +94,16 @@ func TestLetGoAsksAgain(t *testing.T) {
 	write(filepath.Join(drop, ".hidden"), "")
 	keys := map[string]ledger.Key{}
 	for _, name := range []string{"listed", "dropped", "nobodys"} {
-		keys[name] = box.put(name, catalog.Gentoo, true, name)
+		keys[name] = box.Put(name, catalog.Gentoo, true, name)
 	}
 	var once sync.Once
-	box.o.Events.Removed = func(string, string) { // the first batch is under way
+	box.Events.Removed = func(string, string) { // the first batch is under way
 		once.Do(func() {
 			write(list, "listed\n")
 			write(filepath.Join(drop, "dropped"), "dropped")
 		})
 	}
-	box.do(func(a *vault.Vault) {
+	box.Do(func(a *vault.Vault) {
 		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
@@ -132,14 +133,14 @@ func TestLetGoAsksAgain(t *testing.T) {
 // the deletions of the run.
 func TestPurgeAsksAgain(t *testing.T) {
 	t.Parallel()
-	box := newBox(t, layout.Flat())
+	box := archivetest.New(t, layout.Flat())
 	list := filepath.Join(t.TempDir(), "whitelist")
 	write := func(text string) error { return os.WriteFile(list, []byte(text), 0o644) }
 	keys := map[string]ledger.Key{}
 	for _, name := range []string{"listed", "nobodys"} {
-		keys[name] = box.put(name, catalog.Gentoo, true, name)
+		keys[name] = box.Put(name, catalog.Gentoo, true, name)
 	}
-	box.do(func(a *vault.Vault) {
+	box.Do(func(a *vault.Vault) {
 		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,9 @@ import (
 	"os"
 	"testing"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/vault"
+	"distkeep/archive/verify"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
@@ -25,40 +27,40 @@ func (s static) Scan(context.Context) (*catalog.Scan, error) {
 // run, and nothing else has to wait for them.
 func TestStuck(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.put("a.tgz", catalog.Gentoo, true, "a")
-	b.put("b.tgz", catalog.Gentoo, true, "b")
+	b := archivetest.New(t)
+	b.Put("a.tgz", catalog.Gentoo, true, "a")
+	b.Put("b.tgz", catalog.Gentoo, true, "b")
 	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte("a")), digest.BLAKE2B.Sum([]byte("a")))
 	repo := static{{Name: "a.tgz", Size: 1, Digests: sums}}
-	fi, err := os.Stat(b.path("a.tgz"))
+	fi, err := os.Stat(b.Path("a.tgz"))
 	if err == nil {
-		err = os.Chmod(b.path("a.tgz"), 0o644)
+		err = os.Chmod(b.Path("a.tgz"), 0o644)
 	}
 	if err == nil {
-		err = os.WriteFile(b.path("a.tgz"), []byte("x"), 0o644)
+		err = os.WriteFile(b.Path("a.tgz"), []byte("x"), 0o644)
 	}
 	if err == nil {
-		err = os.Chtimes(b.path("a.tgz"), fi.ModTime(), fi.ModTime())
+		err = os.Chtimes(b.Path("a.tgz"), fi.ModTime(), fi.ModTime())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		b.do(func(a *vault.Vault) {
+		b.Do(func(a *vault.Vault) {
 			if err := os.Remove(a.Store.QuarantineDir()); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Verify(t.Context(), a, VerifyOptions{})
+			s, err := verify.Verify(t.Context(), a, verify.Options{})
 			if err != nil || s.Verified.Files != 1 || len(s.Damaged) != 1 || !s.Damaged[0].Stuck {
 				t.Errorf("Verify = %+v, %v", s, err)
 			}
 		})
 	}
-	if err := os.WriteFile(b.path("a.tgz"), []byte("longer"), 0o644); err != nil {
+	if err := os.WriteFile(b.Path("a.tgz"), []byte("longer"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		b.do(func(a *vault.Vault) {
+		b.Do(func(a *vault.Vault) {
 			if err := os.Remove(a.Store.QuarantineDir()); err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +73,7 @@ func TestStuck(t *testing.T) {
 			}
 		})
 	}
-	if n := len(b.records()); n != 2 {
+	if n := len(b.Records()); n != 2 {
 		t.Errorf("%d records, want both", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/vault"
@@ -60,8 +61,8 @@ func TestManyNames(t *testing.T) {
 			}
 		})
 	})
-	b := newBox(t)
-	b.do(func(a *vault.Vault) {
+	b := archivetest.New(t)
+	b.Do(func(a *vault.Vault) {
 		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
 
@@ -86,6 +88,29 @@ func Replicas(paths []string) (rs []*Replica, err error) {
 		rs[i].Paths = append(rs[i].Paths, p)
 	}
 	return rs, nil
+}
+
+// Compare reads r and says what is wrong with it if it is not the content of that
+// digest and size, or "". An unreadable sector is damage; anything else that keeps
+// us from reading is an error. read is called before every n bytes.
+func (r *Replica) Compare(ctx context.Context, sum digest.Digest, size int64, read func(ctx context.Context, n int) error) (wrong string, err error) {
+	if r.Info.Size() != size {
+		return fmt.Sprintf("it has %d bytes, want %d", r.Info.Size(), size), nil
+	}
+	got, fi, err := store.Scrub(ctx, r.Paths[0], read)
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case errors.Is(err, store.ErrDamaged):
+		return err.Error(), nil
+	case err != nil:
+		return "", err
+	case !os.SameFile(fi, r.Info):
+		return "", fmt.Errorf("%s: replaced while it was read", r.Paths[0])
+	case got != sum:
+		return "its SHA256 is " + got.Hex(), nil
+	}
+	return "", nil
 }
 
 // ClearPaths moves the files at the paths of d, whose bytes are gone, to

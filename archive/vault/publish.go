@@ -1,6 +1,8 @@
 package vault
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -54,7 +56,7 @@ const BatchFiles = 2048
 
 // Publish publishes and records additions, in that order. When two contents get
 // one name, the later one keeps it. An addition that cannot be published has Err
-// set, and the others are published all the same. The parts of next, which a
+// set, and is warned of when no package wants it; the others are published all the same. The parts of next, which a
 // later call is to publish, may be made durable with them.
 func (v *Vault) Publish(adds, next []*Addition) error {
 	named := make(map[catalog.Name]digest.Digest, len(adds))
@@ -106,6 +108,7 @@ func (v *Vault) record(adds []*Addition, items []*store.Item) error {
 	var back []ledger.Key
 	for i, a := range adds {
 		if a.Err = items[i].Err; a.Err != nil {
+			v.advise(a)
 			continue
 		}
 		a.Entry.ModTime = items[i].ModTime.UTC()
@@ -129,6 +132,22 @@ func (v *Vault) record(adds []*Addition, items []*store.Item) error {
 		v.DropFormerPaths(d, claims)
 	}
 	return v.endPurge(back)
+}
+
+// advise says what to do about a, which cannot be published, to whoever reads its
+// Err; nobody does where no package wants it.
+func (v *Vault) advise(a *Addition) {
+	if errors.Is(a.Err, store.ErrDamaged) {
+		// Its names are one to verify.
+		name := a.Entry.Name
+		if ds := v.Index.WithSum(a.Entry.SHA256()); v.Index.Distfiles[a.Entry.Key()] == nil && len(ds) > 0 {
+			name = ds[0].Name
+		}
+		a.Err = fmt.Errorf("%w: run distkeep verify %s", a.Err, name)
+	}
+	if !a.wanted() {
+		v.Warn("%s: %v", a.Entry.Name, a.Err)
+	}
 }
 
 // put puts into b what the ledger has to know about a. It returns the record that

@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
+	"distkeep/archive/verify"
 	"distkeep/catalog"
 )
 
@@ -107,7 +107,7 @@ func runVerify(c *cli.Context, e *env, o *verifyFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	s, err := archive.Verify(c.Context, a, archive.VerifyOptions{
+	s, err := verify.Verify(c.Context, a, verify.Options{
 		Names: names, OlderThan: time.Duration(o.olderThan), Bytes: int64(o.budget.size), Time: time.Duration(o.budget.time),
 		Rate: int64(o.rate), Jobs: o.jobs,
 	})
@@ -139,7 +139,7 @@ func (p *place) open(e *env, what string, ev vault.Events) (*vault.Vault, error)
 }
 
 // printVerify prints what a verification found.
-func printVerify(w io.Writer, s *archive.VerifySummary) error {
+func printVerify(w io.Writer, s *verify.Summary) error {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s "+format+"\n", append([]any{label}, args...)...)
@@ -174,7 +174,7 @@ func joinNames(names []catalog.Name) string {
 	return strings.Join(s, ", ")
 }
 
-func outcomeOf(d archive.Damage) string {
+func outcomeOf(d verify.Damage) string {
 	s := ""
 	if len(d.Kept) > 0 {
 		s = "; moved to " + strings.Join(d.Kept, ", ")

@@ -1,4 +1,18 @@
-package archive
+// Package verify reads the contents of an archive again and compares them with
+// their SHA-256, so that bytes which a disk has lost are found while they can still
+// be had elsewhere.
+//
+// The rules that callers may rely on:
+//
+//   - What was read longest ago is read first, within the budget, and what was read
+//     is recorded as it goes: any number of short calls read everything in turn.
+//   - A content with many names is one file, and is read once.
+//   - No bytes are removed. Wrong ones go to quarantine with a note beside them, and
+//     the file of the same content that is right is linked in their place, or the
+//     record is dropped and the next run fetches it.
+//
+// Begin reading at Verify; repair.go has what becomes of one content.
+package verify
 
 import (
 	"cmp"
@@ -19,8 +33,8 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// VerifyOptions bound what Verify reads. The zero value reads everything.
-type VerifyOptions struct {
+// Options bound what Verify reads. The zero value reads everything.
+type Options struct {
 	// Names are the contents to read; none means all.
 	Names []catalog.Name
 	// OlderThan leaves out what was read within that time.
@@ -36,14 +50,14 @@ type VerifyOptions struct {
 	Jobs int
 }
 
-// A VerifySummary says what Verify found. Its JSON form is stable.
-type VerifySummary struct {
+// A Summary says what Verify found. Its JSON form is stable.
+type Summary struct {
 	Command string        `json:"command"`
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
 	// Verified was read and is right, Left was not reached within the budget.
-	Verified vault.Count `json:"verified"`
-	Left     vault.Count `json:"left"`
+	Verified report.Count `json:"verified"`
+	Left     report.Count `json:"left"`
 	// Damaged are the contents that are not what they should be, Unread those
 	// that could not be read for another reason.
 	Damaged []Damage `json:"damaged,omitempty"`
@@ -94,10 +108,10 @@ func (u *unit) names() (names []catalog.Name) {
 
 // units are the contents of the archive, those that were read longest ago
 // first.
-func (m *mirror) units(o *VerifyOptions) []*unit {
+func units(v *vault.Vault, o *Options) []*unit {
 	bySum := make(map[digest.Digest]*unit)
 	of := func(d *ledger.Distfile) *unit {
-		u, at := bySum[d.SHA256()], d.LastRead(m.v.Now)
+		u, at := bySum[d.SHA256()], d.LastRead(v.Now)
 		if u == nil {
 			u = &unit{sum: d.SHA256(), size: d.Size, verified: at}
 			bySum[d.SHA256()] = u
@@ -107,18 +121,18 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 		}
 		return u
 	}
-	for _, d := range m.v.Index.Distfiles {
+	for _, d := range v.Index.Distfiles {
 		u := of(d)
 		u.held = append(u.held, d)
 	}
-	for _, r := range m.v.Index.Recycled {
+	for _, r := range v.Index.Recycled {
 		u := of(&r.Distfile)
 		u.recycled = append(u.recycled, r)
 	}
 	us := make([]*unit, 0, len(bySum))
 	for _, u := range bySum {
 		named := len(o.Names) == 0 || slices.ContainsFunc(u.names(), func(n catalog.Name) bool { return slices.Contains(o.Names, n) })
-		if named && (o.OlderThan == 0 || ledger.Elapsed(m.v.Now, u.verified, o.OlderThan)) {
+		if named && (o.OlderThan == 0 || ledger.Elapsed(v.Now, u.verified, o.OlderThan)) {
 			us = append(us, u)
 		}
 	}
@@ -137,43 +151,45 @@ func (m *mirror) units(o *VerifyOptions) []*unit {
 // the same content in another file, that is linked in its place. What was read
 // is recorded as it goes, so that the next call goes on where this one ended.
 //
-// Damage is in the summary, not in the error, which is that of Mirror.
-func Verify(ctx context.Context, v *vault.Vault, o VerifyOptions) (*VerifySummary, error) {
-	m, err := change(ctx, v, "verify")
-	if err != nil {
+// Damage is in the summary, not in the error, which is one that vault.Broken
+// knows when the archive is full or damaged, and the cause of ctx when that ended it.
+func Verify(ctx context.Context, v *vault.Vault, o Options) (*Summary, error) {
+	if err := v.Load(ctx); err != nil {
 		return nil, err
 	}
-	s := &VerifySummary{Command: "verify", Start: v.Now}
+	s := &Summary{Command: "verify", Start: v.Now}
 	for _, n := range o.Names {
-		if len(m.v.Index.ByName(n)) == 0 && !slices.ContainsFunc(mapValues(m.v.Index.Recycled), func(r *ledger.Recycled) bool { return r.Name == n }) {
+		if len(v.Index.ByName(n)) == 0 && !recycled(v.Index, n) {
 			return nil, fmt.Errorf("verify: the archive has no %s", n)
 		}
 	}
-	r := &verifier{m: m, o: o, sum: s}
-	err = r.run(ctx, m.units(&o))
+	r := &verifier{v: v, o: o, sum: s}
+	err := r.run(ctx, units(v, &o))
 	s.Interrupted = ctx.Err() != nil
-	s.Ages = export.Ages(m.v.Index, v.Now)
-	if rerr := export.Refresh(m.v, m.sum.Command); err == nil {
+	s.Ages = export.Ages(v.Index, v.Now)
+	if rerr := export.Refresh(v, s.Command); err == nil {
 		err = rerr
 	}
 	s.Took = v.Options.Now().Sub(s.Start)
 	return s, err
 }
 
-func mapValues[K comparable, V any](m map[K]V) []V {
-	vs := make([]V, 0, len(m))
-	for _, v := range m {
-		vs = append(vs, v)
+// recycled reports whether recycle has a content of that name.
+func recycled(x *ledger.Index, name catalog.Name) bool {
+	for _, r := range x.Recycled {
+		if r.Name == name {
+			return true
+		}
 	}
-	return vs
+	return false
 }
 
 // A verifier reads units with several goroutines and records what it finds
 // with one.
 type verifier struct {
-	m     *mirror
-	o     VerifyOptions
-	sum   *VerifySummary
+	v     *vault.Vault
+	o     Options
+	sum   *Summary
 	limit *rate.Limiter
 	// stamps are records of contents that are right, not yet in the ledger.
 	stamps ledger.Batch
@@ -182,11 +198,11 @@ type verifier struct {
 
 // run verifies us as far as the budget goes.
 func (r *verifier) run(ctx context.Context, us []*unit) error {
-	var total vault.Count
+	var total report.Count
 	for _, u := range us {
 		total.Add(u.size)
 	}
-	r.m.v.Events.Phase("verify", total.Files, total.Bytes)
+	r.v.Events.Phase("verify", total.Files, total.Bytes)
 	if r.o.Rate > 0 {
 		r.limit = rate.NewLimiter(rate.Limit(r.o.Rate), store.ScrubBuffer)
 	}
@@ -213,7 +229,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 		if x.err == nil {
 			read++
 		}
-		if failed = r.settle(ctx, x); failed != nil {
+		if failed = r.record(ctx, x); failed != nil {
 			stop(failed)
 		}
 	}
@@ -226,7 +242,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 	for _, d := range r.sum.Damaged {
 		total.Files, total.Bytes = total.Files-1, total.Bytes-d.Size
 	}
-	r.sum.Left = vault.Count{Files: total.Files - r.sum.Verified.Files, Bytes: total.Bytes - r.sum.Verified.Bytes}
+	r.sum.Left = report.Count{Files: total.Files - r.sum.Verified.Files, Bytes: total.Bytes - r.sum.Verified.Bytes}
 	if failed == nil && ctx.Err() != nil {
 		failed = context.Cause(ctx)
 	}
@@ -241,7 +257,7 @@ func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
 		if r.o.Bytes > 0 && i > 0 && bytes+u.size > r.o.Bytes {
 			return
 		}
-		if r.o.Time > 0 && r.m.v.Options.Now().Sub(r.m.v.Now) >= r.o.Time {
+		if r.o.Time > 0 && r.v.Options.Now().Sub(r.v.Now) >= r.o.Time {
 			return
 		}
 		bytes += u.size
@@ -295,5 +311,5 @@ func (r *verifier) stamp(size int64) error {
 
 func (r *verifier) flush() error {
 	r.bytes = 0
-	return r.m.v.Commit(&r.stamps)
+	return r.v.Commit(&r.stamps)
 }
