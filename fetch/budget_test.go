@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -269,6 +271,22 @@ func TestSlowButHonest(t *testing.T) {
 		h := digest.NewHasher()
 		h.Write(data)
 		reqs[0].Size, reqs[0].Digests = int64(len(data)), h.Sum()
+		if count, _, results := outcomes(t, t.Context(), f, reqs); count[""] != 1 || len(results[0].Attempts) != 1 {
+			t.Errorf("%v: %v, %+v", count, results[0].Err, results[0].Attempts)
+		}
+	})
+}
+
+// TestSlowAnswer: the wait for an answer is no time in which bytes could have come.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reqs := files(t, "slow", 1, "slow.example")
+		f := healthy(t, Options{}, hosts{"slow.example": func(_ context.Context, u *url.URL, _ resume) (*body, error) {
+			time.Sleep(90 * time.Second)
+			file := strings.NewReader(worldFile)
+			return &body{ReadCloser: io.NopCloser(iotest.OneByteReader(file)), size: file.Size(), final: u, clean: true}, nil
+		}})
 		if count, _, results := outcomes(t, t.Context(), f, reqs); count[""] != 1 || len(results[0].Attempts) != 1 {
 			t.Errorf("%v: %v, %+v", count, results[0].Err, results[0].Attempts)
 		}

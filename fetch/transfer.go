@@ -106,7 +106,6 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		}
 	}()
 	t.out.asked = true
-	t.lastLook = time.Now()
 	b, err := t.w.f.transports[u.Scheme].open(t.ctx, u, from)
 	var (
 		moved    *redirectError
@@ -137,8 +136,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	t.body = b
-	t.out.begun = true
-	t.w.answered(t.lane)
+	t.begin()
 	t.dog.allow(o.Stall, errStalled)
 	if fb := t.j.layout; fb != nil {
 		err = t.readLayout(fb)
@@ -153,6 +151,13 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	return b.refusal
+}
+
+// begin notes that the server has answered. Only now does its rate count.
+func (t *transfer) begin() {
+	t.out.begun = true
+	t.w.answered(t.lane)
+	t.lastLook = time.Now()
 }
 
 // close ends the transfer's use of connection and file. err is the error of the
@@ -413,11 +418,9 @@ func (t *transfer) wrong(err error, fill int) error {
 // grown is told by a transport that n bytes more are in the scratch file.
 func (t *transfer) grown(n int64) error {
 	if !t.out.begun {
-		t.out.begun = true
-		t.w.answered(t.lane)
+		t.begin() // before, both sides have read what was there
 		p := &t.j.part
 		t.out.offset = p.have
-		t.lastLook = time.Now() // before, both sides have read what was there
 		t.w.f.o.Events.start(t.j.req.Name, redact(t.j.target()), p.have, t.j.req.Size)
 	}
 	t.dog.allow(t.w.f.o.Stall, errStalled)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The faults of this file are bodies that are not the file, or not as it is.
@@ -25,6 +26,10 @@ func packedBy(b []byte, open func(io.Writer) io.WriteCloser) []byte {
 	w.Close()
 	return buf.Bytes()
 }
+
+// bomb is 64 MiB in some 65 KB. Its members, which a reader takes for one stream, are
+// of one MiB: to pack all of it takes seconds under the race detector.
+var bomb = sync.OnceValue(func() []byte { return bytes.Repeat(gzipped(make([]byte, 1<<20)), 64) })
 
 // coding sends b with a label, and its length unless chunked.
 func coding(label string, chunked bool, b func(*request) []byte) func(*request) {
@@ -65,7 +70,7 @@ func init() {
 	faults["packed-page"] = Fault{Class: "html", serve: coding("gzip", true, func(q *request) []byte {
 		return gzipped([]byte("<!doctype html><title>Moved away</title>"))
 	})}
-	faults["packed-bomb"] = Fault{Class: "size", serve: coding("gzip", true, func(q *request) []byte { return gzipped(make([]byte, 64<<20)) })}
+	faults["packed-bomb"] = Fault{Class: "size", serve: coding("gzip", true, func(*request) []byte { return bomb() })}
 	faults["packed-cut"] = Fault{Class: "truncated", serve: coding("gzip", false, func(q *request) []byte {
 		b := gzipped(q.data)
 		return b[:len(b)/2]
