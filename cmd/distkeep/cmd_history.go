@@ -18,7 +18,7 @@ its distinfo has and no package wants any more gets a line with the time at whic
 that was first seen; what is wanted again loses it. Nothing is fetched, published
 or deleted, and a scan with problems changes nothing.
 
-With --clean, let go of what has had a line for as long as --before says, and of
+With --clean, delete what has had a line for as long as --before says, and
 the lines, as clean-old-distfiles does on OpenBSD. Names on the whitelist stay. So
 does, with its line, a file that does not have the SHA256 of the line (status 5).
 All that stops the deletions of mirror --delete stops these. Files move to recycle,
@@ -45,7 +45,7 @@ func historyCommand(e *env) *cli.Command {
 		whitelists: cli.NewStringSlice(), retired: cli.NewStringSlice(),
 	}
 	flags := append(append(o.place.flags(), o.repoFlags.flags()...),
-		&cli.BoolFlag{Name: "clean", Usage: "let go of what has been in the history for long enough", Destination: &o.clean},
+		&cli.BoolFlag{Name: "clean", Usage: "delete what has been in the history for long enough", Destination: &o.clean},
 		&cli.GenericFlag{Name: "before", Usage: "with --clean: what was first not wanted `DURATION` ago or before, such as 90d", Value: &o.before},
 		&cli.GenericFlag{Name: "recycle-delay", Usage: "with --clean: remove from recycle what has been there for `DURATION`; nothing if not given", Value: &o.recycleDelay},
 		&cli.GenericFlag{Name: "max-delete", Usage: "with --clean: delete nothing when more than `PERCENT` of all files or bytes would go in this run", Value: &o.maxDelete},

@@ -23,7 +23,7 @@ import (
 )
 
 const mirrorHelp = `Scan the repositories, fetch what the archive lacks, verify every byte, publish
-it under its name and its SHA-256, and, with --delete, let go of what no package
+it under its name and its SHA-256, and, with --delete, delete what no package
 has wanted for the deletion delay. It is made to be run from cron or a timer:
 a run with nothing to do reads no file and changes none.
 
@@ -64,7 +64,7 @@ func mirrorCommand(e *env) *cli.Command {
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
 		&cli.GenericFlag{Name: "local-expiry", Usage: "remove a file from the drop box when it has been in the archive for `DURATION`", Value: &o.localExpiry},
 		&cli.GenericFlag{Name: "min-free", Usage: "start no transfer that would leave less than `SIZE` free", Value: &o.minFree},
-		&cli.BoolFlag{Name: "delete", Usage: "let go of what no package wants; without it nothing is even scheduled", Destination: &o.delete},
+		&cli.BoolFlag{Name: "delete", Usage: "delete what no package wants; without it nothing is even scheduled", Destination: &o.delete},
 		&cli.GenericFlag{Name: "deletion-delay", Usage: "delete what nobody has wanted for `DURATION`", Value: &o.deletionDelay},
 		&cli.GenericFlag{Name: "recycle-delay", Usage: "keep deleted files in recycle for `DURATION`", Value: &o.recycleDelay},
 		&cli.GenericFlag{Name: "max-delete", Usage: "delete nothing when more than `PERCENT` of all files or bytes would go in this run", Value: &o.maxDelete},

@@ -17,8 +17,8 @@ import (
 	"distkeep/archive/vault"
 )
 
-const snapshotHelp = `A snapshot is a dated view of the published tree that no later change can alter. It
-is made of hard links, so that its files need no room until the archive lets go of
+const snapshotHelp = `A snapshot is a dated copy of the published tree that no later change can alter. It
+is made of hard links, so that its files need no room until the archive deletes
 them; then they stay until no snapshot has them. Its directories do need room: on
 ext4, 4 KiB and an inode for each content that has one in by_cipher (create
 --no-by-cipher leaves that out).
@@ -79,7 +79,7 @@ func snapshotError(err error) error {
 func snapshotCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name:        "snapshot",
-		Usage:       "make, list, compare and let go of dated views of the published tree",
+		Usage:       "make, list, compare and remove dated copies of the published tree",
 		UsageText:   "distkeep snapshot create|list|diff|prune|remove [OPTIONS] [NAME...]",
 		Description: snapshotHelp,
 		Subcommands: []*cli.Command{
