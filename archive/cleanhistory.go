@@ -12,6 +12,7 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -53,8 +54,8 @@ type CleanSummary struct {
 	// they stay, for Verify to look after.
 	Damaged []KeptLine `json:"damaged,omitempty"`
 	// Guard is why nothing was let go of although it was allowed.
-	Guard   string   `json:"guard,omitempty"`
-	Actions []Action `json:"actions,omitempty"`
+	Guard   string        `json:"guard,omitempty"`
+	Actions []plan.Action `json:"actions,omitempty"`
 }
 
 // A KeptLine is a line of history that stays.
@@ -138,7 +139,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	}
 	c.sum.count(c.old, c.next)
 	c.gone, c.claims = make(map[ledger.Key]bool), m.v.Claims()
-	kept := m.keptRecords()
+	kept, _ := m.facts.Kept()
 	viewed, err := m.keepViewed(kept)
 	if err != nil {
 		return err
@@ -158,7 +159,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 			due.Add(d.Size)
 		}
 	}
-	guard, err := m.guard(due)
+	guard := m.facts.Guard(due)
 	if err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 		return nil
 	}
 	if c.o.Purge {
-		c.purge = m.purgeable()
+		c.purge = m.facts.Purgeable()
 	}
 	m.v.Events.Phase("read", due.Files, due.Bytes)
 	for _, r := range old {
@@ -192,12 +193,12 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 		return "the archive does not know its file yet: distkeep mirror takes it over"
 	case d == nil:
 		return ""
-	case c.m.facts.drops[r.Name].keeps(x, d):
+	case c.m.facts.Drops[r.Name].Keeps(x, d):
 		return "it is in distfiles-local"
 	case kept[d]:
 		return "its name is wanted, or a published index names it"
 	case s != nil && s.Holds(c.m.v.Now, c.m.o.DeletionDelay):
-		return "it was taken off the schedule at " + stamp(s.Since)
+		return "it was taken off the schedule at " + s.Since.Format(time.RFC3339)
 	}
 	return ""
 }
@@ -270,7 +271,7 @@ func (c *cleaning) unread(ctx context.Context, r history.Record, err error) erro
 // preview makes the actions.
 func (c *cleaning) preview() {
 	add := func(do, name string, size int64, detail string) {
-		c.sum.Actions = append(c.sum.Actions, Action{do, name, size, detail})
+		c.sum.Actions = append(c.sum.Actions, plan.Action{Do: do, Name: name, Size: size, Detail: detail})
 	}
 	due := make(map[ledger.Key]bool)
 	for _, d := range c.due {
@@ -295,7 +296,7 @@ func (c *cleaning) clean() error {
 		return err
 	}
 	var b ledger.Batch
-	m.noteClock(&b)
+	m.v.Note(&b, func(n *ledger.Notes) { plan.NoteClock(n, m.v.Now) })
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}

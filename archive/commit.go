@@ -8,6 +8,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/fetch"
@@ -17,7 +18,7 @@ import (
 // An addition is an addition to the vault, and what a run makes of it.
 type addition struct {
 	vault.Addition
-	want  *want        // nil when no package wants it
+	want  *plan.Want   // nil when no package wants it
 	total *vault.Count // where it is counted when it is new
 	count *int         // where it is counted in any case
 }
@@ -50,7 +51,7 @@ func plain(adds []*addition) []*vault.Addition {
 	as := make([]*vault.Addition, len(adds))
 	for i, a := range adds {
 		if a.want != nil {
-			a.Want = a.want.failureKey()
+			a.Want = a.want.Key()
 		}
 		as[i] = &a.Addition
 	}
@@ -76,13 +77,13 @@ func (m *mirror) unpublishable(a *addition) {
 	key, owner := a.Want, a.Entry.Owner
 	switch {
 	case a.want != nil:
-		owner = a.want.owner()
+		owner = a.want.Owner()
 	case errors.Is(a.Err, store.ErrDamaged):
 		key = ledger.FailureKey{Name: a.Entry.Name, Want: ledger.NoWant}
 	default:
 		return
 	}
-	m.failing[key] = &failing{key, owner, failure.Local, a.Err.Error()}
+	m.failing[key] = &plan.Failing{Key: key, Owner: owner, Class: failure.Local, Reason: a.Err.Error()}
 }
 
 // A committer collects what the transfers deliver and commits it in batches,
@@ -107,7 +108,7 @@ func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
 }
 
 // settled takes the result of one transfer.
-func (c *committer) settled(wants []*want, r fetch.Result) {
+func (c *committer) settled(wants []*plan.Want, r fetch.Result) {
 	c.mu.Lock()
 	c.received += r.Received
 	fe := (*fetch.Error)(nil)
@@ -115,12 +116,12 @@ func (c *committer) settled(wants []*want, r fetch.Result) {
 	case r.Err == nil || !errors.As(r.Err, &fe):
 	case fe.Class == failure.Interrupted:
 		for _, w := range wants {
-			c.m.waited[w.failureKey()] = true
+			c.m.waited[w.Key()] = true
 			c.parked.Add(w.Size)
 		}
 	default:
 		for _, w := range wants {
-			c.m.tried[w.failureKey()] = fe
+			c.m.tried[w.Key()] = fe
 		}
 		if fe.Class == failure.Disk && !errors.Is(fe, fetch.ErrRoom) {
 			c.fail(vault.Damage(fe))
@@ -144,8 +145,8 @@ func (c *committer) settled(wants []*want, r fetch.Result) {
 		adds = append(adds, &addition{
 			want: w, total: &m.sum.Fetched,
 			Addition: vault.Addition{Part: r.Request.Part, New: true, Entry: ledger.Distfile{
-				Content: layout.Content{Name: w.Name, Digests: r.Digests, Size: r.Size, Named: w.named, Kind: w.Kind},
-				Owner:   w.owner(), Origin: origin, Added: m.v.Now, Verified: m.v.Now,
+				Content: layout.Content{Name: w.Name, Digests: r.Digests, Size: r.Size, Named: w.Named, Kind: w.Kind},
+				Owner:   w.Owner(), Origin: origin, Added: m.v.Now, Verified: m.v.Now,
 			}},
 		})
 	}

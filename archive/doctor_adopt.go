@@ -14,6 +14,7 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -116,7 +117,7 @@ func (d *doctor) algorithms(a *adoptee) []digest.Algorithm {
 	algs := d.v.Store.Layouts().Algorithms()
 	known := d.hints.distfiles[ledger.Key{Name: a.name, SHA256: a.sum}]
 	if known == nil {
-		return append(algs, usual...)
+		return append(algs, plan.Usual...)
 	}
 	for name := range known.Digests {
 		if alg, ok := digest.ParseAlgorithm(name); ok {

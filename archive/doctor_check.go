@@ -14,6 +14,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -416,7 +417,7 @@ func (d *doctor) elsewhere(r *ledger.Distfile) string {
 		}
 	}
 	for _, o := range d.v.Index.RecycledWith(r.SHA256()) {
-		if d.facts.restorable(o) {
+		if d.facts.Restorable(o) {
 			return d.v.RecyclePath(o)
 		}
 	}
@@ -479,7 +480,7 @@ func (d *doctor) emptyDir(dir, shown string) {
 // cipherPath takes a path below by_cipher/sha256 apart. sum is zero when the
 // path does not say it in hex.
 func cipherPath(rel string) (sum digest.Digest, base string) {
-	k, ok := cipherKey(rel)
+	k, ok := plan.CipherKey(rel)
 	if ok {
 		return k.SHA256, string(k.Name)
 	}

@@ -8,10 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -20,39 +19,11 @@ import (
 	"distkeep/fetch/failure"
 )
 
-// A dropFile is a file in distfiles-local.
-type dropFile struct {
-	name    catalog.Name
-	path    string
-	size    int64
-	modTime time.Time
-	id      regular.ID
-}
-
-// tree is the drop box, in which f is at rel. Whoever fills it may put symbolic
+// treeOf is the drop box, in which f is at rel. Whoever fills it may put symbolic
 // links there at any time: none is followed.
-func (f *dropFile) tree() (tree regular.Tree, rel string) {
-	rel = filepath.FromSlash(string(f.name))
-	return regular.NewStrictTree(strings.TrimSuffix(f.path, rel)), rel
-}
-
-// seen returns the record of f if it was examined in its present state.
-func (f *dropFile) seen(x *ledger.Index) *ledger.Dropped {
-	r := x.Dropped[f.name]
-	if r == nil || r.File != f.id {
-		return nil
-	}
-	return r
-}
-
-// keeps reports whether the drop box has the content d, as far as is known: a
-// file that was not examined yet may be anything of its name.
-func (f *dropFile) keeps(x *ledger.Index, d *ledger.Distfile) bool {
-	if f == nil {
-		return false
-	}
-	r := f.seen(x)
-	return r == nil || r.SHA256 == d.SHA256()
+func treeOf(f *plan.Drop) (tree regular.Tree, rel string) {
+	rel = filepath.FromSlash(string(f.Name))
+	return regular.NewStrictTree(strings.TrimSuffix(f.Path, rel)), rel
 }
 
 // apart returns an error if the drop box dir shares files with the directories
@@ -75,8 +46,8 @@ func apart(dir string, others ...string) error {
 
 // listDrops reads the drop box dir of the archive whose directories are given.
 // Sub-directories are those of openbsd names. Hidden files are left alone.
-func listDrops(dir string, warn func(format string, args ...any), archive ...string) (map[catalog.Name]*dropFile, error) {
-	drops := make(map[catalog.Name]*dropFile)
+func listDrops(dir string, warn func(format string, args ...any), archive ...string) (map[catalog.Name]*plan.Drop, error) {
+	drops := make(map[catalog.Name]*plan.Drop)
 	if dir == "" {
 		return drops, nil
 	}
@@ -125,7 +96,7 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 			warn("distfiles-local: %s: not a regular file: it is ignored", path)
 			return nil
 		}
-		drops[name] = &dropFile{name, path, fi.Size(), fi.ModTime().UTC(), regular.IDOf(fi)}
+		drops[name] = &plan.Drop{Name: name, Path: path, Size: fi.Size(), ModTime: fi.ModTime().UTC(), ID: regular.IDOf(fi)}
 		return nil
 	})
 	if err != nil {
@@ -134,90 +105,17 @@ func listDrops(dir string, warn func(format string, args ...any), archive ...str
 	return drops, nil
 }
 
-// readDrop plans to read a drop-box file that may be the wanted content. It
-// reports whether it did: until the file is read nothing else is tried for w.
-func (b *planner) readDrop(f *dropFile, w *want) bool {
-	if r := f.seen(b.v.Index); r != nil && r.Want == w.key() && r.Refused != "" {
-		return false
-	}
-	if f.size != w.Size && layout.Growing(b.v.Now, f.modTime) {
-		return false
-	}
-	return b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size, want: w})
-}
-
-// dropped plans what is to be done with the files of the drop box beyond those
-// that missing distfiles ask for: each is examined once in each state and for
-// each wanted content, and a refusal is a failure for as long as the file is
-// there.
-func (b *planner) dropped() {
-	if len(b.drops) == 0 {
-		return
-	}
-	wants := make(map[catalog.Name]*want, len(b.drops))
-	for _, d := range b.catalog.Restricted {
-		if b.drops[d.Name] != nil {
-			wants[d.Name] = newWant(d, true)
-		}
-	}
-	for _, d := range b.catalog.Distfiles {
-		if b.drops[d.Name] != nil {
-			wants[d.Name] = newWant(d, true)
-		}
-	}
-	shadowed := make(map[string]bool)
-	for _, d := range b.catalog.Shadowed {
-		if b.drops[d.Name] != nil {
-			shadowed[newWant(d, false).key()] = true
-		}
-	}
-	for _, f := range sortedDrops(b.drops) {
-		w := wants[f.name]
-		key := ""
-		if w != nil && w.Digests.Verifiable() {
-			key = w.key()
-		}
-		if err := b.failed[f.path]; err != nil {
-			b.failDrop(f, w, "it cannot be read: "+err.Error())
-		}
-		switch r := f.seen(b.v.Index); {
-		case r != nil && r.Want == key && r.Refused != "":
-			b.failDrop(f, w, r.Refused)
-		case r != nil && (r.Want == key || shadowed[r.Want]) && b.v.Index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}] != nil:
-			// taken already
-		case key != "":
-			b.readDrop(f, w)
-		default:
-			if layout.Growing(b.v.Now, f.modTime) {
-				continue
-			}
-			if err := b.v.Store.Layouts().Check(f.name); err != nil {
-				b.failDrop(f, nil, err.Error())
-				continue
-			}
-			b.readOnce(&reading{path: f.path, drop: f, name: f.name, size: f.size})
-		}
-	}
-}
-
-func (b *planner) failDrop(f *dropFile, w *want, reason string) {
-	if w == nil {
-		w = &want{Distfile: &catalog.Distfile{Name: f.name}, id: ledger.NoWant}
-	}
-	b.fail(w.keyOf("local"), w, failure.Local, reason)
-}
-
 // expireDrops removes from the drop box what has been in the archive for the
 // expiry. The bytes are durable there: they have a record. Only the file that was
 // read is removed, by its inode and as it was then, and only once the archive's
 // copy was read again: neither its size nor its time tell that it is still right.
 func (m *mirror) expireDrops(ctx context.Context) error {
-	for _, f := range sortedDrops(m.facts.drops) {
-		r := f.seen(m.v.Index)
+	for _, f := range plan.SortedDrops(m.facts.Drops) {
+		r := f.Seen(m.v.Index)
 		if r == nil || r.Refused != "" || m.v.Now.Sub(r.Since) < m.o.LocalExpiry {
 			continue
 		}
-		d := m.v.Index.Distfiles[ledger.Key{Name: f.name, SHA256: r.SHA256}]
+		d := m.v.Index.Distfiles[ledger.Key{Name: f.Name, SHA256: r.SHA256}]
 		if d == nil {
 			continue
 		}
@@ -235,11 +133,11 @@ func (m *mirror) expireDrops(ctx context.Context) error {
 			err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
 		}
 		if err != nil {
-			key := ledger.FailureKey{Name: f.name, Want: ledger.NoWant}
-			m.failing[key] = &failing{key, d.Owner, failure.Local, fmt.Sprintf("%v: %s stays in distfiles-local: run distkeep verify %s", err, f.name, f.name)}
+			key := ledger.FailureKey{Name: f.Name, Want: ledger.NoWant}
+			m.failing[key] = &plan.Failing{Key: key, Owner: d.Owner, Class: failure.Local, Reason: fmt.Sprintf("%v: %s stays in distfiles-local: run distkeep verify %s", err, f.Name, f.Name)}
 			continue
 		}
-		tree, drop := f.tree()
+		tree, drop := treeOf(f)
 		if err := tree.Remove(drop, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
 			continue // it is no longer the file that was taken
 		} else if err != nil {
@@ -247,8 +145,8 @@ func (m *mirror) expireDrops(ctx context.Context) error {
 			continue
 		}
 		store.Failpoint("drop.removed")
-		m.sum.LocalExpired.Add(f.size)
-		delete(m.facts.drops, f.name)
+		m.sum.LocalExpired.Add(f.Size)
+		delete(m.facts.Drops, f.Name)
 	}
 	return m.forgetDrops()
 }
@@ -257,7 +155,7 @@ func (m *mirror) expireDrops(ctx context.Context) error {
 func (m *mirror) forgetDrops() error {
 	var b ledger.Batch
 	for name := range m.v.Index.Dropped {
-		if m.facts.drops[name] == nil {
+		if m.facts.Drops[name] == nil {
 			b.DropDropped(name)
 		}
 	}

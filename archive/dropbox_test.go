@@ -11,6 +11,7 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
@@ -49,11 +50,11 @@ func TestExpireDropsLooksAgain(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if m.facts.drops, err = listDrops(drop, m.v.Warn, a.Distfiles, a.State); err != nil {
+				if m.facts.Drops, err = listDrops(drop, m.v.Warn, a.Distfiles, a.State); err != nil {
 					t.Fatal(err)
 				}
 				var b ledger.Batch
-				b.PutDropped(&ledger.Dropped{Name: "n", File: m.facts.drops["n"].id, SHA256: key.SHA256, Since: archivetest.T0, Refused: c.refused})
+				b.PutDropped(&ledger.Dropped{Name: "n", File: m.facts.Drops["n"].ID, SHA256: key.SHA256, Since: archivetest.T0, Refused: c.refused})
 				if err := errors.Join(m.v.Commit(&b), c.change(path), m.expireDrops(t.Context())); err != nil {
 					t.Fatal(err)
 				}
@@ -89,7 +90,7 @@ func TestDropBoxLed(t *testing.T) {
 				t.Fatal(err)
 			}
 			part := filepath.Join(base, "part")
-			if sums, _, err := new(mirror).importDrop(t.Context(), &reading{drop: f}, part); !errors.Is(err, regular.ErrForeignLink) {
+			if sums, _, err := new(mirror).importDrop(t.Context(), &plan.Reading{Drop: f}, part); !errors.Is(err, regular.ErrForeignLink) {
 				t.Errorf("read %v, %v", sums, err)
 			}
 			if _, err := os.Lstat(part); err == nil {
@@ -99,7 +100,7 @@ func TestDropBoxLed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tree, rel := f.tree()
+			tree, rel := treeOf(f)
 			if err := tree.Remove(rel, regular.IDOf(fi)); !errors.Is(err, regular.ErrForeignLink) {
 				t.Errorf("removal: %v", err)
 			}
@@ -123,8 +124,8 @@ func TestListDrops(t *testing.T) {
 	var warned []string
 	drops, err := listDrops(box, func(format string, args ...any) { warned = append(warned, fmt.Sprintf(format, args...)) })
 	var names []catalog.Name
-	for _, f := range sortedDrops(drops) {
-		names = append(names, f.name)
+	for _, f := range plan.SortedDrops(drops) {
+		names = append(names, f.Name)
 	}
 	if got := fmt.Sprint(names, err, len(warned)); got != "[a/b/y x] <nil> 2" {
 		t.Errorf("got %s; warnings: %q", got, warned)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -17,66 +16,8 @@ import (
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
-	"distkeep/catalog/regular"
 	"distkeep/whitelist"
 )
-
-// TestUnmissed: what leaves recycle for good is wanted by nobody, whoever has come
-// to want it since the run began.
-func TestUnmissed(t *testing.T) {
-	t.Parallel()
-	recycled := func(name, text string) *ledger.Recycled {
-		h := digest.NewHasher()
-		h.Write([]byte(text))
-		return &ledger.Recycled{Distfile: ledger.Distfile{
-			Content: layout.Content{Name: catalog.Name(name), Digests: h.Sum(), Size: int64(len(text)), Named: true},
-		}, Since: archivetest.T0}
-	}
-	wants := func(name, text string) *catalog.Distfile {
-		r := recycled(name, text)
-		return &catalog.Distfile{Name: r.Name, Size: r.Size, Digests: r.Digests}
-	}
-	var rs []*ledger.Recycled
-	for _, text := range []string{"gone", "wanted", "shadowed", "wanted elsewhere", "held elsewhere", "unverifiable", "other content", "listed", "dropped", "dropped unread", "dropped other"} {
-		rs = append(rs, recycled(strings.ReplaceAll(text, " ", "-"), text))
-	}
-	file := filepath.Join(t.TempDir(), "whitelist")
-	if err := os.WriteFile(file, []byte("# A <a@example.org> (2026-01-02)\n# Kept.\nlisted\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	white, err := whitelist.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := recycled("held", "held elsewhere").Distfile
-	drop := func(name, text string) (*dropFile, *ledger.Dropped) {
-		r := recycled(name, text)
-		return &dropFile{name: r.Name, size: r.Size, modTime: archivetest.T0, id: regular.ID{Size: r.Size}},
-			&ledger.Dropped{Name: r.Name, File: regular.ID{Size: r.Size}, SHA256: r.SHA256()}
-	}
-	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key(): &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
-	drops := make(map[catalog.Name]*dropFile)
-	for name, text := range map[string]string{"dropped": "dropped", "dropped-unread": "dropped unread", "dropped-other": "another"} {
-		f, r := drop(name, text)
-		if drops[f.name] = f; name != "dropped-unread" {
-			x.Dropped[f.name] = r
-		}
-	}
-	m := &mirror{v: &vault.Vault{Now: archivetest.T0, Index: x}, white: white, facts: &facts{drops: drops, catalog: &catalog.Catalog{
-		Distfiles: []*catalog.Distfile{
-			wants("wanted", "wanted"), wants("another-name", "wanted elsewhere"), wants("held", "held elsewhere"),
-			{Name: "unverifiable"}, wants("other-content", "re-rolled"),
-		},
-		Shadowed: []*catalog.Distfile{wants("shadowed", "shadowed")},
-	}}}
-	var left []string
-	for _, r := range m.unmissed(rs) {
-		left = append(left, string(r.Name))
-	}
-	if want := "[gone held-elsewhere other-content dropped-other]"; fmt.Sprint(left) != want {
-		t.Errorf("nobody misses %v, want %s", left, want)
-	}
-}
 
 // TestLetGoAsksAgain: people put names on the whitelist and files into the drop
 // box while a run deletes. It looks at both before each batch.

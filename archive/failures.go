@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -58,7 +59,7 @@ func (m *mirror) recordFailures(whole bool) error {
 			First: m.v.Now, Last: m.v.Now, Count: 1, URLs: attempted(fe),
 		}
 		if w := wants[key]; w != nil {
-			f.Owner, f.Asked = w.owner(), m.facts.asked(w.Name, w.Sources)
+			f.Owner, f.Asked = w.Owner(), m.facts.Asked(w.Name, w.Sources)
 		}
 		if old != nil {
 			f.First, f.Count = old.First, old.Count+1
@@ -76,8 +77,8 @@ func (m *mirror) recordFailures(whole bool) error {
 			m.sum.Gone++
 		}
 		f := &ledger.Failure{
-			Name: key.Name, Want: key.Want, Class: string(p.class), Reason: oneLine(p.reason),
-			Owner: p.owner, First: m.v.Now, Last: m.v.Now, Count: 1,
+			Name: key.Name, Want: key.Want, Class: string(p.Class), Reason: oneLine(p.Reason),
+			Owner: p.Owner, First: m.v.Now, Last: m.v.Now, Count: 1,
 		}
 		if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {
 			f = old // nothing was tried and nothing is new: nothing to write
@@ -93,7 +94,7 @@ func (m *mirror) recordFailures(whole bool) error {
 		f := x.Failures[key]
 		switch {
 		case current[key]:
-		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.facts.catalog.Protected(f.Name, f.Owner):
+		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.facts.Catalog.Protected(f.Name, f.Owner):
 			note(f, true)
 		default:
 			b.DropFailure(key)
@@ -105,29 +106,29 @@ func (m *mirror) recordFailures(whole bool) error {
 // failUnknown makes a failure of each package that cannot be known. It has no
 // name of a file.
 func (m *mirror) failUnknown() {
-	for i := range m.facts.catalog.Problems {
-		p := &m.facts.catalog.Problems[i]
+	for i := range m.facts.Catalog.Problems {
+		p := &m.facts.Catalog.Problems[i]
 		if p.Scope != catalog.OnePackage {
 			continue
 		}
 		owner := p.Owner().String()
 		key := ledger.FailureKey{Want: digest.SHA256.Sum([]byte(owner)).Hex()[:len(ledger.NoWant)]}
 		if m.failing[key] == nil {
-			m.failing[key] = &failing{key, owner, failure.Package, p.Reason()}
+			m.failing[key] = &plan.Failing{Key: key, Owner: owner, Class: failure.Package, Reason: p.Reason()}
 		}
 	}
 }
 
 // failedWants finds the wants behind failures of transfers.
-func (m *mirror) failedWants() map[ledger.FailureKey]*want {
-	wants := make(map[ledger.FailureKey]*want, len(m.tried))
+func (m *mirror) failedWants() map[ledger.FailureKey]*plan.Want {
+	wants := make(map[ledger.FailureKey]*plan.Want, len(m.tried))
 	if len(m.tried) == 0 {
 		return wants
 	}
-	for _, d := range slices.Concat(m.facts.catalog.Distfiles, m.facts.catalog.Shadowed) {
-		w := newWant(d, true)
-		if m.tried[w.failureKey()] != nil {
-			wants[w.failureKey()] = w
+	for _, d := range slices.Concat(m.facts.Catalog.Distfiles, m.facts.Catalog.Shadowed) {
+		w := plan.NewWant(d, true)
+		if m.tried[w.Key()] != nil {
+			wants[w.Key()] = w
 		}
 	}
 	return wants

@@ -6,40 +6,26 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/fetch/failure"
 )
 
-// formerLayouts plans to remove the links of layouts that layout.conf no longer
-// names.
-func (b *planner) formerLayouts() {
-	for _, l := range b.v.Shelf.Former {
-		for _, d := range b.v.Index.Distfiles {
-			if !d.Named {
-				continue
-			}
-			if rel := d.Path(l); rel != "" && b.v.Shelf.Intact(&d.Content, rel) {
-				b.stale = append(b.stale, stale{rel, d})
-			}
-		}
-	}
-}
-
 // unlinkFormer removes the links of layouts that are no longer in use, each only
 // when the content has its place in all others and nothing has its place there,
 // and notes which layouts may have links now.
-func (m *mirror) unlinkFormer(p *plan) error {
+func (m *mirror) unlinkFormer(p *plan.Plan) error {
 	m.dropNameless()
 	layouts := slices.Clone([]layout.Layout(m.v.Store.Layouts()))
 	left := false
 	var claimed map[string]bool
-	if len(p.stale) > 0 {
+	if len(p.Stale) > 0 {
 		claimed = m.facts.layoutPaths()
 	}
-	for _, s := range p.stale {
-		d := m.v.Index.Distfiles[s.of.Key()]
-		if d == nil || claimed[s.rel] {
+	for _, s := range p.Stale {
+		d := m.v.Index.Distfiles[s.Of.Key()]
+		if d == nil || claimed[s.Rel] {
 			continue
 		}
 		refuge := m.facts.refuge(d)
@@ -47,14 +33,14 @@ func (m *mirror) unlinkFormer(p *plan) error {
 			left = true
 			continue
 		}
-		if err := m.v.Store.Unlink(s.rel, refuge); store.Broken(err) {
+		if err := m.v.Store.Unlink(s.Rel, refuge); store.Broken(err) {
 			return err
 		} else if err != nil {
 			m.failFile(d, fmt.Errorf("a link of a former layout stays: %w", err))
 			left = true
 			continue
 		}
-		m.v.Disk.Set(s.rel, layout.File{Size: -1})
+		m.v.Disk.Set(s.Rel, layout.File{Size: -1})
 		m.v.Changed = true
 	}
 	if left {
@@ -66,7 +52,7 @@ func (m *mirror) unlinkFormer(p *plan) error {
 // failFile notes a failure of one file of the archive.
 func (m *mirror) failFile(d *ledger.Distfile, err error) {
 	key := ledger.FailureKey{Name: d.Name, Want: ledger.NoWant}
-	m.failing[key] = &failing{key, d.Owner, failure.Local, err.Error()}
+	m.failing[key] = &plan.Failing{Key: key, Owner: d.Owner, Class: failure.Local, Reason: err.Error()}
 }
 
 // failFiles notes failures of files of the archive.
@@ -77,7 +63,7 @@ func (m *mirror) failFiles(errs []*vault.FileError) {
 }
 
 // fail notes a failure.
-func (m *mirror) fail(f *failing) { m.failing[f.key] = f }
+func (m *mirror) fail(f *plan.Failing) { m.failing[f.Key] = f }
 
 // layoutPaths are the paths that the records should have in the layouts in use.
 func (v *facts) layoutPaths() map[string]bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/fetch/failure"
 )
@@ -12,7 +13,7 @@ import (
 // not what those promise and goes to quarantine.
 func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 	var b ledger.Batch
-	wanted := m.wantedRecords()
+	wanted := m.facts.WantedRecords()
 	gone := make(map[ledger.Key]bool)
 	for _, d := range lost {
 		if gone[d.Key()] {
@@ -31,8 +32,8 @@ func (m *mirror) dropLost(lost []*ledger.Distfile) error {
 		case errors.Is(err, store.ErrStuck):
 			// Its record stays, and the next run tries again.
 			key := ledger.FailureKey{Name: d.Name, Want: ledger.NoWant}
-			m.failing[key] = &failing{key, d.Owner, failure.Local, "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
-			m.facts.stuck[d.Key()] = true
+			m.failing[key] = &plan.Failing{Key: key, Owner: d.Owner, Class: failure.Local, Reason: "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
+			m.facts.Stuck[d.Key()] = true
 			continue
 		case err != nil:
 			return err

@@ -9,6 +9,7 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -50,13 +51,13 @@ func linear(t *testing.T, what string, f func(n int) float64) {
 // allocated tells of work; no other test runs meanwhile.
 func TestManyNames(t *testing.T) {
 	linear(t, "preview", func(n int) float64 {
-		f := &fetching{}
+		f := &plan.Fetching{}
 		for _, d := range namesOf(n) {
-			f.wants = append(f.wants, newWant(d, true))
+			f.Wants = append(f.Wants, plan.NewWant(d, true))
 		}
-		p := &plan{fetches: []*fetching{f}}
+		p := &plan.Plan{Fetches: []*plan.Fetching{f}}
 		return allocated(func() {
-			if got := len(p.actions(nil)); got != n {
+			if got := len(p.Actions(new(plan.Facts))); got != n {
 				t.Fatalf("%d actions", got)
 			}
 		})
@@ -86,17 +87,17 @@ func TestManyNames(t *testing.T) {
 			})
 		})
 		linear(t, "failures", func(n int) float64 {
-			m.failing = make(map[ledger.FailureKey]*failing)
+			m.failing = make(map[ledger.FailureKey]*plan.Failing)
 			m.tried = make(map[ledger.FailureKey]*fetch.Error)
 			m.v.Index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
 			fe := &fetch.Error{Class: failure.Gone, Err: errors.New("404")}
 			ds := namesOf(n)
 			for _, d := range ds {
-				m.tried[newWant(d, true).failureKey()] = fe
+				m.tried[plan.NewWant(d, true).Key()] = fe
 				fe.Attempts = append(fe.Attempts, fetch.Attempt{URL: d.Sources[0].URI, Err: fe.Err})
 			}
-			m.facts.catalog = &catalog.Catalog{Distfiles: ds}
-			m.facts.asked = func(catalog.Name, []catalog.Source) string { return "" }
+			m.facts.Catalog = &catalog.Catalog{Distfiles: ds}
+			m.facts.Asked = func(catalog.Name, []catalog.Source) string { return "" }
 			used := allocated(func() {
 				if err := m.recordFailures(true); err != nil {
 					t.Fatal(err)

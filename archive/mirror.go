@@ -1,18 +1,16 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"distkeep/archive/export"
-	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -68,7 +66,7 @@ type mirror struct {
 	facts   *facts
 	fetcher *fetch.Fetcher
 	sum     *report.Summary
-	failing map[ledger.FailureKey]*failing
+	failing map[ledger.FailureKey]*plan.Failing
 	// tried are the failures of transfers of this run.
 	tried map[ledger.FailureKey]*fetch.Error
 	// waited are those not tried because their time has not come.
@@ -116,7 +114,7 @@ func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
 			Command: "mirror", Start: v.Now, Deleting: o.Delete,
 			DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
 		},
-		failing: make(map[ledger.FailureKey]*failing),
+		failing: make(map[ledger.FailureKey]*plan.Failing),
 		tried:   make(map[ledger.FailureKey]*fetch.Error),
 		waited:  make(map[ledger.FailureKey]bool),
 		lost:    make(map[catalog.Name][]*ledger.Distfile),
@@ -135,7 +133,7 @@ func (m *mirror) prepare(ctx context.Context) error {
 	var f *facts
 	var lerr error
 	var looking sync.WaitGroup
-	looking.Go(func() { f, lerr = look(lctx, m.v, m.o.Local) })
+	looking.Go(func() { f, lerr = m.look(lctx) })
 	cat, err := catalog.Collect(ctx, m.o.Repositories)
 	if err != nil {
 		stop()
@@ -148,11 +146,11 @@ func (m *mirror) prepare(ctx context.Context) error {
 	if lerr != nil {
 		return lerr
 	}
-	f.catalog, f.asked = cat, m.fetcher.Asked
+	f.Catalog, f.Asked = cat, m.fetcher.Asked
 	m.facts = f
-	f.dirs = make(map[string]bool)
+	f.Dirs = make(map[string]bool)
 	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
-		f.dirs[cv.Dir] = true
+		f.Dirs[cv.Dir] = true
 		return nil
 	})
 }
@@ -168,45 +166,6 @@ func scanned(s *report.Summary, cat *catalog.Catalog) {
 		} else {
 			s.Problems = append(s.Problems, p.Error())
 		}
-	}
-}
-
-// look reads the ledger, the published tree and the drop box. The facts have no
-// catalog yet.
-func look(ctx context.Context, v *vault.Vault, local string) (f *facts, err error) {
-	if err := v.Load(ctx); err != nil {
-		return nil, err
-	}
-	f = &facts{
-		v: v, whole: make(map[string]bool), read: make(map[string]bool), stuck: make(map[ledger.Key]bool),
-		unread: make(map[ledger.Key]bool), readBack: make(map[ledger.Key]store.Source),
-		failed: make(map[string]error), recycled: lookOnce(v),
-	}
-	if len(v.Index.Notes.Layouts) == 0 {
-		// No run has come to its end with this ledger.
-		if f.ciphers, err = listCiphers(v.Store); err != nil {
-			return nil, err
-		}
-		if len(v.Index.Distfiles) == 0 && len(f.ciphers) > 0 {
-			v.Warn("%s has no record of the %d files below by_cipher: mirror reads them and records what they are, "+
-				"but what was scheduled for deletion or in recycle only distkeep doctor --repair can tell", v.Store.LedgerDir(), len(f.ciphers))
-		}
-	}
-	f.drops, err = listDrops(local, v.Warn, v.Distfiles, v.State)
-	return f, err
-}
-
-// lookOnce looks at each file in recycle when it is first asked for, and anew when
-// its record has changed.
-func lookOnce(v *vault.Vault) func(*ledger.Recycled) layout.File {
-	seen := make(map[*ledger.Recycled]layout.File)
-	return func(r *ledger.Recycled) layout.File {
-		f, ok := seen[r]
-		if !ok {
-			f = store.LookAt(v.RecyclePath(r))
-			seen[r] = f
-		}
-		return f
 	}
 }
 
@@ -261,25 +220,25 @@ func (m *mirror) run(ctx context.Context) error {
 
 // settle reads the files that have to be read until the plan has no more of
 // them, and returns that plan.
-func (m *mirror) settle(ctx context.Context) (*plan, error) {
+func (m *mirror) settle(ctx context.Context) (*plan.Plan, error) {
 	for {
-		p := makePlan(m.facts)
-		if len(p.readings) > 0 {
-			if err := m.readAll(ctx, p.readings); err != nil {
+		p := plan.Make(&m.facts.Facts)
+		if len(p.Readings) > 0 {
+			if err := m.readAll(ctx, p.Readings); err != nil {
 				return nil, err
 			}
-			for _, r := range p.readings {
-				m.facts.read[r.key()] = true
+			for _, r := range p.Readings {
+				m.facts.Read[r.Key()] = true
 			}
 			continue
 		}
-		if len(p.lost)+len(p.unsure) > 0 {
-			if err := m.checkVanished(); err != nil {
-				return nil, err
+		if len(p.Lost)+len(p.Unsure) > 0 {
+			if err := m.facts.Vanished(); err != nil {
+				return nil, vault.Damage(err)
 			}
 		}
-		if len(p.lost) > 0 {
-			if err := m.dropLost(p.lost); err != nil {
+		if len(p.Lost) > 0 {
+			if err := m.dropLost(p.Lost); err != nil {
 				return nil, err
 			}
 			continue
@@ -292,13 +251,13 @@ func (m *mirror) settle(ctx context.Context) (*plan, error) {
 		if err := m.dropWhole(); err != nil {
 			return nil, err
 		}
-		m.unsure = p.unsure
-		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.wanted, p.held, len(p.waiting)
-		for _, f := range p.failing {
-			m.failing[f.key] = f
+		m.unsure = p.Unsure
+		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
+		for _, f := range p.Failing {
+			m.failing[f.Key] = f
 		}
-		for _, w := range p.waiting {
-			m.waited[w.failureKey()] = true
+		for _, w := range p.Waiting {
+			m.waited[w.Key()] = true
 		}
 		return p, nil
 	}
@@ -317,12 +276,12 @@ func (m *mirror) dropWhole() error {
 }
 
 // link makes the links that need no transfer.
-func (m *mirror) link(p *plan) error {
+func (m *mirror) link(p *plan.Plan) error {
 	var adds []*addition
-	for _, d := range p.relink {
+	for _, d := range p.Relink {
 		adds = append(adds, &addition{Addition: vault.Addition{Entry: *d}, count: &m.sum.Relinked})
 	}
-	for _, l := range p.links {
+	for _, l := range p.Links {
 		adds = append(adds, m.linked(l))
 	}
 	for chunk := range slices.Chunk(adds, vault.BatchFiles) {
@@ -331,7 +290,7 @@ func (m *mirror) link(p *plan) error {
 		}
 	}
 	damaged := make(map[catalog.Name][]*ledger.Distfile)
-	for _, a := range adds[:len(p.relink)] {
+	for _, a := range adds[:len(p.Relink)] {
 		if errors.Is(a.Err, store.ErrDamaged) {
 			damaged[a.Entry.Name] = append(damaged[a.Entry.Name], &a.Entry)
 		}
@@ -339,7 +298,7 @@ func (m *mirror) link(p *plan) error {
 	if len(damaged) == 0 {
 		return nil
 	}
-	for _, w := range m.facts.catalog.Distfiles {
+	for _, w := range m.facts.Catalog.Distfiles {
 		for _, d := range damaged[w.Name] {
 			if d.Satisfies(w) {
 				m.sum.Held = vault.Count{Files: m.sum.Held.Files - 1, Bytes: m.sum.Held.Bytes - d.Size}
@@ -350,28 +309,28 @@ func (m *mirror) link(p *plan) error {
 }
 
 // linked makes an addition of a linking.
-func (m *mirror) linked(l *linking) *addition {
-	a := &addition{Addition: vault.Addition{New: true}, want: l.want}
-	if l.back != nil {
-		a.Entry = l.back.Distfile
-		a.Have, a.total = m.facts.readBack[l.back.Key()], &m.sum.Restored
+func (m *mirror) linked(l *plan.Linking) *addition {
+	a := &addition{Addition: vault.Addition{New: true}, want: l.Want}
+	if l.Back != nil {
+		a.Entry = l.Back.Distfile
+		a.Have, a.total = m.facts.readBack[l.Back.Key()], &m.sum.Restored
 		a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, m.v.Now, m.v.Now
 	} else {
-		a.Entry = *l.from
+		a.Entry = *l.From
 		a.total = &m.sum.Linked
-		if l.from.Name != l.want.Name {
+		if l.From.Name != l.Want.Name {
 			a.Entry.Origin, a.Entry.Added = ledger.OriginLink, m.v.Now
 		}
 	}
-	a.Entry.Named = l.want.named || l.from != nil && l.from.Name == l.want.Name && l.from.Named
-	a.Entry.Name = l.want.Name
-	a.Entry.Owner, a.Entry.Kind = l.want.owner(), l.want.Kind
+	a.Entry.Named = l.Want.Named || l.From != nil && l.From.Name == l.Want.Name && l.From.Named
+	a.Entry.Name = l.Want.Name
+	a.Entry.Owner, a.Entry.Kind = l.Want.Owner(), l.Want.Kind
 	return a
 }
 
 // knowsAll reports whether the catalog has everything that is wanted: only then
 // may what it does not have be let go of.
-func (m *mirror) knowsAll() bool { return m.facts.catalog.Complete() && !m.o.Partial }
+func (m *mirror) knowsAll() bool { return m.facts.KnowsAll() }
 
 // finish records what became of the run and exports what readers read. err is
 // what ended the run early, or nil.
@@ -415,17 +374,11 @@ func (m *mirror) recordRun() error {
 	if err := m.v.Ledger().DropOldRuns(&b, m.v.Now); err != nil {
 		return vault.Damage(err)
 	}
-	m.noteClock(&b)
+	m.v.Note(&b, func(n *ledger.Notes) { plan.NoteClock(n, m.v.Now) })
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
 	return export.Lists(m.v, m.sum)
 }
 
-func sortedDrops(drops map[catalog.Name]*dropFile) []*dropFile {
-	return slices.SortedFunc(maps.Values(drops), func(a, b *dropFile) int { return cmp.Compare(a.name, b.name) })
-}
-
-func keyLess(a, b ledger.Key) int {
-	return a.Compare(b)
-}
+func keyLess(a, b ledger.Key) int { return a.Compare(b) }

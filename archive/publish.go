@@ -72,10 +72,10 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 	if old, err = history.LoadHistory(m.v.Store.Path("history")); err != nil {
 		return nil, nil, err
 	}
-	wanted := m.wantedRecords()
+	wanted := m.facts.WantedRecords()
 	var known []history.Line
 	for _, d := range m.v.Index.Distfiles {
-		if !wanted[d] && !m.facts.catalog.Protected(d.Name, d.Owner) {
+		if !wanted[d] && !m.facts.Catalog.Protected(d.Name, d.Owner) {
 			known = append(known, export.Line(d, d.Name))
 		}
 	}
@@ -85,7 +85,7 @@ func (m *mirror) nextHistory(readDistinfo bool) (old, next []history.Record, err
 			return nil, nil, err
 		}
 		for _, l := range m.named(lines) {
-			if !m.facts.catalog.Protected(l.Name, "") {
+			if !m.facts.Catalog.Protected(l.Name, "") {
 				known = append(known, l)
 			}
 		}
@@ -167,8 +167,8 @@ func (m *mirror) writeHistory(old, records []history.Record) error {
 // has the digests of the tree; a content that it does not know, under a wanted
 // name that it does not have, is taken for the wanted one.
 func (m *mirror) wants() func(catalog.Name, digest.Digest) bool {
-	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.facts.catalog.Distfiles))
-	for _, d := range slices.Concat(m.facts.catalog.Distfiles, m.facts.catalog.Shadowed, m.facts.catalog.Restricted) {
+	byName := make(map[catalog.Name][]*catalog.Distfile, len(m.facts.Catalog.Distfiles))
+	for _, d := range slices.Concat(m.facts.Catalog.Distfiles, m.facts.Catalog.Shadowed, m.facts.Catalog.Restricted) {
 		byName[d.Name] = append(byName[d.Name], d)
 	}
 	return func(name catalog.Name, sum digest.Digest) bool {

@@ -11,6 +11,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -20,10 +21,10 @@ import (
 
 // readAll reads files that are on disk already, several at once, and records
 // what they turn out to be.
-func (m *mirror) readAll(ctx context.Context, rs []*reading) error {
+func (m *mirror) readAll(ctx context.Context, rs []*plan.Reading) error {
 	var bytes int64
 	for _, r := range rs {
-		bytes += max(r.size, 0)
+		bytes += max(r.Size, 0)
 	}
 	m.v.Events.Phase("read", len(rs), bytes)
 	ctx, stop := context.WithCancelCause(ctx)
@@ -73,25 +74,25 @@ type dropRecords struct {
 // readOne reads one file. It returns what is to be added, or nil. Its error
 // ends the run; a file that cannot be read is a warning. It is called
 // concurrently, while the index changes: only add looks at that.
-func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
-	if r.drop != nil {
+func (m *mirror) readOne(ctx context.Context, r *plan.Reading, drops *dropRecords) (*addition, error) {
+	if r.Drop != nil {
 		return m.readDrop(ctx, r, drops)
 	}
-	sums, fi, err := store.Hash(ctx, r.path, r.algs...)
+	sums, fi, err := store.Hash(ctx, m.facts.pathOf(r), r.Algs...)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil && store.Broken(err):
 		return nil, err
 	case err != nil:
-		if m.unreadable(r, err) && r.sum.IsZero() && r.want == nil {
+		if m.unreadable(r, err) && r.Sum.IsZero() && r.Want == nil {
 			m.v.Warn("%v", err) // otherwise it is a failure
 		}
 		return nil, nil
 	}
-	if got := sums.Get(digest.SHA256); !r.sum.IsZero() && got != r.sum {
-		if r.aside {
-			m.v.Warn("%s: its SHA256 is %s: it is left alone", r.path, got.Hex())
+	if got := sums.Get(digest.SHA256); !r.Sum.IsZero() && got != r.Sum {
+		if r.Aside {
+			m.v.Warn("%s: its SHA256 is %s: it is left alone", m.facts.pathOf(r), got.Hex())
 		}
 		return nil, nil
 	}
@@ -99,21 +100,21 @@ func (m *mirror) readOne(ctx context.Context, r *reading, drops *dropRecords) (*
 }
 
 // readAddition makes the addition of a file that was read in place.
-func (m *mirror) readAddition(r *reading, sums digest.Set, fi fs.FileInfo) *addition {
+func (m *mirror) readAddition(r *plan.Reading, sums digest.Set, fi fs.FileInfo) *addition {
 	d := ledger.Distfile{
-		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: !r.aside},
+		Content: layout.Content{Name: r.Name, Digests: sums, Size: fi.Size(), Named: !r.Aside},
 		Origin:  ledger.OriginAdopted, Added: m.v.Now, Verified: m.v.Now,
 	}
-	fits := r.want != nil && fits(r.want.Distfile, d.Size, sums)
-	a := &addition{Addition: vault.Addition{Have: store.Source{Path: r.path, Was: fi, Read: true}, Read: true, New: true}, total: &m.sum.Adopted}
+	fits := r.Want != nil && fits(r.Want.Distfile, d.Size, sums)
+	a := &addition{Addition: vault.Addition{Have: store.Source{Path: m.facts.pathOf(r), Was: fi, Read: true}, Read: true, New: true}, total: &m.sum.Adopted}
 	if fits {
-		a.want = r.want
-		d.Named, d.Owner, d.Kind = r.want.named, r.want.owner(), r.want.Kind
-	} else if r.part {
+		a.want = r.Want
+		d.Named, d.Owner, d.Kind = r.Want.Named, r.Want.Owner(), r.Want.Kind
+	} else if r.Part {
 		return nil // not what it was kept for: the transfer starts afresh
 	}
-	if r.part {
-		a.Part, a.Have = r.path, store.Source{}
+	if r.Part {
+		a.Part, a.Have = m.facts.pathOf(r), store.Source{}
 	}
 	a.Entry = d
 	return a
@@ -125,14 +126,14 @@ func fits(w *catalog.Distfile, size int64, sums digest.Set) bool {
 
 // readDrop examines a file of the drop box: it is taken in when it is what is
 // wanted, or when nobody wants anything else by that name.
-func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (*addition, error) {
-	rec := &ledger.Dropped{Name: r.name, Since: m.v.Now}
+func (m *mirror) readDrop(ctx context.Context, r *plan.Reading, drops *dropRecords) (*addition, error) {
+	rec := &ledger.Dropped{Name: r.Name, Since: m.v.Now}
 	key := ledger.NoWant
-	if r.want != nil {
-		rec.Want, key = r.want.key(), r.want.key()
+	if r.Want != nil {
+		rec.Want, key = r.Want.ID(), r.Want.ID()
 	}
-	part := m.v.Store.PartPath(r.name, "local."+key)
-	if err := m.v.Store.Room(r.size, m.o.MinFree); err != nil {
+	part := m.v.Store.PartPath(r.Name, "local."+key)
+	if err := m.v.Store.Room(r.Size, m.o.MinFree); err != nil {
 		if m.v.Store.Room(0, m.o.MinFree) != nil {
 			return nil, err
 		}
@@ -150,36 +151,36 @@ func (m *mirror) readDrop(ctx context.Context, r *reading, drops *dropRecords) (
 		return nil, nil
 	}
 	rec.SHA256, rec.File = sums.Get(digest.SHA256), regular.IDOf(fi)
-	if r.want != nil && !fits(r.want.Distfile, fi.Size(), sums) {
-		if layout.Growing(m.v.Now, r.drop.modTime) {
+	if r.Want != nil && !fits(r.Want.Distfile, fi.Size(), sums) {
+		if layout.Growing(m.v.Now, r.Drop.ModTime) {
 			return nil, removePart(part) // it has its size, but not yet its bytes
 		}
-		rec.Refused = refusal(r.path, r.want.Distfile, fi.Size(), sums)
+		rec.Refused = refusal(m.facts.pathOf(r), r.Want.Distfile, fi.Size(), sums)
 		drops.mu.Lock()
 		defer drops.mu.Unlock()
 		drops.refused = append(drops.refused, rec)
 		return nil, removePart(part)
 	}
-	a := &addition{Addition: vault.Addition{Part: part, Drop: rec, Read: true, New: true}, want: r.want, total: &m.sum.Local}
+	a := &addition{Addition: vault.Addition{Part: part, Drop: rec, Read: true, New: true}, want: r.Want, total: &m.sum.Local}
 	a.Entry = ledger.Distfile{
-		Content: layout.Content{Name: r.name, Digests: sums, Size: fi.Size(), Named: true},
+		Content: layout.Content{Name: r.Name, Digests: sums, Size: fi.Size(), Named: true},
 		Origin:  ledger.OriginLocal, Added: m.v.Now, Verified: m.v.Now,
 	}
-	if r.want != nil {
-		a.Entry.Named, a.Entry.Owner, a.Entry.Kind = r.want.named, r.want.owner(), r.want.Kind
+	if r.Want != nil {
+		a.Entry.Named, a.Entry.Owner, a.Entry.Kind = r.Want.Named, r.Want.Owner(), r.Want.Kind
 	}
 	return a, nil
 }
 
 // importDrop copies a file of the drop box to part.
-func (m *mirror) importDrop(ctx context.Context, r *reading, part string) (digest.Set, fs.FileInfo, error) {
-	tree, rel := r.drop.tree()
+func (m *mirror) importDrop(ctx context.Context, r *plan.Reading, part string) (digest.Set, fs.FileInfo, error) {
+	tree, rel := treeOf(r.Drop)
 	f, err := tree.Open(rel)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	return m.v.Store.Import(ctx, f, part, r.algs...)
+	return m.v.Store.Import(ctx, f, part, r.Algs...)
 }
 
 // refusal says how a drop-box file contradicts the catalog.

@@ -6,18 +6,19 @@ import (
 	"io/fs"
 
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 )
 
 // readBack reads what p takes out of recycle, once in a run. again tells that some
 // of it is wrong, and that the plan does not hold any more.
-func (m *mirror) readBack(ctx context.Context, p *plan) (again bool, err error) {
+func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err error) {
 	var rs []*ledger.Recycled
-	for _, l := range p.links {
-		if l.back != nil && !m.facts.read[m.v.RecyclePath(l.back)] {
-			m.facts.read[m.v.RecyclePath(l.back)] = true
-			rs = append(rs, l.back)
+	for _, l := range p.Links {
+		if l.Back != nil && !m.facts.Read[m.v.RecyclePath(l.Back)] {
+			m.facts.Read[m.v.RecyclePath(l.Back)] = true
+			rs = append(rs, l.Back)
 		}
 	}
 	right, err := m.rightBack(ctx, rs)
@@ -38,8 +39,8 @@ func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []
 		case errors.Is(r.Err, vault.ErrWrong), errors.Is(r.Err, fs.ErrNotExist):
 		default:
 			// What cannot be read now may be another time.
-			if m.facts.unread[r.Key()] = true; !errors.Is(r.Err, store.ErrStuck) {
-				m.fail(unreadFailing(&r.Distfile, r.Err))
+			if m.facts.Unread[r.Key()] = true; !errors.Is(r.Err, store.ErrStuck) {
+				m.fail(plan.UnreadFailing(&r.Distfile, r.Err))
 			}
 		}
 	}

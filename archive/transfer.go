@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -27,21 +28,21 @@ func (m *mirror) newFetcher() (err error) {
 }
 
 // transfer fetches what is missing and commits it as it comes.
-func (m *mirror) transfer(ctx context.Context, p *plan) error {
-	if len(p.fetches) == 0 {
+func (m *mirror) transfer(ctx context.Context, p *plan.Plan) error {
+	if len(p.Fetches) == 0 {
 		return nil
 	}
 	var size int64
-	reqs := make([]*fetch.Request, len(p.fetches))
-	wants := make(map[*fetch.Request][]*want, len(p.fetches))
-	for i, t := range p.fetches {
-		w := t.wants[0]
+	reqs := make([]*fetch.Request, len(p.Fetches))
+	wants := make(map[*fetch.Request][]*plan.Want, len(p.Fetches))
+	for i, t := range p.Fetches {
+		w := t.Wants[0]
 		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: t.size(), Digests: m.told(w), Compute: t.algs, Package: w.owner(),
-			Sources: t.sources(), Part: m.v.Store.PartPath(w.Name, w.key()),
+			Name: w.Name, Size: t.Size(), Digests: m.told(w), Compute: t.Algs, Package: w.Owner(),
+			Sources: t.Sources(), Part: m.v.Store.PartPath(w.Name, w.ID()),
 		}
-		wants[reqs[i]] = t.wants
-		size += max(t.size(), 0)
+		wants[reqs[i]] = t.Wants
+		size += max(t.Size(), 0)
 	}
 	m.v.Events.Phase("fetch", len(reqs), size)
 
@@ -65,31 +66,13 @@ func (m *mirror) transfer(ctx context.Context, p *plan) error {
 
 // told are the digests of a want, with those that the archive has found while it
 // had the content: other archives can be asked by SHA-256.
-func (m *mirror) told(w *want) digest.Set {
+func (m *mirror) told(w *plan.Want) digest.Set {
 	for _, d := range m.lost[w.Name] {
 		if w.Digests.Compare(d.Digests) == digest.Same {
 			return w.Digests.Union(d.Digests)
 		}
 	}
 	return w.Digests
-}
-
-// sources are those of all names of a content, each URI once.
-func (t *fetching) sources() []catalog.Source {
-	if len(t.wants) == 1 {
-		return t.wants[0].Sources
-	}
-	var ss []catalog.Source
-	known := make(map[string]bool)
-	for _, w := range t.wants {
-		for _, s := range w.Sources {
-			if !known[s.URI] {
-				known[s.URI] = true
-				ss = append(ss, s)
-			}
-		}
-	}
-	return ss
 }
 
 // fallbackPaths are those at which another archive keeps what is wanted, by its

@@ -30,11 +30,11 @@ type Undone struct {
 func change(ctx context.Context, v *vault.Vault, command string) (*mirror, error) {
 	m := newMirror(v, MirrorOptions{})
 	m.sum.Command = command
-	f, err := look(ctx, v, "")
+	f, err := m.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f.catalog = new(catalog.Catalog)
+	f.Catalog = new(catalog.Catalog)
 	m.facts = f
 	return m, nil
 }
@@ -69,7 +69,7 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 			if r.Name != n || slices.Contains(recycled, r) {
 				continue
 			}
-			if !m.facts.restorable(r) {
+			if !m.facts.Restorable(r) {
 				return nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.v.RecyclePath(r)))
 			}
 			recycled = append(recycled, r)
@@ -83,7 +83,7 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 		if c := b.Since.Compare(a.Since); c != 0 {
 			return c
 		}
-		return keyLess(a.Key(), b.Key())
+		return a.Key().Compare(b.Key())
 	})
 	for _, r := range recycled {
 		var err error

@@ -15,6 +15,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -44,19 +45,6 @@ func (m *mirror) viewers(f func(r catalog.Viewer, v *catalog.View) error) error 
 		}
 	}
 	return nil
-}
-
-// viewDir returns the directory of a view that a path lies in, or "".
-func (v *facts) viewDir(rel string) string {
-	if len(v.dirs) == 0 {
-		return ""
-	}
-	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
-		if v.dirs[dir] {
-			return dir
-		}
-	}
-	return ""
 }
 
 // publishViews publishes the index of every view whose files are all durable.
@@ -308,8 +296,8 @@ func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []in
 		if n++; n == 1 {
 			p.holdBack("%s: %v", p.v.Links[i].Name, bad[i])
 		}
-		w := newWant(p.v.Links[i].Distfile, true)
-		p.m.failing[w.keyOf("check")] = &failing{w.keyOf("check"), w.owner(), failure.Digest, bad[i].Error()}
+		w := plan.NewWant(p.v.Links[i].Distfile, true)
+		p.m.failing[w.KeyOf("check")] = &plan.Failing{Key: w.KeyOf("check"), Owner: w.Owner(), Class: failure.Digest, Reason: bad[i].Error()}
 	}
 	return nil
 }

@@ -72,3 +72,15 @@ func (conf Conf) Paths(c *Content) ([]string, error) {
 	}
 	return paths, nil
 }
+
+// A Count is a number of files and their bytes.
+type Count struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+// Add counts a file. A negative size is one that is not known.
+func (c *Count) Add(size int64) {
+	c.Files++
+	c.Bytes += max(size, 0)
+}

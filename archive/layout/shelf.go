@@ -121,6 +121,9 @@ const settle = time.Minute
 // ErrWriting means that a file may not have all its bytes yet.
 var ErrWriting = errors.New("somebody is writing to it")
 
+// ErrDamaged means that a file does not have the bytes that were verified.
+var ErrDamaged = errors.New("the file is damaged")
+
 // Growing reports whether somebody may still be writing a file, as far as its
 // time tells at now. A time that is an hour ahead says nothing.
 func Growing(now, modTime time.Time) bool {

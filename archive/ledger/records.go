@@ -2,6 +2,9 @@ package ledger
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -160,7 +163,7 @@ type Recycled struct {
 type Dropped struct {
 	Name catalog.Name
 	// File is the file that was examined, in the state that it was in.
-	File regular.ID
+	File FileID
 	// SHA256 is its content.
 	SHA256 digest.Digest
 	// Since is when it was first seen in that state: its expiry counts from
@@ -190,6 +193,9 @@ type State struct {
 	Notes     Notes
 }
 
+// A FileID tells one state of a file from every other.
+type FileID = regular.ID
+
 // A FailureKey identifies a failure.
 type FailureKey struct {
 	Name catalog.Name
@@ -217,6 +223,13 @@ const (
 	// Unread contents may be there, but cannot be read.
 	Unread = "read"
 )
+
+// Want returns 16 hexadecimal digits that tell the content wanted under name
+// apart from every other content that was or will be wanted under it.
+func Want(name catalog.Name, size int64, sums digest.Set) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", name, size, sums.Strongest()))
+	return hex.EncodeToString(h[:len(NoWant)/2])
+}
 
 // NoWant stands in a FailureKey for the content of a name that nobody wants.
 const NoWant = "0000000000000000"

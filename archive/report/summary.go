@@ -3,6 +3,7 @@ package report
 import (
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
@@ -130,16 +131,7 @@ func (s *Summary) Added() Count {
 }
 
 // A Count is a number of files and their bytes.
-type Count struct {
-	Files int   `json:"files"`
-	Bytes int64 `json:"bytes"`
-}
-
-// Add counts a file. A negative size is one that is not known.
-func (c *Count) Add(size int64) {
-	c.Files++
-	c.Bytes += max(size, 0)
-}
+type Count = layout.Count
 
 // Ages tell how long ago the bytes of the archive were last read and found
 // right.

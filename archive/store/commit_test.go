@@ -61,7 +61,7 @@ func TestCommitOpenBSD(t *testing.T) {
 			leading++
 		}
 		it.Kind = catalog.OpenBSD
-		it.Part = s.PartPath(it.Name, Want(it.Name, it.Size, it.Digests))
+		it.Part = s.PartPath(it.Name, aWant)
 		write(t, it.Part, fmt.Sprint("data ", i))
 		items = append(items, it)
 	}

@@ -12,14 +12,7 @@ import (
 	"time"
 
 	"distkeep/catalog"
-	"distkeep/catalog/digest"
 )
-
-// Want returns 16 hexadecimal digits that tell the content wanted under name
-// apart from every other content that was or will be wanted under it.
-func Want(name catalog.Name, size int64, sums digest.Set) string {
-	return short(fmt.Appendf(nil, "%s\x00%d\x00%s", name, size, sums.Strongest()))
-}
 
 func short(b []byte) string {
 	h := sha256.Sum256(b)

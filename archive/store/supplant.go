@@ -17,7 +17,7 @@ import (
 )
 
 // ErrDamaged means that a file does not have the bytes that were verified.
-var ErrDamaged = errors.New("the file is damaged")
+var ErrDamaged = layout.ErrDamaged
 
 // mayTake returns why src, that is fi and holds the content of it, cannot be published at dst, or nil. What
 // is there with the same size and other bytes may be the content of it in a file

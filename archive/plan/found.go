@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
+)
+
+// onDisk looks for a file that may be the wanted content where the archive
+// would have it: under its name, or as the part of an interrupted commit.
+func (b *planner) onDisk(w *Want) bool {
+	if b.Part != nil && b.Part(w.Key()) && b.readOnce(&Reading{Part: true, Name: w.Name, Size: w.Size, Want: w}) {
+		return true
+	}
+	if !w.Named {
+		return false
+	}
+	for _, l := range b.Shelf.Layouts {
+		rel, ok := l.Path(w.Name, w.Digests)
+		if !ok {
+			continue
+		}
+		f, ok := b.Shelf.Files.Get(rel)
+		if !ok || w.Size >= 0 && f.Size != w.Size {
+			continue
+		}
+		if d := b.Index.Named(w.Name); d != nil && b.Shelf.Intact(&d.Content, rel) {
+			continue // known, and another content
+		}
+		if b.readOnce(&Reading{Rel: rel, Name: w.Name, Size: f.Size, Want: w}) {
+			return true
+		}
+		if err := b.Failed[rel]; err != nil && !errors.Is(err, layout.ErrDamaged) {
+			b.fail(w.Key(), w, failure.Local, "there is a file in its place that cannot be read: "+err.Error())
+			return true
+		}
+	}
+	return false
+}
+
+// strays plans to read the files that somebody has put in the place of d, whose
+// content is elsewhere in the archive: what they hold is kept by its digest
+// before d gets its place back. When d is scheduled for deletion they have the
+// place for good, so that they do not go with it.
+func (b *planner) strays(d *ledger.Distfile) (any bool) {
+	for _, l := range b.Shelf.Layouts {
+		rel := d.Path(l)
+		if f, ok := b.Shelf.Files.Get(rel); ok && !b.Shelf.Intact(&d.Content, rel) &&
+			b.readOnce(&Reading{Rel: rel, Name: d.Name, Size: f.Size, Aside: b.Index.Deletions[d.Key()] == nil}) {
+			any = true
+		}
+	}
+	return any
+}
+
+// foreign plans to read the files in the published tree that the ledger does
+// not know: they were there before the archive, or a crash came between their
+// publication and their record. One that may still be growing is left to the next
+// run, unless its place will be taken in this one.
+func (b *planner) foreign() {
+	planned := make(map[string]bool, len(b.Readings))
+	for _, r := range b.Readings {
+		if r.Part {
+			// It is a link to one of them: next time it is known.
+			b.dropsLast(func(*Reading) bool { return true })
+			return
+		}
+		planned[r.Rel] = true
+	}
+	var found []*Reading
+	growing := make(map[catalog.Name]bool)
+	b.Shelf.Files.All(func(rel string, f layout.File) bool {
+		name, ok := b.nameOf(rel)
+		if !ok || planned[rel] || b.Index.Named(name) != nil {
+			return true
+		}
+		found = append(found, &Reading{Rel: rel, Name: name, Size: f.Size})
+		if layout.Growing(b.Now, f.ModTime) {
+			growing[name] = true
+		}
+		return true
+	})
+	if len(growing) > 0 {
+		for _, w := range b.Catalog.Distfiles {
+			delete(growing, w.Name)
+		}
+		for name := range b.Drops {
+			delete(growing, name)
+		}
+		for _, r := range b.Index.Recycled {
+			delete(growing, r.Name) // it may come back
+		}
+	}
+	slices.SortFunc(found, func(a, b *Reading) int { return strings.Compare(a.Rel, b.Rel) })
+	for _, r := range found {
+		if !growing[r.Name] {
+			b.readOnce(r)
+		}
+	}
+	taken := make(map[catalog.Name]bool)
+	for _, r := range b.Readings {
+		taken[r.Name] = taken[r.Name] || r.Rel != ""
+	}
+	b.dropsLast(func(r *Reading) bool { return taken[r.Name] })
+	if len(b.Readings) == 0 {
+		b.unknown()
+	}
+}
+
+// dropsLast leaves the files of the drop box for which after is true to the next
+// plan: their place in the published tree may have something that is to be read,
+// and when that is known, its content is kept by its digest.
+func (b *planner) dropsLast(after func(*Reading) bool) {
+	b.Readings = slices.DeleteFunc(b.Readings, func(r *Reading) bool {
+		if r.Drop == nil || !after(r) {
+			return false
+		}
+		delete(b.planned, r.Key())
+		return true
+	})
+}
+
+// unknown plans to read what only by_cipher has when the ledger was lost: files
+// that had no name, or whose name is gone. What has a name was read before.
+func (b *planner) unknown() {
+	for _, c := range b.Ciphers {
+		if b.Index.Distfiles[c.Key] == nil {
+			b.readOnce(&Reading{Rel: c.Rel, Name: c.Name, Size: c.Size, Aside: true, Sum: c.SHA256})
+		}
+	}
+}
+
+// A Cipher is a file below by_cipher, with what its path says about it.
+type Cipher struct {
+	ledger.Key
+	Rel  string
+	Size int64
+}
+
+// CipherKey is the inverse of layout.ByCipher.
+func CipherKey(rel string) (k ledger.Key, ok bool) {
+	dir, base := path.Split(rel)
+	sum, err := digest.Parse(digest.SHA256, path.Base(dir))
+	if err != nil {
+		return k, false
+	}
+	name, err := catalog.ParseName(base)
+	return ledger.Key{Name: name, SHA256: sum}, err == nil && layout.ByCipher(sum, base) == rel
+}
+
+// unwanted looks after the records that no package wants and that were not
+// looked at, therefore: one whose name was removed by hand gets it back, and
+// one whose bytes are gone is forgotten.
+func (b *planner) unwanted() {
+	for k, d := range b.Index.Distfiles {
+		if b.seen[k] || b.Stuck[k] || d.Named && b.Shelf.Linked(&d.Content) {
+			continue
+		}
+		path := b.Shelf.Sound(&d.Content)
+		switch {
+		case path != "" && d.Named && b.learn(d, b.Shelf.Layouts.Algorithms()):
+			// For its path in every layout.
+		case path != "" && d.Named && b.Shelf.Layouts.Check(d.Name) == nil:
+			if !b.strays(d) {
+				b.Relink = append(b.Relink, d)
+			}
+		case path != "":
+		default:
+			if !b.reread(d, Reading{Aside: !d.Named}) && !b.doubted(d) {
+				b.Lost = append(b.Lost, d)
+			}
+		}
+	}
+}
+
+// nameOf returns the name of a published path. Files in directories that are
+// no hash directories are nobody's but the operator's, unless their name is
+// wanted.
+func (b *planner) nameOf(rel string) (catalog.Name, bool) {
+	for _, l := range b.Shelf.Layouts {
+		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
+			return name, b.Shelf.Layouts.Check(name) == nil
+		}
+	}
+	return "", false
+}
+
+// formerLayouts plans to remove the links of layouts that layout.conf no longer
+// names.
+func (b *planner) formerLayouts() {
+	for _, l := range b.Shelf.Former {
+		for _, d := range b.Index.Distfiles {
+			if !d.Named {
+				continue
+			}
+			if rel := d.Path(l); rel != "" && b.Shelf.Intact(&d.Content, rel) {
+				b.Stale = append(b.Stale, Stale{rel, d})
+			}
+		}
+	}
+}
+
+// viewDir returns the directory of a view that a path lies in, or "".
+func (v *Facts) viewDir(rel string) string {
+	if len(v.Dirs) == 0 {
+		return ""
+	}
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		if v.Dirs[dir] {
+			return dir
+		}
+	}
+	return ""
+}
