@@ -62,6 +62,7 @@ func TestReadmeCommands(t *testing.T) {
 	if err := os.Symlink(w.tree, filepath.Join(root, "var/db/repos/gentoo")); err != nil {
 		t.Fatal(err)
 	}
+	lists := listUpstream(t, root)
 	u, keyring := signedUpstream(t)
 	if err := os.WriteFile(filepath.Join(root, "srv/packagers.gpg"), keyring, 0o644); err != nil {
 		t.Fatal(err)
@@ -76,12 +77,15 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	// The examples of dpb begin with an archive that was made "in the same way".
 	lines = slices.Insert(lines, 0, "distkeep init --archive /srv/ports")
-	fetching := append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", u.URL[strings.LastIndexByte(u.URL, ':')+1:])
+	port := func(base string) string { return base[strings.LastIndexByte(base, ':')+1:] }
+	fetching := append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", port(u.URL), "--allow-port", port(lists.URL))
+	hosts := strings.NewReplacer("https://packages.example.org/", u.URL+"/", "https://cdimage.example.org/", lists.URL+"/",
+		"https://distcache.example.org/", lists.URL+"/", "https://guix.example.org/", lists.URL+"/")
 	for _, line := range lines {
 		args := words(t, line)
 		for i, a := range args {
 			args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr)/`).ReplaceAllString(a, "${1}"+root+"/${2}/")
-			args[i] = strings.Replace(args[i], "https://packages.example.org/", u.URL+"/", 1)
+			args[i] = hosts.Replace(args[i])
 		}
 		if args[1] == "mirror" {
 			args = append(args, fetching...)
@@ -96,8 +100,10 @@ func TestReadmeCommands(t *testing.T) {
 		"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log",
 		"srv/all/distfiles/core/os/x86_64/core.db.sig", "srv/all/distfiles/extra/os/x86_64/b-1-1-any.pkg.tar.zst.sig",
 		"srv/all/distfiles/arm/aarch64/core/core.files", "srv/all/distfiles/package00000-part0-1.0.tar.xz",
+		"srv/iso/distfiles/list-image.iso", "srv/all/distfiles/list-port.tgz", "srv/all/distfiles/list-company.tgz",
+		"srv/all/distfiles/by_cipher/sha256/*/*/list-guix.tgz",
 	} {
-		if !exists(filepath.Join(root, f)) {
+		if found, err := filepath.Glob(filepath.Join(root, f)); err != nil || len(found) != 1 {
 			t.Errorf("the commands of README.md did not make %s", f)
 		}
 	}
