@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/store"
 )
@@ -26,7 +27,8 @@ func listCiphers(s *store.Store) ([]plan.Cipher, error) {
 		if err != nil {
 			return err
 		}
-		key, ok := plan.CipherKey(filepath.ToSlash(rel))
+		rel = filepath.ToSlash(rel)
+		sum, name, ok := layout.ParseByCipher(rel)
 		if !ok || !e.Type().IsRegular() {
 			return nil
 		}
@@ -36,7 +38,7 @@ func listCiphers(s *store.Store) ([]plan.Cipher, error) {
 		} else if err != nil {
 			return err
 		}
-		files = append(files, plan.Cipher{Key: key, Rel: filepath.ToSlash(rel), Size: fi.Size()})
+		files = append(files, plan.Cipher{Key: ledger.Key{Name: name, SHA256: sum}, Rel: rel, Size: fi.Size()})
 		return nil
 	})
 	if err != nil {

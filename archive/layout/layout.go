@@ -8,6 +8,7 @@ package layout
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -265,6 +266,17 @@ const CipherDir = ByCipherDir + "/sha256"
 func ByCipher(sha256 digest.Digest, base string) string {
 	hex := sha256.Hex()
 	return ByCipherDir + "/sha256/" + hex[:2] + "/" + hex + "/" + base
+}
+
+// ParseByCipher is the inverse of ByCipher. ok is false for every other path.
+func ParseByCipher(rel string) (sha256 digest.Digest, base catalog.Name, ok bool) {
+	dir, last := path.Split(rel)
+	sum, err := digest.Parse(digest.SHA256, path.Base(dir))
+	if err != nil {
+		return digest.Digest{}, "", false
+	}
+	base, err = catalog.ParseName(last)
+	return sum, base, err == nil && ByCipher(sum, last) == rel
 }
 
 // ByCipherBase64 returns the path under which bsd.port.mk looks for a content

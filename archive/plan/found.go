@@ -9,7 +9,6 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/catalog"
-	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
 
@@ -142,17 +141,6 @@ type Cipher struct {
 	ledger.Key
 	Rel  string
 	Size int64
-}
-
-// CipherKey is the inverse of layout.ByCipher.
-func CipherKey(rel string) (k ledger.Key, ok bool) {
-	dir, base := path.Split(rel)
-	sum, err := digest.Parse(digest.SHA256, path.Base(dir))
-	if err != nil {
-		return k, false
-	}
-	name, err := catalog.ParseName(base)
-	return ledger.Key{Name: name, SHA256: sum}, err == nil && layout.ByCipher(sum, base) == rel
 }
 
 // unwanted looks after the records that no package wants and that were not

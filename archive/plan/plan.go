@@ -219,16 +219,12 @@ func (b *planner) learn(d *ledger.Distfile, algs []digest.Algorithm) bool {
 	return rel != "" && b.readOnce(&Reading{Rel: rel, Name: d.Name, Size: d.Size, Aside: !d.Named, Sum: d.SHA256(), Lacks: lacks})
 }
 
-// Usual are the digests of most trees. They are computed of files that no tree
-// names, so that they are known when one wants the content under another name.
-var Usual = []digest.Algorithm{digest.BLAKE2B, digest.SHA512}
-
 // algorithms are those to compute when content is read for w: what the tree
 // publishes, and what the layouts need.
 func (b *planner) algorithms(w *Want) []digest.Algorithm {
 	as := b.Shelf.Layouts.Algorithms()
 	if w == nil {
-		as = append(as, Usual...)
+		as = append(as, digest.Usual...)
 	} else {
 		as = append(as, w.Digests.Algorithms()...)
 		// The other contents of this name, so that they can be told apart.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"distkeep/archive"
 	"distkeep/archive/archivetest"
+	"distkeep/archive/doctor"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -35,7 +35,7 @@ func verify(t *testing.T, b *archivetest.Box, o Options) (s *Summary, names []st
 // healthy fails unless files and ledger agree.
 func healthy(t *testing.T, b *archivetest.Box) {
 	t.Helper()
-	r, err := archive.Doctor(t.Context(), b.Options, archive.DoctorOptions{})
+	r, err := doctor.Doctor(t.Context(), b.Options, doctor.Options{})
 	if err != nil || len(r.Findings) > 0 {
 		t.Errorf("doctor: %+v, %v", r, err)
 	}

@@ -34,6 +34,10 @@ const (
 	WHIRLPOOL
 )
 
+// Usual are the digests of most trees. They are computed of files that no tree
+// names, so that they are known when one wants the content under another name.
+var Usual = []Algorithm{BLAKE2B, SHA512}
+
 type property struct {
 	name   string
 	size   int // bytes

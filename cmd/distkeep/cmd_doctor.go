@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
+	"distkeep/archive/doctor"
 	"distkeep/archive/export"
 	"distkeep/archive/vault"
 )
@@ -74,10 +74,10 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 	}
 	p := newProgress(e)
 	defer p.stop()
-	r, err := archive.Doctor(ctx, vault.Options{
+	r, err := doctor.Doctor(ctx, vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep doctor",
 		Events: events(e.logger(false, false), runLogs{}, p),
-	}, archive.DoctorOptions{Repair: o.repair, Local: o.local})
+	}, doctor.Options{Repair: o.repair, Local: o.local})
 	p.stop()
 	if r == nil {
 		return err
@@ -91,7 +91,7 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 	return nil
 }
 
-func (o *doctorFlags) print(e *env, r *archive.DoctorReport) error {
+func (o *doctorFlags) print(e *env, r *doctor.Report) error {
 	if o.json {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}

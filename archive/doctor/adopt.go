@@ -1,4 +1,4 @@
-package archive
+package doctor
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -54,12 +53,12 @@ type hints struct {
 
 // loadHints reads what there is of the exports and of history. What cannot be
 // read is found elsewhere.
-func (d *doctor) loadHints() *hints {
+func loadHints(v *vault.Vault) *hints {
 	h := &hints{
 		distfiles: make(map[ledger.Key]*report.Distfile), names: make(map[digest.Digest][]catalog.Name),
 		deletions: make(map[ledger.Key]*report.Deletion), unwanted: make(map[ledger.Key]time.Time),
 	}
-	dir := d.v.Store.ReportDir()
+	dir := v.Store.ReportDir()
 	keyOf := func(name, sum string) ledger.Key {
 		k := ledger.Key{Name: catalog.Name(name)}
 		k.SHA256, _ = digest.Parse(digest.SHA256, sum)
@@ -76,7 +75,7 @@ func (d *doctor) loadHints() *hints {
 	for i, x := range xs {
 		h.deletions[keyOf(x.Name, x.SHA256)] = &xs[i]
 	}
-	records, _ := history.LoadHistory(d.v.Store.Path("history"))
+	records, _ := history.LoadHistory(v.Store.Path("history"))
 	for _, r := range records {
 		h.unwanted[ledger.Key{Name: r.Name, SHA256: r.SHA256}] = r.Time
 	}
@@ -85,6 +84,12 @@ func (d *doctor) loadHints() *hints {
 		h.last = &s
 	}
 	return h
+}
+
+// A recorder reads what findings want read, and records it.
+type recorder struct {
+	v     *vault.Vault
+	hints *hints // loaded once they are needed
 }
 
 // scheduledSince is when a content was found to be unwanted, or zero.
@@ -113,11 +118,11 @@ func (h *hints) wholeName(a *adoptee, sum digest.Digest) catalog.Name {
 }
 
 // algorithms are the digests to compute of a.
-func (d *doctor) algorithms(a *adoptee) []digest.Algorithm {
-	algs := d.v.Store.Layouts().Algorithms()
-	known := d.hints.distfiles[ledger.Key{Name: a.name, SHA256: a.sum}]
+func (r *recorder) algorithms(a *adoptee) []digest.Algorithm {
+	algs := r.v.Store.Layouts().Algorithms()
+	known := r.hints.distfiles[ledger.Key{Name: a.name, SHA256: a.sum}]
 	if known == nil {
-		return append(algs, plan.Usual...)
+		return append(algs, digest.Usual...)
 	}
 	for name := range known.Digests {
 		if alg, ok := digest.ParseAlgorithm(name); ok {
@@ -138,10 +143,10 @@ type adopted struct {
 
 // adoptAll reads the files that findings want read, several at once, and
 // records them in batches.
-func (d *doctor) adoptAll(ctx context.Context) error {
+func (r *recorder) adoptAll(ctx context.Context, findings []*Finding) error {
 	var todo []*adopted
-	var total vault.Count
-	for _, f := range d.findings {
+	var total report.Count
+	for _, f := range findings {
 		for _, a := range f.adopt {
 			todo = append(todo, &adopted{adoptee: a, of: f})
 			total.Add(a.size)
@@ -150,18 +155,18 @@ func (d *doctor) adoptAll(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	if d.hints == nil {
-		d.hints = d.loadHints()
+	if r.hints == nil {
+		r.hints = loadHints(r.v)
 	}
-	d.v.Events.Phase("read", total.Files, total.Bytes)
+	r.v.Events.Phase("read", total.Files, total.Bytes)
 	for chunk := range slices.Chunk(todo, vault.BatchFiles) {
 		g := new(errgroup.Group)
 		g.SetLimit(runtime.GOMAXPROCS(0))
 		for _, a := range chunk {
 			g.Go(func() error {
-				a.sums, a.fi, a.err = store.Hash(ctx, a.path, d.algorithms(a.adoptee)...)
-				d.v.Events.Read(int(a.size))
-				d.v.Events.Checked(string(a.name), a.size, "")
+				a.sums, a.fi, a.err = store.Hash(ctx, a.path, r.algorithms(a.adoptee)...)
+				r.v.Events.Read(int(a.size))
+				r.v.Events.Checked(string(a.name), a.size, "")
 				return nil
 			})
 		}
@@ -169,16 +174,16 @@ func (d *doctor) adoptAll(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := d.adoptChunk(chunk); err != nil {
+		if err := r.adoptChunk(chunk); err != nil {
 			return err
 		}
 	}
-	return d.adoptMeta()
+	return r.adoptMeta()
 }
 
 // adoptChunk records files that were read.
-func (d *doctor) adoptChunk(chunk []*adopted) error {
-	var adds []*addition
+func (r *recorder) adoptChunk(chunk []*adopted) error {
+	var adds []*vault.Addition
 	var b ledger.Batch
 	for _, a := range chunk {
 		sum := a.sums.Get(digest.SHA256)
@@ -187,64 +192,64 @@ func (d *doctor) adoptChunk(chunk []*adopted) error {
 		case a.err != nil && store.Broken(a.err):
 			return vault.Damage(a.err)
 		case a.err != nil:
-			a.of.Error = oneLine(a.err.Error())
+			a.of.Error = report.OneLine(a.err.Error())
 		case !a.sum.IsZero() && a.sum != sum:
-			if _, err := d.v.Store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
-				a.of.Error = oneLine(err.Error())
+			if _, err := r.v.Store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
+				a.of.Error = report.OneLine(err.Error())
 			} else if err != nil {
 				return err
 			}
-			d.v.LookAgain(a.path)
+			r.v.LookAgain(a.path)
 		case a.recycled:
-			e := d.entry(a, sum)
+			e := r.entry(a, sum)
 			e.ModTime = a.fi.ModTime().UTC()
-			r := &ledger.Recycled{Distfile: *e, Since: a.since}
-			if x := d.hints.deletions[e.Key()]; x != nil && x.State == report.Recycled && x.Since.Before(d.v.Now) {
-				r.Since = x.Since
+			rec := &ledger.Recycled{Distfile: *e, Since: a.since}
+			if x := r.hints.deletions[e.Key()]; x != nil && x.State == report.Recycled && x.Since.Before(r.v.Now) {
+				rec.Since = x.Since
 			}
-			d.v.Changed = true
-			b.PutRecycled(r)
+			r.v.Changed = true
+			b.PutRecycled(rec)
 		default:
-			adds = append(adds, &addition{Addition: vault.Addition{Entry: *d.entry(a, sum), Have: store.Source{Path: a.path, Was: a.fi, Read: true}}})
+			adds = append(adds, &vault.Addition{Entry: *r.entry(a, sum), Have: store.Source{Path: a.path, Was: a.fi, Read: true}})
 		}
 	}
 	if len(adds) > 0 {
-		if err := d.v.Commit(&b); err != nil {
+		if err := r.v.Commit(&b); err != nil {
 			return err
 		}
-		if err := d.add(adds, nil); err != nil {
+		if err := r.v.Publish(adds, nil); err != nil {
 			return err
 		}
 	}
 	for _, a := range adds {
 		k := a.Entry.Key()
-		since := d.hints.scheduledSince(k)
-		if a.Err != nil || since.IsZero() || since.After(d.v.Now) || d.v.Index.Deletions[k] != nil {
+		since := r.hints.scheduledSince(k)
+		if a.Err != nil || since.IsZero() || since.After(r.v.Now) || r.v.Index.Deletions[k] != nil {
 			continue
 		}
 		b.PutDeletion(&ledger.Deletion{Key: k, Since: since, Owner: a.Entry.Owner, Size: a.Entry.Size})
 	}
-	return d.v.Commit(&b)
+	return r.v.Commit(&b)
 }
 
 // entry makes the record of a file that was read.
-func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
+func (r *recorder) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 	e := &ledger.Distfile{
-		Content: layout.Content{Name: d.hints.wholeName(a.adoptee, sum), Digests: a.sums, Size: a.fi.Size(), Named: a.named, Kind: a.kind},
-		Origin:  ledger.OriginAdopted, Added: d.added(a, sum), Verified: d.v.Now,
+		Content: layout.Content{Name: r.hints.wholeName(a.adoptee, sum), Digests: a.sums, Size: a.fi.Size(), Named: a.named, Kind: a.kind},
+		Origin:  ledger.OriginAdopted, Added: r.added(a, sum), Verified: r.v.Now,
 	}
-	if x := d.hints.distfiles[e.Key()]; x != nil {
+	if x := r.hints.distfiles[e.Key()]; x != nil {
 		e.Owner, e.Origin, e.Added = x.Owner, x.Origin, x.Added
 		if e.Kind == "" {
 			e.Kind = catalog.Kind(x.Kind)
 		}
 	}
-	if old := d.v.Index.Distfiles[e.Key()]; old != nil && !a.recycled {
+	if old := r.v.Index.Distfiles[e.Key()]; old != nil && !a.recycled {
 		named := e.Named || old.Named
 		*e = *old
-		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, d.v.Now
+		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, r.v.Now
 	}
-	if old := d.v.Index.Named(e.Name); old != nil && old.Key() != e.Key() && e.Named {
+	if old := r.v.Index.Named(e.Name); old != nil && old.Key() != e.Key() && e.Named {
 		e.Named = false // the name is taken; this content is kept by its digest
 	}
 	return e
@@ -252,12 +257,12 @@ func (d *doctor) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 
 // added is the earliest time at which the archive is known to have had a file:
 // it was written then, or history had it then.
-func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
-	t := d.v.Now
+func (r *recorder) added(a *adopted, sum digest.Digest) time.Time {
+	t := r.v.Now
 	if m := a.fi.ModTime().UTC().Truncate(time.Second); m.Before(t) {
 		t = m
 	}
-	if h, ok := d.hints.unwanted[ledger.Key{Name: a.name, SHA256: sum}]; ok && h.Before(t) {
+	if h, ok := r.hints.unwanted[ledger.Key{Name: a.name, SHA256: sum}]; ok && h.Before(t) {
 		t = h
 	}
 	return t
@@ -265,13 +270,13 @@ func (d *doctor) added(a *adopted, sum digest.Digest) time.Time {
 
 // adoptMeta restores the record of the last run, and what guards deletions from a
 // tree that went missing.
-func (d *doctor) adoptMeta() error {
-	last := d.hints.last
+func (r *recorder) adoptMeta() error {
+	last := r.hints.last
 	if last == nil {
 		return nil
 	}
 	var b ledger.Batch
-	runs, err := d.v.Ledger().Runs(1)
+	runs, err := r.v.Ledger().Runs(1)
 	if err != nil {
 		return vault.Damage(err)
 	}
@@ -282,8 +287,8 @@ func (d *doctor) adoptMeta() error {
 		}
 		b.PutRun(&ledger.Run{Start: last.Start, Summary: text})
 	}
-	if len(d.v.Index.Notes.Repositories) == 0 && last.Complete && last.Guard == "" {
-		d.v.Note(&b, func(n *ledger.Notes) { n.Repositories = last.Repositories })
+	if len(r.v.Index.Notes.Repositories) == 0 && last.Complete && last.Guard == "" {
+		r.v.Note(&b, func(n *ledger.Notes) { n.Repositories = last.Repositories })
 	}
-	return d.v.Commit(&b)
+	return r.v.Commit(&b)
 }

@@ -1,25 +1,23 @@
-package archive
+package doctor
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"distkeep/archive"
 	"distkeep/archive/archivetest"
 	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -29,7 +27,7 @@ import (
 // repaired.
 func diagnose(t *testing.T, b *archivetest.Box, repair bool) (kinds []string) {
 	t.Helper()
-	r, err := Doctor(t.Context(), b.Options, DoctorOptions{Repair: repair})
+	r, err := Doctor(t.Context(), b.Options, Options{Repair: repair})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +122,32 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// TestRebuildRun: the last run comes back with a new ledger, whose exports are made
+// of it from then on.
+func TestRebuildRun(t *testing.T) {
+	t.Parallel()
+	b := archivetest.New(t)
+	b.Put("a.tgz", catalog.Gentoo, true, "a")
+	dir := filepath.Join(b.State, "report")
+	run := report.Summary{Command: "mirror", Start: archivetest.T0, Relinked: 7, RecycleDelay: time.Hour}
+	if err := errors.Join(report.WriteStatus(dir, &run), os.RemoveAll(filepath.Join(b.State, "ledger"))); err != nil {
+		t.Fatal(err)
+	}
+	b.At(archivetest.T0.Add(time.Hour))
+	diagnose(t, b, true)
+	if err := os.Remove(filepath.Join(dir, "status.json")); err != nil {
+		t.Fatal(err)
+	}
+	b.Put("b.tgz", catalog.Gentoo, true, "b")
+	var got report.Summary
+	if err := report.LoadStatus(dir, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !got.Start.Equal(run.Start) || got.Relinked != 7 || got.RecycleDelay != time.Hour || got.Archive.Files != 2 {
+		t.Errorf("status: %+v", got)
+	}
+}
+
 // TestInterruptedDeletion: a crash between the record of a deletion and the
 // removal of its links.
 func TestInterruptedDeletion(t *testing.T) {
@@ -160,7 +184,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		t.Error("a.tgz is still published")
 	}
 	b.Do(func(a *vault.Vault) {
-		us, err := Undo(t.Context(), a, []catalog.Name{"a.tgz"})
+		us, err := archive.Undo(t.Context(), a, []catalog.Name{"a.tgz"})
 		if err != nil || len(us) != 1 || !us[0].Recycled {
 			t.Errorf("Undo = %+v, %v", us, err)
 		}
@@ -203,7 +227,7 @@ func TestDoctorInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	b.Events.Phase = func(string, int, int64) { cancel(stop) }
-	r, err := Doctor(ctx, b.Options, DoctorOptions{Repair: true})
+	r, err := Doctor(ctx, b.Options, Options{Repair: true})
 	if !errors.Is(err, stop) || r == nil || r.Left() != 1 {
 		t.Errorf("Doctor = %+v, %v", r, err)
 	}
@@ -211,38 +235,6 @@ func TestDoctorInterrupted(t *testing.T) {
 	diagnose(t, b, true)
 	if n := len(b.Records()); n != 1 {
 		t.Errorf("%d records", n)
-	}
-}
-
-// TestExportLedger: an export brings a lost ledger back with everything.
-func TestExportLedger(t *testing.T) {
-	t.Parallel()
-	b := archivetest.New(t)
-	b.Put("a.tgz", catalog.Gentoo, true, "a")
-	b.Put("b.tgz", catalog.OpenBSD, false, "b")
-	want := b.Records()
-	var text bytes.Buffer
-	b.Do(func(a *vault.Vault) {
-		if err := export.Ledger(a, &text); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := export.ImportLedger(t.Context(), a, "x", bytes.NewReader(text.Bytes())); err == nil || vault.Broken(err) {
-			t.Errorf("import into a ledger with records: %v", err)
-		}
-	})
-	if err := os.RemoveAll(filepath.Join(b.State, "ledger")); err != nil {
-		t.Fatal(err)
-	}
-	b.Do(func(a *vault.Vault) {
-		if _, err := export.ImportLedger(t.Context(), a, "x", &text); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if d := cmp.Diff(want, b.Records()); d != "" || len(want) != 2 {
-		t.Errorf("-before +imported:\n%s", d)
-	}
-	if found := diagnose(t, b, false); found != nil {
-		t.Errorf("findings: %v", found)
 	}
 }
 
@@ -283,90 +275,17 @@ func TestSharedPath(t *testing.T) {
 	}
 }
 
-// TestExportLedgerFile: what is no regular file is written to, and what a link
-// leads to is replaced.
-func TestExportLedgerFile(t *testing.T) {
-	t.Parallel()
-	b := archivetest.New(t)
-	b.Put("a", catalog.Gentoo, true, "content")
-	var want bytes.Buffer
-	b.Do(func(a *vault.Vault) {
-		if err := export.Ledger(a, &want); err != nil {
-			t.Fatal(err)
-		}
-	})
-	dir := t.TempDir()
-	at := func(name string) string { return filepath.Join(dir, name) }
-	exportTo := func(name string) error {
-		var err error
-		b.Do(func(a *vault.Vault) { err = export.LedgerFile(a, at(name)) })
-		return err
-	}
-	if err := errors.Join(os.WriteFile(at("file"), []byte("old"), 0o644), os.Symlink("file", at("link")), os.Symlink("nothing", at("dangling")),
-		syscall.Mkfifo(at("fifo"), 0o644), os.Symlink("fifo", at("link-to-fifo"))); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"new", "file", "link"} {
-		if err := exportTo(name); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if text, err := os.ReadFile(at(name)); err != nil || string(text) != want.String() {
-			t.Errorf("%s has %q, %v", name, text, err)
-		}
-	}
-	read := make(chan string)
-	go func() {
-		text, err := os.ReadFile(at("fifo"))
-		read <- fmt.Sprint(string(text), err)
-	}()
-	if err := exportTo("link-to-fifo"); err != nil {
-		t.Fatal(err)
-	}
-	// The reader waits for a writer: without one, none will come.
-	w, err := os.OpenFile(at("fifo"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-read; got != want.String()+"<nil>" {
-		t.Errorf("the pipe got %q", got)
-	}
-	if err := exportTo("dangling"); err == nil || vault.Broken(err) {
-		t.Errorf("a link to nothing: %v", err)
-	}
-	for name, mode := range map[string]os.FileMode{"file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "fifo": os.ModeNamedPipe, "link-to-fifo": os.ModeSymlink} {
-		if fi, err := os.Lstat(at(name)); err != nil || fi.Mode().Type() != mode {
-			t.Errorf("%s has become %v, %v", name, fi.Mode(), err)
-		}
-	}
-	if runtime.GOOS != "linux" {
-		return // the device has another number
-	}
-	// A device such as /dev/null, in a directory where it can do no harm.
-	if err := syscall.Mknod(at("null"), syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
-		t.Skipf("no right to make a device: %v", err)
-	}
-	if err := exportTo("null"); err != nil && !errors.Is(err, os.ErrPermission) { // mounted with nodev
-		t.Error(err)
-	}
-	if fi, err := os.Lstat(at("null")); err != nil || fi.Mode()&os.ModeCharDevice == 0 {
-		t.Errorf("the device has become %v, %v", fi.Mode(), err)
-	}
-}
-
 // TestDoctorMerge: layouts that put a name into the same directory find one
 // thing twice. What becomes of it is noted at the finding that is reported.
 func TestDoctorMerge(t *testing.T) {
-	d := &doctor{report: &DoctorReport{}}
+	d := &doctor{report: &Report{}, last: new(examination)}
 	missing := func() *Finding { return &Finding{Kind: FindMissingLink, Path: "a/n.tar", Name: "n.tar"} }
-	d.findings = []*Finding{missing(), missing()}
+	d.last.findings = []*Finding{missing(), missing()}
 	d.merge(0)
-	if len(d.report.Findings) != 1 || d.findings[0] != d.report.Findings[0] || d.findings[1] != d.report.Findings[0] {
-		t.Errorf("%d findings are reported, and %v are worked on", len(d.report.Findings), d.findings)
+	if len(d.report.Findings) != 1 || d.last.findings[0] != d.report.Findings[0] || d.last.findings[1] != d.report.Findings[0] {
+		t.Errorf("%d findings are reported, and %v are worked on", len(d.report.Findings), d.last.findings)
 	}
-	d.findings = nil
+	d.last.findings = nil
 	d.merge(1)
 	if !d.report.Findings[0].Repaired {
 		t.Error("what is not found any more was not repaired")

@@ -1,4 +1,21 @@
-package archive
+// Package doctor compares an archive with its ledger and its layouts, in both
+// directions, and makes them agree.
+//
+// The rules that callers may rely on:
+//
+//   - Without leave to repair nothing is changed.
+//   - The only link to any bytes is never removed: what nobody knows is read and
+//     recorded, and what is not what its path promises goes to quarantine.
+//   - No file is read unless size and time do not tell what it is.
+//   - What a report calls repaired was looked for again, and was not found.
+//   - A ledger that cannot be used is made anew from the files of the archive. The
+//     exports of the last run and history give the owners and the times: they are
+//     hints, and are used only for contents that were read.
+//
+// Begin reading at Doctor. An examination finds what is wrong and what would put it
+// right: records in record.go, files without one in unknown.go, recycle in
+// recycle.go, lists in lists.go. What has to be read is recorded in adopt.go.
+package doctor
 
 import (
 	"context"
@@ -16,8 +33,8 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// DoctorOptions say what Doctor may do.
-type DoctorOptions struct {
+// Options say what Doctor may do.
+type Options struct {
 	// Repair puts right what is found; otherwise nothing is changed.
 	Repair bool
 	// Local is the directory distfiles-local, or empty.
@@ -26,7 +43,7 @@ type DoctorOptions struct {
 
 // check returns an error when the drop box is not there: every record of a file in
 // it would be one of a file that has gone.
-func (o *DoctorOptions) check() error {
+func (o *Options) check() error {
 	if o.Local == "" {
 		return nil
 	}
@@ -62,7 +79,7 @@ type Finding struct {
 	fix   func(context.Context) error
 	late  bool // fix comes after everything was adopted and linked
 	adopt []*adoptee
-	link  *addition
+	link  *vault.Addition
 }
 
 // The kinds of findings.
@@ -92,20 +109,20 @@ func (f *Finding) key() string {
 	return f.Kind + "\x00" + f.Path + "\x00" + f.Name + "\x00" + f.SHA256
 }
 
-// A DoctorReport says what Doctor found.
-type DoctorReport struct {
+// A Report says what Doctor found.
+type Report struct {
 	Command string        `json:"command"`
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
 	Repair  bool          `json:"repair"`
 	// Archive and Recycle are what the ledger knows of at the end.
-	Archive  vault.Count `json:"archive"`
-	Recycle  vault.Count `json:"recycle"`
-	Findings []*Finding  `json:"findings"`
+	Archive  report.Count `json:"archive"`
+	Recycle  report.Count `json:"recycle"`
+	Findings []*Finding   `json:"findings"`
 }
 
 // Left is the number of findings that were not repaired.
-func (r *DoctorReport) Left() int {
+func (r *Report) Left() int {
 	n := 0
 	for _, f := range r.Findings {
 		if !f.Repaired {
@@ -128,11 +145,11 @@ func (r *DoctorReport) Left() int {
 //
 // The error is that of vault.Open, or one that vault.Broken knows;
 // findings are no error.
-func Doctor(ctx context.Context, o vault.Options, d DoctorOptions) (r *DoctorReport, err error) {
+func Doctor(ctx context.Context, o vault.Options, d Options) (r *Report, err error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &DoctorReport{Command: "doctor", Repair: d.Repair}}
+	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &Report{Command: "doctor", Repair: d.Repair}}
 	v, err := vault.OpenBy(o, doc.openLedger)
 	if err != nil {
 		return nil, err
@@ -140,9 +157,10 @@ func Doctor(ctx context.Context, o vault.Options, d DoctorOptions) (r *DoctorRep
 	defer func() { err = errors.Join(err, v.Close()) }()
 	doc.report.Start = v.Now
 	if v.Ledger() != nil {
-		if doc.mirror, err = change(ctx, v, "doctor"); err != nil {
+		if err := v.Load(ctx); err != nil {
 			return nil, err
 		}
+		doc.v = v
 		err = doc.run(ctx)
 		var s report.Summary
 		export.Totals(&s, v.Index, v.Now)
@@ -155,27 +173,15 @@ func Doctor(ctx context.Context, o vault.Options, d DoctorOptions) (r *DoctorRep
 // A doctor examines an archive and repairs it, over and over until there is
 // nothing left that it can do.
 type doctor struct {
-	*mirror
-	o      DoctorOptions
-	report *DoctorReport
-	hints  *hints
-
-	// What one examination has found.
-	*tree
-	claims   map[string][]*ledger.Distfile // by path in the published tree
-	torn     map[inode]bool                // files at paths of several contents
-	findings []*Finding
-	// links are made after what fixes have read.
-	links []*addition
+	v      *vault.Vault
+	o      Options
+	report *Report
 	// sums are of the files that had to be read.
 	sums map[judged]digest.Digest
-}
-
-// A judged file was read as it was then.
-type judged struct {
-	inode inode
-	size  int64
-	mtime int64
+	// last is the last examination.
+	last *examination
+	// records makes records of what was read.
+	records *recorder
 }
 
 // openLedger opens the ledger, or, if it cannot be used, moves it aside and
@@ -190,7 +196,7 @@ func (d *doctor) openLedger(v *vault.Vault) error {
 		return err
 	}
 	f := &Finding{
-		Kind: FindLedger, Path: dir, Problem: oneLine(err.Error()),
+		Kind: FindLedger, Path: dir, Problem: report.OneLine(err.Error()),
 		Remedy: "move it aside and make a new one of what the archive has",
 	}
 	d.report.Findings = append(d.report.Findings, f)
@@ -236,12 +242,13 @@ const maxPasses = 6
 func (d *doctor) run(ctx context.Context) error {
 	var last []string
 	for pass := range maxPasses {
-		if err := d.examine(ctx); err != nil {
+		var err error
+		if d.last, err = examine(ctx, d.v, d.o.Local, d.sums); err != nil {
 			return err
 		}
 		d.merge(pass)
-		keys := make([]string, len(d.findings))
-		for i, f := range d.findings {
+		keys := make([]string, len(d.last.findings))
+		for i, f := range d.last.findings {
 			keys[i] = f.key()
 		}
 		if !d.o.Repair || len(keys) == 0 || slices.Equal(keys, last) {
@@ -261,8 +268,8 @@ func (d *doctor) run(ctx context.Context) error {
 // merge brings the report up to date with an examination: what is not found any
 // more is repaired.
 func (d *doctor) merge(pass int) {
-	now := make(map[string]*Finding, len(d.findings))
-	for _, f := range d.findings {
+	now := make(map[string]*Finding, len(d.last.findings))
+	for _, f := range d.last.findings {
 		// Two layouts may ask for one path: the finding is one.
 		if now[f.key()] == nil {
 			now[f.key()] = f
@@ -278,13 +285,13 @@ func (d *doctor) merge(pass int) {
 			f.Repaired, f.Error = true, ""
 		}
 	}
-	for i, f := range d.findings {
+	for i, f := range d.last.findings {
 		if now[f.key()] == f {
 			d.report.Findings = append(d.report.Findings, f)
 			continue
 		}
 		j := slices.IndexFunc(d.report.Findings, func(o *Finding) bool { return o.key() == f.key() })
-		d.findings[i] = d.report.Findings[j] // errors are noted there
+		d.last.findings[i] = d.report.Findings[j] // errors are noted there
 	}
 }
 
@@ -295,18 +302,21 @@ func (d *doctor) repair(ctx context.Context) error {
 	if err := d.fixAll(ctx, false); err != nil {
 		return err
 	}
-	if err := d.adoptAll(ctx); err != nil {
+	if d.records == nil {
+		d.records = &recorder{v: d.v}
+	}
+	if err := d.records.adoptAll(ctx, d.last.findings); err != nil {
 		return err
 	}
-	for _, f := range d.findings {
+	for _, f := range d.last.findings {
 		if f.link != nil {
-			d.links = append(d.links, f.link)
+			d.last.links = append(d.last.links, f.link)
 		}
 	}
-	links := d.links
-	d.links = nil
+	links := d.last.links
+	d.last.links = nil
 	for chunk := range slices.Chunk(links, vault.BatchFiles) {
-		if err := d.add(chunk, nil); err != nil {
+		if err := d.v.Publish(chunk, nil); err != nil {
 			return err
 		}
 	}
@@ -314,7 +324,7 @@ func (d *doctor) repair(ctx context.Context) error {
 }
 
 func (d *doctor) fixAll(ctx context.Context, late bool) error {
-	for _, f := range d.findings {
+	for _, f := range d.last.findings {
 		if f.fix == nil || f.late != late {
 			continue
 		}
@@ -330,7 +340,7 @@ func (d *doctor) fixAll(ctx context.Context, late bool) error {
 			if vault.Broken(err) {
 				return err
 			}
-			f.Error = oneLine(err.Error())
+			f.Error = report.OneLine(err.Error())
 		}
 	}
 	return d.v.Store.SyncRemoved()

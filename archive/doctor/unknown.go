@@ -1,20 +1,13 @@
-package archive
+package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"distkeep/archive/export"
-	"distkeep/archive/history"
 	"distkeep/archive/layout"
-	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -22,9 +15,9 @@ import (
 )
 
 // unknown finds the files of the published tree that no record explains.
-func (d *doctor) unknown() {
+func (d *examination) unknown() {
 	u := &unknowns{
-		doctor: d, claimed: make(map[inode]string), links: make(map[inode][]*node),
+		examination: d, claimed: make(map[inode]string), links: make(map[inode][]*node),
 		named: make(map[inode][]catalog.Name), hashed: make(map[inode]bool), explained: make(map[inode]bool),
 	}
 	pending := d.pendingPaths()
@@ -62,9 +55,9 @@ func (d *doctor) unknown() {
 
 // rebuild makes one finding of all unknown files of an archive without records:
 // its ledger was lost.
-func (d *doctor) rebuild(from int) {
+func (d *examination) rebuild(from int) {
 	all := &Finding{Kind: FindLedger, Path: d.v.Store.LedgerDir(), Remedy: "read them and record what they are"}
-	var total vault.Count
+	var total report.Count
 	rest := d.findings[:0:0]
 	for _, f := range d.findings {
 		if len(f.adopt) == 0 {
@@ -85,7 +78,7 @@ func (d *doctor) rebuild(from int) {
 
 // unknowns sorts out files without a record.
 type unknowns struct {
-	*doctor
+	*examination
 	claimed map[inode]string         // paths of files that have one
 	links   map[inode][]*node        // those that have none
 	named   map[inode][]catalog.Name // names that files will get
@@ -95,7 +88,7 @@ type unknowns struct {
 }
 
 // pendingPaths are those of contents that are leaving the published tree.
-func (d *doctor) pendingPaths() map[string]bool {
+func (d *examination) pendingPaths() map[string]bool {
 	paths := make(map[string]bool)
 	for _, r := range d.v.Index.Recycled {
 		if r.Pending {
@@ -196,7 +189,7 @@ func (u *unknowns) cipher(n *node) {
 		u.find(&Finding{Kind: FindIrregular, Path: n.rel, Problem: "it is " + n.mode.Type().String() + ", no regular file"})
 		return
 	case err != nil:
-		u.superfluous(FindUnknown, n, oneLine(err.Error()))
+		u.superfluous(FindUnknown, n, report.OneLine(err.Error()))
 		return
 	}
 	spelled := !sum.IsZero()
@@ -288,166 +281,13 @@ func (u *unknowns) byContent(n *node) {
 	}
 }
 
-// recycled compares recycle with its records.
-func (d *doctor) recycled() error {
-	known := make(map[string]bool)
-	for _, r := range d.v.Index.Recycled {
-		p := d.v.RecyclePath(r)
-		known[p] = true
-		sized, timed, err := d.v.RecycledFile(r)
-		switch {
-		case err != nil:
-			d.find(about(FindRecycle, &r.Distfile, p, oneLine(err.Error()), ""))
-		case !timed:
-			d.recycledLost(r, p, sized)
-		case r.Pending:
-			f := about(FindPending, &r.Distfile, p, "its deletion was interrupted: it is in recycle and still published", "remove the published links")
-			f.fix = func(context.Context) error { return d.v.EndRecycling(r) }
-			d.find(f)
-		}
+// cipherPath takes a path below by_cipher/sha256 apart. sum is zero when the
+// path does not say it in hex.
+func cipherPath(rel string) (sum digest.Digest, base string) {
+	if sum, name, ok := layout.ParseByCipher(rel); ok {
+		return sum, string(name)
 	}
-	root := d.v.Store.RecycleDir()
-	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case p != root && errors.Is(err, fs.ErrPermission):
-			d.find(&Finding{Kind: FindUnread, Path: p, Problem: oneLine(err.Error())})
-			return nil
-		case err != nil:
-			return err
-		case e.IsDir():
-			if entries, err := os.ReadDir(p); err == nil && len(entries) == 0 && p != root {
-				d.emptyDir(p, p)
-			}
-			return nil
-		case known[p]:
-			return nil
-		}
-		return d.recycledUnknown(p, e)
-	})
+	return digest.Digest{}, path.Base(rel)
 }
 
-// recycledLost is about a file in recycle that is gone or has another time than
-// the verified one. It may have been restored from a backup if it has the size.
-func (d *doctor) recycledLost(r *ledger.Recycled, p string, sized bool) {
-	f := about(FindRecycle, &r.Distfile, p, "its file is gone from recycle or was changed there", "drop the record; what is there goes to quarantine")
-	if sized {
-		f.Problem = "its file in recycle has another time than the one that was verified"
-		f.Remedy = "read it; if it is wrong it goes to quarantine, and the record is dropped"
-	}
-	f.fix = func(ctx context.Context) error {
-		var b ledger.Batch
-		if sized {
-			switch file, err := d.v.ReadRecycled(ctx, r); {
-			case err == nil:
-				fresh := *r
-				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.v.Now
-				b.PutRecycled(&fresh)
-				return d.v.Commit(&b)
-			case !errors.Is(err, vault.ErrWrong) && !errors.Is(err, fs.ErrNotExist):
-				return err
-			}
-		}
-		if err := d.v.DropRecycled(&b, r, "changed."); err != nil {
-			return err
-		}
-		return d.v.Commit(&b)
-	}
-	d.find(f)
-}
-
-// recycledUnknown is about a file in recycle that has no record.
-func (d *doctor) recycledUnknown(p string, e fs.DirEntry) error {
-	fi, err := e.Info()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	f := &Finding{Kind: FindRecycle, Path: p, Problem: "no record explains it", Remedy: "read it and record what it is; if it is something else it goes to quarantine"}
-	sum, serr := digest.Parse(digest.SHA256, filepath.Base(filepath.Dir(p)))
-	name, nerr := catalog.ParseName(filepath.Base(p))
-	switch {
-	case !fi.Mode().IsRegular():
-		f.Kind, f.Problem, f.Remedy = FindIrregular, "it is no regular file", ""
-	case serr != nil || nerr != nil || filepath.Dir(filepath.Dir(p)) != d.v.Store.RecycleDir():
-		f.Remedy = "move it to quarantine"
-		f.fix = func(context.Context) error {
-			_, err := d.v.Store.SetAside("unknown", fi, []string{p})
-			return err
-		}
-	default:
-		a := &adoptee{path: p, name: name, sum: sum, size: fi.Size(), recycled: true, since: d.v.Now}
-		// The directory was made, or last changed, when the file came.
-		if dir, err := os.Lstat(filepath.Dir(p)); err == nil && dir.ModTime().Before(d.v.Now) {
-			a.since = dir.ModTime().UTC()
-		}
-		f.SHA256, f.adopt = sum.Hex(), []*adoptee{a}
-	}
-	d.find(f)
-	return nil
-}
-
-// lists reads the lists that runs write.
-func (d *doctor) lists() {
-	if _, err := history.LoadHistory(d.v.Store.Path("history")); err != nil {
-		d.find(&Finding{Kind: FindList, Path: "history", Problem: oneLine(err.Error()) + ": put the line right, or move the file away, and no file is known as unwanted before the next run"})
-	}
-	d.distinfoList()
-	dir := d.v.Store.ReportDir()
-	for file, load := range map[string]func() error{
-		"status.json":     func() error { return report.LoadStatus(dir, new(report.Summary)) },
-		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
-		"deletions.jsonl": func() error { _, err := report.LoadDeletions(dir); return err },
-		"distfiles.jsonl": func() error { return report.CheckDistfiles(dir) },
-	} {
-		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
-			d.find(&Finding{
-				Kind: FindList, Path: filepath.Join(dir, file), Problem: oneLine(err.Error()), Remedy: "write it anew", late: true,
-				fix: func(context.Context) error { d.v.Restated = true; return export.Refresh(d.v, "doctor") },
-			})
-		}
-	}
-}
-
-// distinfoList compares distinfo with the ledger, unless a run is going to write
-// it anyway.
-func (d *doctor) distinfoList() {
-	lines, err := history.LoadDistinfo(d.v.Store.Path("distinfo"))
-	f := &Finding{Kind: FindList, Path: "distinfo", Remedy: "write it anew", late: true, fix: func(context.Context) error { return export.WriteDistinfo(d.v) }}
-	type line struct {
-		name catalog.Name
-		sum  digest.Digest
-	}
-	switch {
-	case err != nil:
-		f.Problem = oneLine(err.Error())
-	case d.v.Index.Notes.Changed || !exists(d.v.Store.Path("distinfo")):
-		return
-	default:
-		listed := make(map[line]bool, len(lines))
-		for _, l := range lines {
-			listed[line{l.Name, l.SHA256}] = true
-		}
-		held := make(map[line]bool, len(lines)) // by content-hash, names share a path
-		missing := 0
-		for _, l := range export.Distinfo(d.v) {
-			k := line{l.Name, l.SHA256}
-			if !held[k] && !listed[k] {
-				missing++
-			}
-			held[k] = true
-		}
-		if missing == 0 && len(held) == len(listed) {
-			return
-		}
-		f.Problem = fmt.Sprintf("it has %d lines, %d of %d files are not in it", len(listed), missing, len(held))
-	}
-	d.find(f)
-}
-
-// adoptKnown reads the file of a record again for the digests that it lacks.
-func (d *doctor) adoptKnown(r *ledger.Distfile, n *node) *adoptee {
-	return &adoptee{path: d.v.Store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256(), size: r.Size, kind: r.Kind}
-}
+func isCipher(rel string) bool { return strings.HasPrefix(rel, path.Dir(layout.CipherDir)+"/") }

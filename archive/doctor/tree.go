@@ -1,4 +1,4 @@
-package archive
+package doctor
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/report"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -36,8 +38,8 @@ type node struct {
 	foreign bool
 }
 
-func (d *doctor) node(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), d.v.Store.Foreign(fi)}
+func (t *tree) node(rel string, fi fs.FileInfo) *node {
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Foreign(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }
@@ -46,6 +48,7 @@ func (n *node) base() string { return path.Base(n.rel) }
 
 // A tree is what the published tree holds.
 type tree struct {
+	v     *vault.Vault
 	nodes map[string]*node
 	// empty are the directories of the layouts without anything in them.
 	empty []string
@@ -53,33 +56,37 @@ type tree struct {
 	filled map[string]bool
 }
 
+func newTree(v *vault.Vault) *tree {
+	return &tree{v: v, nodes: make(map[string]*node), filled: make(map[string]bool)}
+}
+
 // walk reads the directories that the layouts, and those of former runs, use.
 // Everything below other directories is the operator's: it is only read when
-// there are no records, and names with directories have to be found.
-func (d *doctor) walk(ctx context.Context) error {
-	d.tree = &tree{nodes: make(map[string]*node), filled: make(map[string]bool)}
-	layouts := slices.Concat([]layout.Layout(d.v.Store.Layouts()), d.v.Shelf.Former)
+// there are no records, and names with directories have to be found. What
+// cannot be read is a finding.
+func (t *tree) walk(ctx context.Context) (unread []*Finding, err error) {
+	layouts := slices.Concat([]layout.Layout(t.v.Store.Layouts()), t.v.Shelf.Former)
 	inUse := func(dir string) bool {
 		return layout.InByCipher(dir) ||
 			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
 	}
-	all := len(d.v.Index.Notes.Layouts) == 0
+	all := len(t.v.Index.Notes.Layouts) == 0
 	var read func(rel string) error
 	read = func(rel string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		entries, err := os.ReadDir(d.v.Store.Path(rel))
+		entries, err := os.ReadDir(t.v.Store.Path(rel))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if rel != "" && errors.Is(err, fs.ErrPermission) {
-			d.find(&Finding{Kind: FindUnread, Path: rel, Problem: oneLine(err.Error())})
+			unread = append(unread, &Finding{Kind: FindUnread, Path: rel, Problem: report.OneLine(err.Error())})
 			return nil
 		} else if err != nil {
 			return err
 		}
 		if len(entries) == 0 && inUse(rel) {
-			d.empty = append(d.empty, rel)
+			t.empty = append(t.empty, rel)
 		}
 		for _, e := range entries {
 			sub := filepath.Join(rel, e.Name())
@@ -88,7 +95,7 @@ func (d *doctor) walk(ctx context.Context) error {
 					err = read(sub)
 				}
 			} else {
-				err = d.put(sub, e)
+				err = t.put(sub, e)
 			}
 			if err != nil {
 				return err
@@ -96,10 +103,10 @@ func (d *doctor) walk(ctx context.Context) error {
 		}
 		return nil
 	}
-	return read("")
+	return unread, read("")
 }
 
-func (d *doctor) put(rel string, e fs.DirEntry) error {
+func (t *tree) put(rel string, e fs.DirEntry) error {
 	if !strings.Contains(rel, "/") && layout.Reserved(catalog.Name(rel)) {
 		return nil
 	}
@@ -109,22 +116,22 @@ func (d *doctor) put(rel string, e fs.DirEntry) error {
 	} else if err != nil {
 		return err
 	}
-	d.nodes[rel] = d.node(rel, fi)
+	t.nodes[rel] = t.node(rel, fi)
 	return nil
 }
 
 // at returns what is at rel, or nil: also where walk does not go.
-func (d *doctor) at(rel string) *node {
-	if n, ok := d.nodes[rel]; ok {
+func (t *tree) at(rel string) *node {
+	if n, ok := t.nodes[rel]; ok {
 		return n
 	}
-	fi, err := os.Lstat(d.v.Store.Path(rel))
+	fi, err := os.Lstat(t.v.Store.Path(rel))
 	if err != nil {
 		return nil
 	}
-	n := d.node(rel, fi)
+	n := t.node(rel, fi)
 	if !fi.IsDir() {
-		d.nodes[rel] = n
+		t.nodes[rel] = n
 	}
 	return n
 }

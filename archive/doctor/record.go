@@ -1,0 +1,243 @@
+package doctor
+
+import (
+	"context"
+	"path"
+	"slices"
+	"sync"
+
+	"distkeep/archive/ledger"
+	"distkeep/archive/report"
+	"distkeep/archive/store"
+	"distkeep/archive/vault"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// paths are those that r should have, and what keeps it from having one in
+// every layout.
+func (d *examination) paths(r *ledger.Distfile) ([]string, error) {
+	c := &r.Content
+	rels, err := d.v.Store.Layouts().Paths(c)
+	if err == nil {
+		return rels, nil
+	}
+	rels = c.CipherPaths()
+	if d.v.Store.Layouts().Check(r.Name) == nil {
+		for _, l := range d.v.Store.Layouts() {
+			if p := r.Path(l); p != "" {
+				rels = append(rels, p)
+			}
+		}
+	}
+	return rels, err
+}
+
+// claim notes which paths records should have, and which files are at paths of
+// several contents.
+func (d *examination) claim() {
+	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.v.Index.Distfiles))
+	d.torn = make(map[inode]bool)
+	holds := make(map[inode]digest.Digest)
+	for _, r := range d.v.Index.Distfiles {
+		rels, _ := d.paths(r)
+		for _, rel := range rels {
+			d.claims[rel] = append(d.claims[rel], r)
+			n := d.at(rel)
+			if n == nil || !intact(r, n) {
+				continue
+			}
+			if sum, ok := holds[n.inode]; ok && sum != r.SHA256() {
+				d.torn[n.inode] = true
+			}
+			holds[n.inode] = r.SHA256()
+		}
+	}
+}
+
+// twice finds names that two records have. The one whose file is there keeps
+// it.
+func (d *examination) twice(records []*ledger.Distfile) {
+	named := make(map[catalog.Name][]*ledger.Distfile)
+	for _, r := range records {
+		if r.Named {
+			named[r.Name] = append(named[r.Name], r)
+		}
+	}
+	for _, rs := range named {
+		if len(rs) < 2 {
+			continue
+		}
+		keeps := slices.IndexFunc(rs, func(r *ledger.Distfile) bool {
+			p := r.Path(d.v.Store.Layouts()[0])
+			n := d.at(p)
+			return p != "" && n != nil && intact(r, n)
+		})
+		for i, r := range rs {
+			if i == max(keeps, 0) {
+				continue
+			}
+			f := about(FindTwice, r, "", "two records have the name", "keep this content by its digest only")
+			f.fix = func(context.Context) error {
+				fresh := *r
+				fresh.Named = false
+				var b ledger.Batch
+				b.PutDistfile(&fresh)
+				d.v.Changed = true
+				return d.v.Commit(&b)
+			}
+			d.find(f)
+		}
+	}
+}
+
+func intact(r *ledger.Distfile, n *node) bool {
+	return n.regular() && n.size == r.Size && n.mtime == r.ModTime.UnixNano()
+}
+
+// record compares one record with the disk.
+func (d *examination) record(ctx context.Context, r *ledger.Distfile) error {
+	rels, err := d.paths(r)
+	var good *node
+	count := make(map[inode]int, 1)
+	for _, rel := range rels {
+		n := d.at(rel)
+		switch {
+		case n == nil:
+			d.filled[path.Dir(rel)] = true
+		case intact(r, n):
+			count[n.inode]++
+		}
+	}
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && count[n.inode] > 0 && (good == nil || count[n.inode] > count[good.inode]) {
+			good = n
+		}
+	}
+	if good == nil {
+		d.bytesOf(r, rels)
+		return nil
+	}
+	if d.torn[good.inode] {
+		wrong, err := d.judge(ctx, r, good)
+		if err != nil {
+			return err
+		}
+		if wrong != "" {
+			d.otherBytes(r, rels, good, wrong)
+			return nil
+		}
+	}
+	if err != nil {
+		f := about(FindNoPath, r, "", report.OneLine(err.Error()), "")
+		if d.v.Store.Layouts().Check(r.Name) == nil {
+			f.Remedy = "read the file and compute the digest"
+			f.adopt = []*adoptee{adoptKnown(d.v, r, good)}
+		}
+		d.find(f)
+	}
+	var missing []*Finding
+	var others []*node
+	for _, rel := range rels {
+		n := d.at(rel)
+		switch {
+		case n == nil:
+			f := about(FindMissingLink, r, rel, "the link is missing", "link it to "+good.rel)
+			d.find(f)
+			missing = append(missing, f)
+		case n.inode == good.inode, d.anothers(r, rel, n):
+		case n.mode.IsDir():
+			d.find(about(FindWrongLink, r, n.rel, "a directory is in its place", ""))
+		default:
+			others = append(others, n)
+		}
+	}
+	if len(others) > 0 {
+		return d.wrongLinks(ctx, r, rels, good, others) // that links them all
+	}
+	for _, f := range missing {
+		f.link = linkTo(d.v, r, good.rel)
+	}
+	if good.foreign {
+		f := about(FindForeign, r, good.rel, "somebody else can write to it", "put a copy in its place that only we can write to")
+		f.link = linkTo(d.v, r, good.rel)
+		d.find(f)
+	}
+	return nil
+}
+
+// otherBytes is about a record whose file has the size and the time of the one
+// that was verified, and other bytes.
+func (d *examination) otherBytes(r *ledger.Distfile, rels []string, n *node, wrong string) {
+	files, source := d.filesOf(r, rels), d.elsewhere(r)
+	remedy := "move it to quarantine, and forget the record"
+	if source != "" {
+		remedy = "move it to quarantine, and link " + source + " in its place"
+	}
+	f := about(FindChanged, r, n.rel, wrong, remedy)
+	f.fix = func(ctx context.Context) error { return d.recover(ctx, r, files, source, wrong) }
+	d.find(f)
+}
+
+// filesOf are the files at the paths of r.
+func (d *examination) filesOf(r *ledger.Distfile, rels []string) (files []*node) {
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, rel, n) {
+			files = append(files, n)
+		}
+	}
+	return files
+}
+
+// anothers reports whether the file at a path that r shares with other records
+// of the same content, such as one by content-hash, is theirs: an inode has a
+// bounded number of links.
+func (d *examination) anothers(r *ledger.Distfile, rel string, n *node) bool {
+	return slices.ContainsFunc(d.claims[rel], func(o *ledger.Distfile) bool {
+		return o != r && o.SHA256() == r.SHA256() && intact(o, n)
+	})
+}
+
+func linkTo(v *vault.Vault, r *ledger.Distfile, rel string) *vault.Addition {
+	src, _ := store.Look(v.Store.Path(rel))
+	return &vault.Addition{Entry: *r, Have: src}
+}
+
+// wrongLinks is about paths of r that are other files than good. Size and time
+// do not tell which of them has the content, if they were copied with their
+// times: all are read. Other bytes are kept in quarantine.
+func (d *examination) wrongLinks(ctx context.Context, r *ledger.Distfile, rels []string, good *node, others []*node) error {
+	files := d.filesOf(r, rels)
+	var once sync.Once
+	var ferr error
+	fix := func(ctx context.Context) error {
+		once.Do(func() { ferr = d.recover(ctx, r, files, d.elsewhere(r), "none of its files is right") })
+		return ferr
+	}
+	for _, n := range append(others, good) {
+		wrong := ""
+		if n.regular() {
+			var err error
+			if wrong, err = d.judge(ctx, r, n); err != nil {
+				return err
+			}
+		}
+		f := about(FindWrongLink, r, n.rel, "it is not a link to "+good.rel, "read both and link the right one in both places; other bytes go to quarantine")
+		switch {
+		case n == good && wrong == "":
+			continue
+		case n == good:
+			f = about(FindChanged, r, n.rel, wrong, f.Remedy)
+		case wrong != "":
+			f.Problem += ": " + wrong
+		}
+		f.fix = fix
+		d.find(f)
+	}
+	return nil
+}
+
+// adoptKnown reads the file of a record again for the digests that it lacks.
+func adoptKnown(v *vault.Vault, r *ledger.Distfile, n *node) *adoptee {
+	return &adoptee{path: v.Store.Path(n.rel), name: r.Name, named: r.Named, sum: r.SHA256(), size: r.Size, kind: r.Kind}
+}
