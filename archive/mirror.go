@@ -151,6 +151,9 @@ func (m *mirror) prepare(ctx context.Context) error {
 	f.Dirs = make(map[string]bool)
 	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
 		f.Dirs[cv.Dir] = true
+		if cv.Pool != "" {
+			f.Dirs[cv.Pool] = true
+		}
 		return nil
 	})
 }

@@ -55,7 +55,7 @@ func (m *mirror) viewActions(p *plan.Plan) (as []plan.Action, err error) {
 		why := vw.blocked()
 		links := 0
 		for _, l := range v.Links {
-			_, ok, err := m.v.Store.Stat(vw.rel(l.Name))
+			ok, err := vw.placed(l.Name)
 			switch {
 			case err != nil:
 				return err

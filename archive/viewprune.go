@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -17,6 +18,7 @@ import (
 type viewDir struct {
 	stay     map[string]bool // what an index names
 	suffixes []string        // of what stands beside
+	pool     bool            // it has what others have links to
 }
 
 // pruneViews removes from the directories of views what was let go of: it is in
@@ -35,10 +37,16 @@ func (m *mirror) pruneViews() error {
 	for _, r := range m.v.Index.Recycled {
 		gone[string(r.Name)] = append(gone[string(r.Name)], r)
 	}
-	if len(ledger.Lost) > 0 {
-		for dir, d := range dirs {
-			if err := m.pruneView(dir, d, gone); err != nil {
-				return err
+	if len(gone) > 0 {
+		// Links go before what they lead to.
+		for _, pool := range []bool{false, true} {
+			for dir, d := range dirs {
+				if d.pool != pool {
+					continue
+				}
+				if err := m.pruneView(dir, d, gone); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -71,9 +79,14 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 	wanted := make(map[string]bool)
 	err := m.viewers(func(_ catalog.Viewer, v *catalog.View) error {
 		wanted[path.Join(v.Dir, string(v.Names().Name))] = true
-		d := at(v.Dir, v.Suffix)
-		for _, l := range v.Links {
-			d.stay[string(l.Name)] = true
+		for _, dir := range []string{v.Dir, v.Pool} {
+			if dir == "" {
+				continue
+			}
+			d := at(dir, v.Suffix)
+			for _, l := range v.Links {
+				d.stay[string(l.Name)] = true
+			}
 		}
 		return nil
 	})
@@ -87,7 +100,7 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 		case len(v.Index) == 0:
 			v.Missing = nil // it was never published, or is no more
 			known[key] = v
-			at(path.Dir(key), v.Suffix)
+			at(path.Dir(key), v.Suffix).pool = strings.HasSuffix(key, "/")
 		case m.abandoned(v.Repo):
 			if err := m.withdraw(key, v); err != nil {
 				return nil, err
@@ -96,12 +109,12 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 			known[key] = v
 			at(path.Dir(key), v.Suffix)
 		default:
-			locked = append(locked, path.Dir(key))
+			locked = append(locked, path.Dir(key), v.Pool)
 		}
 	}
 	for _, s := range m.sum.Views {
 		if s.State == report.ViewHeldBack {
-			locked = append(locked, path.Dir(s.Index))
+			locked = append(locked, path.Dir(s.Index), known[s.Index].Pool)
 		}
 	}
 	for _, dir := range locked {
@@ -177,11 +190,16 @@ func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Rec
 			continue
 		}
 		rel := path.Join(dir, e.Name())
-		at, ok, err := m.v.Store.Stat(rel)
+		to, err := m.v.Store.Resolve(rel)
 		if err != nil {
 			return err
 		}
-		if !ok || !slices.ContainsFunc(rs, func(r *ledger.Recycled) bool { return isRecycled(at, r) }) {
+		at, ok, err := m.v.Store.Stat(to)
+		if err != nil {
+			return err
+		}
+		dangling := !ok && to != rel && to != ""
+		if !dangling && !slices.ContainsFunc(rs, func(r *ledger.Recycled) bool { return ok && isRecycled(at, r) }) {
 			continue
 		}
 		m.v.Changed = true

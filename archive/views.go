@@ -83,9 +83,19 @@ type viewing struct {
 	// wait for the new one.
 	early, late   []store.Link
 	files, lately []store.Copy
+	// ways are links to what is in the pool.
+	ways []store.Link
 }
 
 func (p *viewing) rel(name catalog.Name) string { return path.Join(p.v.Dir, string(name)) }
+
+// home is where the distfile of that name is: in the pool, if there is one.
+func (p *viewing) home(name catalog.Name) string {
+	if p.v.Pool == "" {
+		return p.rel(name)
+	}
+	return path.Join(p.v.Pool, string(name))
+}
 
 // key is the view's key among the published ones.
 func (p *viewing) key() string { return p.rel(p.v.Names().Name) }
@@ -113,7 +123,7 @@ func (p *viewing) publish(ctx context.Context) error {
 	if err := p.compare(ctx, held, current); err != nil || p.state == report.ViewHeldBack {
 		return err
 	}
-	if current && len(p.early)+len(p.late)+len(p.files)+len(p.lately) == 0 {
+	if current && len(p.early)+len(p.late)+len(p.files)+len(p.lately)+len(p.ways) == 0 {
 		p.state = report.ViewCurrent
 		return p.record()
 	}
@@ -123,8 +133,10 @@ func (p *viewing) publish(ctx context.Context) error {
 // blocked returns why the view must not be published, whatever the archive has,
 // or "".
 func (p *viewing) blocked() string {
-	if slices.ContainsFunc(p.m.v.Store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(p.v.Dir) }) {
-		return fmt.Sprintf("a layout of the archive uses the directory %s as well", p.v.Dir)
+	for _, dir := range []string{p.v.Dir, p.v.Pool} {
+		if dir != "" && slices.ContainsFunc(p.m.v.Store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(dir) }) {
+			return fmt.Sprintf("a layout of the archive uses the directory %s as well", dir)
+		}
 	}
 	return p.v.Blocked
 }
@@ -142,7 +154,7 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 				}
 			}
 		}
-		switch rel := p.rel(l.Name); {
+		switch rel := p.home(l.Name); {
 		case held[i] == nil:
 			missing = append(missing, l.Name)
 		case p.claims[rel] != nil && p.claims[rel].SHA256() != held[i].SHA256():
@@ -189,7 +201,7 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 	all := p.known[p.key()].Check != p.v.CheckID
 	var unchecked []int
 	for i, l := range p.v.Links {
-		d, rel := held[i], p.rel(l.Name)
+		d, rel := held[i], p.home(l.Name)
 		if d == nil {
 			continue // it is published without
 		}
@@ -197,10 +209,15 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		if err != nil {
 			return err
 		}
+		if err := p.way(l); err != nil {
+			return err
+		}
 		intact := ok && at.Size == d.Size && at.ModTime.Equal(d.ModTime)
 		if !intact {
 			link := store.Link{Rel: rel, Have: p.m.v.Source(d)}
-			if ok {
+			if there, err := p.there(ok, rel); err != nil {
+				return err
+			} else if there {
 				p.late = append(p.late, link)
 			} else {
 				p.early = append(p.early, link)
@@ -217,6 +234,47 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		}
 	}
 	return p.check(ctx, held, unchecked)
+}
+
+// there reports whether something is at rel, where a regular file is if ok.
+func (p *viewing) there(ok bool, rel string) (bool, error) {
+	if ok {
+		return true, nil
+	}
+	to, err := p.m.v.Store.Resolve(rel)
+	return to != rel, err
+}
+
+// way compares the links to one distfile in the pool, and to what is beside it,
+// with what is published.
+func (p *viewing) way(l catalog.ViewLink) error {
+	if p.v.Pool == "" {
+		return nil
+	}
+	for _, suffix := range []string{"", p.v.Suffix} {
+		if suffix != "" && l.Beside == nil {
+			continue
+		}
+		rel, home := p.rel(l.Name)+suffix, p.home(l.Name)+suffix
+		to, err := p.m.v.Store.Resolve(rel)
+		if err != nil {
+			return err
+		}
+		if to != home {
+			p.ways = append(p.ways, store.Link{Rel: rel, To: home})
+		}
+	}
+	return nil
+}
+
+// placed reports whether something is where the distfile of that name is to be.
+func (p *viewing) placed(name catalog.Name) (bool, error) {
+	_, ok, err := p.m.v.Store.Stat(p.home(name))
+	if err != nil || !ok || p.v.Pool == "" {
+		return ok, err
+	}
+	to, err := p.m.v.Store.Resolve(p.rel(name))
+	return to == p.home(name), err
 }
 
 // beside compares a small file with what is published. While the index stays as
@@ -312,10 +370,22 @@ func (p *viewing) expose(current bool) error {
 		return vault.Damage(err)
 	}
 	p.m.v.Changed = true
-	err := p.m.v.Store.Expose(p.early, p.files)
-	p.m.v.WarnReplaced()
-	if err != nil {
+	if err := p.claimPool(); err != nil {
+		return err
+	}
+	if err := p.put(p.early, p.files); err != nil {
 		return p.failed(err)
+	}
+	if len(p.ways) > 0 {
+		// What they lead to is there before them, and they before the index.
+		err := p.put(p.late, p.lately)
+		if err == nil {
+			err = p.put(p.ways, nil)
+		}
+		if err != nil {
+			return p.failed(err)
+		}
+		p.late, p.lately = nil, nil
 	}
 	index := p.lately
 	if !current {
@@ -327,9 +397,7 @@ func (p *viewing) expose(current bool) error {
 			index = append(index, store.Copy{Rel: p.rel(f.Name), From: f.Path, ModTime: f.ModTime, Foreign: foreign})
 		}
 	}
-	err = p.m.v.Store.Expose(p.late, index)
-	p.m.v.WarnReplaced()
-	if err != nil {
+	if err := p.put(p.late, index); err != nil {
 		return p.failed(err)
 	}
 	old := p.known[p.key()].Index
@@ -347,6 +415,24 @@ func (p *viewing) expose(current bool) error {
 	return p.record()
 }
 
+func (p *viewing) put(links []store.Link, copies []store.Copy) error {
+	defer p.m.v.WarnReplaced()
+	return p.m.v.Store.Expose(links, copies)
+}
+
+// claimPool notes the view's pool before anything is in it. What is there is
+// pruned even when no view has it any more.
+func (p *viewing) claimPool() error {
+	v := p.known[p.key()]
+	if p.v.Pool == "" || v.Pool == p.v.Pool {
+		return nil
+	}
+	v.Repo, v.Pool = p.repo, p.v.Pool
+	p.known[p.key()] = v
+	p.known[p.v.Pool+"/"] = ledger.View{Repo: p.repo, Suffix: p.v.Suffix}
+	return p.m.recordViews(p.known)
+}
+
 // failed holds the view back, unless the archive is broken.
 func (p *viewing) failed(err error) error {
 	if store.Broken(err) {
@@ -358,7 +444,7 @@ func (p *viewing) failed(err error) error {
 
 // record notes what is published.
 func (p *viewing) record() error {
-	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
+	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Pool: p.v.Pool, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
 		at, _, err := p.m.v.Store.Stat(p.rel(f.Name))
 		if err != nil {

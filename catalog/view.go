@@ -22,6 +22,10 @@ type View struct {
 	// Dir is the directory relative to the published tree: a path that
 	// ParsePath accepts. Several views may share it.
 	Dir string
+	// Pool, if it is not empty, is another such directory, which has the
+	// distfiles and what is beside them: Dir has relative symbolic links to
+	// them. Several views may share it.
+	Pool string
 	// Links are the distfiles that Index names.
 	Links []ViewLink
 	// Index are the files that are put into place when all of Links are

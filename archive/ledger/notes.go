@@ -33,13 +33,16 @@ type Notes struct {
 	Purging []Key
 }
 
-// A View is a directory with an index that was published for a repository.
+// A View is a directory with an index that was published for a repository, or, if
+// its key ends with a slash, the pool of such directories, which has no index.
 type View struct {
 	Repo string `json:"repo"`
 	// Check identifies the check that every file has passed, Suffix is that of
 	// what stands beside the files.
 	Check  string `json:"check,omitempty"`
 	Suffix string `json:"suffix,omitempty"`
+	// Pool is the directory that has what the directory of the view has links to.
+	Pool string `json:"pool,omitempty"`
 	// Index are the files of the index by path; empty when it was withdrawn.
 	Index map[string]IndexFile `json:"index"`
 	// Missing says when a run first missed each file that the newest index
@@ -178,8 +181,13 @@ func parseViews(n *Notes, text string) error {
 		return err
 	}
 	for key, v := range views {
-		if err := checkViewPath(key); err != nil {
+		if err := checkViewPath(strings.TrimSuffix(key, "/")); err != nil {
 			return err
+		}
+		if v.Pool != "" {
+			if err := checkViewPath(v.Pool); err != nil {
+				return err
+			}
 		}
 		if v.Suffix != "" {
 			if _, err := catalog.ParseName("x" + v.Suffix); err != nil {

@@ -61,6 +61,10 @@ func (f *faulty) Link(src, dst string) error {
 	return f.do(func() error { return f.FS.Link(src, dst) }, "link", src, dst)
 }
 
+func (f *faulty) Symlink(target, path string) error {
+	return f.do(func() error { return f.FS.Symlink(target, path) }, "symlink", target, path)
+}
+
 func (f *faulty) Rename(src, dst string) error {
 	return f.do(func() error { return f.FS.Rename(src, dst) }, "rename", src, dst)
 }

@@ -22,6 +22,7 @@ type FS interface {
 	// Link, Rename, Mkdir and Rmdir do what the system calls of that name do.
 	// Remove removes a file.
 	Link(src, dst string) error
+	Symlink(target, path string) error
 	Rename(src, dst string) error
 	Mkdir(dir string) error
 	Remove(path string) error
@@ -84,6 +85,10 @@ func (d *disk) Link(src, dst string) error {
 		return fmt.Errorf("%w: %s belongs to somebody else (fs.protected_hardlinks), or the file system has no hard links", err, src)
 	}
 	return &os.LinkError{Op: "link", Old: src, New: dst, Err: err}
+}
+
+func (d *disk) Symlink(target, path string) error {
+	return d.one("symlink", path, func(dir int, base string) error { return unix.Symlinkat(target, dir, base) })
 }
 
 func (d *disk) Rename(src, dst string) error {

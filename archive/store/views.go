@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"distkeep/archive/layout"
@@ -14,10 +16,13 @@ import (
 )
 
 // A Link is a path of the published tree, relative to it, that is to hold the
-// inode of Have, a file of the archive.
+// inode of Have, a file of the archive, or a copy if that has as many links as the
+// file system allows. If To is not empty, it is to be a relative symbolic link to
+// To instead, another path of the published tree that is there.
 type Link struct {
 	Rel  string
 	Have Source
+	To   string
 }
 
 // A Copy is a path of the published tree, relative to it, that is to hold a
@@ -93,6 +98,9 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 }
 
 func (s *Store) expose(l Link, dirs dirSet) error {
+	if l.To != "" {
+		return s.symlink(l, dirs)
+	}
 	fi, err := s.lstat(l.Have.Path)
 	if err != nil {
 		return err
@@ -100,7 +108,80 @@ func (s *Store) expose(l Link, dirs dirSet) error {
 	if err := l.Have.check(fi); err != nil {
 		return err
 	}
-	return s.link(l.Have.Path, fi, l.Rel, "", false, dirs)
+	err = s.link(l.Have.Path, fi, l.Rel, "", false, dirs)
+	if !errors.Is(err, syscall.EMLINK) {
+		return err
+	}
+	temp := s.temp()
+	if err := s.remove(temp); err != nil {
+		return err
+	}
+	err = s.writeCopy(temp, &Copy{From: l.Have.Path, ModTime: fi.ModTime()}, true)
+	if err == nil {
+		err = s.link(temp, fi, l.Rel, "", false, dirs)
+	}
+	return errors.Join(err, s.remove(temp))
+}
+
+// symlink makes a symbolic link, in one step where something is already.
+func (s *Store) symlink(l Link, dirs dirSet) error {
+	dst := s.Path(l.Rel)
+	dir := filepath.Dir(dst)
+	target, err := filepath.Rel(dir, s.Path(l.To))
+	if err != nil {
+		return err
+	}
+	if err := s.mkdir(dir); err != nil {
+		return err
+	}
+	to, err := s.lstat(s.Path(l.To))
+	if err != nil {
+		return err
+	}
+	// Not filepath.Join: where the operator has made dir a symbolic link, ".." is
+	// not what was before it.
+	if fi, err := os.Lstat(dir + string(filepath.Separator) + target); err != nil || !os.SameFile(fi, to) {
+		return fmt.Errorf("%w: a symbolic link on the way to %s makes %s lead elsewhere", layout.ErrPath, dir, target)
+	}
+	temp := s.temp()
+	if err := s.remove(temp); err != nil {
+		return err
+	}
+	if err := s.fs.Symlink(target, temp); err != nil {
+		return err
+	}
+	if _, err = s.rescue(s.Path(l.To), dst, ""); err == nil {
+		err = s.fs.Rename(temp, dst)
+	}
+	if err != nil {
+		return errors.Join(err, s.remove(temp))
+	}
+	dirs.add(dst, s.published)
+	return nil
+}
+
+// Resolve returns the published path that a symbolic link at rel leads to: rel
+// itself if there is none, and "" if it leads out of the published tree or is
+// somebody else's.
+func (s *Store) Resolve(rel string) (string, error) {
+	fi, err := s.lstat(s.Path(rel))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return rel, nil
+	case err != nil:
+		return "", err
+	case fi.Mode().Type() != fs.ModeSymlink:
+		return rel, nil
+	}
+	target, err := os.Readlink(s.Path(rel))
+	if err != nil {
+		return "", err
+	}
+	to := path.Join(path.Dir(rel), filepath.ToSlash(target))
+	if st, ok := fi.Sys().(*syscall.Stat_t); !ok || !regular.Trusted(st.Uid) || filepath.IsAbs(target) || !fs.ValidPath(to) {
+		return "", nil
+	}
+	return to, nil
 }
 
 // writeCopy writes the file temp.

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"distkeep/archive/layout"
 )
 
 // view is the step of a crash test that makes an index name contents, whose
@@ -134,6 +137,97 @@ func TestExposeRefuses(t *testing.T) {
 				t.Error("the index is there")
 			}
 		})
+	}
+	if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
+		t.Errorf("left in parts: %v, %v", left, err)
+	}
+}
+
+// TestExposeSymlinks makes links into a directory, over all that may be there.
+func TestExposeSymlinks(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	if err := s.Expose(nil, []Copy{
+		{Rel: "pool/a", Data: []byte("a")}, {Rel: "view/os/same", Data: []byte("a")}, {Rel: "view/os/other", Data: []byte("of somebody")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", s.Path("view/os/astray")); err != nil {
+		t.Fatal(err)
+	}
+	for rel, want := range map[string]string{"view/os/astray": "", "view/os/same": "view/os/same", "view/os/none": "view/os/none"} {
+		if to, err := s.Resolve(rel); err != nil || to != want {
+			t.Errorf("%s leads to %q, want %q: %v", rel, to, want, err)
+		}
+	}
+	rels := []string{"view/os/new", "view/os/same", "view/os/other", "view/os/astray", "b/new", "new"}
+	for range 2 { // and again, over what is there
+		for _, rel := range rels {
+			if err := s.Expose([]Link{{Rel: rel, To: "pool/a"}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(s.Path(rel)); err != nil || string(got) != "a" {
+				t.Errorf("%s is %q: %v", rel, got, err)
+			}
+			if to, err := s.Resolve(rel); err != nil || to != "pool/a" {
+				t.Errorf("%s leads to %q: %v", rel, to, err)
+			}
+		}
+	}
+	if kept := s.Replaced(); len(kept) != 1 {
+		t.Errorf("in quarantine are %v, want what was at view/os/other", kept)
+	}
+
+	// Below a link of the operator the way back is another.
+	if err := os.Symlink(t.TempDir(), s.Path("view/far")); err != nil {
+		t.Fatal(err)
+	}
+	for rel, to := range map[string]string{"view/far/x": "pool/a", "view/os/x": "pool/gone", "view/os": "pool/a"} {
+		if err := s.Expose([]Link{{Rel: rel, To: to}}, nil); err == nil {
+			t.Errorf("%s was made a link to %s", rel, to)
+		}
+	}
+	if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
+		t.Errorf("left in parts: %v, %v", left, err)
+	}
+}
+
+// full lets no inode have another link in view.
+type full struct{ FS }
+
+func (f full) Link(src, dst string) error {
+	if filepath.Base(filepath.Dir(src)) != partsDir && strings.Contains(dst, "/view/") {
+		return &os.LinkError{Op: "link", Old: src, New: dst, Err: syscall.EMLINK}
+	}
+	return f.FS.Link(src, dst)
+}
+
+// TestExposeTooManyLinks: what has all the links that there can be is copied.
+func TestExposeTooManyLinks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat()}, func(under FS) FS { return full{under} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	a := part(t, s, "a", "content a")
+	commit(t, s, a)
+	have := look(s.Path(a.Content.CipherPaths()[0]))
+	for range 2 { // and again, over what is there
+		if err := s.Expose([]Link{{Rel: "view/a", Have: have}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(s.Path("view/a"))
+		if err != nil || string(got) != "content a" {
+			t.Errorf("it is %q: %v", got, err)
+		}
+		if at, ok, err := s.Stat("view/a"); !ok || err != nil || at.Links != 1 || !at.ModTime.Equal(a.ModTime) {
+			t.Errorf("it has %d links and the time %v: %v", at.Links, at.ModTime, err)
+		}
+	}
+	if err := s.Release([]*Item{a}); err != nil {
+		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
 		t.Errorf("left in parts: %v, %v", left, err)

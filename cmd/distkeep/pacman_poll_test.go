@@ -377,6 +377,37 @@ func TestPacmanClientNeverMisses(t *testing.T) {
 	}
 }
 
+// TestPacmanPoolNeverMisses switches the pool on and off, also together with a
+// change of the upstream, while a client downloads all that is served.
+func TestPacmanPoolNeverMisses(t *testing.T) {
+	t.Parallel()
+	u := newPacUpstream(t)
+	u.set(pacRelease("1", map[string][]string{"core": pacNames("both-1-1", "a-1-1"), "extra": pacNames("both-1-1", "b-1-1")}))
+	plain := "--repo=pacman:" + u.URL + "?repo=core,extra"
+	m := newPacMirror(t, u, "--fail-on=any", "--delete", "--deletion-delay=0s", "--max-delete=100%")
+	m.mirror(0, plain)
+	stop := m.poll(true, bothIndexes...)
+	for i, repo := range []string{plain + "&pool=packages", plain, plain + "&pool=packages", plain + "&pool=other", plain} {
+		if i > 1 {
+			u.set(pacRelease(fmt.Sprint(2+i), map[string][]string{
+				"core":  pacNames("both-1-1", fmt.Sprintf("a-%d-1", i)),
+				"extra": pacNames("both-1-1", fmt.Sprintf("b-%d-1", i/2)),
+			}))
+		}
+		m.mirror(0, repo)
+		link, err := os.Readlink(filepath.Join(m.archive, "distfiles/core/os/x86_64", pacNames("both-1-1")[0]))
+		if _, pool, _ := strings.Cut(repo, "&pool="); (err == nil) != (pool != "") || pool != "" && path.Base(path.Dir(link)) != pool {
+			t.Errorf("with %s a package is a link to %q: %v", repo, link, err)
+		}
+		if out := m.mirror(0, repo); !strings.Contains(out, "indexes      2 current") {
+			t.Errorf("with %s, again:\n%s", repo, out)
+		}
+	}
+	if n := stop(); n < 100 {
+		t.Errorf("the client downloaded only %d files", n)
+	}
+}
+
 // TestPacmanAsksOnce counts requests: nothing but lastupdate when that has not
 // changed, and of files that stayed as they were only the headers.
 func TestPacmanAsksOnce(t *testing.T) {

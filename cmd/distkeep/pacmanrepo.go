@@ -30,6 +30,7 @@ Behind the question mark are
    at=DIR          publish it below DIR, so that several upstreams have room
    dir=TEMPLATE    what follows the URL, if that has no $; $repo/os/$arch
    not=A/B[,...]   no such repository and architecture, as multilib/i686
+   pool=NAME       keep packages in pool/NAME, and links to them in the directories
    files=no        leave out the .files and .links databases
    dbsig=no        leave out the .db.sig
 The directories are served as they are: Server = http://this-host/$repo/os/$arch.
@@ -45,6 +46,7 @@ type pacmanSpec struct {
 	base     string
 	template string
 	name, at string
+	pool     string
 	repos    []string
 	arches   []string
 	not      []string
@@ -72,15 +74,15 @@ func parsePacman(text string) (s pacmanSpec, err error) {
 	list := func(key string) []string { return splitNames(q[key]) }
 	for key, values := range q {
 		switch {
-		case !slices.Contains([]string{"repo", "arch", "not", "name", "at", "dir", "files", "dbsig"}, key):
-			return s, fmt.Errorf("%q is not known behind the ?: use repo, arch, not, name, at, dir, files and dbsig", key)
+		case !slices.Contains([]string{"repo", "arch", "not", "name", "at", "dir", "pool", "files", "dbsig"}, key):
+			return s, fmt.Errorf("%q is not known behind the ?: use repo, arch, not, name, at, dir, pool, files and dbsig", key)
 		case len(values) > 1 && key != "repo" && key != "arch" && key != "not":
 			return s, fmt.Errorf("%s= is given twice", key)
 		}
 	}
 	s.repos, s.arches, s.not = list("repo"), list("arch"), list("not")
 	s.at = strings.Trim(q.Get("at"), "/")
-	s.name, s.template = q.Get("name"), q.Get("dir")
+	s.name, s.template, s.pool = q.Get("name"), q.Get("dir"), q.Get("pool")
 	switch {
 	case len(s.repos) == 0:
 		return s, errors.New("say which repositories: ?repo=core,extra")
@@ -138,7 +140,7 @@ func (r *repoFlags) openPacman(text string, op *opening) (catalog.Repository, er
 	}
 	o := pacmanupstream.Options{
 		Options: pacman.Options{Name: s.name, Repos: s.repos, Arches: s.arches, Not: s.not, Template: s.template, URLs: []string{s.base}},
-		State:   store.PacmanDir(op.state, s.name), At: s.at, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
+		State:   store.PacmanDir(op.state, s.name), At: s.at, Pool: s.pool, NoFiles: s.noFiles, NoDatabaseSignature: s.noDBSig,
 		Offline: op.offline, Dry: op.dry, Now: op.now, Room: vault.Room(op.state, op.minFree),
 	}
 	if k := r.keys; k != nil {

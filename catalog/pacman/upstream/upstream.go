@@ -41,6 +41,9 @@ type Options struct {
 	// At is the directory of the published tree that the upstream's base
 	// corresponds to; empty means the published tree itself.
 	At string
+	// Pool, if it is not empty, has the packages, in the directory pool/Pool
+	// below At; the directories of the databases have links to them.
+	Pool string
 	// Getter asks the upstream.
 	Getter catalog.Getter
 	// NoFiles leaves out the .files databases, and the .links;
@@ -109,6 +112,18 @@ func New(o Options) (*Repository, error) {
 			return nil, fmt.Errorf("pacman repository %s: %s cannot be published in %q: %w", o.Name, l.Path(".db"), path.Join(o.At, l.Dir), err)
 		}
 	}
+	if pool := o.pool(); pool != "" {
+		_, err := catalog.ParseName(o.Pool)
+		if err == nil {
+			_, err = catalog.ParsePath(pool)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pacman repository %s: pool=%s: %w", o.Name, o.Pool, err)
+		}
+		if slices.ContainsFunc(locs, func(l pacman.Location) bool { return path.Join(o.At, l.Dir) == pool }) {
+			return nil, fmt.Errorf("pacman repository %s: pool=%s: a database is published in %s", o.Name, o.Pool, pool)
+		}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -130,7 +145,18 @@ func (u *Repository) Dirs() []string {
 	for _, l := range u.locs {
 		dirs = append(dirs, path.Join(u.o.At, l.Dir))
 	}
+	if pool := u.o.pool(); pool != "" {
+		dirs = append(dirs, pool)
+	}
 	return dirs
+}
+
+// pool is the directory of the published tree that has the packages, or "".
+func (o *Options) pool() string {
+	if o.Pool == "" {
+		return ""
+	}
+	return path.Join(o.At, "pool", o.Pool)
 }
 
 // Scan asks the upstream for its lastupdate, and for its databases unless that

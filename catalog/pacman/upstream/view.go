@@ -25,7 +25,7 @@ func (u *Repository) Views() []*catalog.View {
 func (u *Repository) view(db *pacman.Database) *catalog.View {
 	l := db.Location()
 	v := &catalog.View{
-		Dir: path.Join(u.o.At, l.Dir), Links: make([]catalog.ViewLink, 0, len(db.Packages)),
+		Dir: path.Join(u.o.At, l.Dir), Pool: u.o.pool(), Links: make([]catalog.ViewLink, 0, len(db.Packages)),
 		Blocked: u.fault[l.Path(".db")], Suffix: signatureSuffix,
 	}
 	if u.o.Keyring != nil {
