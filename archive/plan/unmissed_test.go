@@ -4,15 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
-
-var t0 = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 
 // TestUnmissed: what leaves recycle for good is wanted by nobody, whoever has come
 // to want it since the run began.

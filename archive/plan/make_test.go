@@ -1,0 +1,323 @@
+package plan
+
+import (
+	"io/fs"
+	"testing"
+	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
+)
+
+// TestMake: what is done to get what is wanted.
+func TestMake(t *testing.T) {
+	t.Parallel()
+	const gone = "gone" // a class that is tried seldom
+	denied := layout.File{Size: -1, Err: fs.ErrPermission}
+	hashed, err := layout.Parse("filename-hash BLAKE2B 8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		set  func(w *world)
+		want string
+	}{
+		"nothing": {func(*world) {}, ""},
+		"held": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+		}, "held 1"},
+		"held, and nothing to hold against it": {func(w *world) {
+			w.wants("a", "x").Digests = nil
+			w.held("a", "x")
+		}, "held 1"},
+		"its name is gone": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			delete(w.files, "a")
+		}, "held 1, relink a"},
+		"the name of what nobody wants is gone": {func(w *world) {
+			w.held("a", "x")
+			delete(w.files, "a")
+		}, "relink a"},
+		"something else has its place": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			w.files["a"] = layout.File{Size: 9, ModTime: long}
+		}, "held 1, read a /a/distfiles/a"},
+		"lost": {func(w *world) {
+			w.wants("a", "x")
+			w.recorded("a", "x")
+		}, "lost a, fetch a"},
+		"lost, and nobody wants it": {func(w *world) { w.recorded("a", "x") }, "lost a"},
+		"lost, and its place is stuck": {func(w *world) {
+			w.wants("a", "x")
+			w.Stuck[w.recorded("a", "x").Key()] = true
+		}, ""},
+		"a directory cannot be read": {func(w *world) {
+			w.wants("a", "x")
+			w.files[cipher(w.recorded("a", "x"))] = denied
+		}, "fail a local, unsure a"},
+		"a directory cannot be read of what nobody wants": {func(w *world) {
+			w.files[cipher(w.recorded("a", "x"))] = denied
+		}, "fail a local, unsure a"},
+		"the file cannot be read": {func(w *world) {
+			w.wants("a", "x")
+			w.recorded("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: t0.Add(-time.Hour)}
+			w.read("a")
+			w.Failed["a"] = fs.ErrPermission
+		}, "fail a local, unsure a"},
+		"it has another time": {func(w *world) {
+			w.wants("a", "x")
+			w.recorded("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: t0.Add(-time.Hour)}
+		}, "read a /a/distfiles/a"},
+		"it has another time, and was read": {func(w *world) {
+			w.wants("a", "x")
+			w.recorded("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: t0.Add(-time.Hour)}
+			w.read("a")
+		}, "lost a, fetch a"},
+		"somebody is writing to it": {func(w *world) {
+			w.wants("a", "xyz")
+			w.recorded("a", "xyz")
+			w.files["a"] = layout.File{Size: 1, ModTime: t0.Add(-time.Second)}
+		}, "fail a local, unsure a"},
+		"under another name": {func(w *world) {
+			w.wants("a", "x")
+			w.held("b", "x")
+		}, "link a b"},
+		"held without its name": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x").Named = false
+			delete(w.files, "a")
+		}, "link a a"},
+		"in recycle": {func(w *world) {
+			w.wants("a", "x")
+			w.recycled("a", "x", long)
+		}, "restore a"},
+		"in recycle under another name": {func(w *world) {
+			w.wants("a", "x")
+			w.recycled("b", "x", long)
+		}, "restore a"},
+		"gone from recycle": {func(w *world) {
+			w.wants("a", "x")
+			delete(w.recycle, w.recycled("a", "x", long))
+		}, "fetch a"},
+		"recycle cannot be read": {func(w *world) {
+			w.wants("a", "x")
+			w.Unread[w.recycled("a", "x", long).Key()] = true
+		}, "fetch a"},
+		"missing": {func(w *world) { w.wants("a", "x") }, "fetch a"},
+		"missing under two names": {func(w *world) {
+			w.wants("a", "x")
+			w.wants("b", "x")
+		}, "fetch a, fetch b"},
+		"re-rolled": {func(w *world) {
+			w.wants("a", "new")
+			w.held("a", "old")
+		}, "fetch a"},
+		"failed, and not due": {func(w *world) {
+			w.failed(w.wants("a", "x"), gone, long, later, "asked")
+		}, "wait a"},
+		"failed, and due": {func(w *world) {
+			w.failed(w.wants("a", "x"), gone, long, t0, "asked")
+		}, "fetch a"},
+		"failed, and asked for another thing": {func(w *world) {
+			w.failed(w.wants("a", "x"), gone, long, later, "another")
+		}, "fetch a"},
+		"failed for a while": {func(w *world) {
+			w.failed(w.wants("a", "x"), "http", long, later, "asked")
+		}, "fetch a"},
+		"failed at a time to come": {func(w *world) {
+			w.failed(w.wants("a", "x"), gone, later, later.Add(day), "asked")
+		}, "fetch a"},
+		"failed as another content": {func(w *world) {
+			w.failed(w.wants("a", "old"), gone, long, later, "asked")
+			w.scan.Distfiles = nil
+			w.wants("a", "new")
+		}, "fetch a"},
+		"a name that the archive needs": {func(w *world) { w.wants("distinfo", "x") }, "fail distinfo policy"},
+		"a name in the directory of a view": {func(w *world) {
+			w.wants("extra/a", "x")
+			w.Dirs = map[string]bool{"extra": true}
+		}, "fail extra/a policy"},
+		"a directory in its place": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: -1, Blocked: layout.ByDir}
+		}, "fail a local"},
+		"a file in the place of its directory": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: -1, Blocked: layout.ByFile}
+		}, "fail a local"},
+		"no digest": {func(w *world) { w.wants("a", "x").Digests = nil }, "fail a digest"},
+		"two contents of a name": {func(w *world) {
+			w.wants("a", "x")
+			w.wants("a", "y")
+		}, "fetch a, fetch a, fail a conflict"},
+		"two contents of a name, held": {func(w *world) {
+			w.wants("a", "x")
+			w.wants("a", "y")
+			w.held("a", "x")
+			w.held("a", "y").Named = false
+		}, "held 2, fail a conflict"},
+		"a file that the ledger does not know": {func(w *world) {
+			w.files["a"] = layout.File{Size: 1, ModTime: long}
+		}, "read a /a/distfiles/a"},
+		"a file that somebody is writing": {func(w *world) {
+			w.files["a"] = layout.File{Size: 1, ModTime: t0}
+		}, ""},
+		"a file in the place of what is wanted": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: long}
+		}, "read a /a/distfiles/a"},
+		"a file in the place of what is wanted, that cannot be read": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: long}
+			w.read("a")
+			w.Failed["a"] = fs.ErrPermission
+		}, "fail a local"},
+		"below by_cipher, and the ledger is new": {func(w *world) {
+			d := record("a", "x")
+			w.Ciphers = []Cipher{{Key: d.Key(), Rel: cipher(&d), Size: 1}}
+			w.files[cipher(&d)] = layout.File{Size: 1, ModTime: long}
+		}, "read a /a/distfiles/" + layout.ByCipher(digest.SHA256.Sum([]byte("x")), "a")},
+		"the part of an interrupted commit": {func(w *world) {
+			want := NewWant(w.wants("a", "x"), true).Key()
+			w.Part = func(k ledger.FailureKey) bool { return k == want }
+		}, "read a /a/distfiles"},
+		"a layout needs another digest": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			w.Shelf.Layouts = layout.Conf{contentHash(t)}
+			w.Shelf.Former = []layout.Layout{layout.Flat()}
+		}, "read a /a/distfiles/a, stale a"},
+		"a layout was added": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			w.Shelf.Layouts = append(w.Shelf.Layouts, hashed)
+		}, "held 1, relink a"},
+		"a layout was removed": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			w.Shelf.Layouts, w.Shelf.Former = layout.Conf{hashed}, []layout.Layout{layout.Flat()}
+		}, "held 1, relink a, stale a"},
+		"in the drop box": {func(w *world) {
+			w.wants("a", "x")
+			w.drops("a", 1, "")
+		}, "read a /drop/a"},
+		"in the drop box, and refused": {func(w *world) {
+			d := w.wants("a", "x")
+			r := w.drops("a", 1, "y")
+			r.Want, r.Refused = NewWant(d, true).ID(), "no"
+		}, "fetch a, fail a local"},
+		"in the drop box, and not readable": {func(w *world) {
+			w.wants("a", "x")
+			w.drops("a", 1, "")
+			w.Read[(&Reading{Drop: w.Drops["a"], Name: "a", Want: NewWant(w.scan.Distfiles[0], true)}).Key()] = true
+			w.FailedDrops["a"] = fs.ErrPermission
+		}, "fetch a, fail a local"},
+		"in the drop box, and nobody wants it": {func(w *world) { w.drops("a", 1, "") }, "read a /drop/a"},
+		"in the drop box, and taken": {func(w *world) {
+			w.held("a", "x")
+			w.drops("a", 1, "x")
+		}, ""},
+		"in the drop box, and its transfer is not due": {func(w *world) {
+			w.wants("a", "x")
+			w.drops("a", 1, "")
+			w.failed(w.scan.Distfiles[0], gone, long, later, "asked")
+		}, "read a /drop/a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			c.set(w)
+			f := w.facts()
+			for range 2 { // planning changes nothing
+				if got := outline(f, Make(f)); got != c.want {
+					t.Errorf("planned %q, want %q", got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// read notes that rel was read, for whoever may want it.
+func (w *world) read(rel string) {
+	r := &Reading{Rel: rel, Name: catalog.Name(rel), ModTime: w.files[rel].ModTime}
+	w.Read[r.Key()] = true
+	for _, d := range w.scan.Distfiles {
+		r.Want = NewWant(d, true)
+		w.Read[r.Key()] = true
+	}
+}
+
+func contentHash(t *testing.T) layout.Layout {
+	l, err := layout.Parse("content-hash SHA512 8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestVanished: an archive most of which is gone is not forgotten.
+func TestVanished(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		held, gone int
+		set        func(w *world)
+		fails      bool
+	}{
+		"few":         {0, 9, func(*world) {}, false},
+		"all":         {0, 10, func(*world) {}, true},
+		"half":        {5, 5, func(*world) {}, false},
+		"most":        {5, 6, func(*world) {}, true},
+		"other bytes": {5, 6, func(w *world) { w.there = true }, false},
+		"not readable": {5, 6, func(w *world) {
+			for _, d := range w.Index.Distfiles {
+				if _, ok := w.files[cipher(d)]; !ok {
+					w.files[cipher(d)] = layout.File{Size: -1, Err: fs.ErrPermission}
+				}
+			}
+			w.there = true
+		}, true},
+	} {
+		w := newWorld()
+		for i := range c.held {
+			w.held(catalog.Name("h"+string(rune('a'+i))), "x")
+		}
+		for i := range c.gone {
+			w.recorded(catalog.Name("g"+string(rune('a'+i))), "x")
+		}
+		c.set(w)
+		if err := w.facts().Vanished(); (err != nil) != c.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestMissed: whether anybody counts on what is lost.
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(w *world)
+		want bool
+	}{
+		"nobody":                {func(*world) {}, false},
+		"the whitelist":         {func(w *world) { w.white = []catalog.Name{"a"} }, true},
+		"an unknown tree":       {func(w *world) { w.unknown(catalog.WholeTree) }, true},
+		"an unknown package":    {func(w *world) { w.unknown(catalog.OnePackage, "a") }, true},
+		"another's package":     {func(w *world) { w.unknown(catalog.OnePackage, "b") }, false},
+		"who was not asked for": {func(w *world) { w.Partial = true }, true},
+	} {
+		w := newWorld()
+		c.set(w)
+		d := record("a", "x")
+		if f := w.facts().Missed(d.Failure(ledger.Lost), d.Owner); (f != nil) != c.want {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
