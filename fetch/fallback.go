@@ -38,9 +38,9 @@ func (f *Fetcher) newFallback(base string) (*fallback, error) {
 	if f.transports[u.Scheme] == nil {
 		return nil, fmt.Errorf("fallback %s: scheme %q is not known", catalog.Redact(base), u.Scheme)
 	}
-	if u.Scheme == "rsync" {
-		// Its layout.conf is read without a file, which rsync cannot do.
-		return nil, fmt.Errorf("fallback %s: archives are not asked by rsync: use http, https or ftp", catalog.Redact(base))
+	if s := schemeOf(u); s.program {
+		// Its layout.conf is read without a file.
+		return nil, fmt.Errorf("fallback %s: archives are not asked by %s: use http, https or ftp", catalog.Redact(base), s.name)
 	}
 	f.guard.trust(u)
 	return &fallback{base: strings.TrimRight(base, "/")}, nil

@@ -166,7 +166,7 @@ func New(o Options) (*Fetcher, error) {
 	}
 	for _, s := range o.Schemes {
 		if f.transports[s] == nil {
-			return nil, fmt.Errorf("scheme %q is not known: use http, https, ftp, rsync or file", s)
+			return nil, fmt.Errorf("scheme %q is not known: use one of %s", s, strings.Join(schemeNames(true), ", "))
 		}
 	}
 	for _, base := range o.Fallbacks {

@@ -132,8 +132,8 @@ func (g *getter) ask(ctx context.Context, u *url.URL, t *trip) (v Version, err e
 	switch {
 	case g.f.waited.Load() >= int64(maxWait):
 		return v, errImpatient
-	case u.Scheme == "rsync":
-		return v, &policyError{"a single file is not asked for by rsync"}
+	case schemeOf(u).program:
+		return v, &policyError{"a single file is not asked for by " + u.Scheme}
 	}
 	dctx, dog := watch(ctx, 2*o.ConnectTimeout+o.HeaderTimeout, errNoAnswer)
 	defer dog.stop()

@@ -106,7 +106,7 @@ func (h *httpTransport) open(ctx context.Context, u *url.URL, from resume) (*bod
 		switch {
 		case err != nil:
 			return nil, err
-		case doorKey(to) != doorKey(u) || to.Scheme != "http" && to.Scheme != "https":
+		case doorKey(to) != doorKey(u):
 			return nil, &redirectError{to}
 		}
 		if err := t.hop(to); err != nil {

@@ -212,7 +212,7 @@ func (o Options) withDefaults() Options {
 	or(&o.Tries, 10)
 	or(&o.UserAgent, "distkeep")
 	if o.Schemes == nil {
-		o.Schemes = []string{"http", "https", "ftp", "rsync"}
+		o.Schemes = schemeNames(false)
 	}
 	or(&o.MaxSize, 32<<30)
 	or(&o.RsyncProgram, "rsync")

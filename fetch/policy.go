@@ -33,7 +33,7 @@ func (g *guard) check(u *url.URL) error {
 	if !slices.Contains(g.o.Schemes, u.Scheme) {
 		return &policyError{"scheme " + strconv.Quote(u.Scheme) + " is not allowed"}
 	}
-	if u.Scheme == "file" {
+	if schemeOf(u).local() {
 		if u.Host != "" && u.Host != "localhost" {
 			return &policyError{"file URI names a host"}
 		}
@@ -42,7 +42,7 @@ func (g *guard) check(u *url.URL) error {
 	if err := mapHost(u); err != nil {
 		return err
 	}
-	if p := port(u); !slices.Contains(usualPorts, p) {
+	if p := port(u); !usualPort(p) {
 		n, err := strconv.Atoi(p)
 		if err != nil || !slices.Contains(g.o.Ports, n) {
 			return &policyError{"port " + p + " is not allowed"}

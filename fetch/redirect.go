@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -81,9 +80,9 @@ func isRedirect(resp *http.Response) bool {
 // hosts. All redirects come by it, those within a host too.
 func (t *trip) check(from, to *url.URL, o *Options) error {
 	switch {
-	case to.Scheme == "file": // that the tree may name files does not allow it to strangers
+	case schemeOf(to).local(): // that the tree may name files does not allow it to strangers
 		return &policyError{"redirected to a file of this machine"}
-	case from.Scheme != "https" || to.Scheme == "https":
+	case !schemeOf(from).tls || schemeOf(to).tls:
 		return nil
 	case o.NoDowngrade:
 		return &policyError{"redirected from https to " + redactFinal(to) + ", which --no-downgrade refuses"}
@@ -114,7 +113,7 @@ func resolve(from *url.URL, location string) (*url.URL, error) {
 	scheme, rest := splitScheme(location)
 	slashes := len(rest) - len(strings.TrimLeft(rest, `/\`))
 	switch {
-	case scheme != "" && slashes > 0 && scheme != "file":
+	case scheme != "" && slashes > 0 && !schemeNamed(scheme).local():
 		location = scheme + "://" + hostFirst(rest[slashes:])
 	case scheme == "" && slashes > 1:
 		location = from.Scheme + "://" + hostFirst(rest[slashes:])
@@ -139,7 +138,7 @@ var breaks = strings.NewReplacer("\t", "", "\r", "", "\n", "")
 func splitScheme(s string) (scheme, rest string) {
 	scheme, rest, ok := strings.Cut(s, ":")
 	scheme = strings.ToLower(scheme)
-	if ok && (scheme == "file" || slices.Contains(redirectSchemes, scheme)) {
+	if ok && schemeNamed(scheme).name != "" {
 		return scheme, rest
 	}
 	if i := strings.Index(s, "://"); i > 0 && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "" {
@@ -147,8 +146,6 @@ func splitScheme(s string) (scheme, rest string) {
 	}
 	return "", s
 }
-
-var redirectSchemes = []string{"http", "https", "ftp", "rsync"}
 
 // hostFirst makes a slash of the backslash that ends the host.
 func hostFirst(s string) string {

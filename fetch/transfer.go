@@ -86,7 +86,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	// Connection, handshake and request are each bounded by themselves; this
 	// bounds them together, waiting for a free connection included.
 	patience := 2*o.ConnectTimeout + o.HeaderTimeout
-	if u.Scheme == "rsync" {
+	if schemeOf(u).program {
 		patience += time.Duration(from.offset/rsyncReads) * time.Second
 	}
 	t.ctx, t.dog = watch(ctx, patience, errNoAnswer)

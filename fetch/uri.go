@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 
 	"distkeep/catalog"
@@ -131,7 +130,7 @@ func parseURL(s string) (*url.URL, error) {
 	if err := mapHost(u); err != nil {
 		return nil, err
 	}
-	if u.Hostname() == "" && u.Scheme != "file" {
+	if u.Hostname() == "" && !schemeOf(u).local() {
 		return nil, &uriError{"URI has no host"}
 	}
 	return u, nil
@@ -169,28 +168,18 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// defaultPorts are those of the transports' schemes; they are always allowed.
-var (
-	defaultPorts = map[string]string{"http": "80", "https": "443", "ftp": "21", "rsync": "873"}
-	usualPorts   = []string{"80", "443", "21", "873"}
-)
-
 // laneKey is the name of the host of a URL, with the port where it is not a usual
 // one.
 func laneKey(u *url.URL) string {
-	if u.Scheme == "file" {
-		return "file"
+	if schemeOf(u).local() {
+		return u.Scheme
 	}
 	return laneName(u.Hostname(), u.Port())
 }
 
 // doorKey is the name of a lane: scheme, host and port.
 func doorKey(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = defaultPorts[u.Scheme]
-	}
-	return u.Scheme + ":" + port + ":" + laneKey(u)
+	return u.Scheme + ":" + port(u) + ":" + laneKey(u)
 }
 
 // laneOfAddr is laneKey for a host:port that is dialled.
@@ -208,7 +197,7 @@ func laneName(host, port string) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if port == "" || slices.Contains(usualPorts, port) {
+	if port == "" || usualPort(port) {
 		return host
 	}
 	return host + ":" + port
@@ -226,4 +215,4 @@ func redactFinal(u *url.URL) string {
 }
 
 // port returns the port of u, explicit or not.
-func port(u *url.URL) string { return cmp.Or(u.Port(), defaultPorts[u.Scheme]) }
+func port(u *url.URL) string { return cmp.Or(u.Port(), schemeOf(u).port) }
