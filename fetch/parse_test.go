@@ -265,3 +265,29 @@ func TestNetrcPipe(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+// TestPipeInTheWay: nobody waits for who might use a pipe in the place of a part that
+// is to go on, or of the note beside a file in quarantine.
+func TestPipeInTheWay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "sum.json")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := part{path: pipe, have: 1}
+	if f, err := p.open(); f != nil || !errors.Is(err, errForeign) {
+		t.Errorf("part: %v, %v", f, err)
+	}
+	wrong := filepath.Join(dir, "wrong")
+	if err := os.WriteFile(wrong, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q := newQuarantine(Quarantine{Dir: dir}, time.Now)
+	if _, err := q.take(wrong, "sum", Quarantined{Size: 5}); err != nil {
+		t.Errorf("quarantine: %v", err)
+	}
+	if fi, err := os.Lstat(pipe); err != nil || !fi.Mode().IsRegular() {
+		t.Errorf("the note is %v, %v", fi, err)
+	}
+}
