@@ -131,8 +131,6 @@ func (c *committer) settled(wants []*plan.Want, r fetch.Result) {
 	if r.Err != nil {
 		return
 	}
-	store.Trace("write-part", r.Request.Part)
-	store.Failpoint("part.verified")
 	m := c.m
 	var adds []*addition
 	for _, w := range wants {

@@ -138,13 +138,12 @@ func (m *mirror) expireDrops(ctx context.Context) error {
 			continue
 		}
 		tree, drop := treeOf(f)
-		if err := tree.Remove(drop, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
+		if err := m.v.Store.Take(tree, drop, r.File); errors.Is(err, regular.ErrChanged) || errors.Is(err, fs.ErrNotExist) {
 			continue // it is no longer the file that was taken
 		} else if err != nil {
 			m.v.Warn("distfiles-local: %v", err)
 			continue
 		}
-		store.Failpoint("drop.removed")
 		m.sum.LocalExpired.Add(f.Size)
 		delete(m.facts.Drops, f.Name)
 	}

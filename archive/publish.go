@@ -11,7 +11,6 @@ import (
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
@@ -28,25 +27,21 @@ func (m *mirror) publish() error {
 		if err != nil {
 			return err
 		}
-		store.Failpoint("history.written")
 	}
 	if dirty || !exists(m.v.Store.Path("distinfo")) {
 		if err := export.WriteDistinfo(m.v); err != nil {
 			return err
 		}
-		store.Failpoint("distinfo.written")
 	}
 	// A run that was killed has left its changes to this one to tell.
 	if m.v.Changed || dirty || !exists(m.v.Store.Path("lastupdate")) {
 		if err := m.stamp("lastupdate"); err != nil {
 			return err
 		}
-		store.Failpoint("lastupdate.written")
 	}
 	if err := m.stamp("lastsync"); err != nil {
 		return err
 	}
-	store.Failpoint("lastsync.written")
 	return m.dropDirty()
 }
 
@@ -62,7 +57,7 @@ func (m *mirror) stamp(file string) error {
 	_, err := history.WriteFileIfChanged(m.v.Store.Path(file), m.v.Store.PartsDir(), func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, m.v.Now.Unix())
 		return err
-	})
+	}, m.v.Store.Replace)
 	return err
 }
 
@@ -158,7 +153,7 @@ func (m *mirror) writeHistory(old, records []history.Record) error {
 	}
 	_, err := history.WriteFileIfChanged(m.v.Store.Path("history"), m.v.Store.PartsDir(), func(w io.Writer) error {
 		return history.WriteHistory(w, records)
-	})
+	}, m.v.Store.Replace)
 	return err
 }
 

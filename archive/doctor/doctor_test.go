@@ -21,6 +21,7 @@ import (
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // diagnose calls Doctor and returns the kinds of what it found and has not
@@ -130,7 +131,7 @@ func TestRebuildRun(t *testing.T) {
 	b.Put("a.tgz", catalog.Gentoo, true, "a")
 	dir := filepath.Join(b.State, "report")
 	run := report.Summary{Command: "mirror", Start: archivetest.T0, Relinked: 7, RecycleDelay: time.Hour}
-	if err := errors.Join(report.WriteStatus(dir, &run), os.RemoveAll(filepath.Join(b.State, "ledger"))); err != nil {
+	if err := errors.Join(report.WriteStatus(dir, &run, regular.Replace), os.RemoveAll(filepath.Join(b.State, "ledger"))); err != nil {
 		t.Fatal(err)
 	}
 	b.At(archivetest.T0.Add(time.Hour))

@@ -13,7 +13,7 @@ import (
 func WriteDistinfo(v *vault.Vault) error {
 	_, err := history.WriteFileIfChanged(v.Store.Path("distinfo"), v.Store.PartsDir(), func(w io.Writer) error {
 		return history.WriteDistinfo(w, Distinfo(v))
-	})
+	}, v.Store.Replace)
 	return err
 }
 

@@ -22,7 +22,6 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
-	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
@@ -122,7 +121,7 @@ func Contents(v *vault.Vault) error {
 	}
 	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
-	err := report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
+	return report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
 		for _, d := range held {
 			r := exported(d)
 			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
@@ -139,9 +138,7 @@ func Contents(v *vault.Vault) error {
 				return
 			}
 		}
-	})
-	store.Failpoint("distfiles.exported")
-	return err
+	}, v.Store.Replace)
 }
 
 func exported(d *ledger.Distfile) *report.Distfile {
@@ -164,15 +161,13 @@ func exported(d *ledger.Distfile) *report.Distfile {
 // Lists exports the failures, what is on its way out by the delays of s, and s.
 func Lists(v *vault.Vault, s *report.Summary) error {
 	dir := v.Store.ReportDir()
-	if err := report.WriteFailures(dir, failures(v.Index)); err != nil {
+	if err := report.WriteFailures(dir, failures(v.Index), v.Store.Replace); err != nil {
 		return err
 	}
-	store.Failpoint("failures.exported")
-	if err := report.WriteDeletions(dir, deletions(v.Index, s)); err != nil {
+	if err := report.WriteDeletions(dir, deletions(v.Index, s), v.Store.Replace); err != nil {
 		return err
 	}
-	store.Failpoint("deletions.exported")
-	return report.WriteStatus(dir, s)
+	return report.WriteStatus(dir, s, v.Store.Replace)
 }
 
 func failures(x *ledger.Index) (fs []report.Failure) {

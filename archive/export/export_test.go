@@ -9,6 +9,8 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
+
+	"distkeep/catalog/regular"
 )
 
 // TestRefresh: what is exported comes from the ledger. A status that somebody has
@@ -53,7 +55,7 @@ func TestRefresh(t *testing.T) {
 	}
 	for what, change := range map[string]func() error{
 		"removed": func() error { return os.Remove(dir + "/status.json") },
-		"changed": func() error { return report.WriteStatus(dir, &report.Summary{Command: "mirror"}) },
+		"changed": func() error { return report.WriteStatus(dir, &report.Summary{Command: "mirror"}, regular.Replace) },
 		"garbage": func() error { return os.WriteFile(dir+"/status.json", []byte("x"), 0o644) },
 	} {
 		if err := change(); err != nil {

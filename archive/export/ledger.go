@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog/regular"
 )
@@ -47,7 +46,6 @@ func ledgerInto(v *vault.Vault, path string) error {
 // ImportLedger reads into the ledger, which must be empty, what Ledger
 // wrote, and returns the number of records; file is for errors.
 func ImportLedger(ctx context.Context, v *vault.Vault, file string, r io.Reader) (int, error) {
-	store.Trace("ledger-commit")
 	n, err := v.Ledger().Import(file, r)
 	if errors.Is(err, ledger.ErrNotEmpty) {
 		return 0, fmt.Errorf("%w: move %s away first", err, v.Store.LedgerDir())

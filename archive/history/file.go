@@ -22,12 +22,12 @@ import (
 //
 // content is called twice when there is a file that differs, and must write
 // the same both times. When it or anything else fails, the old file stays.
-func WriteFileIfChanged(path, temp string, content func(w io.Writer) error) (changed bool, err error) {
+func WriteFileIfChanged(path, temp string, content func(w io.Writer) error, replace regular.Replacer) (changed bool, err error) {
 	same, err := isContent(path, content)
 	if err != nil || same {
 		return false, err
 	}
-	if err := regular.Replace(path, temp, content); err != nil {
+	if err := replace(path, temp, content); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"distkeep/catalog/regular"
 )
 
 func text(s string) func(io.Writer) error {
@@ -46,7 +48,7 @@ func TestWriteFileIfChanged(t *testing.T) {
 		{"", true}, {"", false}, {"a\nb\n", true}, {"a\nb\n", false}, {"a\nc\n", true},
 		{"a\nc\nd", true}, {"a\nc\n", true}, {"a\nc\n", false}, {"", true},
 	} {
-		changed, err := WriteFileIfChanged(path, temp, text(step.content))
+		changed, err := WriteFileIfChanged(path, temp, text(step.content), regular.Replace)
 		if err != nil || changed != step.changed {
 			t.Errorf("%q: changed = %t, %v, want %t", step.content, changed, err, step.changed)
 		}
@@ -64,7 +66,7 @@ func TestWriteFileIfChangedTouchesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
-	if _, err := WriteFileIfChanged(path, dir, text("a\n")); err != nil {
+	if _, err := WriteFileIfChanged(path, dir, text("a\n"), regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(path, 0o640); err != nil {
@@ -76,7 +78,7 @@ func TestWriteFileIfChangedTouchesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if changed, err := WriteFileIfChanged(path, dir, text("a\n")); changed || err != nil {
+	if changed, err := WriteFileIfChanged(path, dir, text("a\n"), regular.Replace); changed || err != nil {
 		t.Errorf("changed = %t, %v", changed, err)
 	}
 	for _, p := range []string{path, dir} {
@@ -84,7 +86,7 @@ func TestWriteFileIfChangedTouchesNothing(t *testing.T) {
 			t.Errorf("%s was touched at %v, %v", p, st.ModTime(), err)
 		}
 	}
-	if changed, err := WriteFileIfChanged(path, dir, text("b\n")); !changed || err != nil {
+	if changed, err := WriteFileIfChanged(path, dir, text("b\n"), regular.Replace); !changed || err != nil {
 		t.Errorf("changed = %t, %v", changed, err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode() != 0o640 {
@@ -103,7 +105,7 @@ func TestWriteFileIfChangedErrors(t *testing.T) {
 		}
 		return broken
 	}
-	if changed, err := WriteFileIfChanged(path, temp, half); changed || !errors.Is(err, broken) {
+	if changed, err := WriteFileIfChanged(path, temp, half, regular.Replace); changed || !errors.Is(err, broken) {
 		t.Errorf("new file: %t, %v", changed, err)
 	}
 	if got := entries(t, dir) + "|" + entries(t, temp); got != "|" {
@@ -112,22 +114,22 @@ func TestWriteFileIfChangedErrors(t *testing.T) {
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := WriteFileIfChanged(path, temp, half); changed || !errors.Is(err, broken) {
+	if changed, err := WriteFileIfChanged(path, temp, half, regular.Replace); changed || !errors.Is(err, broken) {
 		t.Errorf("old file: %t, %v", changed, err)
 	}
 	if err := os.WriteFile(path, []byte("other and more"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := WriteFileIfChanged(path, temp, half); changed || !errors.Is(err, broken) {
+	if changed, err := WriteFileIfChanged(path, temp, half, regular.Replace); changed || !errors.Is(err, broken) {
 		t.Errorf("same beginning: %t, %v", changed, err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "other and more" {
 		t.Errorf("content = %q, %v, want the old one", b, err)
 	}
-	if changed, err := WriteFileIfChanged(path, filepath.Join(temp, "no"), text("new")); changed || err == nil || !strings.Contains(err.Error(), path) {
+	if changed, err := WriteFileIfChanged(path, filepath.Join(temp, "no"), text("new"), regular.Replace); changed || err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("no temp: %t, %v", changed, err)
 	}
-	if changed, err := WriteFileIfChanged(dir, temp, text("new")); changed || err == nil {
+	if changed, err := WriteFileIfChanged(dir, temp, text("new"), regular.Replace); changed || err == nil {
 		t.Errorf("a directory: %t, %v", changed, err)
 	}
 }

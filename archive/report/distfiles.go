@@ -45,8 +45,8 @@ func HasDistfiles(dir string) bool {
 }
 
 // WriteDistfiles exports what the archive holds.
-func WriteDistfiles(dir string, ds iter.Seq[*Distfile]) error {
-	err := regular.Replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
+func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer) error {
+	err := replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		for d := range ds {

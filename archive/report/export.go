@@ -72,12 +72,12 @@ var ErrDamaged = errors.New("the list is damaged")
 // WriteFailures exports failures to the report directory dir. Of a failure that
 // is too long for readers the last URLs and the end of the reason are left out:
 // trees are untrusted, and one may name thousands of URIs for a file.
-func WriteFailures(dir string, fs []Failure) error {
+func WriteFailures(dir string, fs []Failure, replace regular.Replacer) error {
 	short := make([]Failure, len(fs))
 	for i, f := range fs {
 		short[i] = f.short()
 	}
-	return writeLines(dir, failuresFile, short)
+	return writeLines(dir, failuresFile, short, replace)
 }
 
 // Encoding makes a byte six at the most, so that these fit into a line together.
@@ -102,15 +102,17 @@ func (f Failure) short() Failure {
 }
 
 // WriteDeletions exports deletions.
-func WriteDeletions(dir string, ds []Deletion) error { return writeLines(dir, deletionsFile, ds) }
+func WriteDeletions(dir string, ds []Deletion, replace regular.Replacer) error {
+	return writeLines(dir, deletionsFile, ds, replace)
+}
 
 // WriteStatus exports the summary of a run as indented JSON.
-func WriteStatus(dir string, summary any) error {
+func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 	text, err := json.MarshalIndent(summary, "", "  ")
 	if err != nil {
 		return err
 	}
-	return write(dir, statusFile, append(text, '\n'))
+	return write(dir, statusFile, append(text, '\n'), replace)
 }
 
 // LoadFailures reads what WriteFailures wrote.
@@ -163,12 +165,12 @@ func damaged(path string, line int, err error) error {
 	return fmt.Errorf("%s:%d: %w; the next run writes it anew", path, line, err)
 }
 
-func writeLines[T any](dir, file string, records []T) error {
+func writeLines[T any](dir, file string, records []T, replace regular.Replacer) error {
 	text, err := encodeLines(records)
 	if err != nil {
 		return err
 	}
-	return write(dir, file, text)
+	return write(dir, file, text, replace)
 }
 
 func encodeLines[T any](records []T) ([]byte, error) {
@@ -184,12 +186,16 @@ func encodeLines[T any](records []T) ([]byte, error) {
 }
 
 // write replaces a file unless it has that content already.
-func write(dir, file string, text []byte) error {
+func write(dir, file string, text []byte, replace regular.Replacer) error {
 	path := filepath.Join(dir, file)
 	if old, err := regular.Read(path, int64(len(text))); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	if err := regular.Write(path, text, 0o644); err != nil {
+	err := replace(path, "", func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"distkeep/catalog/regular"
 )
 
 var day = time.Date(2026, 11, 21, 3, 4, 5, 0, time.UTC)
@@ -30,7 +32,7 @@ func TestFailures(t *testing.T) {
 		},
 		{Name: "ä b", Class: "local", Reason: "r", First: day, Last: day, Count: 1},
 	}
-	if err := WriteFailures(dir, want); err != nil {
+	if err := WriteFailures(dir, want, regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	got, err := LoadFailures(dir)
@@ -58,7 +60,7 @@ func TestFailureTooLong(t *testing.T) {
 	for i := range 16384 {
 		f.URLs = append(f.URLs, fmt.Sprintf("https://mirror.example/%s/%d", strings.Repeat("\x01", 200), i))
 	}
-	if err := WriteFailures(dir, []Failure{f, {Name: "b"}}); err != nil {
+	if err := WriteFailures(dir, []Failure{f, {Name: "b"}}, regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	got, err := LoadFailures(dir)
@@ -83,7 +85,7 @@ func TestDeletions(t *testing.T) {
 		{Name: "a", SHA256: "00", Size: 1 << 40, Owner: "c/p", State: Scheduled, Since: day, Due: day.Add(time.Hour)},
 		{Name: "b", SHA256: "01", State: Recycled, Since: day, Due: day},
 	}
-	if err := WriteDeletions(dir, want); err != nil {
+	if err := WriteDeletions(dir, want, regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	got, err := LoadDeletions(dir)
@@ -93,7 +95,7 @@ func TestDeletions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if err := WriteDeletions(dir, nil); err != nil {
+	if err := WriteDeletions(dir, nil, regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := LoadDeletions(dir); err != nil || len(got) > 0 {
@@ -110,7 +112,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	want := summary{Files: 3, Names: []string{"a", "<b>"}}
-	if err := WriteStatus(dir, want); err != nil {
+	if err := WriteStatus(dir, want, regular.Replace); err != nil {
 		t.Fatal(err)
 	}
 	var got summary
@@ -140,7 +142,7 @@ func TestDistfiles(t *testing.T) {
 				return
 			}
 		}
-	})
+	}, regular.Replace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +244,7 @@ func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	stat := func() (uint64, []fs.DirEntry) {
-		if err := errors.Join(WriteFailures(dir, []Failure{{Name: "a"}}), WriteDeletions(dir, nil), WriteStatus(dir, summary{})); err != nil {
+		if err := errors.Join(WriteFailures(dir, []Failure{{Name: "a"}}, regular.Replace), WriteDeletions(dir, nil, regular.Replace), WriteStatus(dir, summary{}, regular.Replace)); err != nil {
 			t.Fatal(err)
 		}
 		fi, err := os.Stat(filepath.Join(dir, "failures.jsonl"))
@@ -272,12 +274,12 @@ func TestWriteFails(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "missing")
 	none := func(func(*Distfile) bool) {}
-	for _, err := range []error{WriteFailures(dir, nil), WriteDeletions(dir, nil), WriteStatus(dir, 1), WriteDistfiles(dir, none)} {
+	for _, err := range []error{WriteFailures(dir, nil, regular.Replace), WriteDeletions(dir, nil, regular.Replace), WriteStatus(dir, 1, regular.Replace), WriteDistfiles(dir, none, regular.Replace)} {
 		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("error = %v, want one that names the directory", err)
 		}
 	}
-	if err := WriteStatus(t.TempDir(), make(chan int)); err == nil {
+	if err := WriteStatus(t.TempDir(), make(chan int), regular.Replace); err == nil {
 		t.Error("what cannot be encoded was written")
 	}
 }

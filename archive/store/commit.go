@@ -107,16 +107,13 @@ func (s *Store) Commit(items, next []*Item) error {
 	if err := s.syncData(items); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	Failpoint("commit.data-synced")
 	dirs, err := s.publishAll(items)
 	if s.settled(err) != nil {
 		return fmt.Errorf("commit %w", err)
 	}
-	Failpoint("commit.linked")
 	if err := s.settled(s.syncLinks(dirs, next)); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	Failpoint("commit.dirs-synced")
 	return nil
 }
 
@@ -380,7 +377,6 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 		if err := s.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
 			return err
 		}
-		Failpoint("commit.path-linked")
 	}
 	it.ModTime = fi.ModTime()
 	return nil
@@ -419,7 +415,6 @@ func (s *Store) mkdir(dir string) error {
 	err := s.fs.Mkdir(dir)
 	switch {
 	case err == nil:
-		Failpoint("commit.directory-made")
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {

@@ -42,7 +42,6 @@ func (s *Store) Import(ctx context.Context, src *os.File, part string, algs ...d
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return nil, nil, errors.Join(err, s.remove(part))
 	}
-	Failpoint("import.written")
 	return sums, fi, nil
 }
 

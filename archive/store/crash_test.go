@@ -18,12 +18,29 @@ import (
 	"distkeep/catalog"
 )
 
+// A faulty file system keeps its trace.
+type faulty struct {
+	*storetest.Faulty
+	trace *strings.Builder
+}
+
+// newFaulty returns one whose operation at fails with err.
+func newFaulty(at int, err error) *faulty {
+	var trace strings.Builder
+	return &faulty{&storetest.Faulty{At: at, Err: err, Trace: &trace}, &trace}
+}
+
+// around is for Open.
+func (f *faulty) around(under FS) FS {
+	f.FS = under
+	return f
+}
+
 // A run of the crash test: what a mirror does to a store, with a file in the
 // place of the ledger.
 type run struct {
 	dir   string
 	store *Store
-	fs    *faulty
 }
 
 // recorded reports whether an earlier pass has got beyond step.
@@ -33,7 +50,9 @@ func (r *run) recorded(step string) bool {
 }
 
 func (r *run) record(step string) error {
-	r.fs.note("ledger-commit")
+	if err := r.store.StateRoom(0); err != nil { // as before each change of the ledger
+		return err
+	}
 	f, err := os.OpenFile(filepath.Join(r.dir, "recorded"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -154,13 +173,13 @@ func pass(dir string, f *faulty, each bool) error {
 	if err != nil {
 		return err
 	}
+	f.Each = each
 	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat(), hashed}, f.around)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	s.sync.whole = s.sync.whole && !each
-	r := &run{dir, s, f}
+	r := &run{dir, s}
 	for _, do := range []func() error{
 		func() error { _, err := s.SweepParts(time.Now()); return err },
 		func() error { return r.add("few", oldA, oldB) },
@@ -273,7 +292,7 @@ func sweep(t *testing.T, n int, f func(t *testing.T, k int)) {
 func undisturbed(t *testing.T, each bool) (ops int, published string) {
 	t.Helper()
 	dir := t.TempDir()
-	f := new(faulty)
+	f := newFaulty(0, nil)
 	if err := pass(dir, f, each); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +303,7 @@ func undisturbed(t *testing.T, each bool) (ops int, published string) {
 	} else if each && strings.Contains(trace, "\nsyncfs\n") {
 		t.Error("syncfs was called where it is not known to work")
 	}
-	return f.n, tree(t, filepath.Join(dir, "distfiles"))
+	return f.N(), tree(t, filepath.Join(dir, "distfiles"))
 }
 
 // ordered checks that at no moment of the passes in dir, which fs have seen one
@@ -305,13 +324,13 @@ func ordered(t *testing.T, dir string, fs ...*faulty) {
 // from there to where the archive has to be.
 func disturbed(t *testing.T, k int, with error, each bool, want string) {
 	dir := t.TempDir()
-	f, next := &faulty{at: k, err: with}, new(faulty)
+	f, next := newFaulty(k, with), newFaulty(0, nil)
 	err := pass(dir, f, each)
-	if with == errKilled && !errors.Is(err, errKilled) {
+	if with == storetest.ErrKilled && !errors.Is(err, storetest.ErrKilled) {
 		t.Fatalf("error = %v, want that it was killed", err)
 	}
-	if err == nil && strings.HasPrefix(f.failed, "fsync") || err == nil && f.failed == "syncfs" {
-		t.Errorf("%s failed, and nobody was told", f.failed)
+	if err == nil && strings.HasPrefix(f.Failed(), "fsync") || err == nil && f.Failed() == "syncfs" {
+		t.Errorf("%s failed, and nobody was told", f.Failed())
 	}
 	for _, made := range []string{"distfiles", "state/recycle"} { // perhaps not yet
 		if err := os.MkdirAll(filepath.Join(dir, made), 0o755); err != nil {
@@ -337,7 +356,7 @@ func TestCrash(t *testing.T) {
 			t.Parallel()
 			ops, want := undisturbed(t, each)
 			t.Logf("%d operations", ops)
-			sweep(t, ops, func(t *testing.T, k int) { disturbed(t, k, errKilled, each, want) })
+			sweep(t, ops, func(t *testing.T, k int) { disturbed(t, k, storetest.ErrKilled, each, want) })
 		})
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,6 +35,14 @@ type FS interface {
 	Sync(f *os.File) error
 	SyncDir(dir string) error
 	SyncAll(dir *os.File) error
+	// Whole says that SyncAll may be used where the file system allows it.
+	Whole() bool
+	// Free returns how many bytes and files may still be written in dir. It is
+	// asked before each change of the ledger, which is no file to a store.
+	Free(dir string) (bytes, files int64, err error)
+	// Replace and Take do what regular.Replace and regular.Tree.Remove do.
+	Replace(path, temp string, write func(w io.Writer) error) error
+	Take(tree regular.Tree, rel string, was regular.ID) error
 }
 
 // A disk is the file system as it is. What it changes is below the directories of
@@ -141,6 +150,17 @@ func (d *disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
 func (d *disk) Sync(f *os.File) error      { return f.Sync() }
 func (d *disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }
 func (d *disk) SyncAll(dir *os.File) error { return syncfs(dir) }
+func (d *disk) Whole() bool                { return true }
+
+func (d *disk) Free(dir string) (bytes, files int64, err error) { return free(dir) }
+
+func (d *disk) Replace(path, temp string, write func(w io.Writer) error) error {
+	return regular.Replace(path, temp, write)
+}
+
+func (d *disk) Take(tree regular.Tree, rel string, was regular.ID) error {
+	return tree.Remove(rel, was)
+}
 
 // lstat is os.Lstat for a path that no symbolic link of somebody else is on.
 func (s *Store) lstat(path string) (fs.FileInfo, error) {

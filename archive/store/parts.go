@@ -56,7 +56,6 @@ func (s *Store) Release(items []*Item) error {
 			continue
 		}
 		errs = append(errs, s.remove(it.Part))
-		Failpoint("release.removed")
 	}
 	return errors.Join(errs...)
 }

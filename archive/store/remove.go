@@ -42,7 +42,6 @@ func (s *Store) Recycle(cs []*layout.Content) (missing []*layout.Content, stuck 
 	if err := s.syncDirs(dirs); err != nil {
 		return nil, nil, fmt.Errorf("recycle: %w", err)
 	}
-	Failpoint("recycle.synced")
 	return missing, stuck, nil
 }
 
@@ -159,7 +158,6 @@ func (s *Store) linkRecycled(src string, fi fs.FileInfo, c *layout.Content, dirs
 		return err
 	}
 	dirs.add(dst, s.work)
-	Failpoint("recycle.linked")
 	return nil
 }
 
@@ -215,7 +213,6 @@ func (s *Store) unlink(path string, same fs.FileInfo) error {
 	if err := s.remove(path); err != nil {
 		return err
 	}
-	Failpoint("unpublish.removed")
 	s.prune(filepath.Dir(path))
 	return nil
 }
@@ -236,7 +233,6 @@ func (s *Store) prune(dir string) {
 		}
 		delete(s.removed, dir)
 		if err == nil {
-			Failpoint("unpublish.pruned")
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -298,7 +294,6 @@ func (s *Store) Purge(c *layout.Content) error {
 	if err := s.remove(path); err != nil {
 		return fmt.Errorf("purge %s: %w", c.Name, err)
 	}
-	Failpoint("purge.removed")
 	dir := filepath.Dir(path)
 	switch err := s.fs.Rmdir(dir); {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
@@ -326,6 +321,5 @@ func (s *Store) SyncRemoved() error {
 		return fmt.Errorf("sync removals: %w", err)
 	}
 	clear(s.removed)
-	Failpoint("removed.synced")
 	return nil
 }

@@ -112,7 +112,6 @@ func (s *Store) SetAside(label string, same fs.FileInfo, paths []string) (string
 		if err := s.remove(p); err != nil {
 			return kept, stuck(err)
 		}
-		Failpoint("quarantine.moved")
 		s.pruneAny(filepath.Dir(p))
 	}
 	return kept, nil

@@ -9,6 +9,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // ErrFull means that the file system of the archive has too little room.
@@ -65,8 +67,8 @@ func Open(distfiles, state string, layouts layout.Conf, around func(FS) FS) (*St
 		removed: make(dirSet), spare: make(map[digest.Digest]string),
 	}
 	s.disk = newDisk(s.published, s.state, WorkDir(s.published))
-	if s.fs = traced(s.disk); around != nil {
-		s.fs = around(s.fs)
+	if s.fs = s.disk; around != nil {
+		s.fs = around(s.disk)
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
@@ -108,7 +110,7 @@ func (s *Store) open() error {
 		return err
 	}
 	s.sync, err = newSyncer(s.published)
-	s.sync.whole = s.sync.whole && !syncEachFile()
+	s.sync.whole = s.sync.whole && s.fs.Whole()
 	return err
 }
 
@@ -132,6 +134,17 @@ func (s *Store) syncAll() error {
 	err := s.fs.SyncAll(s.sync.dir)
 	s.failed = s.failed || err != nil
 	return err
+}
+
+// Replace is regular.Replace, for what is written beside the distfiles.
+func (s *Store) Replace(path, temp string, write func(w io.Writer) error) error {
+	return s.fs.Replace(path, temp, write)
+}
+
+// Take removes the file rel of a directory that is not the store's, unless it is no
+// longer the one that was there, as regular.Tree.Remove does.
+func (s *Store) Take(tree regular.Tree, rel string, was regular.ID) error {
+	return s.fs.Take(tree, rel, was)
 }
 
 // Settle makes durable whatever is in the store, by whomever it was put there.
@@ -259,7 +272,7 @@ func (s *Store) StateRoom(need int64) error {
 	if err := unix.Access(s.LedgerDir(), unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &fs.PathError{Op: "write", Path: s.LedgerDir(), Err: err}
 	}
-	bytes, files, err := free(s.state)
+	bytes, files, err := s.fs.Free(s.state)
 	switch {
 	case err != nil:
 		return &fs.PathError{Op: "statfs", Path: s.state, Err: err}

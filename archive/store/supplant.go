@@ -126,7 +126,6 @@ func (s *Store) replace(src string, fi fs.FileInfo, dst string) error {
 	if err := s.fs.Link(src, tmp); err != nil {
 		return err
 	}
-	Failpoint("commit.replacing")
 	if err := s.fs.Rename(tmp, dst); err != nil {
 		return errors.Join(err, s.remove(tmp))
 	}

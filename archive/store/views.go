@@ -62,14 +62,12 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
-	Failpoint("expose.copied")
 	defer func() { s.settled(err) }()
 	dirs := make(dirSet)
 	for _, l := range links {
 		if err := s.expose(l, dirs); err != nil {
 			return fmt.Errorf("publish %s: %w", l.Rel, err)
 		}
-		Failpoint("expose.linked")
 	}
 	for i := range copies {
 		dst := s.Path(copies[i].Rel)
@@ -88,12 +86,10 @@ func (s *Store) Expose(links []Link, copies []Copy) (err error) {
 			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 		}
 		dirs.add(dst, s.published)
-		Failpoint("expose.renamed")
 	}
 	if err := s.syncDirs(dirs); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	Failpoint("expose.synced")
 	return nil
 }
 
@@ -231,7 +227,6 @@ func (s *Store) Withdraw(rels ...string) error {
 		if err := s.remove(path); err != nil {
 			return fmt.Errorf("withdraw %s: %w", rel, err)
 		}
-		Failpoint("withdraw.removed")
 		s.prune(filepath.Dir(path))
 	}
 	return nil

@@ -66,6 +66,6 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 	_, err = history.WriteFileIfChanged(filepath.Join(distfiles, "layout.conf"), s.PartsDir(), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
-	})
+	}, s.Replace)
 	return err
 }

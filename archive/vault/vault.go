@@ -130,9 +130,7 @@ func (v *Vault) CloseLedger() error {
 	}
 	l := v.ledger
 	v.ledger = nil
-	err := l.Close()
-	store.Failpoint("ledger.closed")
-	return err
+	return l.Close()
 }
 
 // Ledger returns the open ledger, or nil.
@@ -181,12 +179,7 @@ func (v *Vault) Commit(b *ledger.Batch) error {
 	if err := v.Store.StateRoom(store.LedgerRoom); err != nil {
 		return Damage(err)
 	}
-	store.Trace("ledger-commit")
-	if err := v.ledger.Commit(b, v.Index); err != nil {
-		return Damage(err)
-	}
-	store.Failpoint("ledger.committed")
-	return nil
+	return Damage(v.ledger.Commit(b, v.Index))
 }
 
 // Note puts into b a change of what the ledger knows about the archive as a

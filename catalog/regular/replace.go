@@ -22,6 +22,9 @@ func Replace(path, temp string, write func(w io.Writer) error) error {
 	return replace(path, temp, 0o644, write)
 }
 
+// A Replacer is Replace, or does what that does.
+type Replacer func(path, temp string, write func(w io.Writer) error) error
+
 func replace(path, temp string, perm fs.FileMode, write func(w io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	if temp == "" {

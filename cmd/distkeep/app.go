@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive/store"
 	"distkeep/archive/vault"
 
 	"github.com/rs/zerolog"
@@ -30,6 +31,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
+	around         func(store.FS) store.FS // see vault.Options
 }
 
 // newApp lists the commands.

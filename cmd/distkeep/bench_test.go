@@ -188,7 +188,8 @@ func BenchmarkNothingToDo(b *testing.B) {
 	dir := filepath.Join(b.TempDir(), "archive")
 	program := func(args ...string) {
 		var out, errs strings.Builder
-		if status := run(append([]string{"distkeep"}, args...), strings.NewReader(""), &out, &errs, time.Now); status != 0 {
+		e := &env{args: append([]string{"distkeep"}, args...), stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: time.Now}
+		if status := e.run(); status != 0 {
 			b.Fatalf("%v: status %d\n%s%s", args, status, out.String(), errs.String())
 		}
 	}

@@ -76,7 +76,7 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 	defer p.stop()
 	r, err := doctor.Doctor(ctx, vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep doctor",
-		Events: events(e.logger(false, false), runLogs{}, p),
+		Events: events(e.logger(false, false), runLogs{}, p), Around: e.around,
 	}, doctor.Options{Repair: o.repair, Local: o.local})
 	p.stop()
 	if r == nil {

@@ -132,7 +132,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	log := e.logger(o.verbose, o.logJSON)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
-		Events: events(log, logs, p),
+		Events: events(log, logs, p), Around: e.around,
 	})
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (p *place) open(e *env, what string, ev vault.Events) (*vault.Vault, error)
 	if err := p.resolve(); err != nil {
 		return nil, err
 	}
-	return vault.Open(vault.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev})
+	return vault.Open(vault.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev, Around: e.around})
 }
 
 // printVerify prints what a verification found.

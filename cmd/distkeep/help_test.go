@@ -41,7 +41,7 @@ func TestHelp(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".txt"), func(t *testing.T) {
 			var out, errs bytes.Buffer
 			args := append(append([]string{"distkeep"}, words...), "--help")
-			if status := run(args, strings.NewReader(""), &out, &errs, time.Now); status != 0 || errs.Len() > 0 {
+			if status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: time.Now}).run(); status != 0 || errs.Len() > 0 {
 				t.Fatalf("%v: status %d\n%s", args, status, errs.String())
 			}
 			path := filepath.Join(helpDir, file)

@@ -39,7 +39,7 @@ var layers = map[string]string{
 	"archive/ledger":          "catalog catalog/digest catalog/regular archive/layout",
 	"archive/history":         "catalog catalog/digest catalog/regular archive/layout",
 	"archive/store":           "catalog catalog/digest catalog/regular archive/layout",
-	"archive/store/storetest": "archive/store",
+	"archive/store/storetest": "catalog/regular",
 	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
 	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure archive/layout",
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",

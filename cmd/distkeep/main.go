@@ -2,23 +2,22 @@
 package main
 
 import (
-	"io"
 	"os"
 	"strings"
 	"time"
 )
 
 func main() {
-	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, time.Now))
+	e := &env{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: time.Now}
+	os.Exit(e.run())
 }
 
-// run is the whole program: tests call it with a clock of their own.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer, now func() time.Time) int {
-	e := &env{args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: now}
+// run is the whole program.
+func (e *env) run() int {
 	unsetEmpty()
 	ctx, stop := e.signals()
 	defer stop()
-	err := newApp(e).RunContext(ctx, args)
+	err := newApp(e).RunContext(ctx, e.args)
 	status := exitStatus(ctx, err)
 	if err != nil && !isQuiet(err) {
 		e.printError(err)

@@ -88,7 +88,7 @@ type model struct {
 	now      time.Time
 	ticks    int // makes times of files that no other has
 	output   string
-	kill     string // the failpoint of the next command
+	kill     string // the number of the operation at which the next command is killed
 	disorder bool   // the clock was not always right
 	broken   bool   // the tree is
 
@@ -180,7 +180,7 @@ func (m *model) program(command string, args ...string) (status int) {
 	now := m.now
 	forking.RLock()
 	defer forking.RUnlock()
-	status = run(args, strings.NewReader(""), &out, &out, func() time.Time { return now })
+	status = (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &out, now: func() time.Time { return now }}).run()
 	m.output = out.String()
 	return status
 }
@@ -189,7 +189,7 @@ func (m *model) program(command string, args ...string) (status int) {
 // that a run in this process has.
 var forking sync.RWMutex
 
-// victim runs distkeep as a process that a failpoint kills.
+// victim runs distkeep as a process that is killed.
 func (m *model) victim(args []string) int {
 	bin := os.Getenv(modelProgramVar)
 	cmd := exec.Command(bin)
@@ -199,7 +199,7 @@ func (m *model) victim(args []string) int {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, nowVar+"="+m.now.Format(time.RFC3339), "DISTKEEP_FAILPOINT="+m.kill)
+	cmd.Env = append(cmd.Env, nowVar+"="+m.now.Format(time.RFC3339), killVar+"="+m.kill)
 	m.kill = ""
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -346,9 +346,9 @@ func (m *model) toArchive(words []string, n, c string) {
 			}
 		}
 		m.set(m.published("layout.conf"), []byte(conf), m.now)
-	case "kill": // FAILPOINT K: the next command is killed there, the K-th time
+	case "kill": // K: the next command is killed at its operation K
 		if os.Getenv(modelProgramVar) != "" {
-			m.kill = words[1] + ":" + words[2]
+			m.kill = words[1]
 		}
 	case "ledger": // lose|save|restore
 		m.ledgerOp(words[1])

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"distkeep/archive/store"
 	"distkeep/archive/store/storetest"
 )
 
@@ -85,53 +84,35 @@ func TestPacmanKill(t *testing.T) {
 	}
 }
 
-// TestPacmanFailpoints kills runs at every named step of publishing a database
-// and of taking away what none names any more, and at some before and after. What
-// is served in between can be had whole, and each run that follows makes the
+// TestPacmanKills kills runs at each of their operations, or at a sample of them.
+// What is served in between can be had whole, and each run that follows makes the
 // archive that of undisturbed ones.
-func TestPacmanFailpoints(t *testing.T) {
+func TestPacmanKills(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("builds a program of its own")
+		t.Skip("runs hundreds of programs")
 	}
-	bin := failpointProgram(t)
-	calm, _ := pacLife(t, bin, "")
-	names := []string{"commit.linked", "ledger.committed", "lastupdate.written", "lastsync.written"}
-	for _, name := range store.Failpoints {
-		if ofViews(name) {
-			names = append(names, name)
+	calm, _ := pacLife(t, 0)
+	killAtAll(t, func(t *testing.T, k int) (kills int) {
+		trees, kills := pacLife(t, k)
+		if diff := cmp.Diff(calm, trees, cmpopts.EquateComparable(listed{})); diff != "" {
+			t.Errorf("not the archive of undisturbed runs, release by release (-want +got):\n%s", diff)
 		}
-	}
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for n := 1; !t.Failed(); n *= 2 {
-				trees, kills := pacLife(t, bin, fmt.Sprint(name, ":", n))
-				if diff := cmp.Diff(calm, trees, cmpopts.EquateComparable(listed{})); diff != "" {
-					t.Errorf("not the archive of undisturbed runs, release by release (-want +got):\n%s", diff)
-				}
-				if kills == 0 && n == 1 {
-					t.Fatal("no run comes by here")
-				} else if kills == 0 {
-					return // no run comes by as often as that
-				}
-				t.Logf("time %d: %d runs were killed", n, kills)
-			}
-		})
-	}
+		return kills
+	})
 }
 
 // pacLife mirrors one release after another and returns what is published after
-// each. Each run is killed at the failpoint, if it comes by, and done again. No
+// each. Each run is killed at its operation k, if it has as many, and done again. No
 // power failure on the way could have taken what was recorded.
-func pacLife(t *testing.T, bin, failpoint string) (trees []map[string]listed, kills int) {
+func pacLife(t *testing.T, k int) (trees []map[string]listed, kills int) {
 	t.Helper()
 	u := newPacUpstream(t)
 	m := newPacMirror(t, u, "--repo=pacman:"+u.URL+"?repo=core,extra", "--delete", "--deletion-delay=0s", "--recycle-delay=0s", "--max-delete=100%")
 	trace := filepath.Join(t.TempDir(), "trace")
-	run := func(failpoint string) (killed bool) {
+	run := func(k int) (killed bool) {
 		cmd := m.command(append([]string{"mirror"}, m.args...)...)
-		cmd.Path, cmd.Env = bin, append(cmd.Env, "DISTKEEP_FAILPOINT="+failpoint, "DISTKEEP_TRACE="+trace)
+		cmd.Env = append(cmd.Env, fmt.Sprint(killVar, "=", k), traceVar+"="+trace)
 		out, err := cmd.CombinedOutput()
 		if cmd.ProcessState == nil || err != nil && cmd.ProcessState.Exited() {
 			t.Fatalf("%v\n%s", err, out)
@@ -140,14 +121,14 @@ func pacLife(t *testing.T, bin, failpoint string) (trees []map[string]listed, ki
 	}
 	for i := range 4 {
 		u.set(pacReleaseOf(i))
-		if run(failpoint) {
+		if run(k) {
 			kills++
 			for _, index := range bothIndexes {
 				if _, err := m.look(index, false); err != nil {
 					t.Errorf("release %d, after a kill: %v", i, err)
 				}
 			}
-			run("")
+			run(0)
 		}
 		m.distkeep(0, "doctor")
 		for _, index := range bothIndexes {

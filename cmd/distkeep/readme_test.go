@@ -91,7 +91,7 @@ func TestReadmeCommands(t *testing.T) {
 			args = append(args, fetching...)
 		}
 		var out, errs strings.Builder
-		status := run(args, strings.NewReader(""), &out, &errs, time.Now)
+		status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: time.Now}).run()
 		if status != 0 || strings.Contains(errs.String(), "distkeep: warn") {
 			t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
 		}

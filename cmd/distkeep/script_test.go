@@ -40,7 +40,10 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	testscript.Main(m, map[string]func(){
-		"distkeep": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr, testClock())) },
+		"distkeep": func() {
+			e := &env{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: testClock(), around: testDisk()}
+			os.Exit(e.run())
+		},
 	})
 }
 

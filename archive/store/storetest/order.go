@@ -1,4 +1,5 @@
-// Package storetest checks what crash tests record.
+// Package storetest has the file system of crash tests, which fails, kills and keeps a
+// trace, and checks that trace.
 package storetest
 
 import (
@@ -9,7 +10,7 @@ import (
 	"strings"
 )
 
-// CheckOrder reads a trace (store.Trace) and returns an error for the first line
+// CheckOrder reads the trace of a Faulty and returns an error for the first line
 // at which a power failure could do harm: a file that is linked outside the
 // directory parts before its bytes are durable, a line "ledger-commit" before
 // everything that was linked there is, or a link of a recorded file that is
@@ -18,8 +19,8 @@ import (
 //
 // It believes nothing but the trace: bytes are durable when their file or the
 // whole file system was synchronised after "write-part", entries when their
-// directory or the file system was synchronised after "link", "rename" or
-// "mkdir". A file that the trace has not seen written is older: it is taken for
+// directory or the file system was synchronised after "link", "symlink", "rename"
+// or "mkdir". A file that the trace has not seen written is older: it is taken for
 // durable and recorded.
 func CheckOrder(trace io.Reader, parts string) (commits int, err error) {
 	d := &disk{
@@ -54,7 +55,7 @@ type disk struct {
 }
 
 func (d *disk) apply(n int, op string, paths []string) error {
-	arity := map[string]int{"link": 2, "rename": 2}[op]
+	arity := map[string]int{"link": 2, "symlink": 2, "rename": 2}[op]
 	if len(paths) < arity {
 		return fmt.Errorf("has %d paths, want %d", len(paths), arity)
 	}
@@ -65,6 +66,8 @@ func (d *disk) apply(n int, op string, paths []string) error {
 		d.at(paths[0]).dirty = 0
 	case "link":
 		return d.enter(n, d.at(paths[0]), paths[1])
+	case "symlink":
+		return d.enter(n, new(inode), paths[1])
 	case "rename":
 		i := d.at(paths[0])
 		delete(d.inode, paths[0])
@@ -75,6 +78,7 @@ func (d *disk) apply(n int, op string, paths []string) error {
 		return d.enter(n, i, paths[1])
 	case "mkdir":
 		d.pending[paths[0]] = n
+	case "replace": // durable by itself, and no distfile
 	case "unlink":
 		return d.leave(paths[0])
 	case "rmdir":

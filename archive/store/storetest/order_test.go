@@ -29,6 +29,7 @@ func TestCheckOrder(t *testing.T) {
 		{"syncfs not finished", "write-part /p/a\nsyncfs-begin\nlink /p/a /d/a", "line 3: "},
 		{"no sync of entry", "link /d/a /d/b\nledger-commit", "/d/b, made in line 1, is not durable"},
 		{"entry after sync", "fsync-dir /d\nlink /d/a /d/b\nledger-commit", "/d/b, made in line 2"},
+		{"no sync of symbolic link", "symlink /x /d/b\nledger-commit", "/d/b, made in line 1"},
 		{"linked while syncfs ran", "syncfs-begin\nlink /d/a /d/b\nsyncfs\nledger-commit", "/d/b, made in line 2"},
 		{"no sync of new directory", "mkdir /d/x\nlink /d/a /d/x/a\nfsync-dir /d/x\nledger-commit", "/d/x, made in line 1"},
 		{"file instead of directory", "link /d/a /d/b\nfsync /d/b\nledger-commit", "/d/b"},

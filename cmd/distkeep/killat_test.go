@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,116 +10,127 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"distkeep/archive"
 	"distkeep/archive/store"
 	"distkeep/archive/store/storetest"
 )
 
-// TestFailpoints kills whole runs at every named step of packages store and
-// archive, at its first, second, fourth … time, with a program that is built for
-// that, and runs the same command again. Doctor finds nothing after it, no power
-// failure on the way could have done harm, and in the end the archive is that of
-// runs that nobody has disturbed.
-func TestFailpoints(t *testing.T) {
+// The program under test keeps a trace of its changes of the file system in the file
+// traceVar, if that is set, kills itself before the operation with the number killVar,
+// and synchronises every file by itself when eachVar is set. The program itself does
+// not know them.
+const killVar, traceVar, eachVar = "DISTKEEP_TEST_KILL", "DISTKEEP_TEST_TRACE", "DISTKEEP_TEST_SYNC_EACH"
+
+// testDisk is the file system that the environment sets, or nil.
+func testDisk() func(store.FS) store.FS {
+	at, _ := strconv.Atoi(os.Getenv(killVar))
+	if path := os.Getenv(traceVar); path != "" || at > 0 || os.Getenv(eachVar) != "" {
+		trace, err := os.OpenFile(cmp.Or(path, os.DevNull), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		if err != nil {
+			panic(err)
+		}
+		f := &storetest.Faulty{Trace: trace, At: at, Each: os.Getenv(eachVar) != "", Kill: func() {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // nothing may happen between the signal and its delivery
+		}}
+		return func(under store.FS) store.FS {
+			f.FS = under
+			return f
+		}
+	}
+	return nil
+}
+
+// sweepVar is the environment variable with which runs are killed at every operation,
+// and not at a sample of them.
+const sweepVar = "DISTKEEP_SWEEP"
+
+// killAtAll calls live, which returns how many runs were killed at their operation k,
+// for each k at which one is.
+func killAtAll(t *testing.T, live func(t *testing.T, k int) (kills int)) {
+	t.Helper()
+	for k, step := 1, 1; !t.Failed(); k += step {
+		kills := 0
+		t.Run(fmt.Sprint(k), func(t *testing.T) { kills = live(t, k) })
+		if kills == 0 && k == 1 {
+			t.Fatal("nothing was killed")
+		} else if kills == 0 {
+			t.Logf("no run has %d operations", k)
+			return
+		}
+		if os.Getenv(sweepVar) == "" {
+			step += step/2 + 1
+		}
+	}
+}
+
+// TestKills kills whole runs at each of their operations on the file system, or at a
+// sample of them, and runs the same command again. Doctor finds nothing after it, no
+// power failure on the way could have done harm, and in the end the archive is that
+// of runs that nobody has disturbed.
+func TestKills(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("builds a program of its own")
+		t.Skip("runs hundreds of programs")
 	}
-	bin := failpointProgram(t)
-	calm := newLife(t, bin, t.TempDir())
-	calm.live("")
+	calm := newLife(t, t.TempDir())
+	calm.live(0)
 	if trace := calm.checkOrder(); !strings.Contains(trace, "\nsyncfs\n") {
 		t.Log("this file system is synchronised file by file")
 	}
-	t.Run("sync each file", func(t *testing.T) {
-		t.Parallel()
-		for _, failpoint := range []string{"", "commit.linked:2", "commit.directory-made:8", "recycle.linked:2"} {
-			l := newLife(t, bin, t.TempDir())
-			l.env = append(l.env, "DISTKEEP_SYNC_EACH=1")
-			if kills := l.live(failpoint); kills == 0 && failpoint != "" {
-				t.Errorf("no run comes by %s", failpoint)
-			}
-			if trace := l.checkOrder(); strings.Contains(trace, "\nsyncfs\n") {
-				t.Error("syncfs was called where it is not known to work")
-			}
-			l.like(calm)
-		}
-	})
-	for _, name := range slices.Concat(store.Failpoints, archive.Failpoints) {
-		if ofViews(name) {
-			continue // see TestPacmanFailpoints
-		}
+	for name, env := range map[string][]string{"file system": nil, "file by file": {eachVar + "=1"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; !t.Failed(); n *= 2 {
-				l := newLife(t, bin, inMemory(t))
-				kills := l.live(fmt.Sprint(name, ":", n))
-				switch {
-				case kills == 0 && n == 1:
-					t.Fatal("no run comes by here")
-				case kills == 0:
-					return // no run comes by as often as that
+			killAtAll(t, func(t *testing.T, k int) (kills int) {
+				l := newLife(t, inMemory(t))
+				l.env = append(l.env, env...)
+				kills = l.live(k)
+				if trace := l.checkOrder(); env != nil && strings.Contains(trace, "\nsyncfs\n") {
+					t.Error("syncfs was called where it is not known to work")
 				}
-				t.Logf("time %d: %d runs were killed", n, kills)
-				l.checkOrder()
 				l.like(calm)
-			}
+				return kills
+			})
 		})
 	}
-}
-
-// failpointProgram builds the program with failpoints.
-func failpointProgram(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "distkeep")
-	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return bin
-}
-
-// ofViews reports whether only the views of pacman repositories come by a
-// failpoint.
-func ofViews(failpoint string) bool {
-	return strings.HasPrefix(failpoint, "expose.") || strings.HasPrefix(failpoint, "withdraw.")
 }
 
 // A life is an archive that comes by every step.
 type life struct {
 	*site
-	bin   string
 	env   []string // beside that of command
 	drop  string
 	kills int
 	after []map[string]listed // what is published after each step
 }
 
-func newLife(t *testing.T, bin, dir string) *life {
+func newLife(t *testing.T, dir string) *life {
 	s := newSiteIn(t, dir, smallFiles(30), nil)
 	// One trace for all runs: what a killed one has linked is not durable
 	// because another one begins.
 	return &life{
-		site: s, bin: bin, drop: filepath.Join(s.dir, "drop"),
-		env: []string{"DISTKEEP_TRACE=" + filepath.Join(s.dir, "trace"), "DISTKEEP_DISTFILES_LOCAL=" + filepath.Join(s.dir, "drop")},
+		site: s, drop: filepath.Join(s.dir, "drop"),
+		env: []string{traceVar + "=" + filepath.Join(s.dir, "trace"), "DISTKEEP_DISTFILES_LOCAL=" + filepath.Join(s.dir, "drop")},
 	}
 }
 
 // live mirrors, changes the tree, the layout and the drop box, damages a file,
-// deletes and purges, and cleans the history. Each run is killed at the failpoint, if it comes by, and
-// done again. It returns how many were killed.
-func (l *life) live(failpoint string) (kills int) {
+// deletes and purges, and cleans the history. Each run is killed at its operation
+// k, if it has as many, and done again. It returns how many were killed.
+func (l *life) live(k int) (kills int) {
 	l.t.Helper()
 	l.must(os.Mkdir(l.drop, 0o755))
-	l.step("", "init", "--archive", "archive")
+	l.step(0, "init", "--archive", "archive")
 	mirror := l.mirrorArgs("archive", "--delete", "--deletion-delay", "0", "--recycle-delay", "0", "--max-delete", "100%")
-	l.step(failpoint, mirror...)
+	l.step(k, mirror...)
 
 	// Some files are not wanted any more, one has another content, one comes
 	// from the drop box, and one is damaged.
@@ -142,14 +154,14 @@ func (l *life) live(failpoint string) (kills int) {
 	short := filepath.Join(distfiles, "small-0001.tar.gz")
 	l.must(os.Truncate(short, 10))
 	l.must(os.Chtimes(short, time.Time{}, time.Now().Add(-time.Hour))) // nobody is writing to it
-	l.step(failpoint, mirror...)
+	l.step(k, mirror...)
 
 	// What was replaced and what went to recycle in the last run goes now, and
 	// so does what has come from the drop box.
 	for range 3 {
-		l.step(failpoint, append(mirror, "--local-expiry", "0")...)
+		l.step(k, append(mirror, "--local-expiry", "0")...)
 	}
-	if out, err := l.try("", "verify", "--archive", "archive"); err != nil {
+	if out, err := l.try(0, "verify", "--archive", "archive"); err != nil {
 		l.t.Fatalf("verify: %v\n%s", err, out)
 	}
 
@@ -162,7 +174,7 @@ func (l *life) live(failpoint string) (kills int) {
 	l.must(os.RemoveAll(l.tree))
 	writeTree(l.t, l.tree, l.up.url, files)
 	for range 2 {
-		l.step(failpoint, "history", "--archive", "archive", "--repo", "gentoo:"+l.tree, "--clean", "--before", "0", "--recycle-delay", "0", "--max-delete", "100%")
+		l.step(k, "history", "--archive", "archive", "--repo", "gentoo:"+l.tree, "--clean", "--before", "0", "--recycle-delay", "0", "--max-delete", "100%")
 	}
 	if lines, err := os.ReadFile(filepath.Join(distfiles, "history")); err != nil || len(lines) > 0 {
 		l.t.Errorf("history has %q, %v", lines, err)
@@ -177,39 +189,38 @@ func (l *life) must(err error) {
 	}
 }
 
-// step runs the program, and again when it was killed at the failpoint. Then
+// step runs the program, and again when it was killed at its operation k. Then
 // nothing is wrong with the archive.
-func (l *life) step(failpoint string, args ...string) {
+func (l *life) step(k int, args ...string) {
 	l.t.Helper()
-	out, err := l.try(failpoint, args...)
+	out, err := l.try(k, args...)
 	exit := (*exec.ExitError)(nil)
 	killed := errors.As(err, &exit) && !exit.Exited()
 	if killed {
 		l.kills++
-		out, err = l.try("", args...)
+		out, err = l.try(0, args...)
 	}
 	if err != nil {
 		l.t.Fatalf("%v: %v\n%s", args, err, out)
 	}
-	if killed || failpoint == "" {
-		if out, err := l.try("", "doctor", "--archive", "archive"); err != nil {
+	if killed || k == 0 {
+		if out, err := l.try(0, "doctor", "--archive", "archive"); err != nil {
 			l.t.Fatalf("after %v: doctor: %v\n%s", args, err, out)
 		}
 	}
 	l.after = append(l.after, l.published())
 }
 
-func (l *life) try(failpoint string, args ...string) ([]byte, error) {
+func (l *life) try(k int, args ...string) ([]byte, error) {
 	cmd := l.command(args...)
-	cmd.Path = l.bin
-	cmd.Env = slices.Concat(cmd.Env, l.env, []string{"DISTKEEP_FAILPOINT=" + failpoint})
+	cmd.Env = slices.Concat(cmd.Env, l.env, []string{fmt.Sprint(killVar, "=", k)})
 	return cmd.CombinedOutput()
 }
 
 // like checks that the life has come by the same archives as another one.
 func (l *life) like(calm *life) {
 	l.t.Helper()
-	if diff := cmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
+	if diff := gocmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
 		l.t.Errorf("not the archive of undisturbed runs, step by step (-want +got):\n%s", diff)
 	}
 	for _, dir := range []string{"archive/state/parts", "archive/state/recycle", "drop"} {
