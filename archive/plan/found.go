@@ -185,9 +185,8 @@ func (b *planner) nameOf(rel string) (catalog.Name, bool) {
 func (b *planner) formerLayouts() {
 	for _, l := range b.Shelf.Former {
 		for _, d := range b.Index.Distfiles {
-			if !d.Named {
-				continue
-			}
+			// One without a name may have had it, when a run was killed that gave
+			// it to another.
 			if rel := d.Path(l); rel != "" && b.Shelf.Intact(&d.Content, rel) {
 				b.Stale = append(b.Stale, Stale{rel, d})
 			}
