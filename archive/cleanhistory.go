@@ -13,7 +13,6 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
-	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -140,7 +139,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	c.sum.count(c.old, c.next)
 	c.gone, c.claims = make(map[ledger.Key]bool), m.v.Claims()
 	kept, _ := m.facts.Kept()
-	viewed, err := m.keepViewed(kept)
+	viewed, err := m.views.Keep(kept)
 	if err != nil {
 		return err
 	}
@@ -318,28 +317,13 @@ func (c *cleaning) letGo() error {
 	if err != nil {
 		return err
 	}
-	if err := c.pruneViews(); err != nil {
+	if err := m.views.HoldBack(); err != nil {
+		return err
+	}
+	if err := m.views.Prune(m.abandoned); err != nil {
 		return err
 	}
 	return c.publish()
-}
-
-// pruneViews takes what was let go of out of the directories of views, except
-// where the published index is not the one that was scanned.
-func (c *cleaning) pruneViews() error {
-	known := c.m.publishedViews()
-	err := c.m.viewers(func(r catalog.Viewer, v *catalog.View) error {
-		p := &viewing{m: c.m, v: v, repo: r.Name(), known: known}
-		if is, err := p.current(); err != nil || is {
-			return err
-		}
-		c.m.sum.Views = append(c.m.sum.Views, report.View{Index: p.key(), State: report.ViewHeldBack})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.m.pruneViews()
 }
 
 // publish writes the lists beside the distfiles. distinfo comes before history:

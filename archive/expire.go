@@ -48,7 +48,7 @@ func (m *mirror) reread() error {
 func (m *mirror) planExpiry() (*plan.Expiry, error) {
 	m.facts.Viewed = make(map[*ledger.Distfile]bool)
 	var err error
-	if m.facts.ViewsUnknown, err = m.keepViewed(m.facts.Viewed); err != nil {
+	if m.facts.ViewsUnknown, err = m.views.Keep(m.facts.Viewed); err != nil {
 		return nil, err
 	}
 	e := plan.Expire(&m.facts.Facts, m.unsure)
@@ -115,7 +115,7 @@ func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
 			return err
 		}
 	}
-	purge, err := m.unviewed(m.facts.Unmissed(purge))
+	purge, err := m.views.Unlisted(m.facts.Unmissed(purge))
 	if err == nil {
 		err = m.v.Purge(purge)
 	}
@@ -196,6 +196,17 @@ func (m *mirror) rememberRepos() error {
 	var b ledger.Batch
 	m.v.Note(&b, func(n *ledger.Notes) { n.Repositories = repos })
 	return m.v.Commit(&b)
+}
+
+// abandoned reports whether the views of a repository that this run does not
+// have may go: the repository was retired, or has been read and has no such
+// view any more.
+func (m *mirror) abandoned(repo string) bool {
+	if !m.o.Delete || m.sum.Guard != "" || !m.knowsAll() {
+		return false
+	}
+	return slices.Contains(m.o.Retired, repo) ||
+		slices.ContainsFunc(m.o.Repositories, func(r catalog.Repository) bool { return r.Name() == repo })
 }
 
 func removePart(path string) error {

@@ -14,8 +14,10 @@ import (
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
+	"distkeep/archive/views"
 	"distkeep/catalog"
 	"distkeep/fetch"
+	"distkeep/fetch/failure"
 	"distkeep/whitelist"
 )
 
@@ -65,6 +67,7 @@ type mirror struct {
 	white   *whitelist.List
 	facts   *facts
 	fetcher *fetch.Fetcher
+	views   *views.Views
 	sum     *report.Summary
 	failing map[ledger.FailureKey]*plan.Failing
 	// tried are the failures of transfers of this run.
@@ -79,7 +82,7 @@ type mirror struct {
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
-// and lets go of what nobody wants, as far as o allows.
+// and deletes what nobody wants, as far as o allows.
 //
 // Single distfiles that cannot be had are failures in the Summary, not errors.
 // The Summary is nil when nothing could be done because of what was asked for.
@@ -108,7 +111,7 @@ func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 }
 
 func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
-	return &mirror{
+	m := &mirror{
 		v: v, o: o,
 		sum: &report.Summary{
 			Command: "mirror", Start: v.Now, Deleting: o.Delete,
@@ -119,6 +122,16 @@ func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
 		waited:  make(map[ledger.FailureKey]bool),
 		lost:    make(map[catalog.Name][]*ledger.Distfile),
 	}
+	m.views = views.New(v, views.Options{
+		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: m.failCheck,
+	})
+	return m
+}
+
+// failCheck makes a failure of a content that does not pass the check of a view.
+func (m *mirror) failCheck(d *catalog.Distfile, err error) {
+	w := plan.NewWant(d, true)
+	m.failing[w.KeyOf("check")] = &plan.Failing{Key: w.KeyOf("check"), Owner: w.Owner(), Class: failure.Digest, Reason: err.Error()}
 }
 
 // prepare reads everything that the run decides by.
@@ -148,14 +161,8 @@ func (m *mirror) prepare(ctx context.Context) error {
 	}
 	f.Catalog, f.Asked = cat, m.fetcher.Asked
 	m.facts = f
-	f.Dirs = make(map[string]bool)
-	return m.viewers(func(_ catalog.Viewer, cv *catalog.View) error {
-		f.Dirs[cv.Dir] = true
-		if cv.Pool != "" {
-			f.Dirs[cv.Pool] = true
-		}
-		return nil
-	})
+	f.Dirs = m.views.Dirs()
+	return nil
 }
 
 func scanned(s *report.Summary, cat *catalog.Catalog) {
@@ -206,7 +213,7 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.transfer(ctx, p); err != nil {
 		return err
 	}
-	if err := m.publishViews(ctx); err != nil {
+	if m.sum.Views, err = m.views.Publish(ctx); err != nil {
 		return err
 	}
 	if err := m.unlinkFormer(p); err != nil {
@@ -218,7 +225,7 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.expire(ctx); err != nil {
 		return err
 	}
-	return m.pruneViews()
+	return m.views.Prune(m.abandoned)
 }
 
 // settle reads the files that have to be read until the plan has no more of
@@ -332,7 +339,7 @@ func (m *mirror) linked(l *plan.Linking) *addition {
 }
 
 // knowsAll reports whether the catalog has everything that is wanted: only then
-// may what it does not have be let go of.
+// may what it does not have be deleted.
 func (m *mirror) knowsAll() bool { return m.facts.KnowsAll() }
 
 // finish records what became of the run and exports what readers read. err is

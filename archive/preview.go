@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"distkeep/archive/plan"
@@ -32,54 +31,21 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	}
 	m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
 	m.sum.Guard = e.Guard
-	views, err := m.viewActions(p)
+	ofViews, err := m.views.Actions(absent(p))
 	if err != nil {
 		return nil, nil, err
 	}
-	return m.sum, slices.Concat(p.Actions(&m.facts.Facts), views, e.Actions(&m.facts.Facts)), nil
+	return m.sum, slices.Concat(p.Actions(&m.facts.Facts), ofViews, e.Actions(&m.facts.Facts)), nil
 }
 
-// viewActions tell what becomes of the indexes of views that are not published
-// as they are, or not with all their links.
-func (m *mirror) viewActions(p *plan.Plan) (as []plan.Action, err error) {
-	known := m.publishedViews()
-	absent := make(map[catalog.Name]bool)
+// absent are the names that a run of p alone does not bring.
+func absent(p *plan.Plan) map[catalog.Name]bool {
+	names := make(map[catalog.Name]bool)
 	for _, f := range p.Failing {
-		absent[f.Key.Name] = true
+		names[f.Key.Name] = true
 	}
 	for _, w := range p.Waiting {
-		absent[w.Name] = true
+		names[w.Name] = true
 	}
-	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
-		vw := &viewing{m: m, v: v, repo: r.Name(), known: known}
-		why := vw.blocked()
-		links := 0
-		for _, l := range v.Links {
-			ok, err := vw.placed(l.Name)
-			switch {
-			case err != nil:
-				return err
-			case ok:
-			case absent[l.Name] && why == "" && !vw.tolerates(l.Name):
-				why = string(l.Name) + " is missing"
-			}
-			if !ok {
-				links++
-			}
-		}
-		var size int64
-		for _, f := range v.Index {
-			size += f.Size
-		}
-		switch is, err := vw.current(); {
-		case err != nil:
-			return err
-		case why != "":
-			as = append(as, plan.Action{Do: "hold back", Name: vw.key(), Size: size, Detail: why})
-		case !is || links > 0:
-			as = append(as, plan.Action{Do: "publish", Name: vw.key(), Size: size, Detail: fmt.Sprintf("%d of %d files are new there", links, len(v.Links))})
-		}
-		return nil
-	})
-	return as, err
+	return names
 }

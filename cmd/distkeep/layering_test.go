@@ -48,7 +48,8 @@ var layers = map[string]string{
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",
 	"archive/verify":          "catalog catalog/digest catalog/regular archive/export archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/doctor":          "catalog catalog/digest archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
-	"archive":                 "archive/vault archive/plan archive/export catalog catalog/digest catalog/regular whitelist fetch fetch/failure archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
+	"archive/views":           "catalog catalog/regular archive/layout archive/ledger archive/plan archive/report archive/store archive/vault",
+	"archive":                 "archive/vault archive/plan archive/views archive/export catalog catalog/digest catalog/regular whitelist fetch fetch/failure archive/layout archive/ledger archive/history archive/store archive/snapshot archive/report",
 	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }

@@ -1,4 +1,4 @@
-package archive
+package views
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/report"
 	"distkeep/catalog"
 )
 
@@ -21,20 +20,21 @@ type viewDir struct {
 	pool     bool            // it has what others have links to
 }
 
-// pruneViews removes from the directories of views what was let go of: it is in
-// recycle, and no index names it. So an entry stays as long as its content,
-// for clients whose database is older than ours.
-func (m *mirror) pruneViews() error {
-	known := m.publishedViews()
+// Prune removes from the directories of views what was deleted: it is in recycle,
+// and no index names it. So an entry stays as long as its content, for clients
+// whose database is older than ours. abandoned reports whether the views of a
+// repository may go that it does not have any more.
+func (vs *Views) Prune(abandoned func(repo string) bool) error {
+	known := vs.published()
 	if len(known) == 0 {
 		return nil
 	}
-	dirs, err := m.viewDirs(known)
+	dirs, err := vs.dirs(known, abandoned)
 	if err != nil {
 		return err
 	}
 	gone := make(map[string][]*ledger.Recycled)
-	for _, r := range m.v.Index.Recycled {
+	for _, r := range vs.v.Index.Recycled {
 		gone[string(r.Name)] = append(gone[string(r.Name)], r)
 	}
 	if len(gone) > 0 {
@@ -44,26 +44,26 @@ func (m *mirror) pruneViews() error {
 				if d.pool != pool {
 					continue
 				}
-				if err := m.pruneView(dir, d, gone); err != nil {
+				if err := vs.prune(dir, d, gone); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	for key, v := range known {
-		if len(v.Index) == 0 && len(v.Missing) == 0 && !exists(m.v.Store.Path(path.Dir(key))) {
+		if _, err := os.Lstat(vs.v.Store.Path(path.Dir(key))); len(v.Index) == 0 && len(v.Missing) == 0 && err != nil {
 			delete(known, key)
 		}
 	}
-	if err := m.v.Store.SyncRemoved(); err != nil {
+	if err := vs.v.Store.SyncRemoved(); err != nil {
 		return err
 	}
-	return m.recordViews(known)
+	return vs.record(known)
 }
 
-// viewDirs finds the directories that may be pruned: those of this run's views,
+// dirs finds the directories that may be pruned: those of this run's views,
 // and of views that were abandoned, whose index it withdraws.
-func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, error) {
+func (vs *Views) dirs(known map[string]ledger.View, abandoned func(repo string) bool) (map[string]*viewDir, error) {
 	dirs := make(map[string]*viewDir)
 	at := func(dir, suffix string) *viewDir {
 		d := dirs[dir]
@@ -77,7 +77,7 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 		return d
 	}
 	wanted := make(map[string]bool)
-	err := m.viewers(func(_ catalog.Viewer, v *catalog.View) error {
+	err := vs.each(func(_ catalog.Viewer, v *catalog.View) error {
 		wanted[path.Join(v.Dir, string(v.Names().Name))] = true
 		for _, dir := range []string{v.Dir, v.Pool} {
 			if dir == "" {
@@ -101,8 +101,8 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 			v.Missing = nil // it was never published, or is no more
 			known[key] = v
 			at(path.Dir(key), v.Suffix).pool = strings.HasSuffix(key, "/")
-		case m.abandoned(v.Repo):
-			if err := m.withdraw(key, v); err != nil {
+		case abandoned(v.Repo):
+			if err := vs.withdraw(key, v); err != nil {
 				return nil, err
 			}
 			v.Index = nil
@@ -112,10 +112,8 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 			locked = append(locked, path.Dir(key), v.Pool)
 		}
 	}
-	for _, s := range m.sum.Views {
-		if s.State == report.ViewHeldBack {
-			locked = append(locked, path.Dir(s.Index), known[s.Index].Pool)
-		}
+	for _, key := range vs.heldBack {
+		locked = append(locked, path.Dir(key), known[key].Pool)
 	}
 	for _, dir := range locked {
 		delete(dirs, dir)
@@ -123,33 +121,22 @@ func (m *mirror) viewDirs(known map[string]ledger.View) (map[string]*viewDir, er
 	return dirs, nil
 }
 
-// abandoned reports whether the views of a repository that this run does not
-// have may go: the repository was retired, or has been read and has no such
-// view any more.
-func (m *mirror) abandoned(repo string) bool {
-	if !m.o.Delete || m.sum.Guard != "" || !m.knowsAll() {
-		return false
-	}
-	return slices.Contains(m.o.Retired, repo) ||
-		slices.ContainsFunc(m.o.Repositories, func(r catalog.Repository) bool { return r.Name() == repo })
-}
-
 // withdraw removes an index, what names the files first.
-func (m *mirror) withdraw(key string, v ledger.View) error {
-	m.v.Changed = true
+func (vs *Views) withdraw(key string, v ledger.View) error {
+	vs.v.Changed = true
 	rels := []string{key}
 	for rel := range v.Index {
 		if rel != key {
 			rels = append(rels, rel)
 		}
 	}
-	return m.v.Store.Withdraw(rels...)
+	return vs.v.Store.Withdraw(rels...)
 }
 
-// unviewed are those of rs that no directory of a view has any more. Only their
-// records tell pruneViews what may go from there.
-func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err error) {
-	known := m.publishedViews()
+// Unlisted are those of rs that no directory of a view has any more. Only the records
+// of the others tell Prune what may go from there.
+func (vs *Views) Unlisted(rs []*ledger.Recycled) (left []*ledger.Recycled, err error) {
+	known := vs.published()
 	if len(known) == 0 {
 		return rs, nil
 	}
@@ -160,7 +147,7 @@ func (m *mirror) unviewed(rs []*ledger.Recycled) (left []*ledger.Recycled, err e
 	for _, r := range rs {
 		there := false
 		for dir := range dirs {
-			at, ok, err := m.v.Store.Stat(path.Join(dir, string(r.Name)))
+			at, ok, err := vs.v.Store.Stat(path.Join(dir, string(r.Name)))
 			if err != nil {
 				return nil, err
 			}
@@ -177,8 +164,8 @@ func isRecycled(f layout.File, r *ledger.Recycled) bool {
 	return f.Size == r.Size && f.ModTime.Equal(r.ModTime)
 }
 
-func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Recycled) error {
-	entries, err := os.ReadDir(m.v.Store.Path(dir))
+func (vs *Views) prune(dir string, d *viewDir, gone map[string][]*ledger.Recycled) error {
+	entries, err := os.ReadDir(vs.v.Store.Path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -190,11 +177,11 @@ func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Rec
 			continue
 		}
 		rel := path.Join(dir, e.Name())
-		to, err := m.v.Store.Resolve(rel)
+		to, err := vs.v.Store.Resolve(rel)
 		if err != nil {
 			return err
 		}
-		at, ok, err := m.v.Store.Stat(to)
+		at, ok, err := vs.v.Store.Stat(to)
 		if err != nil {
 			return err
 		}
@@ -202,14 +189,14 @@ func (m *mirror) pruneView(dir string, d *viewDir, gone map[string][]*ledger.Rec
 		if !dangling && !slices.ContainsFunc(rs, func(r *ledger.Recycled) bool { return ok && isRecycled(at, r) }) {
 			continue
 		}
-		m.v.Changed = true
+		vs.v.Changed = true
 		// What tells the next run, if this one is killed, goes last.
 		var rels []string
 		for _, suffix := range d.suffixes {
 			rels = append(rels, rel+suffix)
 		}
 		rels = append(rels, rel)
-		if err := m.v.Store.Withdraw(rels...); err != nil {
+		if err := vs.v.Store.Withdraw(rels...); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package archive
+package views
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"runtime"
 	"slices"
@@ -15,63 +14,16 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/regular"
-	"distkeep/fetch/failure"
 )
-
-// publishedViews are those that the ledger knows of, for a caller that changes
-// them.
-func (m *mirror) publishedViews() map[string]ledger.View {
-	if m.v.Index.Notes.Views == nil {
-		return make(map[string]ledger.View)
-	}
-	return maps.Clone(m.v.Index.Notes.Views)
-}
-
-// viewers calls f with every view of the run's repositories.
-func (m *mirror) viewers(f func(r catalog.Viewer, v *catalog.View) error) error {
-	for _, r := range m.o.Repositories {
-		if vr, ok := r.(catalog.Viewer); ok {
-			for _, v := range vr.Views() {
-				if err := f(vr, v); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// publishViews publishes the index of every view whose files are all durable.
-func (m *mirror) publishViews(ctx context.Context) error {
-	known := m.publishedViews()
-	claims := make(map[string]*ledger.Distfile)
-	return m.viewers(func(r catalog.Viewer, v *catalog.View) error {
-		p := &viewing{m: m, v: v, repo: r.Name(), known: known, claims: claims}
-		if err := p.publish(ctx); err != nil {
-			return err
-		}
-		m.sum.Views = append(m.sum.Views, report.View{
-			Repo: r.Name(), Index: p.rel(v.Names().Name), Files: len(v.Links), State: p.state, Why: p.why, Missing: p.without,
-		})
-		if p.state == report.ViewHeldBack {
-			m.v.Warn("%s is held back: %s", p.rel(v.Names().Name), p.why)
-		}
-		if len(p.without) > 0 {
-			m.v.Warn("%s is published %s", p.rel(v.Names().Name), p.why)
-		}
-		return nil
-	})
-}
 
 // A viewing is the publication of one view.
 type viewing struct {
-	m      *mirror
+	vs     *Views
 	v      *catalog.View
 	repo   string
 	known  map[string]ledger.View
@@ -134,7 +86,7 @@ func (p *viewing) publish(ctx context.Context) error {
 // or "".
 func (p *viewing) blocked() string {
 	for _, dir := range []string{p.v.Dir, p.v.Pool} {
-		if dir != "" && slices.ContainsFunc(p.m.v.Store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(dir) }) {
+		if dir != "" && slices.ContainsFunc(p.vs.v.Store.Layouts(), func(l layout.Layout) bool { return l.InBuckets(dir) }) {
 			return fmt.Sprintf("a layout of the archive uses the directory %s as well", dir)
 		}
 	}
@@ -146,9 +98,9 @@ func (p *viewing) resolve() ([]*ledger.Distfile, bool) {
 	held := make([]*ledger.Distfile, len(p.v.Links))
 	var missing []catalog.Name
 	for i, l := range p.v.Links {
-		for _, d := range p.m.v.Index.ByName(l.Name) {
+		for _, d := range p.vs.v.Index.ByName(l.Name) {
 			if d.Satisfies(l.Distfile) {
-				if p.m.v.Shelf.Sound(&d.Content) != "" {
+				if p.vs.v.Shelf.Sound(&d.Content) != "" {
 					held[i] = d
 					break
 				}
@@ -184,14 +136,14 @@ func (p *viewing) current() (bool, error) {
 
 // published reports whether f is what is published as old.
 func (p *viewing) published(old ledger.IndexFile, f *catalog.IndexFile) (bool, error) {
-	at, ok, err := p.m.v.Store.Stat(p.rel(f.Name))
+	at, ok, err := p.vs.v.Store.Stat(p.rel(f.Name))
 	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), err
 }
 
 // foreign reports whether an index file is there that was not published.
 func (p *viewing) foreign(rel string) (bool, error) {
 	old := p.known[p.key()].Index[rel]
-	at, ok, err := p.m.v.Store.Stat(rel)
+	at, ok, err := p.vs.v.Store.Stat(rel)
 	return ok && (at.Size != old.Size || !at.ModTime.Equal(old.ModTime)), err
 }
 
@@ -205,7 +157,7 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		if d == nil {
 			continue // it is published without
 		}
-		at, ok, err := p.m.v.Store.Stat(rel)
+		at, ok, err := p.vs.v.Store.Stat(rel)
 		if err != nil {
 			return err
 		}
@@ -214,7 +166,7 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		}
 		intact := ok && at.Size == d.Size && at.ModTime.Equal(d.ModTime)
 		if !intact {
-			link := store.Link{Rel: rel, Have: p.m.v.Source(d)}
+			link := store.Link{Rel: rel, Have: p.vs.v.Source(d)}
 			if there, err := p.there(ok, rel); err != nil {
 				return err
 			} else if there {
@@ -241,7 +193,7 @@ func (p *viewing) there(ok bool, rel string) (bool, error) {
 	if ok {
 		return true, nil
 	}
-	to, err := p.m.v.Store.Resolve(rel)
+	to, err := p.vs.v.Store.Resolve(rel)
 	return to != rel, err
 }
 
@@ -256,7 +208,7 @@ func (p *viewing) way(l catalog.ViewLink) error {
 			continue
 		}
 		rel, home := p.rel(l.Name)+suffix, p.home(l.Name)+suffix
-		to, err := p.m.v.Store.Resolve(rel)
+		to, err := p.vs.v.Store.Resolve(rel)
 		if err != nil {
 			return err
 		}
@@ -269,11 +221,11 @@ func (p *viewing) way(l catalog.ViewLink) error {
 
 // placed reports whether something is where the distfile of that name is to be.
 func (p *viewing) placed(name catalog.Name) (bool, error) {
-	_, ok, err := p.m.v.Store.Stat(p.home(name))
+	_, ok, err := p.vs.v.Store.Stat(p.home(name))
 	if err != nil || !ok || p.v.Pool == "" {
 		return ok, err
 	}
-	to, err := p.m.v.Store.Resolve(p.rel(name))
+	to, err := p.vs.v.Store.Resolve(p.rel(name))
 	return to == p.home(name), err
 }
 
@@ -282,7 +234,7 @@ func (p *viewing) placed(name catalog.Name) (bool, error) {
 // file is foreign.
 func (p *viewing) beside(rel string, f *catalog.SmallFile, late, foreign, current bool) error {
 	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path, Foreign: foreign}
-	at, there, err := p.m.v.Store.Stat(c.Rel)
+	at, there, err := p.vs.v.Store.Stat(c.Rel)
 	switch {
 	case err != nil:
 		return err
@@ -313,7 +265,7 @@ func (p *viewing) sameSmall(c store.Copy) (bool, error) {
 			return false, err
 		}
 	}
-	old, err := regular.Read(p.m.v.Store.Path(c.Rel), maxBeside)
+	old, err := regular.Read(p.vs.v.Store.Path(c.Rel), maxBeside)
 	if errors.Is(err, regular.ErrTooLarge) {
 		return false, nil
 	}
@@ -327,7 +279,7 @@ func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []in
 	g := new(errgroup.Group)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, i := range which {
-		have := p.m.v.Store.Path(p.m.v.Shelf.Sound(&held[i].Content))
+		have := p.vs.v.Store.Path(p.vs.v.Shelf.Sound(&held[i].Content))
 		g.Go(func() error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -354,8 +306,7 @@ func (p *viewing) check(ctx context.Context, held []*ledger.Distfile, which []in
 		if n++; n == 1 {
 			p.holdBack("%s: %v", p.v.Links[i].Name, bad[i])
 		}
-		w := plan.NewWant(p.v.Links[i].Distfile, true)
-		p.m.failing[w.KeyOf("check")] = &plan.Failing{Key: w.KeyOf("check"), Owner: w.Owner(), Class: failure.Digest, Reason: bad[i].Error()}
+		p.vs.o.Failed(p.v.Links[i].Distfile, bad[i])
 	}
 	return nil
 }
@@ -366,10 +317,10 @@ func (p *viewing) expose(current bool) error {
 	for _, f := range p.v.Index {
 		bytes += f.Size
 	}
-	if err := p.m.v.Store.Room(bytes, p.m.o.MinFree); err != nil {
+	if err := p.vs.v.Store.Room(bytes, p.vs.o.MinFree); err != nil {
 		return vault.Damage(err)
 	}
-	p.m.v.Changed = true
+	p.vs.v.Changed = true
 	if err := p.claimPool(); err != nil {
 		return err
 	}
@@ -403,12 +354,12 @@ func (p *viewing) expose(current bool) error {
 	old := p.known[p.key()].Index
 	for rel := range old {
 		if !slices.ContainsFunc(p.v.Index, func(f catalog.IndexFile) bool { return p.rel(f.Name) == rel }) {
-			if err := p.m.v.Store.Withdraw(rel); err != nil {
+			if err := p.vs.v.Store.Withdraw(rel); err != nil {
 				return err
 			}
 		}
 	}
-	if err := p.m.v.Store.SyncRemoved(); err != nil {
+	if err := p.vs.v.Store.SyncRemoved(); err != nil {
 		return err
 	}
 	p.state = report.ViewPublished
@@ -416,8 +367,8 @@ func (p *viewing) expose(current bool) error {
 }
 
 func (p *viewing) put(links []store.Link, copies []store.Copy) error {
-	defer p.m.v.WarnReplaced()
-	return p.m.v.Store.Expose(links, copies)
+	defer p.vs.v.WarnReplaced()
+	return p.vs.v.Store.Expose(links, copies)
 }
 
 // claimPool notes the view's pool before anything is in it. What is there is
@@ -430,7 +381,7 @@ func (p *viewing) claimPool() error {
 	v.Repo, v.Pool = p.repo, p.v.Pool
 	p.known[p.key()] = v
 	p.known[p.v.Pool+"/"] = ledger.View{Repo: p.repo, Suffix: p.v.Suffix}
-	return p.m.recordViews(p.known)
+	return p.vs.record(p.known)
 }
 
 // failed holds the view back, unless the archive is broken.
@@ -446,50 +397,14 @@ func (p *viewing) failed(err error) error {
 func (p *viewing) record() error {
 	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Pool: p.v.Pool, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
-		at, _, err := p.m.v.Store.Stat(p.rel(f.Name))
+		at, _, err := p.vs.v.Store.Stat(p.rel(f.Name))
 		if err != nil {
 			return err
 		}
 		v.Index[p.rel(f.Name)] = ledger.IndexFile{SHA256: f.SHA256, Size: at.Size, ModTime: at.ModTime.UTC()}
 	}
 	p.known[p.key()] = v
-	return p.m.recordViews(p.known)
-}
-
-func (m *mirror) recordViews(known map[string]ledger.View) error {
-	var b ledger.Batch
-	m.v.Note(&b, func(n *ledger.Notes) { n.Views = maps.Clone(known) })
-	return m.v.Commit(&b)
-}
-
-// keepViewed adds to kept the contents that an index names which is still
-// published although the catalog is beyond it. When that cannot be told, it
-// returns why nothing may be let go of.
-func (m *mirror) keepViewed(kept map[*ledger.Distfile]bool) (guard string, err error) {
-	known := m.publishedViews()
-	err = m.viewers(func(r catalog.Viewer, v *catalog.View) error {
-		p := &viewing{m: m, v: v, repo: r.Name(), known: known}
-		if _, ok, err := m.v.Store.Stat(p.key()); err != nil || !ok {
-			return err
-		}
-		if is, err := p.published(known[p.key()].Index[p.key()], v.Names()); err != nil || is {
-			return err
-		}
-		named, err := r.Named(m.v.Store.Path(p.key()))
-		if err != nil {
-			guard = fmt.Sprintf("the published %s cannot be read, so that it is not known what it names: %v", p.key(), err)
-			return nil
-		}
-		for _, w := range named {
-			for _, d := range m.v.Index.ByName(w.Name) {
-				if d.Satisfies(w) {
-					kept[d] = true
-				}
-			}
-		}
-		return nil
-	})
-	return guard, err
+	return p.vs.record(p.known)
 }
 
 // A ctxReader ends with the cause of its context.

@@ -1,4 +1,4 @@
-package archive
+package views
 
 import (
 	"slices"
@@ -33,9 +33,9 @@ func TestMiss(t *testing.T) {
 		"clock behind": {[]catalog.Name{"a"}, true, map[catalog.Name]time.Time{"a": now.Add(day)}, false, now},
 		"came back":    {nil, true, map[catalog.Name]time.Time{"a": now.Add(-9 * day)}, true, time.Time{}},
 	} {
-		m := &mirror{v: &vault.Vault{Now: now}, o: MirrorOptions{PublishMissing: tc.publish, MissingGrace: 2 * day}}
+		vs := New(&vault.Vault{Now: now}, Options{PublishMissing: tc.publish, MissingGrace: 2 * day})
 		v := &catalog.View{Dir: "d", Index: []catalog.IndexFile{{Name: "x.db"}}}
-		p := &viewing{m: m, v: v, known: map[string]ledger.View{"d/x.db": {Missing: tc.known}}}
+		p := &viewing{vs: vs, v: v, known: map[string]ledger.View{"d/x.db": {Missing: tc.known}}}
 		got := p.miss(tc.missing)
 		if got != tc.want || !p.since["a"].Equal(tc.since) {
 			t.Errorf("%s: publish %v, missing since %v", name, got, p.since)

@@ -1,4 +1,4 @@
-package archive
+package views
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ type absence struct {
 // before has, or if that is still to come.
 func (p *viewing) missed(name catalog.Name) time.Time {
 	since, ok := p.known[p.key()].Missing[name]
-	if now := p.m.v.Now.UTC().Truncate(time.Second); !ok || since.After(now) {
+	if now := p.vs.v.Now.UTC().Truncate(time.Second); !ok || since.After(now) {
 		return now
 	}
 	return since
@@ -29,7 +29,7 @@ func (p *viewing) missed(name catalog.Name) time.Time {
 // tolerates reports whether the view may be published without the file of that
 // name.
 func (p *viewing) tolerates(name catalog.Name) bool {
-	return p.m.o.PublishMissing && p.m.v.Now.Sub(p.missed(name)) >= p.m.o.MissingGrace
+	return p.vs.o.PublishMissing && p.vs.v.Now.Sub(p.missed(name)) >= p.vs.o.MissingGrace
 }
 
 // miss notes the missing files and reports whether the view may be published
@@ -63,5 +63,5 @@ func (p *viewing) remember() error {
 	}
 	v.Repo, v.Missing = p.repo, p.since
 	p.known[p.key()] = v
-	return p.m.recordViews(p.known)
+	return p.vs.record(p.known)
 }
