@@ -1,6 +1,7 @@
-// Package archive runs an archive of distfiles: it plans what a run has to do,
-// mirrors what packages want, takes over what is on disk already, lets go of
-// what nobody has wanted for long enough, and reports.
+// Package archive runs an archive of distfiles: it gathers the facts, carries out
+// what package plan makes of them, and reports. So it mirrors what packages want,
+// takes over what is on disk already, and deletes what nobody has wanted for long
+// enough.
 //
 // The commit protocol is the same everywhere: bytes are verified while they
 // arrive in a .part file, made durable, linked to their published paths, made

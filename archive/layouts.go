@@ -21,14 +21,14 @@ func (m *mirror) unlinkFormer(p *plan.Plan) error {
 	left := false
 	var claimed map[string]bool
 	if len(p.Stale) > 0 {
-		claimed = m.facts.layoutPaths()
+		claimed = m.facts.LayoutPaths()
 	}
 	for _, s := range p.Stale {
 		d := m.v.Index.Distfiles[s.Of.Key()]
 		if d == nil || claimed[s.Rel] {
 			continue
 		}
-		refuge := m.facts.refuge(d)
+		refuge := m.facts.Refuge(d)
 		if refuge == "" {
 			left = true
 			continue
@@ -65,19 +65,6 @@ func (m *mirror) failFiles(errs []*vault.FileError) {
 // fail notes a failure.
 func (m *mirror) fail(f *plan.Failing) { m.failing[f.Key] = f }
 
-// layoutPaths are the paths that the records should have in the layouts in use.
-func (v *facts) layoutPaths() map[string]bool {
-	paths := make(map[string]bool)
-	for _, d := range v.v.Index.Distfiles {
-		for _, l := range v.v.Store.Layouts() {
-			if rel := d.Path(l); d.Named && rel != "" {
-				paths[rel] = true
-			}
-		}
-	}
-	return paths
-}
-
 // dropNameless removes the paths by content of records without a name, which a
 // run that was killed when the name went to another has left.
 func (m *mirror) dropNameless() {
@@ -90,21 +77,6 @@ func (m *mirror) dropNameless() {
 			m.v.DropFormerPaths(d, claims)
 		}
 	}
-}
-
-// refuge returns the path at which d stays when links of former layouts go: in
-// the layouts in use, or, where it cannot have its name, below by_cipher. It is
-// empty when d is not there.
-func (b *facts) refuge(d *ledger.Distfile) string {
-	if d.Named && b.v.Shelf.Linked(&d.Content) {
-		return d.Path(b.v.Store.Layouts()[0])
-	}
-	c := &d.Content
-	nameless := !d.Named || b.v.Store.Layouts().Check(d.Name) != nil
-	if rel := c.CipherPaths()[0]; nameless && b.v.Shelf.Intact(&d.Content, rel) {
-		return rel
-	}
-	return ""
 }
 
 // noteLayouts records the layouts that files may have links for.

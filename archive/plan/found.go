@@ -194,6 +194,34 @@ func (b *planner) formerLayouts() {
 	}
 }
 
+// LayoutPaths are the paths that the records should have in the layouts in use.
+func (f *Facts) LayoutPaths() map[string]bool {
+	paths := make(map[string]bool)
+	for _, d := range f.Index.Distfiles {
+		for _, l := range f.Shelf.Layouts {
+			if rel := d.Path(l); d.Named && rel != "" {
+				paths[rel] = true
+			}
+		}
+	}
+	return paths
+}
+
+// Refuge returns the path at which d stays when links of former layouts go: in
+// the layouts in use, or, where it cannot have its name, below by_cipher. It is
+// empty when d is not there.
+func (f *Facts) Refuge(d *ledger.Distfile) string {
+	c := &d.Content
+	if d.Named && f.Shelf.Linked(c) {
+		return d.Path(f.Shelf.Layouts[0])
+	}
+	nameless := !d.Named || f.Shelf.Layouts.Check(d.Name) != nil
+	if rel := c.CipherPaths()[0]; nameless && f.Shelf.Intact(c, rel) {
+		return rel
+	}
+	return ""
+}
+
 // viewDir returns the directory of a view that a path lies in, or "".
 func (v *Facts) viewDir(rel string) string {
 	if len(v.Dirs) == 0 {

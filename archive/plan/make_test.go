@@ -321,3 +321,40 @@ func TestMissed(t *testing.T) {
 		}
 	}
 }
+
+// TestRefuge: a link of a former layout goes only when the content has another
+// place, and nothing else has its place there.
+func TestRefuge(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(w *world, d *ledger.Distfile)
+		want string
+	}{
+		"in every layout":            {func(*world, *ledger.Distfile) {}, "a"},
+		"not in one layout":          {func(w *world, _ *ledger.Distfile) { delete(w.files, "a") }, ""},
+		"not below by_cipher":        {func(w *world, d *ledger.Distfile) { w.alone(d, "a") }, ""},
+		"without a name":             {func(_ *world, d *ledger.Distfile) { d.Named = false }, "by_cipher"},
+		"without a name or any file": {func(w *world, d *ledger.Distfile) { d.Named = false; delete(w.files, cipher(d)) }, ""},
+	} {
+		w := newWorld()
+		d := w.held("a", "x")
+		c.set(w, d)
+		want := c.want
+		if want == "by_cipher" {
+			want = cipher(d)
+		}
+		f := w.facts()
+		if got := f.Refuge(d); got != want {
+			t.Errorf("%s: stays at %q, want %q", name, got, want)
+		}
+		if got := f.LayoutPaths(); got["a"] != d.Named {
+			t.Errorf("%s: claimed are %v", name, got)
+		}
+	}
+}
+
+// alone takes all links of d away but rel.
+func (w *world) alone(d *ledger.Distfile, rel string) {
+	delete(w.files, cipher(d))
+	w.files[rel] = layout.File{Size: d.Size, ModTime: d.ModTime, Links: 1}
+}
