@@ -217,7 +217,11 @@ func (r *run) recycle(c *layout.Content, there bool) error {
 }
 
 func (r *run) withdraw() error {
-	return errors.Join(r.store.Withdraw("view/"+string(many[0].name), "view/"+string(many[1].name)), r.store.SyncRemoved())
+	var rels []string
+	for _, in := range []string{"linked/os/", "view/"} {
+		rels = append(rels, in+string(many[0].name), in+string(many[1].name))
+	}
+	return errors.Join(r.store.Withdraw(rels...), r.store.SyncRemoved())
 }
 
 func (r *run) quarantine() error {

@@ -20,6 +20,13 @@ func (r *run) view(step string, cs ...stored) error {
 		if err := r.store.Expose(links, []Copy{{Rel: "view/index.sig", Data: []byte("signature")}}); err != nil {
 			return err
 		}
+		ways := make([]Link, len(links))
+		for i, l := range links {
+			ways[i] = Link{Rel: "linked/os/" + filepath.Base(l.Rel), To: l.Rel}
+		}
+		if err := r.store.Expose(ways, nil); err != nil {
+			return err
+		}
 		return r.store.Expose(nil, []Copy{{Rel: "view/index", Data: []byte(text)}})
 	})
 }
@@ -45,9 +52,11 @@ func checkView(t *testing.T, dir string) string {
 	}
 	for f := range strings.SplitSeq(strings.TrimSuffix(string(text), ";"), ";") {
 		name, want, _ := strings.Cut(f, ":")
-		got, err := os.ReadFile(filepath.Join(dir, "distfiles", "view", name))
-		if err != nil || string(got) != want {
-			t.Errorf("the index names %s with %q: got %q, %v", name, want, got, err)
+		for _, in := range []string{"view", "linked/os"} {
+			got, err := os.ReadFile(filepath.Join(dir, "distfiles", in, name))
+			if err != nil || string(got) != want {
+				t.Errorf("the index names %s with %q: got %q in %s, %v", name, want, got, in, err)
+			}
 		}
 	}
 	return string(text)
