@@ -205,6 +205,13 @@ func TestMake(t *testing.T) {
 			w.held("a", "x")
 			w.Shelf.Layouts, w.Shelf.Former = layout.Conf{hashed}, []layout.Layout{layout.Flat()}
 		}, "held 1, relink a, stale a"},
+		"a layout was removed, and a content lost its name": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "old").Named = false
+			w.Shelf.Layouts = layout.Conf{hashed}
+			w.held("a", "x")
+			w.Shelf.Former = []layout.Layout{layout.Flat()}
+		}, "held 1, stale a"},
 		"in the drop box": {func(w *world) {
 			w.wants("a", "x")
 			w.drops("a", 1, "")
