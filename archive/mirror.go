@@ -390,5 +390,3 @@ func (m *mirror) recordRun() error {
 	}
 	return export.Lists(m.v, m.sum)
 }
-
-func keyLess(a, b ledger.Key) int { return a.Compare(b) }
