@@ -13,6 +13,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -20,7 +21,7 @@ import (
 	"distkeep/whitelist"
 )
 
-// CleanOptions say what CleanHistory may let go of. Repositories, Whitelist,
+// CleanOptions say what CleanHistory may delete. Repositories, Whitelist,
 // Local, MaxDelete and Retired are those of MirrorOptions.
 type CleanOptions struct {
 	Repositories []catalog.Repository
@@ -44,15 +45,15 @@ type CleanSummary struct {
 	HistorySummary
 	// Deleted went to recycle, Purged left it. Dropped is the number of lines
 	// that went: those of what was deleted, and of what was gone before.
-	Deleted vault.Count `json:"deleted"`
-	Purged  vault.Count `json:"purged"`
-	Dropped int         `json:"dropped"`
+	Deleted layout.Count `json:"deleted"`
+	Purged  layout.Count `json:"purged"`
+	Dropped int          `json:"dropped"`
 	// Kept are the lines that are old enough and stay, with their files.
 	Kept []KeptLine `json:"kept,omitempty"`
 	// Damaged are those whose files are not what the lines say, or cannot be read:
 	// they stay, for Verify to look after.
 	Damaged []KeptLine `json:"damaged,omitempty"`
-	// Guard is why nothing was let go of although it was allowed.
+	// Guard is why nothing was deleted although it was allowed.
 	Guard   string        `json:"guard,omitempty"`
 	Actions []plan.Action `json:"actions,omitempty"`
 }
@@ -65,7 +66,7 @@ type KeptLine struct {
 	Why    string       `json:"why"`
 }
 
-// CleanHistory scans as History does and then lets go of what the history has
+// CleanHistory scans as History does and then deletes what the history has
 // had for o.Before, as OpenBSD's clean-old-distfiles does, and of the lines.
 //
 // Like that program it works from the lines of history, keeps the names on a
@@ -75,7 +76,7 @@ type KeptLine struct {
 //
 //   - The history says what nobody wanted when it was written. So that what is
 //     wanted again since does not go, the repositories are scanned first, and
-//     nothing is let go of, nor any line changed, if that scan has a problem.
+//     nothing is deleted, nor any line changed, if that scan has a problem.
 //   - Everything that stops the deletions of Mirror stops these: a repository
 //     that is missing or has shrunk, more than MaxDelete at once, a wrong
 //     clock, the drop box, a name that was taken off the schedule by hand, a
@@ -143,7 +144,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var due vault.Count
+	var due layout.Count
 	var old []history.Record
 	for _, r := range c.next {
 		if !ledger.Elapsed(m.v.Now, r.Time, c.o.Before) {
@@ -263,7 +264,7 @@ func (c *cleaning) unread(ctx context.Context, r history.Record, err error) erro
 	if ctx.Err() != nil || store.Broken(err) {
 		return err
 	}
-	c.sum.Damaged = append(c.sum.Damaged, keptLine(r, "it cannot be read: "+oneLine(err.Error())))
+	c.sum.Damaged = append(c.sum.Damaged, keptLine(r, "it cannot be read: "+report.OneLine(err.Error())))
 	return nil
 }
 
@@ -299,20 +300,20 @@ func (c *cleaning) clean() error {
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
-	err := c.letGo()
+	err := c.delete()
 	if err = errors.Join(err, export.Refresh(m.v, m.sum.Command)); err != nil || c.sum.Guard != "" {
 		return err
 	}
 	return m.dropDirty()
 }
 
-func (c *cleaning) letGo() error {
+func (c *cleaning) delete() error {
 	if c.sum.Guard != "" {
 		return nil
 	}
 	m := c.m
 	m.v.Events.Phase("expire", len(c.due), 0)
-	err := m.letGo(c.due, c.purge)
+	err := m.delete(c.due, c.purge)
 	c.sum.Deleted, c.sum.Purged = m.sum.Deleted, m.sum.Purged
 	if err != nil {
 		return err

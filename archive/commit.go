@@ -18,9 +18,9 @@ import (
 // An addition is an addition to the vault, and what a run makes of it.
 type addition struct {
 	vault.Addition
-	want  *plan.Want   // nil when no package wants it
-	total *vault.Count // where it is counted when it is new
-	count *int         // where it is counted in any case
+	want  *plan.Want    // nil when no package wants it
+	total *layout.Count // where it is counted when it is new
+	count *int          // where it is counted in any case
 }
 
 // A batch bounds what is committed together.
@@ -96,7 +96,7 @@ type committer struct {
 
 	mu       sync.Mutex
 	received int64
-	parked   vault.Count // settled without a result
+	parked   layout.Count // not tried, for want of time
 	err      error
 }
 
@@ -107,8 +107,8 @@ func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
 	return c
 }
 
-// settled takes the result of one transfer.
-func (c *committer) settled(wants []*plan.Want, r fetch.Result) {
+// take takes the result of one transfer.
+func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	c.mu.Lock()
 	c.received += r.Received
 	fe := (*fetch.Error)(nil)

@@ -9,7 +9,6 @@ import (
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
-	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/whitelist"
@@ -96,12 +95,12 @@ func (m *mirror) expire(ctx context.Context) error {
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
-	return m.letGo(e.Due, e.Purge)
+	return m.delete(e.Due, e.Purge)
 }
 
-// letGo moves contents to recycle and others out of it, and notes the
+// delete moves contents to recycle and others out of it, and notes the
 // repositories that this was decided by. It is the only way out of the archive.
-func (m *mirror) letGo(due []*ledger.Distfile, purge []*ledger.Recycled) error {
+func (m *mirror) delete(due []*ledger.Distfile, purge []*ledger.Recycled) error {
 	for chunk := range slices.Chunk(due, vault.BatchFiles) {
 		if err := m.reread(); err != nil {
 			return err
@@ -215,5 +214,3 @@ func removePart(path string) error {
 	}
 	return nil
 }
-
-func oneLine(s string) string { return report.OneLine(s) }

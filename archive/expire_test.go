@@ -19,9 +19,9 @@ import (
 	"distkeep/whitelist"
 )
 
-// TestLetGoAsksAgain: people put names on the whitelist and files into the drop
+// TestDeleteAsksAgain: people put names on the whitelist and files into the drop
 // box while a run deletes. It looks at both before each batch.
-func TestLetGoAsksAgain(t *testing.T) {
+func TestDeleteAsksAgain(t *testing.T) {
 	t.Parallel()
 	box := archivetest.New(t, layout.Flat())
 	dir := t.TempDir()
@@ -59,7 +59,7 @@ func TestLetGoAsksAgain(t *testing.T) {
 		for _, k := range keys {
 			due = append(due, m.v.Index.Distfiles[k])
 		}
-		if err := m.letGo(due, nil); err != nil {
+		if err := m.delete(due, nil); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
@@ -94,7 +94,7 @@ func TestPurgeAsksAgain(t *testing.T) {
 		if err := errors.Join(write(""), m.reread(), m.recycle(ds), write("listed\n")); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.letGo(nil, slices.Collect(maps.Values(m.v.Index.Recycled))); err != nil {
+		if err := m.delete(nil, slices.Collect(maps.Values(m.v.Index.Recycled))); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {

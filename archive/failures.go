@@ -77,7 +77,7 @@ func (m *mirror) recordFailures(whole bool) error {
 			m.sum.Gone++
 		}
 		f := &ledger.Failure{
-			Name: key.Name, Want: key.Want, Class: string(p.Class), Reason: oneLine(p.Reason),
+			Name: key.Name, Want: key.Want, Class: string(p.Class), Reason: report.OneLine(p.Reason),
 			Owner: p.Owner, First: m.v.Now, Last: m.v.Now, Count: 1,
 		}
 		if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"distkeep/archive/export"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
@@ -203,7 +204,7 @@ func (m *mirror) mendRecycle() error {
 
 // run does the work. Its error ends the run early.
 func (m *mirror) run(ctx context.Context) error {
-	p, err := m.settle(ctx)
+	p, err := m.plan(ctx)
 	if err != nil {
 		return err
 	}
@@ -228,9 +229,9 @@ func (m *mirror) run(ctx context.Context) error {
 	return m.views.Prune(m.abandoned)
 }
 
-// settle reads the files that have to be read until the plan has no more of
+// plan reads the files that have to be read until the plan has no more of
 // them, and returns that plan.
-func (m *mirror) settle(ctx context.Context) (*plan.Plan, error) {
+func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 	for {
 		p := plan.Make(&m.facts.Facts)
 		if len(p.Readings) > 0 {
@@ -311,7 +312,7 @@ func (m *mirror) link(p *plan.Plan) error {
 	for _, w := range m.facts.Catalog.Distfiles {
 		for _, d := range damaged[w.Name] {
 			if d.Satisfies(w) {
-				m.sum.Held = vault.Count{Files: m.sum.Held.Files - 1, Bytes: m.sum.Held.Bytes - d.Size}
+				m.sum.Held = layout.Count{Files: m.sum.Held.Files - 1, Bytes: m.sum.Held.Bytes - d.Size}
 			}
 		}
 	}

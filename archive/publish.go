@@ -107,7 +107,7 @@ func (m *mirror) named(lines []history.Line) (known []history.Line) {
 	for _, d := range m.v.Index.Distfiles {
 		add(d)
 	}
-	for _, r := range m.v.Index.Recycled { // what this run has let go of
+	for _, r := range m.v.Index.Recycled { // what this run has recycled
 		add(&r.Distfile)
 	}
 	for _, l := range lines {

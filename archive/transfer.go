@@ -50,7 +50,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan.Plan) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCommitter(m, stop)
-	rerr := m.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.settled(wants[r.Request], r) })
+	rerr := m.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
 	cerr := c.close()
 	for _, h := range m.fetcher.Hosts() {
 		m.sum.Hosts = append(m.sum.Hosts, report.Host(h))

@@ -145,7 +145,7 @@ type adopted struct {
 // records them in batches.
 func (r *recorder) adoptAll(ctx context.Context, findings []*Finding) error {
 	var todo []*adopted
-	var total report.Count
+	var total layout.Count
 	for _, f := range findings {
 		for _, a := range f.adopt {
 			todo = append(todo, &adopted{adoptee: a, of: f})

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"distkeep/archive/export"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -116,8 +117,8 @@ type Report struct {
 	Took    time.Duration `json:"took_ns"`
 	Repair  bool          `json:"repair"`
 	// Archive and Recycle are what the ledger knows of at the end.
-	Archive  report.Count `json:"archive"`
-	Recycle  report.Count `json:"recycle"`
+	Archive  layout.Count `json:"archive"`
+	Recycle  layout.Count `json:"recycle"`
 	Findings []*Finding   `json:"findings"`
 }
 

@@ -57,7 +57,7 @@ func (d *examination) unknown() {
 // its ledger was lost.
 func (d *examination) rebuild(from int) {
 	all := &Finding{Kind: FindLedger, Path: d.v.Store.LedgerDir(), Remedy: "read them and record what they are"}
-	var total report.Count
+	var total layout.Count
 	rest := d.findings[:0:0]
 	for _, f := range d.findings {
 		if len(f.adopt) == 0 {

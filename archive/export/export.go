@@ -20,6 +20,7 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -62,7 +63,7 @@ func lastRun(v *vault.Vault, command string) (*report.Summary, error) {
 
 // Totals puts into s what the archive holds at now.
 func Totals(s *report.Summary, x *ledger.Index, now time.Time) {
-	s.Archive, s.Pending, s.Recycle = report.Count{}, report.Count{}, report.Count{}
+	s.Archive, s.Pending, s.Recycle = layout.Count{}, layout.Count{}, layout.Count{}
 	for _, d := range x.Distfiles {
 		s.Archive.Add(d.Size)
 	}
@@ -82,7 +83,7 @@ var ageDays = []int{1, 7, 30, 90, 365}
 
 // Ages tells when the contents of x were last read, as of now.
 func Ages(x *ledger.Index, now time.Time) (a report.Ages) {
-	counts := make([]report.Count, len(ageDays)+1)
+	counts := make([]layout.Count, len(ageDays)+1)
 	bounds := make([]time.Time, len(ageDays))
 	for i, days := range ageDays {
 		bounds[i] = now.AddDate(0, 0, -days)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -44,7 +45,7 @@ func TestRefresh(t *testing.T) {
 	if s := load(); s.Command != "undo" || !s.Start.Equal(v.Now) {
 		t.Errorf("before any run: %+v", s)
 	}
-	text, err := json.Marshal(&report.Summary{Command: "mirror", Start: start, DeletionDelay: time.Hour, Relinked: 7, Archive: report.Count{Files: 9}})
+	text, err := json.Marshal(&report.Summary{Command: "mirror", Start: start, DeletionDelay: time.Hour, Relinked: 7, Archive: layout.Count{Files: 9}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,9 +114,9 @@ func (s *Shelf) Linked(c *Content) bool {
 	return !few || !slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !s.Intact(c, rel) })
 }
 
-// settle is how long a file must have been left alone before it is taken for
+// quiet is how long a file must have been left alone before it is taken for
 // complete when its size does not tell: people copy slowly.
-const settle = time.Minute
+const quiet = time.Minute
 
 // ErrWriting means that a file may not have all its bytes yet.
 var ErrWriting = errors.New("somebody is writing to it")
@@ -127,5 +127,5 @@ var ErrDamaged = errors.New("the file is damaged")
 // Growing reports whether somebody may still be writing a file, as far as its
 // time tells at now. A time that is an hour ahead says nothing.
 func Growing(now, modTime time.Time) bool {
-	return modTime.After(now.Add(-settle)) && modTime.Before(now.Add(time.Hour))
+	return modTime.After(now.Add(-quiet)) && modTime.Before(now.Add(time.Hour))
 }

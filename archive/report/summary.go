@@ -31,23 +31,23 @@ type Summary struct {
 	Restricted int `json:"restricted"`
 
 	// Wanted is everything that packages want, Held what needed nothing.
-	Wanted Count `json:"wanted"`
-	Held   Count `json:"held"`
+	Wanted layout.Count `json:"wanted"`
+	Held   layout.Count `json:"held"`
 	// Fetched, Local, Restored, Linked and Adopted were added: over the
 	// network, from distfiles-local, from recycle, from another name, and
 	// from files that were in the published tree already.
-	Fetched  Count `json:"fetched"`
-	Local    Count `json:"local"`
-	Restored Count `json:"restored"`
-	Linked   Count `json:"linked"`
-	Adopted  Count `json:"adopted"`
+	Fetched  layout.Count `json:"fetched"`
+	Local    layout.Count `json:"local"`
+	Restored layout.Count `json:"restored"`
+	Linked   layout.Count `json:"linked"`
+	Adopted  layout.Count `json:"adopted"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
 	// LayoutsBefore are those that files had links for before this run, when
 	// they are not those of now.
 	LayoutsBefore []string `json:"layouts_before,omitempty"`
 	// Lost are records whose file was gone or changed.
-	Lost Count `json:"lost"`
+	Lost layout.Count `json:"lost"`
 	// Gone is the number of contents that are on the whitelist, or that a
 	// package may want that cannot be read, and that this run has found lost.
 	Gone int `json:"gone,omitempty"`
@@ -61,19 +61,19 @@ type Summary struct {
 	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
 	// Parked are wanted files for which the time for transfers was not enough.
 	// They are no failures: the next run goes on with them.
-	Parked Count `json:"parked"`
+	Parked layout.Count `json:"parked"`
 	// Waiting are those of the known whose next try is not due.
 	Waiting int `json:"waiting"`
 
 	// Deleting says whether the run was allowed to delete. Scheduled and
 	// Unscheduled changed their state, Deleted went to recycle, Purged left
 	// it, Due would go next.
-	Deleting     bool  `json:"deleting"`
-	Scheduled    Count `json:"scheduled"`
-	Unscheduled  Count `json:"unscheduled"`
-	Deleted      Count `json:"deleted"`
-	Purged       Count `json:"purged"`
-	LocalExpired Count `json:"local_expired"`
+	Deleting     bool         `json:"deleting"`
+	Scheduled    layout.Count `json:"scheduled"`
+	Unscheduled  layout.Count `json:"unscheduled"`
+	Deleted      layout.Count `json:"deleted"`
+	Purged       layout.Count `json:"purged"`
+	LocalExpired layout.Count `json:"local_expired"`
 	// DeletionDelay and RecycleDelay are those of the run.
 	DeletionDelay time.Duration `json:"deletion_delay_ns"`
 	RecycleDelay  time.Duration `json:"recycle_delay_ns"`
@@ -82,9 +82,9 @@ type Summary struct {
 
 	// Archive is what the archive holds after the run, Pending what of it is
 	// scheduled for deletion, Recycle what waits in recycle.
-	Archive Count `json:"archive"`
-	Pending Count `json:"pending"`
-	Recycle Count `json:"recycle"`
+	Archive layout.Count `json:"archive"`
+	Pending layout.Count `json:"pending"`
+	Recycle layout.Count `json:"recycle"`
 	// Ages tell when the archive was last verified.
 	Ages Ages `json:"ages"`
 
@@ -121,17 +121,14 @@ func (s *Summary) AllFailures() int {
 }
 
 // Added is everything that was added to the archive.
-func (s *Summary) Added() Count {
-	var c Count
-	for _, a := range []Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
+func (s *Summary) Added() layout.Count {
+	var c layout.Count
+	for _, a := range []layout.Count{s.Fetched, s.Local, s.Restored, s.Linked, s.Adopted} {
 		c.Files += a.Files
 		c.Bytes += a.Bytes
 	}
 	return c
 }
-
-// A Count is a number of files and their bytes.
-type Count = layout.Count
 
 // Ages tell how long ago the bytes of the archive were last read and found
 // right.
@@ -142,17 +139,17 @@ type Ages struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Within counts contents by age; each is in the first that fits. Older
 	// are those beyond the last.
-	Within []Age `json:"within,omitempty"`
-	Older  Count `json:"older"`
+	Within []Age        `json:"within,omitempty"`
+	Older  layout.Count `json:"older"`
 	// Unknown are those of Older that were read at a time that has yet to come:
 	// the clock was wrong once.
-	Unknown Count `json:"unknown,omitzero"`
+	Unknown layout.Count `json:"unknown,omitzero"`
 }
 
 // An Age counts what was read at most Days days ago.
 type Age struct {
 	Days int `json:"days"`
-	Count
+	layout.Count
 }
 
 // A View says what became of one view of a repository.

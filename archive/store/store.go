@@ -1,6 +1,6 @@
 // Package store keeps the files of an archive: it publishes verified content
 // under every path of the layouts and below by_cipher, all hard links to one
-// inode, moves what is let go to recycle, and makes changes durable.
+// inode, moves what is deleted to recycle, and makes changes durable.
 //
 // It knows nothing of catalogs or of the ledger. The order in which its
 // callers use it is the commit protocol of package archive.
@@ -215,7 +215,7 @@ func (s *Store) Published() string { return s.published }
 // PartsDir holds the .part files of transfers.
 func (s *Store) PartsDir() string { return filepath.Join(s.work, partsDir) }
 
-// RecycleDir holds what was let go of.
+// RecycleDir holds what was deleted.
 func (s *Store) RecycleDir() string { return filepath.Join(s.work, recycleDir) }
 
 // QuarantineDir holds wrong bytes for a person to look at.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"distkeep/archive/ledger"
-	"distkeep/archive/report"
 	"distkeep/archive/store"
 )
 
@@ -88,6 +87,3 @@ func OwnerPackage(owner string) string {
 	}
 	return owner
 }
-
-// A Count is a number of files and their bytes.
-type Count = report.Count

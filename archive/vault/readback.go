@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/catalog/digest"
@@ -61,7 +62,7 @@ func (v *Vault) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]Returnin
 	if len(rs) == 0 {
 		return nil, nil
 	}
-	var total Count
+	var total layout.Count
 	for _, r := range rs {
 		total.Add(r.Size)
 	}

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"distkeep/archive/export"
+	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
@@ -56,8 +57,8 @@ type Summary struct {
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
 	// Verified was read and is right, Left was not reached within the budget.
-	Verified report.Count `json:"verified"`
-	Left     report.Count `json:"left"`
+	Verified layout.Count `json:"verified"`
+	Left     layout.Count `json:"left"`
 	// Damaged are the contents that are not what they should be, Unread those
 	// that could not be read for another reason.
 	Damaged []Damage `json:"damaged,omitempty"`
@@ -198,7 +199,7 @@ type verifier struct {
 
 // run verifies us as far as the budget goes.
 func (r *verifier) run(ctx context.Context, us []*unit) error {
-	var total report.Count
+	var total layout.Count
 	for _, u := range us {
 		total.Add(u.size)
 	}
@@ -242,7 +243,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 	for _, d := range r.sum.Damaged {
 		total.Files, total.Bytes = total.Files-1, total.Bytes-d.Size
 	}
-	r.sum.Left = report.Count{Files: total.Files - r.sum.Verified.Files, Bytes: total.Bytes - r.sum.Verified.Bytes}
+	r.sum.Left = layout.Count{Files: total.Files - r.sum.Verified.Files, Bytes: total.Bytes - r.sum.Verified.Bytes}
 	if failed == nil && ctx.Err() != nil {
 		failed = context.Cause(ctx)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"distkeep/archive/archivetest"
 	"distkeep/archive/doctor"
-	"distkeep/archive/report"
+	"distkeep/archive/layout"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -53,7 +53,7 @@ func TestVerifyOrder(t *testing.T) {
 	day := 24 * time.Hour
 	b.At(archivetest.T0.Add(day))
 	s, names := verify(t, b, Options{Bytes: 18})
-	if want := []string{"c", "a"}; !slices.Equal(names, want) || s.Verified != (report.Count{Files: 2, Bytes: 18}) || s.Left != (report.Count{Files: 1, Bytes: 9}) {
+	if want := []string{"c", "a"}; !slices.Equal(names, want) || s.Verified != (layout.Count{Files: 2, Bytes: 18}) || s.Left != (layout.Count{Files: 1, Bytes: 9}) {
 		t.Errorf("read %v, %+v, left %+v; want %v", names, s.Verified, s.Left, want)
 	}
 	if !s.Ages.Oldest.Equal(archivetest.T0.Add(2 * time.Hour)) {
@@ -101,7 +101,7 @@ func TestVerifyFuture(t *testing.T) {
 	}
 	b.At(archivetest.T0)
 	s, _ = verify(t, b, Options{OlderThan: 1000 * time.Hour, Names: []catalog.Name{"a"}})
-	if want := (report.Count{Files: 3, Bytes: 6}); s.Ages.Unknown != want || s.Ages.Older != want || s.Ages.Within[0].Files != 1 || !s.Ages.Oldest.IsZero() {
+	if want := (layout.Count{Files: 3, Bytes: 6}); s.Ages.Unknown != want || s.Ages.Older != want || s.Ages.Within[0].Files != 1 || !s.Ages.Oldest.IsZero() {
 		t.Errorf("ages are %+v, want y, z and b unknown", s.Ages)
 	}
 }
@@ -160,7 +160,7 @@ func TestVerifyOnce(t *testing.T) {
 	read := 0
 	b.Events.Read = func(n int) { read += n }
 	s, names := verify(t, b, Options{})
-	if s.Verified != (report.Count{Files: 1, Bytes: 100000}) || !slices.Equal(names, []string{"a", "b"}) || read > 2*len(text) {
+	if s.Verified != (layout.Count{Files: 1, Bytes: 100000}) || !slices.Equal(names, []string{"a", "b"}) || read > 2*len(text) {
 		t.Errorf("verified %+v under %v, read %d bytes", s.Verified, names, read)
 	}
 }

@@ -44,7 +44,7 @@ var layers = map[string]string{
 	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure archive/layout",
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/store",
-	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/ledger archive/report archive/store archive/vault",
+	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",
 	"archive/verify":          "catalog catalog/digest catalog/regular archive/export archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/doctor":          "catalog catalog/digest archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",

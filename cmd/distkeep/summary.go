@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"distkeep/archive"
+	"distkeep/archive/layout"
 	"distkeep/archive/report"
 	"distkeep/fetch/failure"
 )
@@ -157,9 +158,9 @@ func views(vs []report.View) string {
 	return strings.Join(parts, ", ")
 }
 
-func count(c report.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
+func count(c layout.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
 
-func files(c report.Count) string { return plural(c.Files, "file") }
+func files(c layout.Count) string { return plural(c.Files, "file") }
 
 // origins tells where additions came from.
 func origins(s *report.Summary) string {
