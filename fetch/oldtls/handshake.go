@@ -244,6 +244,7 @@ func (g *greeting) encrypt() error {
 	g.premaster = make([]byte, 48)
 	rand.Read(g.premaster)
 	g.premaster[0], g.premaster[1] = version>>8, version&0xff
+	//lint:ignore SA1019 TLS 1.2 with RSA key exchange (RFC 5246, 7.4.7.1) is defined by it; the bytes are judged by their digests
 	secret, err := rsa.EncryptPKCS1v15(rand.Reader, key, g.premaster)
 	g.public = prefix(2, secret)
 	return err
