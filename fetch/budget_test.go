@@ -171,10 +171,16 @@ func (b *oneByte) Read(p []byte) (int, error) {
 
 func (b *oneByte) Close() error { return nil }
 
-// TestThousandTarPits: a thousand hosts hold a run for little longer than one.
+// TestThousandTarPits: a thousand hosts hold a run for little longer than one. A
+// quarter of them do unless DISTKEEP_SWEEP is set: more than there are places for,
+// those beside the others included.
 func TestThousandTarPits(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 30
+	pits := 250
+	if os.Getenv("DISTKEEP_SWEEP") != "" {
+		pits = 1000
+	}
 	for name, do := range map[string]opener{
 		"mute":         mute,
 		"a trickle":    dripping(size, steady(300)),
@@ -185,7 +191,7 @@ func TestThousandTarPits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := make(hosts)
 				var reqs []*Request
-				for n := range 1000 {
+				for n := range pits {
 					host := fmt.Sprintf("pit%d.example", n)
 					h[host] = do
 					reqs = append(reqs, large(t, size, host, 2, host)...)
@@ -201,8 +207,8 @@ func TestThousandTarPits(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Hour || count[""] != 120 {
 					t.Errorf("%v after %v", count, took)
 				}
-				// A thousand hosts take 16 places for up to 15 seconds each.
-				if last > 17*time.Minute {
+				// They take 16 places for up to 15 seconds each.
+				if last > time.Minute+time.Duration(pits)*time.Second {
 					t.Errorf("others had to wait for %v", last)
 				}
 			})

@@ -106,9 +106,9 @@ func (s *storm) options(t testing.TB) fetch.Options {
 // connections than its limit.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	n := 2000
-	if testing.Short() {
-		n = 200
+	n := 400
+	if os.Getenv("DISTKEEP_SWEEP") != "" {
+		n = 2000
 	}
 	s := newStorm(t, n, 5, false)
 	began := time.Now()
