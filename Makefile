@@ -29,11 +29,12 @@ test:
 	$(GO) test $(RACE) ./...
 
 # Twice and in another order: what depends on luck shows. Then every operation of a
-# run is the one that fails or at which it is killed, and the model has its hundreds
-# of seeds.
+# run is the one that fails or at which it is killed, storms and tar pits have their
+# thousands, and the model has its hundreds of seeds.
 race:
 	$(GO) test $(RACE) -count=2 -shuffle=on ./...
 	DISTKEEP_SWEEP=1 $(GO) test -run 'TestCrash|TestFaults|Kills$$' -timeout 0 ./archive/store ./cmd/distkeep
+	DISTKEEP_SWEEP=1 $(GO) test $(RACE) -run 'TestStorm|TestThousandTarPits' ./fetch
 	DISTKEEP_MODEL=$(SEEDS) $(GO) test -run 'TestModel$$' -timeout 0 ./cmd/distkeep
 
 lint:
