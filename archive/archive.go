@@ -1,12 +1,16 @@
-// Package archive runs an archive of distfiles: it gathers the facts, carries out
-// what package plan makes of them, and reports. So it mirrors what packages want,
-// takes over what is on disk already, and deletes what nobody has wanted for long
-// enough.
+// Package archive is a run: it gathers the facts, carries out what package plan
+// makes of them, and reports. So it mirrors what packages want, takes over what is
+// on disk already, and deletes what nobody has wanted for long enough.
 //
-// The commit protocol is the same everywhere: bytes are verified while they
-// arrive in a .part file, made durable, linked to their published paths, made
-// durable there, and only then recorded in the ledger. A record therefore
-// always has its bytes. What a crash leaves unrecorded is found by the next run
-// in the published tree or among the parts and recorded then, without another
-// transfer.
+// A distfile goes one way: catalog.Collect finds it, plan.Make decides what it
+// needs, package fetch gets and verifies its bytes in a .part file, and
+// vault.Publish makes them durable, links them to their published paths and
+// records them, in this order. What was killed between is found by the next run on
+// disk and recorded then, without another transfer.
+//
+// Begin reading at Mirror, whose method run has the steps in their order. DryRun
+// prints the plan that Mirror executes; History, CleanHistory, Undo and Retry are
+// the smaller runs. Trouble with one distfile is a failure in the Summary. An error
+// of a run means that nothing could be done, or that the archive can hold nothing
+// more: vault.Broken tells these apart.
 package archive

@@ -165,7 +165,7 @@ func TestFallbackDown(t *testing.T) {
 	}
 }
 
-// TestBase64Path is the example of by_cipher that DESIGN section 2 describes:
+// TestBase64Path is the spelling of by_cipher that bsd.port.mk asks for:
 // slashes of the digest make directories.
 func TestBase64Path(t *testing.T) {
 	t.Parallel()

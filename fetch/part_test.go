@@ -15,7 +15,7 @@ import (
 	"distkeep/fetch/fetchtest"
 )
 
-// TestPartMatrix is the table of DESIGN section 5: what was left of an earlier
+// TestPartMatrix is the table of the rules of .part files: what was left of an earlier
 // run, and what the server does, against what becomes of the file.
 func TestPartMatrix(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ import (
 )
 
 // layers are the packages of the program and those of ours that each may
-// import: an arrow only points down (DESIGN section 3). A package that is not
+// import: an arrow only points down. A package that is not
 // in the table does not belong anywhere yet.
 var layers = map[string]string{
 	"catalog/digest":          "",
