@@ -34,7 +34,7 @@ const raceVar, raceOptions = "GORACE", "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv(raceVar, raceOptions)
-	cli.HelpFlag = ownHelp{cli.HelpFlag.(*cli.BoolFlag)}
+	cli.HelpFlag, cli.VersionFlag = ownFlag{cli.HelpFlag.(*cli.BoolFlag)}, ownFlag{cli.VersionFlag.(*cli.BoolFlag)}
 	if user := os.Getenv(modelUserVar); user != "" {
 		becomeUser(user)
 		os.Exit(m.Run())
@@ -47,11 +47,11 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// ownHelp is a help option that may be parsed by several programs of one process
-// at once: the library writes to the one that it shares.
-type ownHelp struct{ *cli.BoolFlag }
+// An ownFlag is an option that several programs of one process may parse at once:
+// the library writes to the ones that it shares.
+type ownFlag struct{ *cli.BoolFlag }
 
-func (h ownHelp) Apply(set *flag.FlagSet) error {
+func (h ownFlag) Apply(set *flag.FlagSet) error {
 	own := *h.BoolFlag
 	return own.Apply(set)
 }
