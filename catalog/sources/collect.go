@@ -84,8 +84,15 @@ type content struct {
 	sum  digest.Digest
 }
 
+// maxMessage bounds what is said of one problem, in bytes: it may quote a list.
+const maxMessage = 1000
+
+// report notes a problem, up to maxProblems of them.
 func (c *collector) report(p catalog.Problem) {
 	p.Repo = c.repo
+	if len(p.Msg) > maxMessage {
+		p.Msg = strings.ToValidUTF8(p.Msg[:maxMessage], "") + "…"
+	}
 	if len(c.problems) < maxProblems {
 		c.problems = append(c.problems, p)
 	} else {

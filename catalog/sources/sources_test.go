@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/tools/txtar"
 
@@ -246,3 +247,17 @@ func TestReadAll(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// A message may quote what a list says, which may be a long word of its author's.
+func TestLongMessage(t *testing.T) {
+	t.Parallel()
+	c := &collector{repo: "r"}
+	list := `{"name": "a", "digests": {"sri": "sha256-` + strings.Repeat("é", 5000) + `"}}` + "\n"
+	if err := kindNamed("jsonl").parse(&parser{text: &text{file: "f", data: []byte(list)}, collector: c}); err != nil {
+		t.Fatal(err)
+	}
+	ps := c.scan().Problems
+	if len(ps) != 1 || len(ps[0].Msg) > maxMessage+len("…") || !utf8.ValidString(ps[0].Msg) {
+		t.Errorf("problems: %.2000v", ps)
+	}
+}
