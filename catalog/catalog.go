@@ -58,6 +58,10 @@ type Scan struct {
 	// Notes say in a line each what the operator should know and need not
 	// mend, such as how many entries were left out.
 	Notes []string
+	// Maintainers returns who looks after a package, see
+	// [Catalog.Maintainers]. Nil means that the tree does not say. It may read
+	// the tree: it is asked for packages in trouble alone.
+	Maintainers func(pkg string) []string
 }
 
 // An Owner is a package that wants a distfile.

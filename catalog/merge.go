@@ -28,6 +28,8 @@ type Catalog struct {
 	Notes []string
 
 	protected protection
+	// maintainers are those of the scans by repository.
+	maintainers map[string]func(pkg string) []string
 }
 
 // RepoStats are the figures of one repository.
@@ -83,7 +85,7 @@ func Collect(ctx context.Context, repos []Repository) (*Catalog, error) {
 // A name that any package allows to be mirrored is mirrored, by that package's
 // sources.
 func Merge(scans []*Scan) *Catalog {
-	c := new(Catalog)
+	c := &Catalog{maintainers: make(map[string]func(string) []string)}
 	open := make(map[Name][]*Distfile)
 	shut := make(map[Name][]*Distfile)
 	unnamed := make(map[Name][]*Distfile)
@@ -121,6 +123,7 @@ func Merge(scans []*Scan) *Catalog {
 			}
 		}
 		c.Repos = append(c.Repos, st)
+		c.maintainers[s.Repo] = s.Maintainers
 		c.Problems = append(c.Problems, s.Problems...)
 	}
 	for name, ds := range unnamed {

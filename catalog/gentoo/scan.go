@@ -85,7 +85,7 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 		root:   root,
 		top:    dir{fd: int(top.Fd()), rel: "."},
 		exempt: make(map[string]bool),
-		scan:   catalog.Scan{Repo: r.name, Kind: catalog.Gentoo},
+		scan:   catalog.Scan{Repo: r.name, Kind: catalog.Gentoo, Maintainers: r.maintainers},
 	}
 	for range r.opts.Workers {
 		t.workers = append(t.workers, newWorker(t))

@@ -50,6 +50,8 @@ type dump struct {
 	byPkg    map[string]*port
 	strings  map[string]string
 	problems problemList
+	// people are the values of MAINTAINER by FULLPKGPATH.
+	people map[string]string
 
 	// entry is the SUBDIR entry that make is in, while nothing came of it.
 	entry     string
@@ -69,6 +71,7 @@ func newDump(label string) *dump {
 		bySpec:  make(map[spec]*port),
 		byPkg:   make(map[string]*port),
 		strings: make(map[string]string),
+		people:  make(map[string]string),
 	}
 }
 
@@ -207,6 +210,8 @@ func (d *dump) set(num int, name, value []byte) {
 		value = value[1 : n-1]
 	}
 	switch n := string(name); n {
+	case "MAINTAINER":
+		d.people[d.pkg] = d.intern(value)
 	case "DIST_SUBDIR":
 		d.assign(&d.spec.subdir, value)
 	case "CHECKSUM_FILE":

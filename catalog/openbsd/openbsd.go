@@ -161,11 +161,12 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 		a.port(p)
 	}
 	s := &catalog.Scan{
-		Repo:      r.o.Name,
-		Kind:      catalog.OpenBSD,
-		Packages:  len(d.byPkg),
-		Distfiles: a.result(),
-		Problems:  d.problems.list,
+		Repo:        r.o.Name,
+		Kind:        catalog.OpenBSD,
+		Packages:    len(d.byPkg),
+		Distfiles:   a.result(),
+		Problems:    d.problems.list,
+		Maintainers: func(pkg string) []string { return catalog.ParseMaintainers(d.people[pkg]) },
 	}
 	for _, i := range a.infos {
 		s.Unreferenced += i.unreferenced()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unique"
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -22,6 +23,8 @@ type Package struct {
 	// component, which never begins with a dot and never is a signature, so
 	// that no package can take the name of a database.
 	Filename catalog.Name
+	// Packager is PACKAGER, or empty.
+	Packager string
 	// CSize is the length of the package file, or -1 where the entry has no
 	// CSIZE.
 	CSize int64
@@ -94,6 +97,7 @@ func parseDesc(text string) (Package, error) {
 		{"SHA256SUM", false, func(s string) error { return setDigest(&p.SHA256, digest.SHA256, s) }},
 		{"MD5SUM", false, func(s string) error { return setDigest(&p.MD5, digest.MD5, s) }},
 		{"PGPSIG", false, p.setPGPSig},
+		{"PACKAGER", false, p.setPackager},
 	} {
 		s, ok := v.one[f.key]
 		switch {
@@ -142,7 +146,10 @@ func readDesc(text string) (descValues, error) {
 				return v, &descError{n, "%" + key + "% has no value: the desc is cut short"}
 			}
 			v.one[key], v.line[key] = value, n
-		case "BASE", "DESC", "URL", "BUILDDATE", "PACKAGER", "ISIZE":
+		case "PACKAGER":
+			// Nothing depends on it, so that it may occur twice.
+			v.one[key], _ = next()
+		case "BASE", "DESC", "URL", "BUILDDATE", "ISIZE":
 			next()
 		case "GROUPS", "LICENSE", "REPLACES", "DEPENDS", "OPTDEPENDS", "MAKEDEPENDS", "CHECKDEPENDS", "CONFLICTS", "PROVIDES", "FILES":
 			for line, ok := next(); ok && line != ""; line, ok = next() {
@@ -181,6 +188,12 @@ func (p *Package) setFilename(s string) error {
 		return fmt.Errorf("%q is not the name of a .pkg.tar file", s)
 	}
 	p.Filename = catalog.Name(strings.Clone(string(n)))
+	return nil
+}
+
+// setPackager keeps each packager once: few people have built all packages.
+func (p *Package) setPackager(s string) error {
+	p.Packager = unique.Make(strings.Clone(s)).Value()
 	return nil
 }
 

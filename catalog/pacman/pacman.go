@@ -222,7 +222,22 @@ func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
 	}
 	r.dbs = dbs
 	s.Distfiles = r.distfiles(dbs)
+	s.Maintainers = func(pkg string) []string { return packager(dbs, pkg) }
 	return s, nil
+}
+
+// packager returns who has built the package with an ID. It looks through all: it is
+// asked for few.
+func packager(dbs []*Database, id string) []string {
+	for _, db := range dbs {
+		for i := range db.Packages {
+			p := &db.Packages[i]
+			if rest, ok := strings.CutPrefix(id, p.Name); ok && rest == "-"+p.Version {
+				return catalog.ParseMaintainers(p.Packager)
+			}
+		}
+	}
+	return nil
 }
 
 // A content tells packages apart that are the same file for the same owner.
