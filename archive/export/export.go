@@ -144,7 +144,7 @@ func Contents(v *vault.Vault) error {
 
 func exported(d *ledger.Distfile) *report.Distfile {
 	r := &report.Distfile{
-		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Named: d.Named,
+		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Modified: d.ModTime, Named: d.Named,
 		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
 	}
 	for _, s := range d.Digests {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -22,6 +24,9 @@ type Distfile struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
+	// Modified is the time of the file that was verified: one with another time is
+	// not that file. Zero is not known.
+	Modified time.Time `json:"modified,omitzero"`
 	// Digests are the others that are known, in hex by algorithm.
 	Digests map[string]string `json:"digests,omitempty"`
 	// Named says that it is published under its name; otherwise it is below
@@ -64,6 +69,27 @@ func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer
 
 // LoadDistfiles reads what WriteDistfiles wrote.
 func LoadDistfiles(dir string) ([]Distfile, error) { return loadLines[Distfile](dir, distfilesFile) }
+
+// Distfiles yields what WriteDistfiles wrote, without holding all of it. An error is
+// the last that it yields.
+func Distfiles(dir string) iter.Seq2[*Distfile, error] { return lines[Distfile](dir, distfilesFile) }
+
+// A Version tells one state of what is exported from every other. Two are compared
+// with ==; the zero Version is that of a directory into which nothing was exported.
+type Version struct{ distfiles, status regular.ID }
+
+// VersionOf returns the version of what dir has now.
+func VersionOf(dir string) (v Version, err error) {
+	for file, id := range map[string]*regular.ID{distfilesFile: &v.distfiles, statusFile: &v.status} {
+		switch fi, err := os.Stat(filepath.Join(dir, file)); {
+		case err == nil:
+			*id = regular.IDOf(fi)
+		case !errors.Is(err, fs.ErrNotExist):
+			return Version{}, err
+		}
+	}
+	return v, nil
+}
 
 // FindDistfiles returns the contents that the archive holds under name, or
 // those whose SHA-256 in hex is name. Only their lines are decoded. The error

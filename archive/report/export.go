@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,13 +205,29 @@ func write(dir, file string, text []byte, replace regular.Replacer) error {
 // maxLine bounds a line of an export: a failure with all its URLs.
 const maxLine = 1 << 20
 
-func loadLines[T any](dir, file string) ([]T, error) {
-	f, err := open(dir, file)
-	if err != nil {
-		return nil, err
+func loadLines[T any](dir, file string) ([]T, error) { return collect(lines[T](dir, file)) }
+
+func collect[T any](records iter.Seq2[*T, error]) (out []T, err error) {
+	for v, err := range records {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *v)
 	}
-	defer f.Close()
-	return parseLines[T](f.Name(), f)
+	return out, nil
+}
+
+// lines yields the records of a file; an error is the last that it yields.
+func lines[T any](dir, file string) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		f, err := open(dir, file)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		parseLines[T](f.Name(), f)(yield)
+	}
 }
 
 // open opens a file of the directory; its error is ErrNoRun when no run has
@@ -223,23 +240,27 @@ func open(dir, file string) (*os.File, error) {
 	return f, err
 }
 
-func parseLines[T any](path string, r io.Reader) ([]T, error) {
-	var out []T
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, maxLine)
-	n := 1
-	for ; sc.Scan(); n++ {
-		var v T
-		if !bytes.HasPrefix(sc.Bytes(), []byte("{")) {
-			return nil, damaged(path, n, errors.New("not a record"))
+func parseLines[T any](path string, r io.Reader) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		sc := bufio.NewScanner(r)
+		sc.Buffer(nil, maxLine)
+		n := 1
+		for ; sc.Scan(); n++ {
+			v := new(T)
+			err := errors.New("not a record")
+			if bytes.HasPrefix(sc.Bytes(), []byte("{")) {
+				err = json.Unmarshal(sc.Bytes(), v)
+			}
+			if err != nil {
+				yield(nil, damaged(path, n, err))
+				return
+			}
+			if !yield(v, nil) {
+				return
+			}
 		}
-		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
-			return nil, damaged(path, n, err)
+		if err := sc.Err(); err != nil {
+			yield(nil, damaged(path, n, err))
 		}
-		out = append(out, v)
 	}
-	if err := sc.Err(); err != nil {
-		return nil, damaged(path, n, err)
-	}
-	return out, nil
 }

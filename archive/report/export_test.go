@@ -131,7 +131,7 @@ func TestDistfiles(t *testing.T) {
 		t.Error("an empty directory has distfiles")
 	}
 	want := []Distfile{
-		{Name: "a<b>&c", SHA256: strings.Repeat("0a", 32), Size: 7, Digests: map[string]string{"BLAKE2B": "ff"}, Named: true, Owner: "c/p", Kind: "gentoo", Origin: "o", Added: day, Verified: day},
+		{Name: "a<b>&c", SHA256: strings.Repeat("0a", 32), Size: 7, Modified: day, Digests: map[string]string{"BLAKE2B": "ff"}, Named: true, Owner: "c/p", Kind: "gentoo", Origin: "o", Added: day, Verified: day},
 		{Name: "a", SHA256: strings.Repeat("0b", 32), Added: day, Verified: day, Recycled: true, Undone: day},
 		{Name: "a", SHA256: strings.Repeat("0a", 32), Added: day, Verified: day},
 		{Name: strings.Repeat("0b", 32), SHA256: strings.Repeat("0c", 32), Added: day, Verified: day, Digests: map[string]string{"sha256": strings.Repeat("0d", 32), "x": ""}},
@@ -156,6 +156,12 @@ func TestDistfiles(t *testing.T) {
 	if !HasDistfiles(dir) {
 		t.Error("there are no distfiles")
 	}
+	for d, err := range Distfiles(dir) {
+		if err != nil || !cmp.Equal(*d, want[0]) {
+			t.Errorf("first %+v, %v", d, err)
+		}
+		break
+	}
 	for name, indexes := range map[string][]int{
 		"a": {1, 2}, "a<b>&c": {0}, "missing": nil, "": nil,
 		want[0].SHA256: {0, 2}, want[1].SHA256: {1, 3}, strings.Repeat("0d", 32): nil,
@@ -167,6 +173,40 @@ func TestDistfiles(t *testing.T) {
 		}
 		if diff := cmp.Diff(found, got); diff != "" || err != nil {
 			t.Errorf("%.8s: %v, -want +got:\n%s", name, err, diff)
+		}
+	}
+}
+
+// TestVersion: whoever follows what is exported sees each change, and nothing else.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	version := func() Version {
+		t.Helper()
+		v, err := VersionOf(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	seen := map[Version]bool{version(): true}
+	if !seen[Version{}] {
+		t.Error("an empty directory has a version")
+	}
+	none := func(func(*Distfile) bool) {}
+	for i, change := range []func() error{
+		func() error { return WriteDistfiles(dir, none, regular.Replace) },
+		func() error { return WriteDistfiles(dir, none, regular.Replace) },
+		func() error { return WriteStatus(dir, summary{Files: 1}, regular.Replace) },
+		func() error { return WriteStatus(dir, summary{Files: 2}, regular.Replace) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if v := version(); seen[v] || version() != v {
+			t.Errorf("change %d is not seen", i)
+		} else {
+			seen[v] = true
 		}
 	}
 }
@@ -289,7 +329,7 @@ func FuzzParseLines(f *testing.F) {
 	f.Add([]byte(`{"urls":[],"first":"2026-11-21T03:04:05+02:00"}`))
 	f.Add([]byte("{}\n{}\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		first, err := parseLines[Failure]("file", bytes.NewReader(text))
+		first, err := collect(parseLines[Failure]("file", bytes.NewReader(text)))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "file:") {
 				t.Fatalf("error without its place: %v", err)
@@ -300,7 +340,7 @@ func FuzzParseLines(f *testing.F) {
 		if err != nil {
 			t.Skip(err) // a time that JSON cannot have
 		}
-		second, err := parseLines[Failure]("file", bytes.NewReader(again))
+		second, err := collect(parseLines[Failure]("file", bytes.NewReader(again)))
 		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("%v, -first +second:\n%s", err, diff)
 		}

@@ -149,6 +149,32 @@ func ParseBase64(a Algorithm, s string) (Digest, error) {
 	return New(a, raw)
 }
 
+// nix32 are the digits of Nix: no e, o, t or u, so that fewer words come out.
+const nix32 = "0123456789abcdfghijklmnpqrsvwxyz"
+
+// ParseNix32 reads the spelling in base 32 of Nix and Guix: the digest is a number of
+// which the first byte is the lowest, and its highest digit comes first. Only the one
+// spelling of a digest is accepted.
+func ParseNix32(a Algorithm, s string) (Digest, error) {
+	if want := (8*a.Size() + 4) / 5; !a.known() || len(s) != want {
+		return Digest{}, fmt.Errorf("%s digest has %d digits of base 32, want %d", a, len(s), want)
+	}
+	raw := make([]byte, a.Size())
+	for n := range len(s) {
+		v := strings.IndexByte(nix32, s[len(s)-1-n])
+		i, shift := 5*n/8, 5*n%8
+		high := v << shift >> 8
+		if v < 0 || high != 0 && i+1 >= len(raw) {
+			return Digest{}, fmt.Errorf("%s digest %q is not base 32 of Nix", a, s)
+		}
+		raw[i] |= byte(v << shift)
+		if high != 0 {
+			raw[i+1] |= byte(high)
+		}
+	}
+	return New(a, raw)
+}
+
 // IsZero reports whether d is no digest at all.
 func (d Digest) IsZero() bool { return d.Alg == 0 }
 

@@ -3,6 +3,7 @@ package digest
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -302,9 +303,37 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestNix32: the spellings of "abc" are those of nix-hash --to-base32.
+func TestNix32(t *testing.T) {
+	t.Parallel()
+	for a, s := range map[Algorithm]string{
+		MD5:    "3jgzhjhz9zjvbb0kyj7jc500ch",
+		SHA1:   "kpcd173cq987hw957sx6m0868wv3x6d9",
+		SHA256: "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s",
+		SHA512: "2gs8k559z4rlahfx0y688s49m2vvszylcikrfinm30ly9rak69236nkam5ydvly1ai7xac99vxfc4ii84hawjbk876blyk1jfhkbbyx",
+	} {
+		if d, err := ParseNix32(a, s); err != nil || d != a.Sum([]byte("abc")) {
+			t.Errorf("%s %s is %v, %v", a, s, d, err)
+		}
+	}
+	for what, s := range map[string]string{
+		"too short": "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5", "no digit": "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicyee",
+		"too large": "zb8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s", "capitals": "1B8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s",
+		"empty": "",
+	} {
+		if d, err := ParseNix32(SHA256, s); err == nil {
+			t.Errorf("%s: %v", what, d)
+		}
+	}
+	if _, err := ParseNix32(0, ""); err == nil {
+		t.Error("no algorithm has digests")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("SHA256", known[SHA256])
 	f.Add("MD5", strings.ToUpper(known[MD5]))
+	f.Add("SHA1", "kpcd173cq987hw957sx6m0868wv3x6d9")
 	f.Add("SHA256", "a0SoQ5UfNxtwEMdU7MPKvv6BXVztHFuUCfstaX6KiQ0=")
 	f.Fuzz(func(t *testing.T, name, s string) {
 		a, ok := ParseAlgorithm(name)
@@ -319,5 +348,22 @@ func FuzzParse(f *testing.F) {
 		if d, err := ParseBase64(a, s); err == nil && d.Base64() != s {
 			t.Fatalf("ParseBase64(%s, %q) = %s", a, s, d.Base64())
 		}
+		if d, err := ParseNix32(a, s); err == nil && formatNix32(d) != s {
+			t.Fatalf("ParseNix32(%s, %q) = %s", a, s, formatNix32(d))
+		}
 	})
+}
+
+// formatNix32 takes the digest for a number, as Nix does.
+func formatNix32(d Digest) string {
+	raw := d.Raw()
+	slices.Reverse(raw)
+	n := new(big.Int).SetBytes(raw)
+	s := make([]byte, (8*len(raw)+4)/5)
+	for i := range s {
+		digit := new(big.Int)
+		n.DivMod(n, big.NewInt(32), digit)
+		s[len(s)-1-i] = nix32[digit.Int64()]
+	}
+	return string(s)
 }
