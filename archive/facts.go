@@ -38,7 +38,7 @@ func (m *mirror) look(ctx context.Context) (f *facts, err error) {
 		},
 		Now: v.Now, Published: v.Store.Published(), State: v.State, Index: v.Index, Shelf: v.Shelf,
 		Whitelisted: m.whitelisted,
-		Part:        func(k ledger.FailureKey) bool { return len(f.whole) > 0 && f.whole[v.Store.PartPath(k.Name, k.Want)] },
+		Part:        func(k ledger.FailureKey) bool { return len(f.whole) > 0 && f.whole[v.Store.Parts.Path(k.Name, k.Want)] },
 		There: func(rel string) bool {
 			_, err := os.Lstat(v.Store.Path(rel))
 			return err == nil
@@ -66,7 +66,7 @@ func (f *facts) pathOf(r *plan.Reading) string {
 	switch {
 	case r.Part:
 		key := r.Want.Key()
-		return f.v.Store.PartPath(key.Name, key.Want)
+		return f.v.Store.Parts.Path(key.Name, key.Want)
 	case r.Drop != nil:
 		return r.Drop.Path
 	}

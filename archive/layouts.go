@@ -33,7 +33,7 @@ func (m *mirror) unlinkFormer(p *plan.Plan) error {
 			left = true
 			continue
 		}
-		if err := m.v.Store.Unlink(s.Rel, refuge); store.Broken(err) {
+		if err := m.v.Store.Tree.Unlink(s.Rel, refuge); store.Broken(err) {
 			return err
 		} else if err != nil {
 			m.failFile(d, fmt.Errorf("a link of a former layout stays: %w", err))

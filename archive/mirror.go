@@ -185,7 +185,7 @@ func (m *mirror) mend() error {
 	if err := m.mendRecycle(); err != nil {
 		return err
 	}
-	whole, err := m.v.Store.SweepParts(m.v.Now)
+	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
 	if err != nil {
 		return err
 	}

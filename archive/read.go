@@ -132,7 +132,7 @@ func (m *mirror) readDrop(ctx context.Context, r *plan.Reading, drops *dropRecor
 	if r.Want != nil {
 		rec.Want, key = r.Want.ID(), r.Want.ID()
 	}
-	part := m.v.Store.PartPath(r.Name, "local."+key)
+	part := m.v.Store.Parts.Path(r.Name, "local."+key)
 	if err := m.v.Store.Room(r.Size, m.o.MinFree); err != nil {
 		if m.v.Store.Room(0, m.o.MinFree) != nil {
 			return nil, err
@@ -180,7 +180,7 @@ func (m *mirror) importDrop(ctx context.Context, r *plan.Reading, part string) (
 		return nil, nil, err
 	}
 	defer f.Close()
-	return m.v.Store.Import(ctx, f, part, r.Algs...)
+	return m.v.Store.Parts.Import(ctx, f, part, r.Algs...)
 }
 
 // refusal says how a drop-box file contradicts the catalog.

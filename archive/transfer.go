@@ -39,7 +39,7 @@ func (m *mirror) transfer(ctx context.Context, p *plan.Plan) error {
 		w := t.Wants[0]
 		reqs[i] = &fetch.Request{
 			Name: w.Name, Size: t.Size(), Digests: m.told(w), Compute: t.Algs, Package: w.Owner(),
-			Sources: t.Sources(), Part: m.v.Store.PartPath(w.Name, w.ID()),
+			Sources: t.Sources(), Part: m.v.Store.Parts.Path(w.Name, w.ID()),
 		}
 		wants[reqs[i]] = t.Wants
 		size += max(t.Size(), 0)

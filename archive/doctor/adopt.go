@@ -194,7 +194,7 @@ func (r *recorder) adoptChunk(chunk []*adopted) error {
 		case a.err != nil:
 			a.of.Error = report.OneLine(a.err.Error())
 		case !a.sum.IsZero() && a.sum != sum:
-			if _, err := r.v.Store.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
+			if _, err := r.v.Store.Quarantine.SetAside("unknown."+sum.Hex(), a.fi, []string{a.path}); errors.Is(err, store.ErrStuck) {
 				a.of.Error = report.OneLine(err.Error())
 			} else if err != nil {
 				return err

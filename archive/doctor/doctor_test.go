@@ -163,7 +163,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		}
 		d := s.Distfiles[k]
 		c := &d.Content
-		missing, _, err := a.Store.Recycle([]*layout.Content{c})
+		missing, _, err := a.Store.Recycle.Keep([]*layout.Content{c})
 		if err != nil || missing != nil {
 			t.Fatal(missing, err)
 		}

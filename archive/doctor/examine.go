@@ -127,14 +127,14 @@ func (d *examination) leftRecords() {
 
 // leftOvers are parts that nothing goes on with, and empty directories.
 func (d *examination) leftOvers() error {
-	parts, err := d.v.Store.LeftOvers(d.v.Now)
+	parts, err := d.v.Store.Parts.LeftOvers(d.v.Now)
 	if err != nil {
 		return err
 	}
 	for _, p := range parts {
 		d.find(&Finding{
 			Kind: FindLeftOver, Path: p, Problem: "no transfer has gone on with it for weeks", Remedy: "remove it",
-			fix: func(context.Context) error { _, err := d.v.Store.SweepParts(d.v.Now); return err },
+			fix: func(context.Context) error { _, err := d.v.Store.Parts.Sweep(d.v.Now); return err },
 		})
 	}
 	for _, rel := range d.empty {

@@ -85,7 +85,7 @@ func (d *examination) recover(ctx context.Context, r *ledger.Distfile, files []*
 		if claimed && !intact(r, d.node("", fi)) {
 			label = "unknown." + sum.Hex() // somebody has put it there
 		}
-		kept, err := d.v.Store.SetAside(label, c.Info, c.Paths)
+		kept, err := d.v.Store.Quarantine.SetAside(label, c.Info, c.Paths)
 		if err != nil {
 			return err
 		}

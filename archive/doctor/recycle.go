@@ -100,7 +100,7 @@ func (d *examination) recycledUnknown(p string, e fs.DirEntry) error {
 	case serr != nil || nerr != nil || filepath.Dir(filepath.Dir(p)) != d.v.Store.RecycleDir():
 		f.Remedy = "move it to quarantine"
 		f.fix = func(context.Context) error {
-			_, err := d.v.Store.SetAside("unknown", fi, []string{p})
+			_, err := d.v.Store.Quarantine.SetAside("unknown", fi, []string{p})
 			return err
 		}
 	default:

@@ -39,7 +39,7 @@ type node struct {
 }
 
 func (t *tree) node(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Foreign(fi)}
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Tree.Foreign(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }

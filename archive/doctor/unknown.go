@@ -116,7 +116,7 @@ func (u *unknowns) adopt(n *node, a *adoptee) {
 func (u *unknowns) superfluous(kind string, n *node, problem string) {
 	f := &Finding{Kind: kind, Path: n.rel, Problem: problem, Remedy: "remove it", late: true}
 	if other, ok := u.claimed[n.inode]; ok {
-		f.fix = func(context.Context) error { return u.v.Store.Unlink(n.rel, other) }
+		f.fix = func(context.Context) error { return u.v.Store.Tree.Unlink(n.rel, other) }
 	} else {
 		f.Remedy = "move it to quarantine"
 		f.fix = func(context.Context) error {
@@ -124,7 +124,7 @@ func (u *unknowns) superfluous(kind string, n *node, problem string) {
 			if err != nil || len(copies) == 0 {
 				return err
 			}
-			_, err = u.v.Store.SetAside("unknown", copies[0].Info, copies[0].Paths)
+			_, err = u.v.Store.Quarantine.SetAside("unknown", copies[0].Info, copies[0].Paths)
 			return err
 		}
 	}

@@ -163,7 +163,7 @@ func (m *mirror) put(name catalog.Name) error {
 		return err
 	}
 	it := &store.Item{Content: layout.Content{Name: name, Digests: sums, Size: int64(len(body)), Named: true, Kind: catalog.Gentoo}, Part: part}
-	if err := errors.Join(m.store.Commit([]*store.Item{it}, nil), it.Err); err != nil {
+	if err := errors.Join(m.store.Tree.Commit([]*store.Item{it}, nil), it.Err); err != nil {
 		return err
 	}
 	m.have[name] = &it.Content
@@ -172,14 +172,14 @@ func (m *mirror) put(name catalog.Name) error {
 
 func (m *mirror) drop(name catalog.Name) error {
 	c := m.have[name]
-	if _, _, err := m.store.Recycle([]*layout.Content{c}); err != nil {
+	if _, _, err := m.store.Recycle.Keep([]*layout.Content{c}); err != nil {
 		return err
 	}
-	if err := m.store.Unpublish(c, func(string) bool { return false }); err != nil {
+	if err := m.store.Recycle.Unpublish(c, func(string) bool { return false }); err != nil {
 		return err
 	}
 	delete(m.have, name)
-	return m.store.Purge(c)
+	return m.store.Recycle.Purge(c)
 }
 
 // step changes one of a hundred names; the first ten are never removed.

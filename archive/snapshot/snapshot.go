@@ -304,7 +304,7 @@ func (d *Dir) lock(what string) (unlock func() error, err error) {
 	if err := d.sweep(); err != nil {
 		return nil, errors.Join(fmt.Errorf("remove what an interrupted snapshot command has left: %w", err), unlock())
 	}
-	held.Unsettled = false // what was interrupted is gone
+	held.Unsynced = false // what was interrupted is gone
 	return unlock, nil
 }
 

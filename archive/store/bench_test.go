@@ -31,10 +31,10 @@ func BenchmarkCommit(b *testing.B) {
 	}{{name: "syncfs"}, {name: "fsync", each: true}, {name: "none", never: true}} {
 		b.Run(mode.name, func(b *testing.B) {
 			s := open(b)
-			if !s.sync.whole && !mode.each {
+			if !s.shared.sync.Whole && !mode.each {
 				b.Skip("syncfs is not known to work here")
 			}
-			s.sync.whole = !mode.each
+			s.shared.sync.Whole = !mode.each
 			data := make([]byte, 4<<10)
 			for n := 0; b.Loop(); n++ {
 				b.StopTimer()
@@ -46,14 +46,14 @@ func BenchmarkCommit(b *testing.B) {
 				}
 				b.StartTimer()
 				if mode.never {
-					if _, err := s.publishAll(items); err != nil {
+					if _, err := s.Tree.publishAll(items); err != nil {
 						b.Fatal(err)
 					}
 				} else {
 					commit(b, s, items...)
 				}
 				b.StopTimer()
-				if err := s.Release(items); err != nil {
+				if err := s.Parts.Release(items); err != nil {
 					b.Fatal(err)
 				}
 				b.StartTimer()

@@ -1,12 +1,12 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -14,7 +14,6 @@ import (
 
 	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
-	"distkeep/catalog/regular"
 )
 
 // An Item is one content to be published.
@@ -103,22 +102,22 @@ const (
 // system is full or failing. Parts whose bytes may not have reached the disk
 // are then removed, because the kernel reports that once and afterwards takes
 // what it has in memory for good.
-func (s *Store) Commit(items, next []*Item) error {
-	if err := s.syncData(items); err != nil {
+func (t *Tree) Commit(items, next []*Item) error {
+	if err := t.syncData(items); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	dirs, err := s.publishAll(items)
-	if s.settled(err) != nil {
+	dirs, err := t.publishAll(items)
+	if t.noteSync(err) != nil {
 		return fmt.Errorf("commit %w", err)
 	}
-	if err := s.settled(s.syncLinks(dirs, next)); err != nil {
+	if err := t.noteSync(t.syncLinks(dirs, next)); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
 }
 
 // syncData makes the bytes of items durable.
-func (s *Store) syncData(items []*Item) error {
+func (t *Tree) syncData(items []*Item) error {
 	bySource := make(map[string][]*Item, len(items))
 	var sources []string
 	for _, it := range items {
@@ -131,10 +130,10 @@ func (s *Store) syncData(items []*Item) error {
 		}
 		bySource[src] = append(bySource[src], it)
 	}
-	each := len(sources) <= syncEach || !s.sync.whole
+	each := len(sources) <= syncEach || !t.sync.Whole
 	for _, src := range sources {
 		its := bySource[src]
-		err := s.prepare(src, its[0].hasPart(), each)
+		err := t.prepare(src, its[0].hasPart(), each)
 		if lost := (*unsyncedError)(nil); errors.As(err, &lost) || err != nil && Broken(err) {
 			return err
 		}
@@ -145,21 +144,21 @@ func (s *Store) syncData(items []*Item) error {
 	if each {
 		return nil
 	}
-	return s.syncWhole(items)
+	return t.syncWhole(items)
 }
 
 // syncLinks makes what has changed in dirs durable.
-func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
-	if len(dirs) <= syncEachDir || !s.sync.whole {
-		return s.syncDirs(dirs)
+func (t *Tree) syncLinks(dirs dirSet, next []*Item) error {
+	if len(dirs) <= syncEachDir || !t.sync.Whole {
+		return t.syncDirs(dirs)
 	}
 	ready := next[:0:0]
 	for _, it := range next {
-		if s.prepare(it.source(), it.hasPart(), false) == nil {
+		if t.prepare(it.source(), it.hasPart(), false) == nil {
 			ready = append(ready, it)
 		}
 	}
-	if err := s.syncWhole(ready); err != nil {
+	if err := t.syncWhole(ready); err != nil {
 		return err
 	}
 	for _, it := range ready {
@@ -169,14 +168,14 @@ func (s *Store) syncLinks(dirs dirSet, next []*Item) error {
 }
 
 // syncWhole makes durable what the file system has, the bytes of items among it.
-func (s *Store) syncWhole(items []*Item) error {
-	err := s.syncAll()
+func (t *Tree) syncWhole(items []*Item) error {
+	err := t.syncAll()
 	if err == nil {
 		return nil
 	}
 	for _, it := range items {
 		if it.hasPart() && !it.durable {
-			err = errors.Join(err, s.remove(it.Part))
+			err = errors.Join(err, t.remove(it.Part))
 		}
 	}
 	return err
@@ -186,34 +185,6 @@ func (s *Store) syncWhole(items []*Item) error {
 type unsyncedError struct{ error }
 
 func (e *unsyncedError) Unwrap() error { return e.error }
-
-// prepare makes the file src fit for publication.
-func (s *Store) prepare(src string, part, sync bool) error {
-	if !part && !sync {
-		return nil
-	}
-	f, err := regular.OpenItself(src)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if part {
-		if err := f.Chmod(0o444); err != nil { // published files are never written to again
-			return err
-		}
-	}
-	if !sync {
-		return nil
-	}
-	err = s.fs.Sync(f)
-	if err != nil && part {
-		err = errors.Join(err, s.remove(src))
-	}
-	if err != nil {
-		return &unsyncedError{err}
-	}
-	return nil
-}
 
 // linkers is how many goroutines link a large batch: more of them only wait for
 // the lock of the directory that all names are in.
@@ -227,7 +198,7 @@ const linkers = 4
 // another inode while nothing is linked from it unless it is named by the digest
 // of what it holds before and after: whatever names change their contents in one
 // batch, none gets the bytes of another.
-func (s *Store) publishAll(items []*Item) (dirSet, error) {
+func (t *Tree) publishAll(items []*Item) (dirSet, error) {
 	shares := make([][]*Item, linkers)
 	for _, it := range items {
 		n := 0
@@ -242,7 +213,7 @@ func (s *Store) publishAll(items []*Item) (dirSet, error) {
 		dirs[n] = make(dirSet)
 	}
 	var err error
-	for _, step := range []func(*Item, dirSet) error{s.linkDigest, s.linkNames} {
+	for _, step := range []func(*Item, dirSet) error{t.linkDigest, t.linkNames} {
 		var g errgroup.Group
 		for n, share := range shares {
 			g.Go(func() error { return publishShare(share, step, dirs[n]) })
@@ -272,23 +243,23 @@ func publishShare(items []*Item, step func(*Item, dirSet) error, dirs dirSet) er
 }
 
 // publish links one item to all its paths.
-func (s *Store) publish(it *Item, dirs dirSet) error {
-	err := s.linkDigest(it, dirs)
+func (t *Tree) publish(it *Item, dirs dirSet) error {
+	err := t.linkDigest(it, dirs)
 	if err == nil {
-		err = s.linkNames(it, dirs)
+		err = t.linkNames(it, dirs)
 	}
 	return err
 }
 
 // linkDigest links one item to its paths below by_cipher, after it has looked at
 // all its paths.
-func (s *Store) linkDigest(it *Item, dirs dirSet) error {
-	paths, err := s.layouts.Paths(&it.Content)
+func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
+	paths, err := t.layouts.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
 	src := it.source()
-	fi, err := s.lstat(src)
+	fi, err := t.lstat(src)
 	if err != nil {
 		return err
 	}
@@ -298,27 +269,27 @@ func (s *Store) linkDigest(it *Item, dirs dirSet) error {
 		}
 	}
 	for _, rel := range paths {
-		if err := s.mayTake(it, s.Path(rel), src, fi); err != nil {
+		if err := t.mayTake(it, t.at.Path(rel), src, fi); err != nil {
 			return err
 		}
 	}
-	if !it.hasPart() && s.Foreign(fi) {
-		return s.spreadCopy(it, src, it.Content.CipherPaths(), dirs)
+	if !it.hasPart() && t.Foreign(fi) {
+		return t.spreadCopy(it, src, it.Content.CipherPaths(), dirs)
 	}
-	return s.spread(it, src, it.Content.CipherPaths(), dirs)
+	return t.spread(it, src, it.Content.CipherPaths(), dirs)
 }
 
 // linkNames links one item that is below by_cipher to its paths in the layouts.
-func (s *Store) linkNames(it *Item, dirs dirSet) error {
-	paths, err := s.layouts.Paths(&it.Content)
+func (t *Tree) linkNames(it *Item, dirs dirSet) error {
+	paths, err := t.layouts.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
 	ciphers := it.Content.CipherPaths()
-	src := s.Path(ciphers[0])
-	err = s.linkAll(it, src, paths[len(ciphers):], dirs)
+	src := t.at.Path(ciphers[0])
+	err = t.linkAll(it, src, paths[len(ciphers):], dirs)
 	if errors.Is(err, syscall.EMLINK) {
-		return s.spread(it, src, paths, dirs)
+		return t.spread(it, src, paths, dirs)
 	}
 	return err
 }
@@ -326,45 +297,45 @@ func (s *Store) linkNames(it *Item, dirs dirSet) error {
 // spread makes paths, of which the first is below by_cipher, links to src or,
 // when that has as many as the file system allows, 65,000 on ext4, all of them
 // links to another inode.
-func (s *Store) spread(it *Item, src string, paths []string, dirs dirSet) error {
-	err := s.linkAll(it, src, paths, dirs)
+func (t *Tree) spread(it *Item, src string, paths []string, dirs dirSet) error {
+	err := t.linkAll(it, src, paths, dirs)
 	if errors.Is(err, syscall.EMLINK) {
-		return s.spreadCopy(it, src, paths, dirs)
+		return t.spreadCopy(it, src, paths, dirs)
 	}
 	return err
 }
 
 // spreadCopy is spread with a copy of src: that of another name of the content
 // while it can have more links.
-func (s *Store) spreadCopy(it *Item, src string, paths []string, dirs dirSet) error {
+func (t *Tree) spreadCopy(it *Item, src string, paths []string, dirs dirSet) error {
 	sum := it.SHA256()
-	if spare := s.spareOf(sum); spare != "" {
-		err := s.linkAll(it, spare, paths, dirs)
+	if spare := t.spareOf(sum); spare != "" {
+		err := t.linkAll(it, spare, paths, dirs)
 		if !errors.Is(err, syscall.EMLINK) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	spare, err := s.duplicate(src, sum)
+	spare, err := t.duplicate(src, sum)
 	if err != nil {
 		return err
 	}
-	if err = s.linkAll(it, spare, paths, dirs); err == nil {
-		s.mu.Lock()
-		s.spare[sum] = s.Path(paths[0])
-		s.mu.Unlock()
+	if err = t.linkAll(it, spare, paths, dirs); err == nil {
+		t.mu.Lock()
+		t.spare[sum] = t.at.Path(paths[0])
+		t.mu.Unlock()
 	}
-	return errors.Join(err, s.remove(spare))
+	return errors.Join(err, t.remove(spare))
 }
 
-func (s *Store) spareOf(sum digest.Digest) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.spare[sum]
+func (t *Tree) spareOf(sum digest.Digest) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spare[sum]
 }
 
 // linkAll makes paths links to src.
-func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error {
-	fi, err := s.lstat(src)
+func (t *Tree) linkAll(it *Item, src string, paths []string, dirs dirSet) error {
+	fi, err := t.lstat(src)
 	if err != nil {
 		return err
 	}
@@ -374,7 +345,7 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	for _, rel := range paths {
 		// New content has a directory of its own to come below by_cipher.
 		fresh := src == it.Part && it.hasPart()
-		if err := s.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
+		if err := t.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
 			return err
 		}
 	}
@@ -382,50 +353,57 @@ func (s *Store) linkAll(it *Item, src string, paths []string, dirs dirSet) error
 	return nil
 }
 
-// link makes the path rel of the published tree a link to src. What is there
-// with another inode is replaced in one step. fresh tells that the directory of
-// rel is likely to be missing.
-func (s *Store) link(src string, fi fs.FileInfo, rel, former string, fresh bool, dirs dirSet) error {
-	dst := s.Path(rel)
-	err := fs.ErrNotExist
-	if !fresh {
-		err = s.fs.Link(src, dst)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = s.mkdir(filepath.Dir(dst)); err == nil {
-			err = s.fs.Link(src, dst)
-		}
-	}
+// mayTake returns why src, that is fi and holds the content of it, cannot be published at dst, or nil. What
+// is there with the same size and other bytes may be the content of it in a file
+// of its own, as an archive that was copied without its hard links has it, and
+// src the one that has rotted: neither size nor time tell.
+func (t *Tree) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
+	old, err := t.lstat(dst)
 	switch {
-	case errors.Is(err, fs.ErrExist):
-		err = s.supplant(src, fi, dst, former)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s: a file is in the place of a directory", layout.ErrPath, dst)
+	case err != nil:
+		return err
+	case old.IsDir():
+		return fmt.Errorf("%w: %s is a directory", layout.ErrPath, dst)
+	case it.hasPart() || it.Have.Read:
+		return nil
+	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || sameBytes(src, dst):
+		return nil
 	}
+	sums, _, err := Hash(context.Background(), src)
 	if err != nil {
 		return err
 	}
-	dirs.add(dst, s.published)
+	if sum := sums.Get(digest.SHA256); sum != it.SHA256() {
+		return fmt.Errorf("%s: %w: its SHA256 is %s, want %s; %s has other bytes", src, ErrDamaged, sum.Hex(), it.SHA256().Hex(), dst)
+	}
+	it.Have.Read = true
 	return nil
 }
 
-// mkdir makes the directory dir of the published tree with its missing parents.
-// Whoever puts something into it notes all of them.
-func (s *Store) mkdir(dir string) error {
-	err := s.fs.Mkdir(dir)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrExist):
-		if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-			return fmt.Errorf("%w: %s is not a directory", layout.ErrPath, dir)
-		}
-		return nil
-	case errors.Is(err, fs.ErrNotExist) && dir != s.published:
-		if err := s.mkdir(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		return s.mkdir(dir)
+// duplicate makes a durable file in PartsDir with the content and the time of src,
+// which has the SHA-256 sum.
+func (t *Tree) duplicate(src string, sum digest.Digest) (path string, err error) {
+	path = t.temp()
+	if err := t.remove(path); err != nil {
+		return "", err
 	}
-	return err
+	dst, err := t.fs.Create(path, 0o444)
+	if err != nil {
+		return "", err
+	}
+	sums, fi, err := read(context.Background(), src, dst, nil)
+	if err == nil && sums.Get(digest.SHA256) != sum {
+		err = fmt.Errorf("%s: %w: its SHA256 is %s, want %s", src, ErrDamaged, sums.Get(digest.SHA256).Hex(), sum.Hex())
+	}
+	if err == nil {
+		err = errors.Join(dst.Chmod(0o444), os.Chtimes(path, time.Time{}, fi.ModTime()), t.fs.Sync(dst))
+	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return "", errors.Join(err, t.remove(path))
+	}
+	return path, nil
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -35,10 +36,10 @@ func TestCommitLinksOneInode(t *testing.T) {
 	if !it.ModTime.Equal(fi.ModTime()) {
 		t.Errorf("ModTime = %v, want %v", it.ModTime, fi.ModTime())
 	}
-	if err := s.Release([]*Item{it}); err != nil || exists(it.Part) {
+	if err := s.Parts.Release([]*Item{it}); err != nil || exists(it.Part) {
 		t.Errorf("release: %v, part exists: %v", err, exists(it.Part))
 	}
-	if err := s.Release([]*Item{it}); err != nil {
+	if err := s.Parts.Release([]*Item{it}); err != nil {
 		t.Errorf("second release: %v", err)
 	}
 }
@@ -61,7 +62,7 @@ func TestCommitOpenBSD(t *testing.T) {
 			leading++
 		}
 		it.Kind = catalog.OpenBSD
-		it.Part = s.PartPath(it.Name, aWant)
+		it.Part = s.Parts.Path(it.Name, aWant)
 		write(t, it.Part, fmt.Sprint("data ", i))
 		items = append(items, it)
 	}
@@ -76,10 +77,10 @@ func TestCommitOpenBSD(t *testing.T) {
 	}
 	// All of it goes again, directory by directory.
 	for _, it := range items {
-		if _, _, err := s.Recycle([]*layout.Content{&it.Content}); err != nil {
+		if _, _, err := s.Recycle.Keep([]*layout.Content{&it.Content}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Unpublish(&it.Content, none); err != nil {
+		if err := s.Recycle.Unpublish(&it.Content, none); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +114,7 @@ func TestCommitReplaces(t *testing.T) {
 	}
 
 	// A temporary link that a killed run has left is not in the way.
-	write(t, filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps.Load()+1)), "left over")
+	write(t, filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.shared.temps.Load()+1)), "left over")
 	publish(t, s, "a", "newer")
 	c := publish(t, s, "a", "new!")
 
@@ -156,7 +157,7 @@ func TestCommitHave(t *testing.T) {
 	if c.ModTime.IsZero() {
 		t.Error("an adopted file has no ModTime")
 	}
-	if err := s.Release([]*Item{b, c}); err != nil {
+	if err := s.Parts.Release([]*Item{b, c}); err != nil {
 		t.Error(err)
 	}
 }
@@ -233,7 +234,7 @@ func TestCommitItemErrors(t *testing.T) {
 			for i := range batch {
 				items = append(items, part(t, s, catalog.Name(fmt.Sprint("good", i)), fmt.Sprint(i)))
 			}
-			if err := s.Commit(items, nil); err != nil {
+			if err := s.Tree.Commit(items, nil); err != nil {
 				t.Fatal(err)
 			}
 			for _, it := range bad {
@@ -251,7 +252,7 @@ func TestCommitItemErrors(t *testing.T) {
 					t.Errorf("%s: %v", it.Name, it.Err)
 				}
 			}
-			if err := s.Release(items); err != nil {
+			if err := s.Parts.Release(items); err != nil {
 				t.Error(err)
 			}
 			if !exists(short.Part) {
@@ -273,11 +274,11 @@ func TestCommitUnsynced(t *testing.T) {
 	for i := range syncEach + 1 {
 		items = append(items, part(t, s, catalog.Name(fmt.Sprint("f", i)), "data"))
 	}
-	if !s.sync.whole {
+	if !s.shared.sync.Whole {
 		t.Skip("needs a file system that syncfs is known to work on")
 	}
-	s.sync.dir.Close() // every syncfs fails from here on
-	if err := s.Commit(items, nil); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EBADF) {
+	s.shared.sync.Dir.Close() // every syncfs fails from here on
+	if err := s.Tree.Commit(items, nil); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EBADF) {
 		t.Errorf("error = %v, want that of syncfs", err)
 	}
 	for _, it := range items {
@@ -292,7 +293,7 @@ func TestCommitUnsynced(t *testing.T) {
 		items = append(items, part(t, s, catalog.Name(fmt.Sprint("g", i)), fmt.Sprint("data", i)))
 		next = append(next, part(t, s, catalog.Name(fmt.Sprint("h", i)), fmt.Sprint("more", i)))
 	}
-	if err := s.Commit(items, next); err == nil {
+	if err := s.Tree.Commit(items, next); err == nil {
 		t.Error("the links were made durable by nothing")
 	}
 	for i, it := range next {
@@ -302,16 +303,16 @@ func TestCommitUnsynced(t *testing.T) {
 	}
 	// Nor does a later run take what else was written in this one for good.
 	other := part(t, s, "other", "of this run")
-	s.sync, _ = newSyncer(s.published)
-	again, err := Open(s.published, s.state, s.layouts, nil)
+	s.shared.sync, _ = disk.NewSyncer(s.published)
+	again, err := Open(s.published, s.state, s.Tree.layouts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.failed = s.failed
+	again.shared.failed = s.shared.failed
 	if err := again.Close(); err != nil || exists(other.Part) {
 		t.Errorf("parts are left after a synchronisation has failed: %v", err)
 	}
-	s.failed = false
+	s.shared.failed = false
 }
 
 // TestCommitNotesWhatIsThere: a link that a killed run has made is not durable, and
@@ -322,7 +323,7 @@ func TestCommitNotesWhatIsThere(t *testing.T) {
 	it := part(t, s, "sub/a", "data")
 	commit(t, s, it)
 	dirs := make(dirSet)
-	if err := s.publish(it, dirs); err != nil {
+	if err := s.Tree.publish(it, dirs); err != nil {
 		t.Fatal(err)
 	}
 	for _, rel := range paths(t, s, &it.Content) {
@@ -408,9 +409,9 @@ func TestTooManyLinks(t *testing.T) {
 	if err := errors.Join(os.Chmod(have, 0o644), os.WriteFile(have, []byte("DATA"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	clear(s.spare)
+	clear(s.Tree.spare)
 	d := &Item{Content: content("d", "data"), Have: look(have)}
-	if err := s.Commit([]*Item{d}, nil); err != nil || d.Err == nil || exists(s.Path("d")) {
+	if err := s.Tree.Commit([]*Item{d}, nil); err != nil || d.Err == nil || exists(s.Path("d")) {
 		t.Errorf("a changed file was copied: %v, %v", err, d.Err)
 	}
 }

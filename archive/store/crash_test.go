@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/archive/store/storetest"
 	"distkeep/catalog"
@@ -31,7 +32,7 @@ func newFaulty(at int, err error) *faulty {
 }
 
 // around is for Open.
-func (f *faulty) around(under FS) FS {
+func (f *faulty) around(under disk.FS) disk.FS {
 	f.FS = under
 	return f
 }
@@ -76,7 +77,7 @@ func (r *run) add(name string, cs ...stored) error {
 	var items []*Item
 	err := r.step(name, func() error {
 		for _, c := range cs {
-			it := &Item{Content: c.content(), Part: r.store.PartPath(c.name, "w")}
+			it := &Item{Content: c.content(), Part: r.store.Parts.Path(c.name, "w")}
 			src := filepath.Join(r.dir, "src")
 			if err := os.WriteFile(src, []byte(c.data), 0o644); err != nil {
 				return err
@@ -88,7 +89,7 @@ func (r *run) add(name string, cs ...stored) error {
 		}
 		// In two batches, the second of which is synchronised with the first.
 		half := len(items) / 2
-		if err := errors.Join(r.store.Commit(items[:half], items[half:]), r.store.Commit(items[half:], nil)); err != nil {
+		if err := errors.Join(r.store.Tree.Commit(items[:half], items[half:]), r.store.Tree.Commit(items[half:], nil)); err != nil {
 			return err
 		}
 		for _, it := range items {
@@ -98,7 +99,7 @@ func (r *run) add(name string, cs ...stored) error {
 		}
 		return nil
 	})
-	return errors.Join(err, r.store.Release(items))
+	return errors.Join(err, r.store.Parts.Release(items))
 }
 
 func (r *run) remove(name string, cs ...stored) error {
@@ -117,7 +118,7 @@ func (r *run) remove(name string, cs ...stored) error {
 	err = r.step("unpublish-"+name, func() error {
 		for _, c := range cs {
 			c := c.content()
-			if err := r.store.Unpublish(&c, none); err != nil {
+			if err := r.store.Recycle.Unpublish(&c, none); err != nil {
 				return err
 			}
 		}
@@ -133,7 +134,7 @@ func (r *run) remove(name string, cs ...stored) error {
 	return r.step("purged-"+name, func() error {
 		for _, c := range cs {
 			c := c.content()
-			if err := r.store.Purge(&c); err != nil {
+			if err := r.store.Recycle.Purge(&c); err != nil {
 				return err
 			}
 		}
@@ -181,7 +182,7 @@ func pass(dir string, f *faulty, each bool) error {
 	defer s.Close()
 	r := &run{dir, s}
 	for _, do := range []func() error{
-		func() error { _, err := s.SweepParts(time.Now()); return err },
+		func() error { _, err := s.Parts.Sweep(time.Now()); return err },
 		func() error { return r.add("few", oldA, oldB) },
 		func() error { return r.add("many", many...) },
 		func() error { return r.view("view", many[:8]...) },
@@ -209,7 +210,7 @@ func pass(dir string, f *faulty, each bool) error {
 
 // recycle puts a content into recycle, which must still be published if there says so.
 func (r *run) recycle(c *layout.Content, there bool) error {
-	missing, stuck, err := r.store.Recycle([]*layout.Content{c})
+	missing, stuck, err := r.store.Recycle.Keep([]*layout.Content{c})
 	if there && len(missing) > 0 {
 		err = errors.Join(err, fmt.Errorf("%s is missing", c.Name))
 	}
@@ -221,7 +222,7 @@ func (r *run) withdraw() error {
 	for _, in := range []string{"linked/os/", "view/"} {
 		rels = append(rels, in+string(many[0].name), in+string(many[1].name))
 	}
-	return errors.Join(r.store.Withdraw(rels...), r.store.SyncRemoved())
+	return errors.Join(r.store.Views.Withdraw(rels...), r.store.SyncRemoved())
 }
 
 func (r *run) quarantine() error {
@@ -235,7 +236,7 @@ func (r *run) quarantine() error {
 	} else if err != nil {
 		return err
 	}
-	_, err = r.store.SetAside("changed", fi, []string{path})
+	_, err = r.store.Quarantine.SetAside("changed", fi, []string{path})
 	return errors.Join(err, r.store.SyncRemoved())
 }
 

@@ -56,7 +56,7 @@ func TestSetAsideForeign(t *testing.T) {
 		if err := os.Link(one, filepath.Join(s.QuarantineDir(), "x")); !errors.Is(err, syscall.EPERM) {
 			t.Errorf("link: %v, want EPERM", err)
 		}
-		kept, err := s.SetAside("damaged.x", fi, []string{one, link})
+		kept, err := s.Quarantine.SetAside("damaged.x", fi, []string{one, link})
 		if err != nil || kept != filepath.Join(s.QuarantineDir(), "damaged.x.0") || exists(one) || exists(link) {
 			t.Errorf("SetAside = %q, %v", kept, err)
 		}
@@ -73,7 +73,7 @@ func TestSetAsideForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	as(func() {
-		if kept, err := s.SetAside("damaged.y", fi, []string{one}); !errors.Is(err, ErrStuck) || Broken(err) || kept != "" || !exists(one) {
+		if kept, err := s.Quarantine.SetAside("damaged.y", fi, []string{one}); !errors.Is(err, ErrStuck) || Broken(err) || kept != "" || !exists(one) {
 			t.Errorf("SetAside = %q, %v; want ErrStuck", kept, err)
 		}
 	})

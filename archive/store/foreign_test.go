@@ -59,12 +59,12 @@ func TestCommitForeign(t *testing.T) {
 						t.Fatal(err)
 					}
 					got, err := os.ReadFile(s.Path(rel))
-					if string(got) != "mine" || !os.SameFile(fi, ours) || s.Foreign(fi) || !fi.ModTime().Equal(day) || !it.ModTime.Equal(day) {
+					if string(got) != "mine" || !os.SameFile(fi, ours) || s.Tree.Foreign(fi) || !fi.ModTime().Equal(day) || !it.ModTime.Equal(day) {
 						t.Errorf("%s: %q %v, %v, %v", rel, got, err, fi.Mode(), fi.ModTime())
 					}
 				}
 			}
-			if kept := s.Replaced(); len(kept) > 0 {
+			if kept := s.Quarantine.Replaced(); len(kept) > 0 {
 				t.Errorf("in quarantine: %q", kept)
 			}
 		})
@@ -87,7 +87,7 @@ func TestCommitForeignRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	it := &Item{Content: content("a", "mine"), Have: src}
-	if err := s.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
+	if err := s.Tree.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
 		t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 	}
 	if exists(s.Path(it.Content.CipherPaths()[0])) {
@@ -104,13 +104,13 @@ func TestRecycleForeign(t *testing.T) {
 	if err := os.Chmod(s.Path("a"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if missing, stuck, err := s.Recycle([]*layout.Content{c}); err != nil || len(missing)+len(stuck) > 0 {
+	if missing, stuck, err := s.Recycle.Keep([]*layout.Content{c}); err != nil || len(missing)+len(stuck) > 0 {
 		t.Fatal(missing, stuck, err)
 	}
-	if fi, err := os.Lstat(s.RecyclePath(c)); err != nil || s.Foreign(fi) {
+	if fi, err := os.Lstat(s.RecyclePath(c)); err != nil || s.Tree.Foreign(fi) {
 		t.Errorf("%v, %v", fi, err)
 	}
-	if err := s.Unpublish(c, func(string) bool { return false }); err != nil || exists(s.Path("a")) {
+	if err := s.Recycle.Unpublish(c, func(string) bool { return false }); err != nil || exists(s.Path("a")) {
 		t.Error(err)
 	}
 	sums, _, err := Hash(t.Context(), s.RecyclePath(c))

@@ -22,24 +22,24 @@ func TestForeignLinks(t *testing.T) {
 	}{
 		{"commit", func(t *testing.T, s *Store, c *layout.Content) error {
 			it := part(t, s, "view/new", "new")
-			return errors.Join(s.Commit([]*Item{it}, nil), it.Err)
+			return errors.Join(s.Tree.Commit([]*Item{it}, nil), it.Err)
 		}},
 		{"expose a link", func(t *testing.T, s *Store, c *layout.Content) error {
-			return s.Expose([]Link{{Rel: "view/link", Have: look(s.Path(c.CipherPaths()[0]))}}, nil)
+			return s.Views.Expose([]Link{{Rel: "view/link", Have: look(s.Path(c.CipherPaths()[0]))}}, nil)
 		}},
 		{"expose a copy", func(t *testing.T, s *Store, c *layout.Content) error {
-			return s.Expose(nil, []Copy{{Rel: "view/copy", Data: []byte("copy")}})
+			return s.Views.Expose(nil, []Copy{{Rel: "view/copy", Data: []byte("copy")}})
 		}},
 		{"expose in the place of what is there", func(t *testing.T, s *Store, c *layout.Content) error {
-			return s.Expose(nil, []Copy{{Rel: "view/victim", Data: []byte("copy")}})
+			return s.Views.Expose(nil, []Copy{{Rel: "view/victim", Data: []byte("copy")}})
 		}},
-		{"withdraw", func(t *testing.T, s *Store, c *layout.Content) error { return s.Withdraw("view/victim") }},
+		{"withdraw", func(t *testing.T, s *Store, c *layout.Content) error { return s.Views.Withdraw("view/victim") }},
 		{"set aside", func(t *testing.T, s *Store, c *layout.Content) error {
 			fi, err := os.Stat(s.Path("view/victim"))
 			if err != nil {
 				return err
 			}
-			_, err = s.SetAside("aside", fi, []string{s.Path("view/victim")})
+			_, err = s.Quarantine.SetAside("aside", fi, []string{s.Path("view/victim")})
 			return err
 		}},
 		{"prune", func(t *testing.T, s *Store, c *layout.Content) error {
@@ -75,7 +75,7 @@ func TestForeignLinks(t *testing.T) {
 				if err != nil && !errors.Is(err, regular.ErrForeignLink) && !errors.Is(err, layout.ErrPath) {
 					t.Errorf("error = %v", err)
 				}
-				if err := errors.Join(s.SyncRemoved(), s.Settle()); err != nil {
+				if err := errors.Join(s.SyncRemoved(), s.Sync()); err != nil {
 					t.Errorf("what comes after: %v", err)
 				}
 			}
@@ -95,7 +95,7 @@ func TestForeignLinkForOne(t *testing.T) {
 		t.Skip(err)
 	}
 	items := []*Item{part(t, s, "sub/x", "one"), part(t, s, "y", "two")}
-	if err := s.Commit(items, nil); err != nil {
+	if err := s.Tree.Commit(items, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(items[0].Err, layout.ErrPath) || items[1].Err != nil || !exists(s.Path("y")) {

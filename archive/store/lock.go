@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"distkeep/archive/disk"
 	"distkeep/catalog/regular"
 )
 
@@ -23,11 +24,11 @@ const maxHolder = 512
 
 // A Held lock is held by this process.
 type Held struct {
-	// Unsettled says that something of what is there may not be durable: the
+	// Unsynced says that something of what is there may not be durable: the
 	// holder before was killed, or left it set. Whoever makes it durable clears
 	// it; whoever fails to sets it. A holder that was killed on a disk too full
 	// for a name in the lock file is not found out.
-	Unsettled bool
+	Unsynced bool
 
 	file *flock.Flock
 	text *os.File // the same file, open for writing
@@ -42,7 +43,7 @@ type Held struct {
 // system, and between hosts over NFS when Linux passes it on (not with the
 // mount options nolock or local_lock). A lock ends with its process.
 func Lock(state, what string, now time.Time) (*Held, error) {
-	if err := makeDirs(new(disk), filepath.Clean(state)); err != nil {
+	if err := disk.MakeDirs(new(disk.Disk), filepath.Clean(state)); err != nil {
 		return nil, fmt.Errorf("lock archive: %w", err)
 	}
 	path := lockPath(state)
@@ -110,7 +111,7 @@ func (h *Held) sign(path, text string) (err error) {
 	if err != nil {
 		return err
 	}
-	h.Unsettled = fi.Size() > 0
+	h.Unsynced = fi.Size() > 0
 	if _, err := h.text.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
@@ -118,10 +119,10 @@ func (h *Held) sign(path, text string) (err error) {
 }
 
 // Unlock lets the lock go. The holder's name stays in the lock file when it is
-// Unsettled, as that of one that was killed does.
+// Unsynced, as that of one that was killed does.
 func (h *Held) Unlock() error {
 	var err error
-	if !h.Unsettled && h.text != nil {
+	if !h.Unsynced && h.text != nil {
 		err = h.text.Truncate(0)
 	}
 	return errors.Join(err, h.release())

@@ -91,7 +91,7 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !held.Unsettled {
+	if !held.Unsynced {
 		t.Error("it is not noticed that the last holder was killed")
 	}
 	if _, err := Lock(state, "second", time.Now()); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "distkeep mirror") {
@@ -100,10 +100,10 @@ func TestLock(t *testing.T) {
 	if err := held.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	if held, err = Lock(state, "third", time.Now()); err != nil || !held.Unsettled {
+	if held, err = Lock(state, "third", time.Now()); err != nil || !held.Unsynced {
 		t.Errorf("after a holder that made nothing durable: %+v, %v", held, err)
 	}
-	held.Unsettled = false
+	held.Unsynced = false
 	if err := held.Unlock(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestLock(t *testing.T) {
 	if who, held, err := Holder(t.TempDir()); who != "" || held || err != nil {
 		t.Errorf("before anybody did: %q, %v, %v", who, held, err)
 	}
-	if held, err = Lock(state, "fourth", time.Now()); err != nil || held.Unsettled {
+	if held, err = Lock(state, "fourth", time.Now()); err != nil || held.Unsynced {
 		t.Errorf("after one that did: %+v, %v", held, err)
 	}
 	if err := held.Unlock(); err != nil {
@@ -158,7 +158,7 @@ func TestLockIsProbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held.Unsettled = true
+	held.Unsynced = true
 	if err := held.Unlock(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestLockIsProbed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held.Unsettled = true
+		held.Unsynced = true
 		if err := held.Unlock(); err != nil {
 			t.Fatal(err)
 		}

@@ -95,7 +95,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		whole["former"] = true
 		full(free)
-		err := s.Commit(items, nil)
+		err := s.Tree.Commit(items, nil)
 		if err != nil && (!Broken(err) || !errors.Is(err, syscall.ENOSPC)) {
 			t.Fatalf("%d names left: error = %v, want ENOSPC and Broken", free, err)
 		}
@@ -110,7 +110,7 @@ func TestDiskFull(t *testing.T) {
 		if e := os.Mkdir(filler, 0o755); e != nil {
 			t.Fatal(e)
 		}
-		if _, e := s.SweepParts(items[0].ModTime); e != nil {
+		if _, e := s.Parts.Sweep(items[0].ModTime); e != nil {
 			t.Fatal(e)
 		}
 		commit(t, s, items...)
@@ -156,15 +156,15 @@ func TestReadOnly(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := Open(s.Published(), filepath.Join(dir, "state"), conf(t), nil)
-	_, _, rerr := s.Recycle([]*layout.Content{c})
+	_, _, rerr := s.Recycle.Keep([]*layout.Content{c})
 	fi, err2 := os.Lstat(s.Path("a"))
 	if err2 != nil {
 		t.Fatal(err2)
 	}
-	_, aerr := s.SetAside("changed", fi, []string{s.Path("a")})
+	_, aerr := s.Quarantine.SetAside("changed", fi, []string{s.Path("a")})
 	for what, err := range map[string]error{
-		"open": err, "recycle": rerr, "commit": s.Commit([]*Item{it}, nil),
-		"release": s.Release([]*Item{{Part: it.Part}}), "quarantine": aerr,
+		"open": err, "recycle": rerr, "commit": s.Tree.Commit([]*Item{it}, nil),
+		"release": s.Parts.Release([]*Item{{Part: it.Part}}), "quarantine": aerr,
 	} {
 		if !errors.Is(err, syscall.EROFS) || !Broken(err) {
 			t.Errorf("%s: error = %v, want EROFS and Broken", what, err)

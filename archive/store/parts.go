@@ -1,10 +1,12 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +14,11 @@ import (
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 )
+
+// Parts are the files on their way into the archive.
+type Parts struct{ *shared }
 
 func short(b []byte) string {
 	h := sha256.Sum256(b)
@@ -26,22 +32,16 @@ const (
 	nameMax = 255
 )
 
-// PartPath returns the path of the .part file of a wanted content. The name
+// Path returns the path of the .part file of a wanted content. The name
 // holds want, so that the bytes of one content are never continued with those
 // of another. Different names never have the same part.
-func (s *Store) PartPath(name catalog.Name, want string) string {
+func (p *Parts) Path(name catalog.Name, want string) string {
 	base, suffix := name.Base(), "."+want+partSuffix
 	if len(base)+len(suffix) > nameMax || base != string(name) {
 		suffix = "." + short([]byte(name)) + suffix
 		base = base[:min(len(base), nameMax-len(suffix))]
 	}
-	return filepath.Join(s.PartsDir(), base+suffix)
-}
-
-// temp returns a path in PartsDir for a link on its way to its place. No part
-// has such a name, and one that a crash left behind is of no use to anybody.
-func (s *Store) temp() string {
-	return filepath.Join(s.PartsDir(), fmt.Sprint(tempPrefix, s.temps.Add(1)))
+	return filepath.Join(p.at.PartsDir(), base+suffix)
 }
 
 func isTemp(name string) bool {
@@ -49,13 +49,13 @@ func isTemp(name string) bool {
 }
 
 // Release removes the parts of items that were published and recorded.
-func (s *Store) Release(items []*Item) error {
+func (p *Parts) Release(items []*Item) error {
 	var errs []error
 	for _, it := range items {
 		if it.Part == "" || it.Err != nil {
 			continue
 		}
-		errs = append(errs, s.remove(it.Part))
+		errs = append(errs, p.remove(it.Part))
 	}
 	return errors.Join(errs...)
 }
@@ -63,13 +63,13 @@ func (s *Store) Release(items []*Item) error {
 // partAge is how long an abandoned .part is kept for a transfer to continue.
 const partAge = 14 * 24 * time.Hour
 
-// SweepParts removes temporary links of interrupted commits, and parts that
+// Sweep removes temporary links of interrupted commits, and parts that
 // nobody has continued for 14 days. It returns the paths of the parts with more
 // than one link: a crash came between their publication and its record, so
 // they are whole, and their bytes must not be written to. It must not run
 // beside transfers.
-func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
-	entries, err := os.ReadDir(s.PartsDir())
+func (p *Parts) Sweep(now time.Time) (whole []string, err error) {
+	entries, err := os.ReadDir(p.at.PartsDir())
 	if err != nil {
 		return nil, fmt.Errorf("sweep parts: %w", err)
 	}
@@ -80,11 +80,11 @@ func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("sweep parts: %w", err)
 		}
-		path := filepath.Join(s.PartsDir(), e.Name())
+		path := filepath.Join(p.at.PartsDir(), e.Name())
 		switch {
 		case fi.IsDir():
 		case isTemp(e.Name()), now.Sub(fi.ModTime()) > partAge:
-			if err := s.remove(path); err != nil {
+			if err := p.remove(path); err != nil {
 				return nil, fmt.Errorf("sweep parts: %w", err)
 			}
 		case fi.Mode().IsRegular() && links(fi) > 1:
@@ -92,4 +92,62 @@ func (s *Store) SweepParts(now time.Time) (whole []string, err error) {
 		}
 	}
 	return whole, nil
+}
+
+// Import copies the open file src, which may be on any file system and change at
+// any time, to the new file part and computes the digests of what was copied.
+// It is not a hard link because whoever owns src could write to it later. On an
+// error no part is left. The error is Broken only if the archive is: a bad disk
+// below src is its owner's.
+func (p *Parts) Import(ctx context.Context, src *os.File, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	if err := p.remove(part); err != nil {
+		return nil, nil, err
+	}
+	dst, err := p.fs.Create(part, 0o644)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := &noted{w: dst}
+	sums, fi, err := readFrom(ctx, src, w, algs)
+	if err != nil && w.err == nil && Broken(err) {
+		err = errors.New(err.Error()) // on purpose not wrapped
+	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return nil, nil, errors.Join(err, p.remove(part))
+	}
+	return sums, fi, nil
+}
+
+// A noted writer remembers its error, so that it can be told from a reader's.
+type noted struct {
+	w   io.Writer
+	err error
+}
+
+func (n *noted) Write(p []byte) (int, error) {
+	k, err := n.w.Write(p)
+	if err != nil {
+		n.err = err
+	}
+	return k, err
+}
+
+// LeftOvers returns what SweepParts would remove.
+func (p *Parts) LeftOvers(now time.Time) (paths []string, err error) {
+	entries, err := os.ReadDir(p.at.PartsDir())
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if !fi.IsDir() && (isTemp(e.Name()) || now.Sub(fi.ModTime()) > partAge) {
+			paths = append(paths, filepath.Join(p.at.PartsDir(), e.Name()))
+		}
+	}
+	return paths, nil
 }

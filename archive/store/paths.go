@@ -1,6 +1,10 @@
 package store
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"distkeep/archive/layout"
+)
 
 // The names of what an archive has beside its published tree. No other file spells
 // one of its paths; those in the published tree are in package layout.
@@ -53,3 +57,36 @@ func SnapshotsDir(distfiles string) string {
 
 // InSnapshots reports whether dir is where snapshots are kept in a state directory.
 func InSnapshots(state, dir string) bool { return dir == filepath.Join(state, snapshotsDir) }
+
+// Published is the directory that is served.
+func (p *Places) Published() string { return p.published }
+
+// PartsDir holds the .part files of transfers.
+func (p *Places) PartsDir() string { return filepath.Join(p.work, partsDir) }
+
+// RecycleDir holds what was deleted.
+func (p *Places) RecycleDir() string { return filepath.Join(p.work, recycleDir) }
+
+// QuarantineDir holds wrong bytes for a person to look at.
+func (p *Places) QuarantineDir() string { return filepath.Join(p.work, quarantineDir) }
+
+// ReportDir holds what runs export for readers.
+func (p *Places) ReportDir() string { return ReportDir(p.state) }
+
+// LedgerDir holds the ledger.
+func (p *Places) LedgerDir() string { return filepath.Join(p.state, ledgerDir) }
+
+// Path returns the absolute path of a path relative to the published tree.
+func (p *Places) Path(rel string) string { return filepath.Join(p.published, rel) }
+
+// RecyclePath returns the path of a content in recycle.
+func (p *Places) RecyclePath(c *layout.Content) string {
+	return filepath.Join(p.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
+}
+
+// Places tell where an archive has its files.
+type Places struct {
+	published string
+	state     string
+	work      string // parent of parts, recycle and quarantine: on the file system of published
+}

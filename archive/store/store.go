@@ -2,8 +2,9 @@
 // under every path of the layouts and below by_cipher, all hard links to one
 // inode, moves what is deleted to recycle, and makes changes durable.
 //
-// It knows nothing of catalogs or of the ledger. The order in which its
-// callers use it is the commit protocol of package archive.
+// A Store has a part for each of these: begin reading at Tree.Commit, the way in,
+// and Recycle, the way out. It knows nothing of catalogs or of the ledger: package
+// vault calls it in the order that keeps all three true.
 package store
 
 import (
@@ -13,44 +14,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
-// ErrFull means that the file system of the archive has too little room.
-var ErrFull = errors.New("too little free space")
-
-// A Store is the published tree and the directories beside it. Its methods may
-// be called concurrently, except those that publish or remove files, which
+// A Store has the files of an archive, in parts by what is done with them. Methods
+// may be called concurrently, except those that publish or remove files, which
 // belong to one goroutine at a time.
 type Store struct {
-	published string
-	state     string
-	work      string    // parent of parts, recycle and quarantine: on the file system of published
-	owners    [2]uint32 // whose files are ours, see Foreign
-	layouts   layout.Conf
-	disk      *disk
-	fs        FS // disk, or what was put around it
-	sync      syncer
-	temps     atomic.Int64 // numbers temporary links
-
-	unsettled bool   // something was linked and could not be made durable
-	failed    bool   // syncAll has
-	removed   dirSet // directories that SyncRemoved has to look after
-
-	supplanting sync.Mutex // held while a path is given another inode
-
-	mu       sync.Mutex
-	spare    map[digest.Digest]string // paths of inodes to link to, of contents whose first cannot be linked
-	replaced []string                 // see Replaced
+	*Places
+	Tree       *Tree       // what is published by the layouts and below by_cipher
+	Views      *Views      // what else is published: the directories of package managers
+	Parts      *Parts      // what is on its way in
+	Recycle    *Recycle    // what was deleted
+	Quarantine *Quarantine // wrong bytes
+	*shared
 }
 
 // Open opens the store whose published half is the directory distfiles and
@@ -61,14 +45,18 @@ type Store struct {
 //
 // around, if not nil, puts something around the file system through which the store
 // makes all its changes.
-func Open(distfiles, state string, layouts layout.Conf, around func(FS) FS) (*Store, error) {
-	s := &Store{
-		published: filepath.Clean(distfiles), state: filepath.Clean(state), layouts: layouts,
-		removed: make(dirSet), spare: make(map[digest.Digest]string),
+func Open(distfiles, state string, layouts layout.Conf, around func(disk.FS) disk.FS) (*Store, error) {
+	sh := &shared{at: &Places{published: filepath.Clean(distfiles), state: filepath.Clean(state)}, removed: make(dirSet)}
+	sh.disk = disk.New(sh.at.published, sh.at.state, WorkDir(sh.at.published))
+	if sh.fs = sh.disk; around != nil {
+		sh.fs = around(sh.disk)
 	}
-	s.disk = newDisk(s.published, s.state, WorkDir(s.published))
-	if s.fs = s.disk; around != nil {
-		s.fs = around(s.disk)
+	q := &Quarantine{shared: sh}
+	p := &placer{shared: sh, quarantine: q}
+	tree := &Tree{placer: p, layouts: layouts, spare: make(map[digest.Digest]string)}
+	s := &Store{
+		Places: sh.at, shared: sh, Tree: tree, Recycle: &Recycle{placer: p, tree: tree},
+		Quarantine: q, Parts: &Parts{sh}, Views: &Views{p},
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
@@ -78,15 +66,15 @@ func Open(distfiles, state string, layouts layout.Conf, around func(FS) FS) (*St
 
 func (s *Store) open() error {
 	for _, d := range []string{s.published, s.state, s.ReportDir()} {
-		if err := makeDirs(s.fs, d); err != nil {
+		if err := disk.MakeDirs(s.fs, d); err != nil {
 			return err
 		}
 	}
-	here, err := mountOf(s.published)
+	here, err := disk.MountOf(s.published)
 	if err != nil {
 		return err
 	}
-	other, err := mountOf(s.state)
+	other, err := disk.MountOf(s.state)
 	if err != nil {
 		return err
 	}
@@ -94,10 +82,10 @@ func (s *Store) open() error {
 		s.work = WorkDir(s.published)
 	}
 	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
-		if err := makeDirs(s.fs, d); err != nil {
+		if err := disk.MakeDirs(s.fs, d); err != nil {
 			return err
 		}
-		if other, err := mountOf(d); err != nil {
+		if other, err := disk.MountOf(d); err != nil {
 			return err
 		} else if other != here {
 			return fmt.Errorf("%s and %s are on different file systems, so that files cannot be hard-linked between them: make %s a directory below the mount point, not the mount point itself", d, s.published, s.published)
@@ -106,17 +94,17 @@ func (s *Store) open() error {
 	if err := unix.Access(s.published, unix.W_OK); err != nil {
 		return &fs.PathError{Op: "write", Path: s.published, Err: err}
 	}
-	if s.owners, err = s.ownersHere(); err != nil {
+	if s.Tree.owners, err = s.Tree.ownersHere(); err != nil {
 		return err
 	}
-	s.sync, err = newSyncer(s.published)
-	s.sync.whole = s.sync.whole && s.fs.Whole()
+	s.sync, err = disk.NewSyncer(s.published)
+	s.sync.Whole = s.sync.Whole && s.fs.Whole()
 	return err
 }
 
-// Close lets go of the store's resources. Nobody writes to parts any more. After
-// a synchronisation of the file system has failed they are removed: nobody knows
-// which of them it was about, and the next one would not fail for them again.
+// Close closes the store. Nobody writes to parts any more. They are removed when
+// the file system could not be synchronised: nobody knows which of them it failed
+// for, and the next synchronisation would not fail for them again.
 func (s *Store) Close() error {
 	var errs []error
 	if s.failed {
@@ -126,14 +114,7 @@ func (s *Store) Close() error {
 			errs = append(errs, s.remove(filepath.Join(s.PartsDir(), e.Name())))
 		}
 	}
-	return errors.Join(append(errs, s.sync.dir.Close())...)
-}
-
-// syncAll makes everything durable that the file system has.
-func (s *Store) syncAll() error {
-	err := s.fs.SyncAll(s.sync.dir)
-	s.failed = s.failed || err != nil
-	return err
+	return errors.Join(append(errs, s.sync.Dir.Close())...)
 }
 
 // Replace is regular.Replace, for what is written beside the distfiles.
@@ -147,19 +128,19 @@ func (s *Store) Take(tree regular.Tree, rel string, was regular.ID) error {
 	return s.fs.Take(tree, rel, was)
 }
 
-// Settle makes durable whatever is in the store, by whomever it was put there.
-func (s *Store) Settle() error {
-	if s.sync.whole {
+// Sync makes durable whatever is in the store, by whomever it was put there.
+func (s *Store) Sync() error {
+	if s.sync.Whole {
 		return s.syncAll()
 	}
 	dirs := dirSet{filepath.Dir(s.published): {}, filepath.Dir(s.state): {}, s.state: {}, s.work: {}}
-	here, err := mountOf(s.published)
+	here, err := disk.MountOf(s.published)
 	if err != nil {
-		return fmt.Errorf("settle: %w", err)
+		return fmt.Errorf("sync archive: %w", err)
 	}
 	for _, root := range []string{s.published, s.RecycleDir(), s.QuarantineDir()} {
 		if err := addTree(dirs, root, here); err != nil {
-			return fmt.Errorf("settle: %w", err)
+			return fmt.Errorf("sync archive: %w", err)
 		}
 	}
 	return s.syncDirs(dirs)
@@ -168,7 +149,7 @@ func (s *Store) Settle() error {
 // addTree adds dir and all directories below it on its file system, those behind
 // symbolic links, which an operator may have put there, included. What this
 // process cannot read it has not written to.
-func addTree(dirs dirSet, dir string, on mount) error {
+func addTree(dirs dirSet, dir string, on disk.Mount) error {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil // a link to nowhere, or to itself
@@ -176,7 +157,7 @@ func addTree(dirs dirSet, dir string, on mount) error {
 	if _, ok := dirs[real]; ok {
 		return nil
 	}
-	if at, err := mountOf(real); err != nil || at != on {
+	if at, err := disk.MountOf(real); err != nil || at != on {
 		return nil
 	}
 	if rel, err := filepath.Rel(real, dir); real != dir && err == nil && filepath.IsLocal(rel) {
@@ -199,100 +180,34 @@ func addTree(dirs dirSet, dir string, on mount) error {
 	return nil
 }
 
-// Unsettled reports whether something was linked that a failure has kept from
+// Unsynced reports whether something was linked that a failure has kept from
 // being made durable.
-func (s *Store) Unsettled() bool { return s.unsettled }
-
-// settled notes how it went to make links durable.
-func (s *Store) settled(err error) error {
-	s.unsettled = s.unsettled || err != nil
-	return err
-}
-
-// Published is the directory that is served.
-func (s *Store) Published() string { return s.published }
-
-// PartsDir holds the .part files of transfers.
-func (s *Store) PartsDir() string { return filepath.Join(s.work, partsDir) }
-
-// RecycleDir holds what was deleted.
-func (s *Store) RecycleDir() string { return filepath.Join(s.work, recycleDir) }
-
-// QuarantineDir holds wrong bytes for a person to look at.
-func (s *Store) QuarantineDir() string { return filepath.Join(s.work, quarantineDir) }
-
-// ReportDir holds what runs export for readers.
-func (s *Store) ReportDir() string { return ReportDir(s.state) }
-
-// LedgerDir holds the ledger.
-func (s *Store) LedgerDir() string { return filepath.Join(s.state, ledgerDir) }
+func (s *Store) Unsynced() bool { return s.unsynced }
 
 // Layouts are those that the store publishes by.
-func (s *Store) Layouts() layout.Conf { return s.layouts }
+func (s *Store) Layouts() layout.Conf { return s.Tree.layouts }
 
-// Path returns the absolute path of a path relative to the published tree.
-func (s *Store) Path(rel string) string { return filepath.Join(s.published, rel) }
-
-// RecyclePath returns the path of a content in recycle.
-func (s *Store) RecyclePath(c *layout.Content) string {
-	return filepath.Join(s.RecycleDir(), c.SHA256().Hex(), c.Name.Base())
+// Prune removes the directory dir, of the published tree or of recycle, if it
+// is empty, with the parents that become empty by that. It reports whether dir
+// is gone. SyncRemoved makes it durable.
+func (s *Store) Prune(dir string) bool {
+	s.pruneAny(dir)
+	_, err := s.lstat(dir)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
-// LedgerRoom is what must be free beside the ledger before it is written to, and
-// before it is closed: badger may flush both memtables and compact on its account.
-const LedgerRoom = 64 << 20
-
-// ledgerFiles is how many files badger may make meanwhile, and those that lists
-// beside it are written to before they are renamed.
-const ledgerFiles = 32
-
-// Room is Room of the package for the published half.
-func (s *Store) Room(need, keep int64) error { return Room(s.published, need, keep) }
-
-// Room returns an error that wraps ErrFull unless need bytes can be written to
-// the file system of dir and keep bytes, and what the ledger needs, are still
-// free afterwards.
-func Room(dir string, need, keep int64) error {
-	keep = max(keep, LedgerRoom)
-	bytes, files, err := free(dir)
-	switch {
-	case err != nil:
-		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
-	case bytes-need < keep:
-		return fmt.Errorf("%s: %w: %d MiB free, %d MiB to write, %d MiB to be kept free (--min-free)",
-			dir, ErrFull, bytes>>20, need>>20, keep>>20)
+// SyncRemoved makes durable what Unpublish, Unlink, Withdraw, Purge and SetAside have
+// removed since its last call. Whoever records that something is gone calls it
+// before: after a power failure the file would be back, known to nobody.
+func (s *Store) SyncRemoved() error {
+	for dir := range s.removed {
+		if fi, err := os.Stat(dir); isGone(err) || err == nil && !fi.IsDir() {
+			delete(s.removed, dir) // somebody else has removed it as well
+		}
 	}
-	return enough(dir, files)
-}
-
-// StateRoom returns an error that wraps ErrFull unless need bytes can be written
-// where the ledger is, and another one that is Broken when nothing can: a file
-// system turns itself read-only when it meets an error, or is made so.
-func (s *Store) StateRoom(need int64) error {
-	if err := unix.Access(s.LedgerDir(), unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &fs.PathError{Op: "write", Path: s.LedgerDir(), Err: err}
+	if err := s.syncDirs(s.removed); err != nil {
+		return fmt.Errorf("sync removals: %w", err)
 	}
-	bytes, files, err := s.fs.Free(s.state)
-	switch {
-	case err != nil:
-		return &fs.PathError{Op: "statfs", Path: s.state, Err: err}
-	case bytes < need:
-		return fmt.Errorf("%s: %w: %d MiB free, the ledger needs %d MiB", s.state, ErrFull, bytes>>20, need>>20)
-	}
-	return enough(s.state, files)
-}
-
-func enough(dir string, files int64) error {
-	if files < ledgerFiles {
-		return fmt.Errorf("%s: %w: there are inodes for %d more files, %d are needed", dir, ErrFull, files, ledgerFiles)
-	}
+	clear(s.removed)
 	return nil
-}
-
-// Broken reports whether err says that the file system itself fails: it is
-// full, read-only or damaged. Going on with other files is then of no use.
-func Broken(err error) bool {
-	is := func(e error) bool { return errors.Is(err, e) }
-	return is(ErrFull) || is(syscall.ENOSPC) || is(syscall.EDQUOT) || is(syscall.EROFS) ||
-		is(syscall.EIO) || is(syscall.ESTALE) || slices.ContainsFunc(damaged, is)
 }

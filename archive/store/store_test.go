@@ -12,8 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -67,7 +67,7 @@ func content(name catalog.Name, data string) layout.Content {
 func part(t testing.TB, s *Store, name catalog.Name, data string) *Item {
 	t.Helper()
 	it := &Item{Content: content(name, data)}
-	it.Part = s.PartPath(name, aWant)
+	it.Part = s.Parts.Path(name, aWant)
 	write(t, it.Part, data)
 	return it
 }
@@ -85,7 +85,7 @@ func write(t testing.TB, path, data string) {
 // commit publishes items and expects that to succeed.
 func commit(t testing.TB, s *Store, items ...*Item) {
 	t.Helper()
-	if err := s.Commit(items, nil); err != nil {
+	if err := s.Tree.Commit(items, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, it := range items {
@@ -106,7 +106,7 @@ func publish(t testing.TB, s *Store, name catalog.Name, data string) *layout.Con
 	t.Helper()
 	it := part(t, s, name, data)
 	commit(t, s, it)
-	if err := s.Release([]*Item{it}); err != nil {
+	if err := s.Parts.Release([]*Item{it}); err != nil {
 		t.Fatal(err)
 	}
 	return &it.Content
@@ -114,7 +114,7 @@ func publish(t testing.TB, s *Store, name catalog.Name, data string) *layout.Con
 
 func paths(t testing.TB, s *Store, c *layout.Content) []string {
 	t.Helper()
-	ps, err := s.layouts.Paths(c)
+	ps, err := s.Tree.layouts.Paths(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,11 +194,11 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenApart(t *testing.T) {
 	t.Parallel()
 	dir, shm := t.TempDir(), "/dev/shm"
-	here, err := mountOf(dir)
+	here, err := disk.MountOf(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if there, err := mountOf(shm); err != nil || there == here {
+	if there, err := disk.MountOf(shm); err != nil || there == here {
 		t.Skip("needs /dev/shm on another file system than the temporary directory")
 	}
 	other, err := os.MkdirTemp(shm, "distkeep")
@@ -226,7 +226,7 @@ func TestOpenApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad, good := part(t, s, "dir/x", "x"), part(t, s, "y", "y")
-	if err := s.Commit([]*Item{bad, good}, nil); err != nil {
+	if err := s.Tree.Commit([]*Item{bad, good}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(bad.Err, syscall.EXDEV) || good.Err != nil {
@@ -256,42 +256,14 @@ func TestPaths(t *testing.T) {
 
 	unknown := content("x", "x")
 	unknown.Digests = digest.Set{unknown.SHA256()}
-	if _, err := s.layouts.Paths(&unknown); !errors.Is(err, layout.ErrPath) {
+	if _, err := s.Tree.layouts.Paths(&unknown); !errors.Is(err, layout.ErrPath) {
 		t.Errorf("without SHA512: error = %v, want ErrPath", err)
 	}
 	for _, name := range []catalog.Name{"layout.conf", "distinfo", "history", "by_cipher", "by_cipher/x", "lastsync"} {
 		c := content(name, "x")
-		if _, err := s.layouts.Paths(&c); !errors.Is(err, layout.ErrPath) {
+		if _, err := s.Tree.layouts.Paths(&c); !errors.Is(err, layout.ErrPath) {
 			t.Errorf("%s: error = %v, want ErrPath", name, err)
 		}
-	}
-}
-
-func TestPartPath(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	want := aWant
-	if got := filepath.Base(s.PartPath("a-1.tar", want)); got != "a-1.tar."+want+".part" {
-		t.Errorf("part = %q", got)
-	}
-	long := strings.Repeat("x", 255)
-	seen := make(map[string]catalog.Name)
-	for _, n := range []catalog.Name{"x", "sub/x", "sub2/x", catalog.Name(long), catalog.Name(long[:254] + "y"), catalog.Name(long[:240])} {
-		p := s.PartPath(n, want)
-		if len(filepath.Base(p)) > 255 {
-			t.Errorf("part of %.10s… has %d bytes", n, len(filepath.Base(p)))
-		}
-		if filepath.Dir(p) != s.PartsDir() || !strings.HasSuffix(p, ".part") {
-			t.Errorf("part = %q", p)
-		}
-		if o, dup := seen[p]; dup {
-			t.Errorf("%.20s and %.20s have one part", o, n)
-		}
-		seen[p] = n
-	}
-	publish(t, s, catalog.Name(long), "long")
-	if got, err := os.ReadFile(s.Path(long)); err != nil || string(got) != "long" {
-		t.Errorf("long name: %q, %v", got, err)
 	}
 }
 
@@ -319,55 +291,6 @@ func TestBroken(t *testing.T) {
 	for _, e := range []error{nil, syscall.ENOENT, syscall.EACCES, syscall.EXDEV, syscall.EMLINK, layout.ErrPath, ErrLocked} {
 		if Broken(e) {
 			t.Errorf("%v is broken", e)
-		}
-	}
-}
-
-func TestSweepParts(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
-	age := func(path string, d time.Duration) {
-		if err := os.Chtimes(path, now.Add(-d), now.Add(-d)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	in := func(name string) string { return filepath.Join(s.PartsDir(), name) }
-
-	fresh, old := part(t, s, "fresh", "f"), part(t, s, "old", "o")
-	age(fresh.Part, 14*24*time.Hour)
-	age(old.Part, 14*24*time.Hour+time.Second)
-	linked := part(t, s, "linked", "l")
-	commit(t, s, linked)
-	age(linked.Part, 0)
-	// A distfile whose own name looks like that of a temporary link.
-	tricky := part(t, s, "link.1", "t")
-	age(tricky.Part, 0)
-	write(t, in("link.7"), "")
-	age(in("link.7"), 0)
-	if err := os.Symlink("/nowhere", in("symlink")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(in("directory"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	age(in("directory"), 1000*24*time.Hour)
-	future := part(t, s, "future", "f")
-	age(future.Part, -1000*24*time.Hour)
-
-	whole, err := s.SweepParts(now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(whole, []string{linked.Part}) {
-		t.Errorf("whole = %q, want %q", whole, linked.Part)
-	}
-	for path, want := range map[string]bool{
-		fresh.Part: true, old.Part: false, linked.Part: true, tricky.Part: true, future.Part: true,
-		in("link.7"): false, in("directory"): true,
-	} {
-		if exists(path) != want {
-			t.Errorf("%s is kept: %v, want %v", filepath.Base(path), !want, want)
 		}
 	}
 }

@@ -15,6 +15,10 @@ import (
 	"distkeep/catalog/regular"
 )
 
+// Views are what of the published tree no layout puts there: the directories of
+// package managers, with an index and links to distfiles.
+type Views struct{ *placer }
+
 // A Link is a path of the published tree, relative to it, that is to hold the
 // inode of Have, a file of the archive, or a copy if that has as many links as the
 // file system allows. If To is not empty, it is to be a relative symbolic link to
@@ -42,95 +46,95 @@ type Copy struct {
 // durable. Nothing half-written is ever seen: the bytes of the copies are
 // durable before the first path changes, and what is there already is replaced
 // by rename. When Expose fails, some of the paths may have changed.
-func (s *Store) Expose(links []Link, copies []Copy) (err error) {
+func (w *Views) Expose(links []Link, copies []Copy) (err error) {
 	temps := make([]string, 0, len(copies))
 	defer func() {
 		for _, t := range temps {
-			err = errors.Join(err, s.remove(t))
+			err = errors.Join(err, w.remove(t))
 		}
 	}()
-	each := len(copies) <= syncEach || !s.sync.whole
+	each := len(copies) <= syncEach || !w.sync.Whole
 	for i := range copies {
-		temp := s.temp()
+		temp := w.temp()
 		temps = append(temps, temp)
-		if err := s.writeCopy(temp, &copies[i], each); err != nil {
+		if err := w.writeCopy(temp, &copies[i], each); err != nil {
 			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 		}
 	}
 	if !each {
-		if err := s.syncAll(); err != nil {
+		if err := w.syncAll(); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
-	defer func() { s.settled(err) }()
+	defer func() { w.noteSync(err) }()
 	dirs := make(dirSet)
 	for _, l := range links {
-		if err := s.expose(l, dirs); err != nil {
+		if err := w.expose(l, dirs); err != nil {
 			return fmt.Errorf("publish %s: %w", l.Rel, err)
 		}
 	}
 	for i := range copies {
-		dst := s.Path(copies[i].Rel)
+		dst := w.at.Path(copies[i].Rel)
 		if copies[i].Foreign {
-			if _, err := s.rescue(temps[i], dst, ""); err != nil {
+			if _, err := w.quarantine.rescue(temps[i], dst, ""); err != nil {
 				return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 			}
 		}
-		err := s.fs.Rename(temps[i], dst)
+		err := w.fs.Rename(temps[i], dst)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = s.mkdir(filepath.Dir(dst)); err == nil {
-				err = s.fs.Rename(temps[i], dst)
+			if err = w.mkdir(filepath.Dir(dst)); err == nil {
+				err = w.fs.Rename(temps[i], dst)
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("publish %s: %w", copies[i].Rel, err)
 		}
-		dirs.add(dst, s.published)
+		dirs.add(dst, w.at.published)
 	}
-	if err := s.syncDirs(dirs); err != nil {
+	if err := w.syncDirs(dirs); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) expose(l Link, dirs dirSet) error {
+func (w *Views) expose(l Link, dirs dirSet) error {
 	if l.To != "" {
-		return s.symlink(l, dirs)
+		return w.symlink(l, dirs)
 	}
-	fi, err := s.lstat(l.Have.Path)
+	fi, err := w.lstat(l.Have.Path)
 	if err != nil {
 		return err
 	}
 	if err := l.Have.check(fi); err != nil {
 		return err
 	}
-	err = s.link(l.Have.Path, fi, l.Rel, "", false, dirs)
+	err = w.link(l.Have.Path, fi, l.Rel, "", false, dirs)
 	if !errors.Is(err, syscall.EMLINK) {
 		return err
 	}
-	temp := s.temp()
-	if err := s.remove(temp); err != nil {
+	temp := w.temp()
+	if err := w.remove(temp); err != nil {
 		return err
 	}
-	err = s.writeCopy(temp, &Copy{From: l.Have.Path, ModTime: fi.ModTime()}, true)
+	err = w.writeCopy(temp, &Copy{From: l.Have.Path, ModTime: fi.ModTime()}, true)
 	if err == nil {
-		err = s.link(temp, fi, l.Rel, "", false, dirs)
+		err = w.link(temp, fi, l.Rel, "", false, dirs)
 	}
-	return errors.Join(err, s.remove(temp))
+	return errors.Join(err, w.remove(temp))
 }
 
 // symlink makes a symbolic link, in one step where something is already.
-func (s *Store) symlink(l Link, dirs dirSet) error {
-	dst := s.Path(l.Rel)
+func (w *Views) symlink(l Link, dirs dirSet) error {
+	dst := w.at.Path(l.Rel)
 	dir := filepath.Dir(dst)
-	target, err := filepath.Rel(dir, s.Path(l.To))
+	target, err := filepath.Rel(dir, w.at.Path(l.To))
 	if err != nil {
 		return err
 	}
-	if err := s.mkdir(dir); err != nil {
+	if err := w.mkdir(dir); err != nil {
 		return err
 	}
-	to, err := s.lstat(s.Path(l.To))
+	to, err := w.lstat(w.at.Path(l.To))
 	if err != nil {
 		return err
 	}
@@ -139,28 +143,28 @@ func (s *Store) symlink(l Link, dirs dirSet) error {
 	if fi, err := os.Lstat(dir + string(filepath.Separator) + target); err != nil || !os.SameFile(fi, to) {
 		return fmt.Errorf("%w: a symbolic link on the way to %s makes %s lead elsewhere", layout.ErrPath, dir, target)
 	}
-	temp := s.temp()
-	if err := s.remove(temp); err != nil {
+	temp := w.temp()
+	if err := w.remove(temp); err != nil {
 		return err
 	}
-	if err := s.fs.Symlink(target, temp); err != nil {
+	if err := w.fs.Symlink(target, temp); err != nil {
 		return err
 	}
-	if _, err = s.rescue(s.Path(l.To), dst, ""); err == nil {
-		err = s.fs.Rename(temp, dst)
+	if _, err = w.quarantine.rescue(w.at.Path(l.To), dst, ""); err == nil {
+		err = w.fs.Rename(temp, dst)
 	}
 	if err != nil {
-		return errors.Join(err, s.remove(temp))
+		return errors.Join(err, w.remove(temp))
 	}
-	dirs.add(dst, s.published)
+	dirs.add(dst, w.at.published)
 	return nil
 }
 
 // Resolve returns the published path that a symbolic link at rel leads to: rel
 // itself if there is none, and "" if it leads out of the published tree or is
 // somebody else's.
-func (s *Store) Resolve(rel string) (string, error) {
-	fi, err := s.lstat(s.Path(rel))
+func (w *Views) Resolve(rel string) (string, error) {
+	fi, err := w.lstat(w.at.Path(rel))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return rel, nil
@@ -169,7 +173,7 @@ func (s *Store) Resolve(rel string) (string, error) {
 	case fi.Mode().Type() != fs.ModeSymlink:
 		return rel, nil
 	}
-	target, err := os.Readlink(s.Path(rel))
+	target, err := os.Readlink(w.at.Path(rel))
 	if err != nil {
 		return "", err
 	}
@@ -181,11 +185,11 @@ func (s *Store) Resolve(rel string) (string, error) {
 }
 
 // writeCopy writes the file temp.
-func (s *Store) writeCopy(temp string, c *Copy, sync bool) (err error) {
-	if err := s.remove(temp); err != nil {
+func (w *Views) writeCopy(temp string, c *Copy, sync bool) (err error) {
+	if err := w.remove(temp); err != nil {
 		return err
 	}
-	f, err := s.fs.Create(temp, 0o644)
+	f, err := w.fs.Create(temp, 0o644)
 	if err != nil {
 		return err
 	}
@@ -204,7 +208,7 @@ func (s *Store) writeCopy(temp string, c *Copy, sync bool) (err error) {
 		}
 	}
 	if sync {
-		return s.fs.Sync(f)
+		return w.fs.Sync(f)
 	}
 	return nil
 }
@@ -221,20 +225,20 @@ func copyFrom(w io.Writer, path string) error {
 
 // Withdraw removes published paths that Expose has made and lets go of
 // directories that become empty. SyncRemoved makes it durable.
-func (s *Store) Withdraw(rels ...string) error {
+func (w *Views) Withdraw(rels ...string) error {
 	for _, rel := range rels {
-		path := s.Path(rel)
-		if err := s.remove(path); err != nil {
+		path := w.at.Path(rel)
+		if err := w.remove(path); err != nil {
 			return fmt.Errorf("withdraw %s: %w", rel, err)
 		}
-		s.prune(filepath.Dir(path))
+		w.prune(filepath.Dir(path))
 	}
 	return nil
 }
 
 // Stat looks at a published path. ok is false when there is no regular file.
-func (s *Store) Stat(rel string) (f layout.File, ok bool, err error) {
-	fi, err := s.lstat(s.Path(rel))
+func (w *Views) Stat(rel string) (f layout.File, ok bool, err error) {
+	fi, err := w.lstat(w.at.Path(rel))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return layout.File{}, false, nil

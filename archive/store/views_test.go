@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 )
 
@@ -17,17 +18,17 @@ import (
 func (r *run) view(step string, cs ...stored) error {
 	return r.step(step, func() error {
 		links, text := viewLinks(r.store, cs...)
-		if err := r.store.Expose(links, []Copy{{Rel: "view/index.sig", Data: []byte("signature")}}); err != nil {
+		if err := r.store.Views.Expose(links, []Copy{{Rel: "view/index.sig", Data: []byte("signature")}}); err != nil {
 			return err
 		}
 		ways := make([]Link, len(links))
 		for i, l := range links {
 			ways[i] = Link{Rel: "linked/os/" + filepath.Base(l.Rel), To: l.Rel}
 		}
-		if err := r.store.Expose(ways, nil); err != nil {
+		if err := r.store.Views.Expose(ways, nil); err != nil {
 			return err
 		}
-		return r.store.Expose(nil, []Copy{{Rel: "view/index", Data: []byte(text)}})
+		return r.store.Views.Expose(nil, []Copy{{Rel: "view/index", Data: []byte(text)}})
 	})
 }
 
@@ -70,7 +71,7 @@ func TestExpose(t *testing.T) {
 			s := open(t)
 			a := part(t, s, "a", "content a")
 			commit(t, s, a)
-			if err := s.Release([]*Item{a}); err != nil {
+			if err := s.Parts.Release([]*Item{a}); err != nil {
 				t.Fatal(err)
 			}
 			when := time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -83,7 +84,7 @@ func TestExpose(t *testing.T) {
 			}
 			copies = append(copies, Copy{Rel: "repo/os/arch/from", From: src, ModTime: when}, Copy{Rel: "repo/os/arch/empty", Data: []byte{}})
 			for range 2 { // and again, over what is there
-				if err := s.Expose(links, copies); err != nil {
+				if err := s.Views.Expose(links, copies); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -95,17 +96,17 @@ func TestExpose(t *testing.T) {
 					t.Errorf("%s is %q, want %q: %v", rel, got, want, err)
 				}
 			}
-			f, ok, err := s.Stat("repo/os/arch/from")
+			f, ok, err := s.Views.Stat("repo/os/arch/from")
 			if !ok || err != nil || !f.ModTime.Equal(when) {
 				t.Errorf("from has the time %v, want %v: %v", f.ModTime, when, err)
 			}
 			if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {
 				t.Errorf("left in parts: %v, %v", left, err)
 			}
-			if err := s.Withdraw("repo/os/arch/c0", "repo/os/arch/never"); err != nil {
+			if err := s.Views.Withdraw("repo/os/arch/c0", "repo/os/arch/never"); err != nil {
 				t.Fatal(err)
 			}
-			if _, ok, err := s.Stat("repo/os/arch/c0"); ok || err != nil {
+			if _, ok, err := s.Views.Stat("repo/os/arch/c0"); ok || err != nil {
 				t.Errorf("c0 is still there: %v", err)
 			}
 			if err := s.SyncRemoved(); err != nil {
@@ -121,7 +122,7 @@ func TestExposeRefuses(t *testing.T) {
 	s := open(t)
 	a := part(t, s, "a", "content a")
 	commit(t, s, a)
-	if err := s.Release([]*Item{a}); err != nil {
+	if err := s.Parts.Release([]*Item{a}); err != nil {
 		t.Fatal(err)
 	}
 	have := look(s.Path(a.Content.CipherPaths()[0]))
@@ -139,10 +140,10 @@ func TestExposeRefuses(t *testing.T) {
 		"no copy": {nil, []Copy{data[0], {Rel: "view/x", From: have.Path + "x"}}, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := s.Expose(c.links, c.copies); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := s.Views.Expose(c.links, c.copies); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v, want one with %q", err, c.want)
 			}
-			if _, ok, _ := s.Stat("view/index"); ok {
+			if _, ok, _ := s.Views.Stat("view/index"); ok {
 				t.Error("the index is there")
 			}
 		})
@@ -156,7 +157,7 @@ func TestExposeRefuses(t *testing.T) {
 func TestExposeSymlinks(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	if err := s.Expose(nil, []Copy{
+	if err := s.Views.Expose(nil, []Copy{
 		{Rel: "pool/a", Data: []byte("a")}, {Rel: "view/os/same", Data: []byte("a")}, {Rel: "view/os/other", Data: []byte("of somebody")},
 	}); err != nil {
 		t.Fatal(err)
@@ -165,25 +166,25 @@ func TestExposeSymlinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rel, want := range map[string]string{"view/os/astray": "", "view/os/same": "view/os/same", "view/os/none": "view/os/none"} {
-		if to, err := s.Resolve(rel); err != nil || to != want {
+		if to, err := s.Views.Resolve(rel); err != nil || to != want {
 			t.Errorf("%s leads to %q, want %q: %v", rel, to, want, err)
 		}
 	}
 	rels := []string{"view/os/new", "view/os/same", "view/os/other", "view/os/astray", "b/new", "new"}
 	for range 2 { // and again, over what is there
 		for _, rel := range rels {
-			if err := s.Expose([]Link{{Rel: rel, To: "pool/a"}}, nil); err != nil {
+			if err := s.Views.Expose([]Link{{Rel: rel, To: "pool/a"}}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := os.ReadFile(s.Path(rel)); err != nil || string(got) != "a" {
 				t.Errorf("%s is %q: %v", rel, got, err)
 			}
-			if to, err := s.Resolve(rel); err != nil || to != "pool/a" {
+			if to, err := s.Views.Resolve(rel); err != nil || to != "pool/a" {
 				t.Errorf("%s leads to %q: %v", rel, to, err)
 			}
 		}
 	}
-	if kept := s.Replaced(); len(kept) != 1 {
+	if kept := s.Quarantine.Replaced(); len(kept) != 1 {
 		t.Errorf("in quarantine are %v, want what was at view/os/other", kept)
 	}
 
@@ -192,7 +193,7 @@ func TestExposeSymlinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rel, to := range map[string]string{"view/far/x": "pool/a", "view/os/x": "pool/gone", "view/os": "pool/a"} {
-		if err := s.Expose([]Link{{Rel: rel, To: to}}, nil); err == nil {
+		if err := s.Views.Expose([]Link{{Rel: rel, To: to}}, nil); err == nil {
 			t.Errorf("%s was made a link to %s", rel, to)
 		}
 	}
@@ -202,7 +203,7 @@ func TestExposeSymlinks(t *testing.T) {
 }
 
 // full lets no inode have another link in view.
-type full struct{ FS }
+type full struct{ disk.FS }
 
 func (f full) Link(src, dst string) error {
 	if filepath.Base(filepath.Dir(src)) != partsDir && strings.Contains(dst, "/view/") {
@@ -215,7 +216,7 @@ func (f full) Link(src, dst string) error {
 func TestExposeTooManyLinks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat()}, func(under FS) FS { return full{under} })
+	s, err := Open(filepath.Join(dir, "distfiles"), filepath.Join(dir, "state"), layout.Conf{layout.Flat()}, func(under disk.FS) disk.FS { return full{under} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,18 +225,18 @@ func TestExposeTooManyLinks(t *testing.T) {
 	commit(t, s, a)
 	have := look(s.Path(a.Content.CipherPaths()[0]))
 	for range 2 { // and again, over what is there
-		if err := s.Expose([]Link{{Rel: "view/a", Have: have}}, nil); err != nil {
+		if err := s.Views.Expose([]Link{{Rel: "view/a", Have: have}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(s.Path("view/a"))
 		if err != nil || string(got) != "content a" {
 			t.Errorf("it is %q: %v", got, err)
 		}
-		if at, ok, err := s.Stat("view/a"); !ok || err != nil || at.Links != 1 || !at.ModTime.Equal(a.ModTime) {
+		if at, ok, err := s.Views.Stat("view/a"); !ok || err != nil || at.Links != 1 || !at.ModTime.Equal(a.ModTime) {
 			t.Errorf("it has %d links and the time %v: %v", at.Links, at.ModTime, err)
 		}
 	}
-	if err := s.Release([]*Item{a}); err != nil {
+	if err := s.Parts.Release([]*Item{a}); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(s.PartsDir()); err != nil || len(left) > 0 {

@@ -60,7 +60,7 @@ func (v *Vault) DropFormerPaths(d *ledger.Distfile, claims *Claims) {
 		if _, ok := v.Disk.Get(rel); !ok {
 			continue
 		}
-		if err := v.Store.Unlink(rel, d.CipherPaths()[0]); err != nil {
+		if err := v.Store.Tree.Unlink(rel, d.CipherPaths()[0]); err != nil {
 			v.Warn("%v", err)
 			continue
 		}

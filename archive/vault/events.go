@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 )
 
 // Options say where an archive is and how it is used. Distfiles and State are
@@ -23,7 +23,7 @@ type Options struct {
 	Events Events
 	// Around, when set, is given the operations on files and returns those that
 	// are used. Nil means the real ones.
-	Around func(store.FS) store.FS
+	Around func(disk.FS) disk.FS
 }
 
 // Events are called as a run proceeds, from several goroutines at once. They

@@ -97,7 +97,7 @@ func (r *Replica) Compare(ctx context.Context, sum digest.Digest, size int64, re
 	if r.Info.Size() != size {
 		return fmt.Sprintf("it has %d bytes, want %d", r.Info.Size(), size), nil
 	}
-	got, fi, err := store.Scrub(ctx, r.Paths[0], read)
+	got, fi, err := store.Reread(ctx, r.Paths[0], read)
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
@@ -121,7 +121,7 @@ func (v *Vault) ClearPaths(d *ledger.Distfile) error {
 		return err
 	}
 	for _, r := range rs {
-		_, err := v.Store.SetAside("changed."+d.SHA256().Hex(), r.Info, r.Paths)
+		_, err := v.Store.Quarantine.SetAside("changed."+d.SHA256().Hex(), r.Info, r.Paths)
 		for _, path := range r.Paths {
 			v.LookAgain(path)
 		}
@@ -140,7 +140,7 @@ func (v *Vault) DropRecycled(b *ledger.Batch, r *ledger.Recycled, label string) 
 		return err
 	}
 	for _, c := range rs {
-		if _, err := v.Store.SetAside(label+r.SHA256().Hex(), c.Info, c.Paths); err != nil {
+		if _, err := v.Store.Quarantine.SetAside(label+r.SHA256().Hex(), c.Info, c.Paths); err != nil {
 			return fmt.Errorf("%s: %w", c.Paths[0], err)
 		}
 	}

@@ -82,7 +82,7 @@ func (v *Vault) Publish(adds, next []*Addition) error {
 		coming[i] = a.itemOf(store.Source{})
 	}
 	nameless := v.nameless(adds)
-	err := v.Store.Commit(slices.Concat(items, nameless), coming)
+	err := v.Store.Tree.Commit(slices.Concat(items, nameless), coming)
 	v.WarnReplaced()
 	if err != nil {
 		return Damage(err)
@@ -95,7 +95,7 @@ func (v *Vault) Publish(adds, next []*Addition) error {
 	if err := v.record(adds, items); err != nil {
 		return err
 	}
-	if err := v.Store.Release(items); err != nil {
+	if err := v.Store.Parts.Release(items); err != nil {
 		v.Warn("%v", err)
 	}
 	return nil
@@ -217,7 +217,7 @@ func (v *Vault) hold(adds []*Addition, before map[catalog.Name]digest.Digest) er
 	if len(items) == 0 {
 		return nil
 	}
-	if err := v.Store.Commit(items, nil); err != nil {
+	if err := v.Store.Tree.Commit(items, nil); err != nil {
 		return Damage(err)
 	}
 	for i, it := range items {
@@ -298,7 +298,7 @@ func (v *Vault) nameless(adds []*Addition) (items []*store.Item) {
 
 // WarnReplaced tells of the files that others were published in place of.
 func (v *Vault) WarnReplaced() {
-	for _, kept := range v.Store.Replaced() {
+	for _, kept := range v.Store.Quarantine.Replaced() {
 		v.Warn("%s: somebody put this file where the archive has one of its own", kept)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // run tries again.
 func (v *Vault) Recycle(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []*FileError, err error) {
 	cs := contents(ds)
-	missing, stuck, err := v.Store.Recycle(cs)
+	missing, stuck, err := v.Store.Recycle.Keep(cs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,7 +55,7 @@ func (v *Vault) unpublish(rs []*ledger.Recycled) (pending []*FileError, err erro
 	var b ledger.Batch
 	claims := v.Claims()
 	for _, r := range rs {
-		if err := v.Store.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
+		if err := v.Store.Recycle.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
 			return pending, err
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			pending = append(pending, &FileError{&r.Distfile, err})
@@ -162,5 +162,5 @@ func (v *Vault) purge(k ledger.Key) error {
 			return nil
 		}
 	}
-	return v.Store.Purge(c)
+	return v.Store.Recycle.Purge(c)
 }

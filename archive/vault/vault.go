@@ -26,6 +26,7 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
@@ -90,16 +91,16 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 
 // openStore opens the store of an archive. What a run that was killed has linked
 // there is made durable before anybody builds upon it.
-func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held, around func(store.FS) store.FS) (*store.Store, error) {
+func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held, around func(disk.FS) disk.FS) (*store.Store, error) {
 	s, err := store.Open(distfiles, state, layouts, around)
 	if err != nil {
 		return nil, err
 	}
-	if lock.Unsettled {
-		if err := s.Settle(); err != nil {
+	if lock.Unsynced {
+		if err := s.Sync(); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		lock.Unsettled = false
+		lock.Unsynced = false
 	}
 	return s, nil
 }
@@ -140,7 +141,7 @@ func (v *Vault) Ledger() *ledger.Ledger { return v.ledger }
 func (v *Vault) Close() error {
 	errs := []error{v.CloseLedger()}
 	if v.Store != nil {
-		v.lock.Unsettled = v.lock.Unsettled || v.Store.Unsettled()
+		v.lock.Unsynced = v.lock.Unsynced || v.Store.Unsynced()
 		errs = append(errs, v.Store.Close())
 	}
 	errs = append(errs, v.lock.Unlock())

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"distkeep/archive/archivetest"
+	"distkeep/archive/disk"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/store"
 	"distkeep/archive/store/storetest"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -23,7 +23,7 @@ import (
 // synchronised by itself. at, if it is not 0, is the operation that fails with err.
 func traced(b *archivetest.Box, at int, err error) *strings.Builder {
 	trace := new(strings.Builder)
-	b.Around = func(f store.FS) store.FS {
+	b.Around = func(f disk.FS) disk.FS {
 		return &storetest.Faulty{FS: f, Trace: trace, Each: true, At: at, Err: err}
 	}
 	return trace
@@ -171,7 +171,7 @@ func TestMend(t *testing.T) {
 	key := b.Put("n", catalog.Gentoo, true, "bytes")
 	load(t, b, func(v *vault.Vault) {
 		d := v.Index.Distfiles[key]
-		if _, _, err := v.Store.Recycle([]*layout.Content{&d.Content}); err != nil {
+		if _, _, err := v.Store.Recycle.Keep([]*layout.Content{&d.Content}); err != nil {
 			t.Fatal(err)
 		}
 		var batch ledger.Batch

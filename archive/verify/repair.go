@@ -131,7 +131,7 @@ func (r *verifier) repair(x *examined, why string) error {
 		if c.Wrong == "" {
 			continue
 		}
-		kept, err := v.Store.SetAside("damaged."+x.sum.Hex(), c.Info, c.Paths)
+		kept, err := v.Store.Quarantine.SetAside("damaged."+x.sum.Hex(), c.Info, c.Paths)
 		if errors.Is(err, store.ErrStuck) {
 			d.Stuck = true
 			d.Reason += "; " + report.OneLine(err.Error())

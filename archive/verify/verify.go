@@ -205,7 +205,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 	}
 	r.v.Events.Phase("verify", total.Files, total.Bytes)
 	if r.o.Rate > 0 {
-		r.limit = rate.NewLimiter(rate.Limit(r.o.Rate), store.ScrubBuffer)
+		r.limit = rate.NewLimiter(rate.Limit(r.o.Rate), store.RereadBuffer)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

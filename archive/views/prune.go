@@ -130,7 +130,7 @@ func (vs *Views) withdraw(key string, v ledger.View) error {
 			rels = append(rels, rel)
 		}
 	}
-	return vs.v.Store.Withdraw(rels...)
+	return vs.v.Store.Views.Withdraw(rels...)
 }
 
 // Unlisted are those of rs that no directory of a view has any more. Only the records
@@ -147,7 +147,7 @@ func (vs *Views) Unlisted(rs []*ledger.Recycled) (left []*ledger.Recycled, err e
 	for _, r := range rs {
 		there := false
 		for dir := range dirs {
-			at, ok, err := vs.v.Store.Stat(path.Join(dir, string(r.Name)))
+			at, ok, err := vs.v.Store.Views.Stat(path.Join(dir, string(r.Name)))
 			if err != nil {
 				return nil, err
 			}
@@ -177,11 +177,11 @@ func (vs *Views) prune(dir string, d *viewDir, gone map[string][]*ledger.Recycle
 			continue
 		}
 		rel := path.Join(dir, e.Name())
-		to, err := vs.v.Store.Resolve(rel)
+		to, err := vs.v.Store.Views.Resolve(rel)
 		if err != nil {
 			return err
 		}
-		at, ok, err := vs.v.Store.Stat(to)
+		at, ok, err := vs.v.Store.Views.Stat(to)
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (vs *Views) prune(dir string, d *viewDir, gone map[string][]*ledger.Recycle
 			rels = append(rels, rel+suffix)
 		}
 		rels = append(rels, rel)
-		if err := vs.v.Store.Withdraw(rels...); err != nil {
+		if err := vs.v.Store.Views.Withdraw(rels...); err != nil {
 			return err
 		}
 	}

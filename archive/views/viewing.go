@@ -136,14 +136,14 @@ func (p *viewing) current() (bool, error) {
 
 // published reports whether f is what is published as old.
 func (p *viewing) published(old ledger.IndexFile, f *catalog.IndexFile) (bool, error) {
-	at, ok, err := p.vs.v.Store.Stat(p.rel(f.Name))
+	at, ok, err := p.vs.v.Store.Views.Stat(p.rel(f.Name))
 	return ok && old.SHA256 == f.SHA256 && at.Size == old.Size && at.ModTime.Equal(old.ModTime), err
 }
 
 // foreign reports whether an index file is there that was not published.
 func (p *viewing) foreign(rel string) (bool, error) {
 	old := p.known[p.key()].Index[rel]
-	at, ok, err := p.vs.v.Store.Stat(rel)
+	at, ok, err := p.vs.v.Store.Views.Stat(rel)
 	return ok && (at.Size != old.Size || !at.ModTime.Equal(old.ModTime)), err
 }
 
@@ -157,7 +157,7 @@ func (p *viewing) compare(ctx context.Context, held []*ledger.Distfile, current 
 		if d == nil {
 			continue // it is published without
 		}
-		at, ok, err := p.vs.v.Store.Stat(rel)
+		at, ok, err := p.vs.v.Store.Views.Stat(rel)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (p *viewing) there(ok bool, rel string) (bool, error) {
 	if ok {
 		return true, nil
 	}
-	to, err := p.vs.v.Store.Resolve(rel)
+	to, err := p.vs.v.Store.Views.Resolve(rel)
 	return to != rel, err
 }
 
@@ -208,7 +208,7 @@ func (p *viewing) way(l catalog.ViewLink) error {
 			continue
 		}
 		rel, home := p.rel(l.Name)+suffix, p.home(l.Name)+suffix
-		to, err := p.vs.v.Store.Resolve(rel)
+		to, err := p.vs.v.Store.Views.Resolve(rel)
 		if err != nil {
 			return err
 		}
@@ -221,11 +221,11 @@ func (p *viewing) way(l catalog.ViewLink) error {
 
 // placed reports whether something is where the distfile of that name is to be.
 func (p *viewing) placed(name catalog.Name) (bool, error) {
-	_, ok, err := p.vs.v.Store.Stat(p.home(name))
+	_, ok, err := p.vs.v.Store.Views.Stat(p.home(name))
 	if err != nil || !ok || p.v.Pool == "" {
 		return ok, err
 	}
-	to, err := p.vs.v.Store.Resolve(p.rel(name))
+	to, err := p.vs.v.Store.Views.Resolve(p.rel(name))
 	return to == p.home(name), err
 }
 
@@ -234,7 +234,7 @@ func (p *viewing) placed(name catalog.Name) (bool, error) {
 // file is foreign.
 func (p *viewing) beside(rel string, f *catalog.SmallFile, late, foreign, current bool) error {
 	c := store.Copy{Rel: rel, Data: f.Data, From: f.Path, Foreign: foreign}
-	at, there, err := p.vs.v.Store.Stat(c.Rel)
+	at, there, err := p.vs.v.Store.Views.Stat(c.Rel)
 	switch {
 	case err != nil:
 		return err
@@ -354,7 +354,7 @@ func (p *viewing) expose(current bool) error {
 	old := p.known[p.key()].Index
 	for rel := range old {
 		if !slices.ContainsFunc(p.v.Index, func(f catalog.IndexFile) bool { return p.rel(f.Name) == rel }) {
-			if err := p.vs.v.Store.Withdraw(rel); err != nil {
+			if err := p.vs.v.Store.Views.Withdraw(rel); err != nil {
 				return err
 			}
 		}
@@ -368,7 +368,7 @@ func (p *viewing) expose(current bool) error {
 
 func (p *viewing) put(links []store.Link, copies []store.Copy) error {
 	defer p.vs.v.WarnReplaced()
-	return p.vs.v.Store.Expose(links, copies)
+	return p.vs.v.Store.Views.Expose(links, copies)
 }
 
 // claimPool notes the view's pool before anything is in it. What is there is
@@ -397,7 +397,7 @@ func (p *viewing) failed(err error) error {
 func (p *viewing) record() error {
 	v := ledger.View{Repo: p.repo, Check: p.v.CheckID, Suffix: p.v.Suffix, Pool: p.v.Pool, Missing: p.since, Index: make(map[string]ledger.IndexFile)}
 	for _, f := range p.v.Index {
-		at, _, err := p.vs.v.Store.Stat(p.rel(f.Name))
+		at, _, err := p.vs.v.Store.Views.Stat(p.rel(f.Name))
 		if err != nil {
 			return err
 		}

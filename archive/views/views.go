@@ -152,7 +152,7 @@ func (vs *Views) Keep(kept map[*ledger.Distfile]bool) (unknown string, err error
 	known := vs.published()
 	err = vs.each(func(r catalog.Viewer, v *catalog.View) error {
 		p := vs.viewing(r, v, known)
-		if _, ok, err := vs.v.Store.Stat(p.key()); err != nil || !ok {
+		if _, ok, err := vs.v.Store.Views.Stat(p.key()); err != nil || !ok {
 			return err
 		}
 		if is, err := p.published(known[p.key()].Index[p.key()], v.Names()); err != nil || is {

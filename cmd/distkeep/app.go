@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"distkeep/archive/store"
+	"distkeep/archive/disk"
 	"distkeep/archive/vault"
 
 	"github.com/rs/zerolog"
@@ -31,7 +31,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
-	around         func(store.FS) store.FS // see vault.Options
+	around         func(disk.FS) disk.FS // see vault.Options
 }
 
 // newApp lists the commands.

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A disk is a small file system with an archive.
-type disk struct {
+// A smallDisk is a small file system with an archive.
+type smallDisk struct {
 	*victim
 	dir  string
 	size int // MiB
@@ -29,9 +29,9 @@ type disk struct {
 
 // newDisk mounts a disk of so many MiB that has room for so many names, its root
 // among them; 0 is for any number.
-func newDisk(t *testing.T, s *site, name string, size, names int) *disk {
+func newDisk(t *testing.T, s *site, name string, size, names int) *smallDisk {
 	t.Helper()
-	d := &disk{&victim{site: s, archive: filepath.Join(name, "archive")}, filepath.Join(s.dir, name), size}
+	d := &smallDisk{&victim{site: s, archive: filepath.Join(name, "archive")}, filepath.Join(s.dir, name), size}
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +46,12 @@ func newDisk(t *testing.T, s *site, name string, size, names int) *disk {
 	return d
 }
 
-func (d *disk) options(names int) string {
+func (d *smallDisk) options(names int) string {
 	return fmt.Sprintf("size=%dm,nr_inodes=%d", d.size, names)
 }
 
 // enlarge makes room for any number of names.
-func (d *disk) enlarge() {
+func (d *smallDisk) enlarge() {
 	d.t.Helper()
 	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT, d.options(0)); err != nil {
 		d.t.Fatal(err)
@@ -59,7 +59,7 @@ func (d *disk) enlarge() {
 }
 
 // fill takes all of the disk but so many bytes.
-func (d *disk) fill(but int64) {
+func (d *smallDisk) fill(but int64) {
 	f, err := os.Create(filepath.Join(d.dir, "filler"))
 	if err != nil {
 		d.t.Error(err)
@@ -77,7 +77,7 @@ func (d *disk) fill(but int64) {
 
 // attempt runs the program on a disk that may run full. It reports whether it
 // came to its end; otherwise it has said why.
-func (d *disk) attempt(args ...string) bool {
+func (d *smallDisk) attempt(args ...string) bool {
 	d.t.Helper()
 	ctx, stop := context.WithTimeout(d.t.Context(), time.Minute)
 	defer stop()
@@ -104,7 +104,7 @@ func (d *disk) attempt(args ...string) bool {
 
 // goOn checks what an attempt has left, and that the next run, for which there
 // is room, makes calm of it without fetching again what was stored.
-func (d *disk) goOn(calm map[string]listed, args ...string) {
+func (d *smallDisk) goOn(calm map[string]listed, args ...string) {
 	d.t.Helper()
 	d.up.take() // the attempt's
 	d.look()
@@ -252,12 +252,12 @@ func TestFullBytes(t *testing.T) {
 	}
 }
 
-func (d *disk) initArgs() []string {
+func (d *smallDisk) initArgs() []string {
 	return []string{"init", "--archive", d.archive, "--layout", "flat", "--layout", "filename-hash BLAKE2B 8"}
 }
 
 // undisturbed is the archive of a run that has the room.
-func (d *disk) undisturbed() map[string]listed {
+func (d *smallDisk) undisturbed() map[string]listed {
 	d.t.Helper()
 	d.run(0, d.initArgs()...)
 	d.run(0, d.mirrorArgs(d.archive, "--min-free", "0")...)

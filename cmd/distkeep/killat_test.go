@@ -19,7 +19,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"distkeep/archive/store"
+	"distkeep/archive/disk"
 	"distkeep/archive/store/storetest"
 )
 
@@ -30,7 +30,7 @@ import (
 const killVar, traceVar, eachVar = "DISTKEEP_TEST_KILL", "DISTKEEP_TEST_TRACE", "DISTKEEP_TEST_SYNC_EACH"
 
 // testDisk is the file system that the environment sets, or nil.
-func testDisk() func(store.FS) store.FS {
+func testDisk() func(disk.FS) disk.FS {
 	at, _ := strconv.Atoi(os.Getenv(killVar))
 	if path := os.Getenv(traceVar); path != "" || at > 0 || os.Getenv(eachVar) != "" {
 		trace, err := os.OpenFile(cmp.Or(path, os.DevNull), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
@@ -41,7 +41,7 @@ func testDisk() func(store.FS) store.FS {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // nothing may happen between the signal and its delivery
 		}}
-		return func(under store.FS) store.FS {
+		return func(under disk.FS) disk.FS {
 			f.FS = under
 			return f
 		}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"distkeep/archive/disk"
 	"distkeep/catalog/regular"
 )
 
@@ -17,30 +18,11 @@ import (
 // is taken to be killed.
 var ErrKilled = errors.New("the process was killed")
 
-// An FS has the methods of a store.FS, which the tests of package store could not
-// use from here.
-type FS interface {
-	Link(src, dst string) error
-	Symlink(target, path string) error
-	Rename(src, dst string) error
-	Mkdir(dir string) error
-	Remove(path string) error
-	Rmdir(dir string) error
-	Create(path string, perm fs.FileMode) (*os.File, error)
-	Sync(f *os.File) error
-	SyncDir(dir string) error
-	SyncAll(dir *os.File) error
-	Whole() bool
-	Free(dir string) (bytes, files int64, err error)
-	Replace(path, temp string, write func(w io.Writer) error) error
-	Take(tree regular.Tree, rel string, was regular.ID) error
-}
-
 // A Faulty counts the operations on a file system and traces those that succeed,
 // as CheckOrder wants them.
 type Faulty struct {
-	FS              // what does the operations
-	Trace io.Writer // gets a line in one piece
+	disk.FS           // what does the operations
+	Trace   io.Writer // gets a line in one piece
 	// At is the number of the operation that fails with Err; if that is ErrKilled,
 	// so do all that follow. Kill, if it is set, is called instead, and does not
 	// return.

@@ -23,7 +23,7 @@ import (
 // or "mkdir". A file that the trace has not seen written is older: it is taken for
 // durable and recorded.
 func CheckOrder(trace io.Reader, parts string) (commits int, err error) {
-	d := &disk{
+	d := &replay{
 		parts: filepath.Clean(parts),
 		inode: make(map[string]*inode), pending: make(map[string]int),
 	}
@@ -46,15 +46,15 @@ type inode struct {
 	recorded bool // a ledger commit came after it was linked
 }
 
-// A disk is what a trace has done.
-type disk struct {
+// A replay is what a trace has done.
+type replay struct {
 	parts   string
 	inode   map[string]*inode // by path
 	pending map[string]int    // entries that are not durable, and the line that made them
 	begun   int               // the line at which syncfs began
 }
 
-func (d *disk) apply(n int, op string, paths []string) error {
+func (d *replay) apply(n int, op string, paths []string) error {
 	arity := map[string]int{"link": 2, "symlink": 2, "rename": 2}[op]
 	if len(paths) < arity {
 		return fmt.Errorf("has %d paths, want %d", len(paths), arity)
@@ -107,14 +107,14 @@ func (d *disk) apply(n int, op string, paths []string) error {
 }
 
 // at returns the inode at path.
-func (d *disk) at(path string) *inode {
+func (d *replay) at(path string) *inode {
 	if d.inode[path] == nil {
 		d.inode[path] = &inode{recorded: true}
 	}
 	return d.inode[path]
 }
 
-func (d *disk) enter(n int, i *inode, path string) error {
+func (d *replay) enter(n int, i *inode, path string) error {
 	d.inode[path] = i
 	if d.inParts(path) {
 		return nil
@@ -127,7 +127,7 @@ func (d *disk) enter(n int, i *inode, path string) error {
 }
 
 // leave takes one of the links of an inode away.
-func (d *disk) leave(path string) error {
+func (d *replay) leave(path string) error {
 	i := d.inode[path]
 	delete(d.inode, path)
 	delete(d.pending, path)
@@ -150,10 +150,10 @@ func (d *disk) leave(path string) error {
 	return nil
 }
 
-func (d *disk) inParts(path string) bool { return filepath.Dir(path) == d.parts }
+func (d *replay) inParts(path string) bool { return filepath.Dir(path) == d.parts }
 
 // synced makes durable what came before syncfs began.
-func (d *disk) synced() {
+func (d *replay) synced() {
 	for _, i := range d.inode {
 		if i.dirty < d.begun {
 			i.dirty = 0

@@ -41,7 +41,7 @@ func importFrom(ctx context.Context, s *Store, src, part string) (digest.Set, fs
 		return nil, nil, err
 	}
 	defer f.Close()
-	return s.Import(ctx, f, part)
+	return s.Parts.Import(ctx, f, part)
 }
 
 func TestImport(t *testing.T) {
@@ -179,7 +179,48 @@ func TestBadSector(t *testing.T) {
 	if _, _, err := Hash(t.Context(), "/proc/self/mem"); Broken(err) || !errors.Is(err, ErrDamaged) {
 		t.Errorf("Hash: error = %v, want ErrDamaged", err)
 	}
-	if _, _, err := Scrub(t.Context(), "/proc/self/mem", nil); Broken(err) || !errors.Is(err, ErrDamaged) {
-		t.Errorf("Scrub: error = %v, want ErrDamaged", err)
+	if _, _, err := Reread(t.Context(), "/proc/self/mem", nil); Broken(err) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("Reread: error = %v, want ErrDamaged", err)
+	}
+}
+
+func TestReread(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	data := strings.Repeat("0123456789", 100_000)
+	write(t, path, data)
+	for name, text := range map[string]string{"empty": "", "several reads": data} {
+		write(t, path, text)
+		waited := 0
+		sum, fi, err := Reread(t.Context(), path, func(_ context.Context, n int) error { waited += n; return nil })
+		if err != nil || sum != digest.SHA256.Sum([]byte(text)) || fi.Size() != int64(len(text)) {
+			t.Errorf("%s: Reread = %v, %v, %v", name, sum, fi, err)
+		}
+		if waited < len(text) {
+			t.Errorf("%s: waited for %d of %d bytes", name, waited, len(text))
+		}
+	}
+	stop := errors.New("stop")
+	if _, _, err := Reread(t.Context(), path, func(context.Context, int) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("error of wait: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stop)
+	if _, _, err := Reread(ctx, path, nil); !errors.Is(err, stop) {
+		t.Errorf("cancelled: %v", err)
+	}
+	grow := func(context.Context, int) error {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString("more")
+		return errors.Join(err, f.Close())
+	}
+	if _, _, err := Reread(t.Context(), path, grow); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("growing file: %v", err)
+	}
+	if _, _, err := Reread(t.Context(), t.TempDir(), nil); err == nil {
+		t.Error("a directory was read")
 	}
 }

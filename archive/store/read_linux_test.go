@@ -24,8 +24,8 @@ func cachedPages(t *testing.T, path string) uint64 {
 	return st.Cache
 }
 
-// TestScrubLeavesNoPages: what was read does not stay in memory.
-func TestScrubLeavesNoPages(t *testing.T) {
+// TestRereadLeavesNoPages: what was read does not stay in memory.
+func TestRereadLeavesNoPages(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
 	write(t, path, strings.Repeat("x", 20<<20)) // several uncacheEach
@@ -50,7 +50,7 @@ func TestScrubLeavesNoPages(t *testing.T) {
 	if n := cachedPages(t, path); n == 0 {
 		t.Skip("this file system does not cache")
 	}
-	if _, _, err := Scrub(t.Context(), path, nil); err != nil {
+	if _, _, err := Reread(t.Context(), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := cachedPages(t, path); n > 64 {

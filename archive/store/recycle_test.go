@@ -14,12 +14,12 @@ import (
 // recycle lets go of contents as a run does.
 func recycle(t testing.TB, s *Store, cs ...*layout.Content) {
 	t.Helper()
-	missing, _, err := s.Recycle(cs)
+	missing, _, err := s.Recycle.Keep(cs)
 	if err != nil || len(missing) > 0 {
 		t.Fatalf("recycle: %v, missing %v", err, missing)
 	}
 	for _, c := range cs {
-		if err := s.Unpublish(c, none); err != nil {
+		if err := s.Recycle.Unpublish(c, none); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,7 +34,7 @@ func TestRecycle(t *testing.T) {
 	c := publish(t, s, "sub/a", "data")
 	keep := publish(t, s, "b", "other")
 	before := tree(t, s.Published())
-	missing, _, err := s.Recycle([]*layout.Content{c})
+	missing, _, err := s.Recycle.Keep([]*layout.Content{c})
 	if err != nil || len(missing) > 0 {
 		t.Fatal(err, missing)
 	}
@@ -59,7 +59,7 @@ func TestRecycle(t *testing.T) {
 		}
 	}
 	// Interrupted after the last link went: done once more, it is no error.
-	if err := s.Unpublish(c, none); err != nil {
+	if err := s.Recycle.Unpublish(c, none); err != nil {
 		t.Error(err)
 	}
 	recycle(t, s, keep)
@@ -71,7 +71,7 @@ func TestRecycle(t *testing.T) {
 	}
 
 	commit(t, s, &Item{Content: *c, Have: look(s.RecyclePath(c))})
-	if err := s.Purge(c); err != nil {
+	if err := s.Recycle.Purge(c); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(s.Path("sub/a")); string(got) != "data" {
@@ -102,7 +102,7 @@ func TestRecycleMissing(t *testing.T) {
 		}
 		write(t, s.Path(rel), "nine")
 	}
-	missing, stuck, err := s.Recycle([]*layout.Content{gone, there, changed, other})
+	missing, stuck, err := s.Recycle.Keep([]*layout.Content{gone, there, changed, other})
 	if err != nil || len(stuck) > 0 || !slices.Equal(missing, []*layout.Content{gone, changed, other}) {
 		t.Errorf("missing = %v, %v, %v, want gone, changed and other", missing, stuck, err)
 	}
@@ -112,7 +112,7 @@ func TestRecycleMissing(t *testing.T) {
 	if !exists(s.RecyclePath(there)) || exists(s.RecyclePath(gone)) {
 		t.Error("recycle does not hold what was there, and that alone")
 	}
-	if err := s.Unpublish(gone, none); !errors.Is(err, fs.ErrNotExist) {
+	if err := s.Recycle.Unpublish(gone, none); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Unpublish without a link in recycle: %v, want ErrNotExist", err)
 	}
 	if !exists(s.Path("changed")) {
@@ -145,7 +145,7 @@ func TestUnpublishKeeps(t *testing.T) {
 	a := publish(t, s, "a", "data")
 	b := &Item{Content: content("b", "data"), Have: look(s.Path("a"))}
 	commit(t, s, b)
-	if _, _, err := s.Recycle([]*layout.Content{a}); err != nil {
+	if _, _, err := s.Recycle.Keep([]*layout.Content{a}); err != nil {
 		t.Fatal(err)
 	}
 	// Somebody has put something else where a by_cipher path was.
@@ -156,7 +156,7 @@ func TestUnpublishKeeps(t *testing.T) {
 	write(t, replaced, "data")
 	shared := paths(t, s, a)[2]
 	var asked []string
-	err := s.Unpublish(a, func(rel string) bool {
+	err := s.Recycle.Unpublish(a, func(rel string) bool {
 		asked = append(asked, rel)
 		return rel == shared
 	})
@@ -183,7 +183,7 @@ func TestUnpublishReservedName(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	c := content("distinfo", "d")
-	it := &Item{Content: c, Part: s.PartPath(c.Name, "w")}
+	it := &Item{Content: c, Part: s.Parts.Path(c.Name, "w")}
 	it.Named = false
 	write(t, it.Part, "d")
 	commit(t, s, it)
@@ -225,16 +225,16 @@ func TestUnlink(t *testing.T) {
 	}
 	write(t, s.Path("copied/a"), "data")
 	write(t, s.Path("foreign/x"), "mine")
-	if err := errors.Join(s.Unlink(old, "a"), s.Unlink("copied/a", "a"), s.Unlink("nothing/here", "a"), s.Unlink("a/b", "a")); err != nil {
+	if err := errors.Join(s.Tree.Unlink(old, "a"), s.Tree.Unlink("copied/a", "a"), s.Tree.Unlink("nothing/here", "a"), s.Tree.Unlink("a/b", "a")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Unlink("foreign/x", "a"); err == nil {
+	if err := s.Tree.Unlink("foreign/x", "a"); err == nil {
 		t.Error("other bytes are no error")
 	}
 	if exists(s.Path("0f")) || exists(s.Path("copied")) || !exists(s.Path("a")) || !exists(s.Path("foreign/x")) {
 		t.Errorf("published tree: %s", tree(t, s.Published()))
 	}
-	if err := s.Unlink("a", "a"); err == nil || !exists(s.Path("a")) {
+	if err := s.Tree.Unlink("a", "a"); err == nil || !exists(s.Path("a")) {
 		t.Error("the only link was removed")
 	}
 	// The same entry by another way.
@@ -242,11 +242,11 @@ func TestUnlink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, rel := range []string{"foreign/x", "a"} {
-		if err := s.Unlink("self/"+rel, rel); err == nil || !exists(s.Path(rel)) {
+		if err := s.Tree.Unlink("self/"+rel, rel); err == nil || !exists(s.Path(rel)) {
 			t.Errorf("%s was removed by another spelling", rel)
 		}
 	}
-	if err := s.Unlink("a", "nowhere"); !errors.Is(err, fs.ErrNotExist) || !exists(s.Path("a")) {
+	if err := s.Tree.Unlink("a", "nowhere"); !errors.Is(err, fs.ErrNotExist) || !exists(s.Path("a")) {
 		t.Errorf("without the other link: %v", err)
 	}
 }
@@ -259,13 +259,13 @@ func TestPurge(t *testing.T) {
 	commit(t, s, b)
 	recycle(t, s, a, &b.Content)
 	dir := filepath.Dir(s.RecyclePath(a))
-	if err := s.Purge(a); err != nil {
+	if err := s.Recycle.Purge(a); err != nil {
 		t.Fatal(err)
 	}
 	if exists(s.RecyclePath(a)) || !exists(s.RecyclePath(&b.Content)) {
 		t.Error("Purge of a has not removed a alone")
 	}
-	if err := errors.Join(s.Purge(&b.Content), s.Purge(&b.Content), s.SyncRemoved()); err != nil {
+	if err := errors.Join(s.Recycle.Purge(&b.Content), s.Recycle.Purge(&b.Content), s.SyncRemoved()); err != nil {
 		t.Fatal(err)
 	}
 	if exists(dir) || !exists(s.RecycleDir()) {
@@ -280,25 +280,25 @@ func TestSyncRemoved(t *testing.T) {
 	s := open(t)
 	a, b := publish(t, s, "dir/a", "a"), publish(t, s, "dir/b", "b")
 	for _, c := range []*layout.Content{a, b} {
-		if _, _, err := s.Recycle([]*layout.Content{c}); err != nil {
+		if _, _, err := s.Recycle.Keep([]*layout.Content{c}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Unpublish(c, none); err != nil {
+		if err := s.Recycle.Unpublish(c, none); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := s.removed[s.Path("dir")]; ok != (c == a) {
+		if _, ok := s.shared.removed[s.Path("dir")]; ok != (c == a) {
 			t.Errorf("after %s: dir is to be synchronised: %v", c.Name, ok)
 		}
 	}
-	if _, ok := s.removed[s.Published()]; !ok {
+	if _, ok := s.shared.removed[s.Published()]; !ok {
 		t.Error("the published tree would not be synchronised")
 	}
-	s.removed[s.Path("gone meanwhile")] = struct{}{}
+	s.shared.removed[s.Path("gone meanwhile")] = struct{}{}
 	if err := s.SyncRemoved(); err != nil {
 		t.Error(err)
 	}
-	if len(s.removed) > 0 {
-		t.Errorf("left to be synchronised: %v", s.removed)
+	if len(s.shared.removed) > 0 {
+		t.Errorf("left to be synchronised: %v", s.shared.removed)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"distkeep/archive/disk"
 	"distkeep/catalog"
 )
 
@@ -22,7 +23,7 @@ func TestCommitKeepsTheLastLink(t *testing.T) {
 	s := open(t)
 	write(t, s.Path("a"), "mine")
 	publish(t, s, "a", "theirs")
-	kept := s.Replaced()
+	kept := s.Quarantine.Replaced()
 	if len(kept) != 1 {
 		t.Fatalf("replaced: %q, want one file", kept)
 	}
@@ -35,7 +36,7 @@ func TestCommitKeepsTheLastLink(t *testing.T) {
 	// What is below by_cipher as well is safe, and so is what is there already.
 	publish(t, s, "a", "newer")
 	publish(t, s, "a", "newer")
-	if kept := s.Replaced(); len(kept) > 0 {
+	if kept := s.Quarantine.Replaced(); len(kept) > 0 {
 		t.Errorf("replaced: %q, want nothing", kept)
 	}
 }
@@ -51,7 +52,7 @@ func TestCommitKeepsLongNames(t *testing.T) {
 		}
 		write(t, s.Path(string(name)), fmt.Sprint("mine ", i))
 		publish(t, s, name, "theirs")
-		if kept := s.Replaced(); len(kept) != 1 || !strings.HasSuffix(kept[0], fmt.Sprint(".", i)) {
+		if kept := s.Quarantine.Replaced(); len(kept) != 1 || !strings.HasSuffix(kept[0], fmt.Sprint(".", i)) {
 			t.Errorf("replaced: %q, want one file", kept)
 		}
 	}
@@ -71,7 +72,7 @@ func TestSupplantTwoLinks(t *testing.T) {
 	paths := []string{s.Path("a"), s.Path("b")}
 	for i := range 500 {
 		for _, path := range paths {
-			if err := s.remove(path); err != nil {
+			if err := s.shared.remove(path); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -81,12 +82,12 @@ func TestSupplantTwoLinks(t *testing.T) {
 		}
 		var g errgroup.Group
 		for _, path := range paths {
-			g.Go(func() error { return s.supplant(src, fi, path, "") })
+			g.Go(func() error { return s.Tree.supplant(src, fi, path, "") })
 		}
 		if err := g.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		if kept := s.Replaced(); len(kept) != 1 {
+		if kept := s.Quarantine.Replaced(); len(kept) != 1 {
 			t.Fatalf("time %d: replaced: %q, want one file", i, kept)
 		}
 	}
@@ -98,7 +99,7 @@ func TestMoveAside(t *testing.T) {
 	s := open(t)
 	for i := range 2 {
 		write(t, s.Path("a"), fmt.Sprint("mine ", i))
-		kept, err := s.moveAside("replaced.a", s.Path("a"))
+		kept, err := s.Quarantine.moveAside("replaced.a", s.Path("a"))
 		if err != nil || exists(s.Path("a")) || kept != filepath.Join(s.QuarantineDir(), fmt.Sprint("replaced.a.", i)) {
 			t.Errorf("moved to %s, %v", kept, err)
 		}
@@ -143,7 +144,7 @@ func TestCommitOtherThanRead(t *testing.T) {
 			}
 			change(t, s.Path("a"))
 			it := &Item{Content: content("a", "mine"), Have: Source{Path: s.Path("a"), Was: was, Read: true}}
-			if err := s.Commit([]*Item{it}, nil); err != nil || it.Err == nil {
+			if err := s.Tree.Commit([]*Item{it}, nil); err != nil || it.Err == nil {
 				t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 			}
 			if exists(s.Path(it.Content.CipherPaths()[0])) {
@@ -163,10 +164,10 @@ func TestExposeForeign(t *testing.T) {
 		{Rel: "repo/index", Data: []byte("second")},
 		{Rel: "repo/index", Data: []byte("third"), Foreign: true},
 	} {
-		if err := s.Expose(nil, []Copy{c}); err != nil {
+		if err := s.Views.Expose(nil, []Copy{c}); err != nil {
 			t.Fatal(err)
 		}
-		kept := s.Replaced()
+		kept := s.Quarantine.Replaced()
 		if want := i == 3; (len(kept) == 1) != want {
 			t.Errorf("%d: replaced: %q, want one: %v", i, kept, want)
 		}
@@ -177,16 +178,16 @@ func TestExposeForeign(t *testing.T) {
 	}
 }
 
-// TestSettleFollowsLinks: directories behind symbolic links are made durable as
+// TestSyncFollowsLinks: directories behind symbolic links are made durable as
 // well, and links to nowhere or to what the tree is in do no harm.
-func TestSettleFollowsLinks(t *testing.T) {
+func TestSyncFollowsLinks(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := openAt(t, dir, conf(t))
-	s.sync.whole = false
+	s.shared.sync.Whole = false
 	aside := filepath.Join(dir, "aside")
 	write(t, filepath.Join(aside, "below", "file"), "")
 	for name, to := range map[string]string{"aside": aside, "loop": "loop", "up": dir, "none": "none/such", "file": filepath.Join(aside, "below", "file")} {
@@ -194,7 +195,7 @@ func TestSettleFollowsLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	here, err := mountOf(dir)
+	here, err := disk.MountOf(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func TestSettleFollowsLinks(t *testing.T) {
 	if fmt.Sprint(dirs) != fmt.Sprint(want) {
 		t.Errorf("directories are %v, want %v", dirs, want)
 	}
-	if err := s.Settle(); err != nil {
+	if err := s.Sync(); err != nil {
 		t.Error(err)
 	}
 }
@@ -223,16 +224,16 @@ func TestCommitDamaged(t *testing.T) {
 	}
 	write(t, s.Path(ps[1]), "mime")
 	it := &Item{Content: *c, Have: look(s.Path(ps[1]))}
-	if err := s.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
+	if err := s.Tree.Commit([]*Item{it}, nil); err != nil || !errors.Is(it.Err, ErrDamaged) {
 		t.Errorf("errors are %v and %v, want one for the item", err, it.Err)
 	}
-	if got, _ := os.ReadFile(s.Path(ps[2])); string(got) != "mine" || exists(s.Path(ps[0])) || len(s.Replaced()) > 0 {
+	if got, _ := os.ReadFile(s.Path(ps[2])); string(got) != "mine" || exists(s.Path(ps[0])) || len(s.Quarantine.Replaced()) > 0 {
 		t.Errorf("%s has %q; by_cipher exists: %v", ps[2], got, exists(s.Path(ps[0])))
 	}
 	// The other way round it is the right one.
 	it = &Item{Content: *c, Have: look(s.Path(ps[2]))}
 	commit(t, s, it)
-	if got, _ := os.ReadFile(s.Path(ps[1])); string(got) != "mine" || len(s.Replaced()) != 1 {
+	if got, _ := os.ReadFile(s.Path(ps[1])); string(got) != "mine" || len(s.Quarantine.Replaced()) != 1 {
 		t.Errorf("%s has %q", ps[1], got)
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package disk
 
 import (
 	"fmt"
@@ -13,12 +13,12 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// A syncer makes the whole file system of the published tree durable.
-type syncer struct {
-	// whole says that filesystem does what it promises here. Otherwise every
+// A Syncer makes the whole file system of the published tree durable.
+type Syncer struct {
+	// Whole says that syncfs does what it promises here. Otherwise every
 	// file and directory has to be synchronised by itself.
-	whole bool
-	dir   *os.File
+	Whole bool
+	Dir   *os.File
 }
 
 // syncable are the file systems whose syncfs is known to write data and
@@ -31,17 +31,17 @@ var syncable = []int64{
 	0x2fc12fc1, // ZFS
 }
 
-func newSyncer(dir string) (syncer, error) {
+func NewSyncer(dir string) (Syncer, error) {
 	f, err := regular.OpenDir(dir)
 	if err != nil {
-		return syncer{}, err
+		return Syncer{}, err
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
 		f.Close()
-		return syncer{}, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+		return Syncer{}, &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return syncer{syncfsReports() && slices.Contains(syncable, int64(st.Type)), f}, nil
+	return Syncer{syncfsReports() && slices.Contains(syncable, int64(st.Type)), f}, nil
 }
 
 // syncfsReports reports whether syncfs returns the errors of writing, as it
@@ -68,20 +68,20 @@ func syncfs(dir *os.File) error {
 	return nil
 }
 
-// damaged are the errors of a file system that has found itself inconsistent.
-var damaged = []error{syscall.EUCLEAN, syscall.EBADMSG}
+// Damaged are the errors of a file system that has found itself inconsistent.
+var Damaged = []error{syscall.EUCLEAN, syscall.EBADMSG}
 
-// A mount is where files can be hard-linked to each other.
-type mount struct{ dev, id uint64 }
+// A Mount is where files can be hard-linked to each other.
+type Mount struct{ dev, id uint64 }
 
-// mountOf returns the mount that dir is on. A bind mount of the same file
+// MountOf returns the mount that dir is on. A bind mount of the same file
 // system is another one: link(2) does not cross it.
-func mountOf(dir string) (mount, error) {
+func MountOf(dir string) (Mount, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
-		return mount{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
+		return Mount{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	m := mount{dev: uint64(st.Dev)}
+	m := Mount{dev: uint64(st.Dev)}
 	var stx unix.Statx_t
 	// Kernels before 5.8 do not know the mount; the device has to do.
 	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &stx); err == nil && stx.Mask&unix.STATX_MNT_ID != 0 {
@@ -90,9 +90,9 @@ func mountOf(dir string) (mount, error) {
 	return m, nil
 }
 
-// free returns how many bytes an unprivileged process may still write, and how
+// Free returns how many bytes an unprivileged process may still write, and how
 // many files it may still make, as far as the file system has a bound for that.
-func free(dir string) (bytes, files int64, err error) {
+func Free(dir string) (bytes, files int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err

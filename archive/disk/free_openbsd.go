@@ -1,4 +1,4 @@
-package store
+package disk
 
 import (
 	"math"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// free returns how many bytes an unprivileged process may still write, and how
+// Free returns how many bytes an unprivileged process may still write, and how
 // many files it may still make, as far as the file system has a bound for that.
-func free(dir string) (bytes, files int64, err error) {
+func Free(dir string) (bytes, files int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err

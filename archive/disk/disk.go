@@ -1,4 +1,9 @@
-package store
+// Package disk is the file system as a store uses it. FS is the only door through
+// which an archive is changed and made durable, so that tests can count, fail and
+// end what goes through it; Disk is what is behind that door. What differs between
+// systems is here as well: what one synchronisation makes durable, where hard links
+// end, and how much room there is.
+package disk
 
 import (
 	"errors"
@@ -45,18 +50,18 @@ type FS interface {
 	Take(tree regular.Tree, rel string, was regular.ID) error
 }
 
-// A disk is the file system as it is. What it changes is below the directories of
-// the store, and no symbolic link of somebody else leads it out of them (see
+// A Disk changes the file system itself. What it changes is below the directories
+// of the store, and no symbolic link of somebody else leads it out of them (see
 // regular.Tree).
-type disk struct{ trees []regular.Tree }
+type Disk struct{ trees []regular.Tree }
 
-var _ FS = (*disk)(nil)
+var _ FS = (*Disk)(nil)
 
-// newDisk returns the disk of a store with the directories dirs, one of which may be
+// New returns the disk of a store with the directories dirs, one of which may be
 // inside another.
-func newDisk(dirs ...string) *disk {
+func New(dirs ...string) *Disk {
 	slices.SortFunc(dirs, func(a, b string) int { return len(b) - len(a) }) // the inner one first
-	d := new(disk)
+	d := new(Disk)
 	for _, dir := range dirs {
 		d.trees = append(d.trees, regular.NewTree(dir))
 	}
@@ -65,14 +70,14 @@ func newDisk(dirs ...string) *disk {
 
 // at calls f with a descriptor of the directory that path is in and the last
 // component of path.
-func (d *disk) at(path string, f func(dir int, base string) error) error {
-	tree, rel := d.tree(path)
+func (d *Disk) at(path string, f func(dir int, base string) error) error {
+	tree, rel := d.Tree(path)
 	return tree.Within(rel, f)
 }
 
-// tree returns the tree that path is in and its path there. What is in none, as the
+// Tree returns the tree that path is in and its path there. What is in none, as the
 // directories of the store themselves, is in that of its directory.
-func (d *disk) tree(path string) (regular.Tree, string) {
+func (d *Disk) Tree(path string) (regular.Tree, string) {
 	for _, t := range d.trees {
 		if rel, ok := strings.CutPrefix(path, t.Root()+string(filepath.Separator)); ok {
 			return t, rel
@@ -81,7 +86,7 @@ func (d *disk) tree(path string) (regular.Tree, string) {
 	return regular.NewTree(filepath.Dir(path)), filepath.Base(path)
 }
 
-func (d *disk) Link(src, dst string) error {
+func (d *Disk) Link(src, dst string) error {
 	err := d.both(src, dst, func(from int, old string, to int, name string) error {
 		return unix.Linkat(from, old, to, name, 0)
 	})
@@ -96,11 +101,11 @@ func (d *disk) Link(src, dst string) error {
 	return &os.LinkError{Op: "link", Old: src, New: dst, Err: err}
 }
 
-func (d *disk) Symlink(target, path string) error {
+func (d *Disk) Symlink(target, path string) error {
 	return d.one("symlink", path, func(dir int, base string) error { return unix.Symlinkat(target, dir, base) })
 }
 
-func (d *disk) Rename(src, dst string) error {
+func (d *Disk) Rename(src, dst string) error {
 	err := d.both(src, dst, unix.Renameat)
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: src, New: dst, Err: err}
@@ -109,34 +114,34 @@ func (d *disk) Rename(src, dst string) error {
 }
 
 // both calls f with the directories and the last components of two paths.
-func (d *disk) both(src, dst string, f func(from int, old string, to int, name string) error) error {
+func (d *Disk) both(src, dst string, f func(from int, old string, to int, name string) error) error {
 	return d.at(src, func(from int, old string) error {
 		return d.at(dst, func(to int, name string) error { return f(from, old, to, name) })
 	})
 }
 
-func (d *disk) Mkdir(dir string) error {
+func (d *Disk) Mkdir(dir string) error {
 	return d.one("mkdir", dir, func(parent int, base string) error { return unix.Mkdirat(parent, base, 0o755) })
 }
 
-func (d *disk) Remove(path string) error {
+func (d *Disk) Remove(path string) error {
 	return d.one("remove", path, func(dir int, base string) error { return unix.Unlinkat(dir, base, 0) })
 }
 
 // Rmdir leaves a symbolic link to a directory, which an operator may have put
 // there, alone.
-func (d *disk) Rmdir(dir string) error {
+func (d *Disk) Rmdir(dir string) error {
 	return d.one("rmdir", dir, func(parent int, base string) error { return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR) })
 }
 
-func (d *disk) one(op, path string, f func(dir int, base string) error) error {
+func (d *Disk) one(op, path string, f func(dir int, base string) error) error {
 	if err := d.at(path, f); err != nil {
 		return &fs.PathError{Op: op, Path: path, Err: err}
 	}
 	return nil
 }
 
-func (d *disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
+func (d *Disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
 	err = d.one("create", path, func(dir int, base string) error {
 		fd, err := unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(perm))
 		if err == nil {
@@ -147,43 +152,26 @@ func (d *disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
 	return f, err
 }
 
-func (d *disk) Sync(f *os.File) error      { return f.Sync() }
-func (d *disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }
-func (d *disk) SyncAll(dir *os.File) error { return syncfs(dir) }
-func (d *disk) Whole() bool                { return true }
+func (d *Disk) Sync(f *os.File) error      { return f.Sync() }
+func (d *Disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }
+func (d *Disk) SyncAll(dir *os.File) error { return syncfs(dir) }
+func (d *Disk) Whole() bool                { return true }
 
-func (d *disk) Free(dir string) (bytes, files int64, err error) { return free(dir) }
+func (d *Disk) Free(dir string) (bytes, files int64, err error) { return Free(dir) }
 
-func (d *disk) Replace(path, temp string, write func(w io.Writer) error) error {
+func (d *Disk) Replace(path, temp string, write func(w io.Writer) error) error {
 	return regular.Replace(path, temp, write)
 }
 
-func (d *disk) Take(tree regular.Tree, rel string, was regular.ID) error {
+func (d *Disk) Take(tree regular.Tree, rel string, was regular.ID) error {
 	return tree.Remove(rel, was)
 }
 
-// lstat is os.Lstat for a path that no symbolic link of somebody else is on.
-func (s *Store) lstat(path string) (fs.FileInfo, error) {
-	tree, rel := s.disk.tree(path)
-	if err := tree.Check(rel); err != nil {
-		return nil, err
-	}
-	return os.Lstat(path)
-}
-
-// remove removes a file that may be gone already.
-func (s *Store) remove(path string) error {
-	if err := s.fs.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// makeDirs makes dir and its missing parents, durably.
-func makeDirs(d FS, dir string) error {
+// MakeDirs makes dir and its missing parents, durably.
+func MakeDirs(d FS, dir string) error {
 	err := d.Mkdir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDirs(d, filepath.Dir(dir)); err != nil {
+		if err := MakeDirs(d, filepath.Dir(dir)); err != nil {
 			return err
 		}
 		err = d.Mkdir(dir)
@@ -199,33 +187,4 @@ func makeDirs(d FS, dir string) error {
 		err = &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 	}
 	return err
-}
-
-// dirSet collects directories whose entries have changed.
-type dirSet map[string]struct{}
-
-// add notes that the entry path has changed. The parents up to root are noted
-// as well: whoever made them may have been killed before they were durable.
-func (s dirSet) add(path, root string) {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if _, ok := s[dir]; ok {
-			return
-		}
-		s[dir] = struct{}{}
-		if dir == root || dir == filepath.Dir(dir) {
-			return
-		}
-	}
-}
-
-func (s *Store) syncDirs(dirs dirSet) error {
-	if len(dirs) > syncEachDir && s.sync.whole {
-		return s.syncAll()
-	}
-	for d := range dirs {
-		if err := s.fs.SyncDir(d); err != nil {
-			return err
-		}
-	}
-	return nil
 }
