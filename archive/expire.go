@@ -116,7 +116,7 @@ func (m *mirror) delete(due []*ledger.Distfile, purge []*ledger.Recycled) error 
 	}
 	purge, err := m.views.Unlisted(m.facts.Unmissed(purge))
 	if err == nil {
-		err = m.v.Purge(purge)
+		err = m.v.Recycle.Purge(purge)
 	}
 	if err != nil {
 		return err
@@ -149,8 +149,7 @@ func (m *mirror) reown() error {
 func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 	taken := make(map[catalog.Name]bool)
 	for _, r := range rs {
-		a := &addition{Addition: vault.Addition{Entry: r.Distfile, Have: m.facts.readBack[r.Key()], New: true}, total: &m.sum.Restored}
-		a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, m.v.Now, m.v.Now
+		a := &addition{Addition: m.facts.readBack[r.Key()].Addition(m.v.Now), total: &m.sum.Restored}
 		a.Entry.Named = !taken[r.Name] && m.v.Index.Named(r.Name) == nil
 		taken[r.Name] = taken[r.Name] || a.Entry.Named
 		adds = append(adds, a)
@@ -165,7 +164,7 @@ func (m *mirror) restore(rs []*ledger.Recycled) (adds []*addition, err error) {
 
 // recycle moves contents out of the published tree.
 func (m *mirror) recycle(ds []*ledger.Distfile) error {
-	gone, stay, err := m.v.Recycle(ds)
+	gone, stay, err := m.v.Recycle.Put(ds)
 	for _, d := range gone {
 		m.sum.Deleted.Add(d.Size)
 	}

@@ -19,7 +19,7 @@ type facts struct {
 	v     *vault.Vault
 	whole map[string]bool // the parts that interrupted commits left, by path
 	// readBack are contents in recycle that were read and are right.
-	readBack map[ledger.Key]store.Source
+	readBack map[ledger.Key]*vault.Returning
 	failedMu sync.Mutex // of Failed and FailedDrops, while readings go on
 }
 
@@ -30,7 +30,7 @@ func (m *mirror) look(ctx context.Context) (f *facts, err error) {
 	if err := v.Load(ctx); err != nil {
 		return nil, err
 	}
-	f = &facts{v: v, whole: make(map[string]bool), readBack: make(map[ledger.Key]store.Source)}
+	f = &facts{v: v, whole: make(map[string]bool), readBack: make(map[ledger.Key]*vault.Returning)}
 	f.Facts = plan.Facts{
 		Options: plan.Options{
 			Delete: m.o.Delete, DeletionDelay: m.o.DeletionDelay, RecycleDelay: m.o.RecycleDelay,
@@ -80,7 +80,7 @@ func lookOnce(v *vault.Vault) func(*ledger.Recycled) layout.File {
 	return func(r *ledger.Recycled) layout.File {
 		f, ok := seen[r]
 		if !ok {
-			f = store.LookAt(v.RecyclePath(r))
+			f = store.LookAt(v.Recycle.Path(r))
 			seen[r] = f
 		}
 		return f

@@ -197,7 +197,7 @@ func (m *mirror) mend() error {
 
 // mendRecycle ends the moves to recycle and out of it that a crash interrupted.
 func (m *mirror) mendRecycle() error {
-	pending, err := m.v.Mend()
+	pending, err := m.v.Recycle.Mend()
 	m.failFiles(pending)
 	return err
 }
@@ -323,9 +323,7 @@ func (m *mirror) link(p *plan.Plan) error {
 func (m *mirror) linked(l *plan.Linking) *addition {
 	a := &addition{Addition: vault.Addition{New: true}, want: l.Want}
 	if l.Back != nil {
-		a.Entry = l.Back.Distfile
-		a.Have, a.total = m.facts.readBack[l.Back.Key()], &m.sum.Restored
-		a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, m.v.Now, m.v.Now
+		a.Addition, a.total = m.facts.readBack[l.Back.Key()].Addition(m.v.Now), &m.sum.Restored
 	} else {
 		a.Entry = *l.From
 		a.total = &m.sum.Linked

@@ -16,8 +16,8 @@ import (
 func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err error) {
 	var rs []*ledger.Recycled
 	for _, l := range p.Links {
-		if l.Back != nil && !m.facts.Read[m.v.RecyclePath(l.Back)] {
-			m.facts.Read[m.v.RecyclePath(l.Back)] = true
+		if l.Back != nil && !m.facts.Read[m.v.Recycle.Path(l.Back)] {
+			m.facts.Read[m.v.Recycle.Path(l.Back)] = true
 			rs = append(rs, l.Back)
 		}
 	}
@@ -27,14 +27,14 @@ func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err er
 
 // rightBack reads contents in recycle and returns those that are right.
 func (m *mirror) rightBack(ctx context.Context, rs []*ledger.Recycled) (right []*ledger.Recycled, err error) {
-	back, err := m.v.ReadBack(ctx, rs)
+	back, err := m.v.Recycle.ReadBack(ctx, rs)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range back {
 		switch {
 		case r.Err == nil:
-			m.facts.readBack[r.Key()] = r.File
+			m.facts.readBack[r.Key()] = r
 			right = append(right, r.Recycled)
 		case errors.Is(r.Err, vault.ErrWrong), errors.Is(r.Err, fs.ErrNotExist):
 		default:

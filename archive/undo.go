@@ -70,7 +70,7 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 				continue
 			}
 			if !m.facts.Restorable(r) {
-				return nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.v.RecyclePath(r)))
+				return nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.v.Recycle.Path(r)))
 			}
 			recycled = append(recycled, r)
 		}
@@ -86,14 +86,14 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 		return a.Key().Compare(b.Key())
 	})
 	for _, r := range recycled {
-		var err error
-		m.facts.readBack[r.Key()], err = m.v.ReadRecycled(ctx, r)
+		back := m.v.Recycle.Read(ctx, r)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case err != nil:
-			return nil, vault.Damage(fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", err, r.Name))
+		case back.Err != nil:
+			return nil, vault.Damage(fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", back.Err, r.Name))
 		}
+		m.facts.readBack[r.Key()] = back
 	}
 	adds, err := m.restore(recycled)
 	if err != nil {

@@ -127,8 +127,8 @@ func (d *examination) elsewhere(r *ledger.Distfile) string {
 		}
 	}
 	for _, o := range d.v.Index.RecycledWith(r.SHA256()) {
-		if sized, _, _ := d.v.RecycledFile(o); sized {
-			return d.v.RecyclePath(o)
+		if sized, _, _ := d.v.Recycle.File(o); sized {
+			return d.v.Recycle.Path(o)
 		}
 	}
 	return ""

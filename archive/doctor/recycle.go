@@ -18,9 +18,9 @@ import (
 func (d *examination) recycled() error {
 	known := make(map[string]bool)
 	for _, r := range d.v.Index.Recycled {
-		p := d.v.RecyclePath(r)
+		p := d.v.Recycle.Path(r)
 		known[p] = true
-		sized, timed, err := d.v.RecycledFile(r)
+		sized, timed, err := d.v.Recycle.File(r)
 		switch {
 		case err != nil:
 			d.find(about(FindRecycle, &r.Distfile, p, report.OneLine(err.Error()), ""))
@@ -28,7 +28,7 @@ func (d *examination) recycled() error {
 			d.recycledLost(r, p, sized)
 		case r.Pending:
 			f := about(FindPending, &r.Distfile, p, "its deletion was interrupted: it is in recycle and still published", "remove the published links")
-			f.fix = func(context.Context) error { return d.v.EndRecycling(r) }
+			f.fix = func(context.Context) error { return d.v.Recycle.End(r) }
 			d.find(f)
 		}
 	}
@@ -65,17 +65,18 @@ func (d *examination) recycledLost(r *ledger.Recycled, p string, sized bool) {
 	f.fix = func(ctx context.Context) error {
 		var b ledger.Batch
 		if sized {
-			switch file, err := d.v.ReadRecycled(ctx, r); {
-			case err == nil:
+			switch back := d.v.Recycle.Read(ctx, r); {
+			case back.Err == nil:
 				fresh := *r
-				fresh.ModTime, fresh.Verified = file.Was.ModTime().UTC(), d.v.Now
+				fresh.Distfile = back.Entry
+				fresh.ModTime, fresh.Verified = back.File.Was.ModTime().UTC(), d.v.Now
 				b.PutRecycled(&fresh)
 				return d.v.Commit(&b)
-			case !errors.Is(err, vault.ErrWrong) && !errors.Is(err, fs.ErrNotExist):
-				return err
+			case !errors.Is(back.Err, vault.ErrWrong) && !errors.Is(back.Err, fs.ErrNotExist):
+				return back.Err
 			}
 		}
-		if err := d.v.DropRecycled(&b, r, "changed."); err != nil {
+		if err := d.v.Recycle.Drop(&b, r, "changed."); err != nil {
 			return err
 		}
 		return d.v.Commit(&b)

@@ -10,13 +10,8 @@ import (
 // stays as it is. A content may have thousands of names: its paths are counted
 // once for all of them.
 type Claims struct {
-	v     *Vault
+	m     *Memory
 	count map[digest.Digest]map[string]int
-}
-
-// Claims returns the claims of all records.
-func (v *Vault) Claims() *Claims {
-	return &Claims{v, make(map[digest.Digest]map[string]int)}
 }
 
 // Keeper returns a function that reports whether a path of d is needed by another
@@ -25,13 +20,13 @@ func (c *Claims) Keeper(d *ledger.Distfile) func(rel string) bool {
 	count := c.count[d.SHA256()]
 	if count == nil {
 		count = make(map[string]int)
-		for _, o := range c.v.Index.WithSum(d.SHA256()) {
+		for _, o := range c.m.Index.WithSum(d.SHA256()) {
 			c.add(count, o)
 		}
 		c.count[d.SHA256()] = count
 	}
 	own := make(map[string]int)
-	if o := c.v.Index.Distfiles[d.Key()]; o != nil {
+	if o := c.m.Index.Distfiles[d.Key()]; o != nil {
 		c.add(own, o)
 	}
 	return func(rel string) bool { return count[rel] > own[rel] }
@@ -39,7 +34,7 @@ func (c *Claims) Keeper(d *ledger.Distfile) func(rel string) bool {
 
 // add counts the paths of d.
 func (c *Claims) add(count map[string]int, d *ledger.Distfile) {
-	paths, err := c.v.Shelf.Layouts.Paths(&d.Content)
+	paths, err := c.m.Shelf.Layouts.Paths(&d.Content)
 	if err != nil {
 		paths = d.CipherPaths()
 	}
@@ -66,4 +61,9 @@ func (v *Vault) DropFormerPaths(d *ledger.Distfile, claims *Claims) {
 		}
 		v.Disk.Set(rel, layout.File{Size: -1})
 	}
+}
+
+// Claims returns the claims of all records.
+func (m *Memory) Claims() *Claims {
+	return &Claims{m, make(map[digest.Digest]map[string]int)}
 }

@@ -76,93 +76,107 @@ func (v *Vault) Publish(adds, next []*Addition) error {
 		}
 		named[a.Entry.Name] = a.Entry.SHA256()
 	}
-	items := v.itemsOf(adds)
+	p := &publication{Vault: v, adds: adds}
+	p.chooseItems()
+	return p.publish(next)
+}
+
+// A publication is one call of Publish, with additions of which no two want one
+// name.
+type publication struct {
+	*Vault
+	adds  []*Addition
+	items []*store.Item // those of adds
+}
+
+// publish publishes and records the additions.
+func (p *publication) publish(next []*Addition) error {
 	coming := make([]*store.Item, len(next))
 	for i, a := range next {
 		coming[i] = a.itemOf(store.Source{})
 	}
-	nameless := v.nameless(adds)
-	err := v.Store.Tree.Commit(slices.Concat(items, nameless), coming)
-	v.WarnReplaced()
+	nameless := p.nameless()
+	err := p.Store.Tree.Commit(slices.Concat(p.items, nameless), coming)
+	p.WarnReplaced()
 	if err != nil {
 		return Damage(err)
 	}
 	for _, it := range nameless {
 		for _, rel := range it.CipherPaths() {
-			v.Disk.Look(rel)
+			p.Disk.Look(rel)
 		}
 	}
-	if err := v.record(adds, items); err != nil {
+	if err := p.record(); err != nil {
 		return err
 	}
-	if err := v.Store.Parts.Release(items); err != nil {
-		v.Warn("%v", err)
+	if err := p.Store.Parts.Release(p.items); err != nil {
+		p.Warn("%v", err)
 	}
 	return nil
 }
 
-// record records what was published as items.
-func (v *Vault) record(adds []*Addition, items []*store.Item) error {
+// record records what was published.
+func (p *publication) record() error {
 	var b ledger.Batch
 	var former []*ledger.Distfile
 	var back []ledger.Key
-	for i, a := range adds {
-		if a.Err = items[i].Err; a.Err != nil {
-			v.advise(a)
+	for i, a := range p.adds {
+		if a.Err = p.items[i].Err; a.Err != nil {
+			p.advise(a)
 			continue
 		}
-		a.Entry.ModTime = items[i].ModTime.UTC()
-		former = append(former, v.put(&b, a)...)
+		a.Entry.ModTime = p.items[i].ModTime.UTC()
+		former = append(former, p.put(&b, a)...)
 		// Whatever brought it back: under this name it is not in recycle any more.
-		if v.Index.Recycled[a.Entry.Key()] != nil {
+		if p.Index.Recycled[a.Entry.Key()] != nil {
 			back = append(back, a.Entry.Key())
 		}
 	}
-	v.beginPurge(&b, back)
-	if err := v.Commit(&b); err != nil {
+	p.Recycle.beginPurge(&b, back)
+	if err := p.Commit(&b); err != nil {
 		return err
 	}
-	for i, a := range adds {
+	for i, a := range p.adds {
 		if a.Err == nil {
-			v.recorded(a, items[i])
+			p.recorded(a, p.items[i])
 		}
 	}
-	claims := v.Claims()
+	claims := p.Claims()
 	for _, d := range former {
-		v.DropFormerPaths(d, claims)
+		p.DropFormerPaths(d, claims)
 	}
-	return v.endPurge(back)
+	return p.Recycle.endPurge(back)
 }
 
 // advise says what to do about a, which cannot be published, to whoever reads its
 // Err; nobody does where no package wants it.
-func (v *Vault) advise(a *Addition) {
+func (p *publication) advise(a *Addition) {
 	if errors.Is(a.Err, store.ErrDamaged) {
 		// Its names are one to verify.
 		name := a.Entry.Name
-		if ds := v.Index.WithSum(a.Entry.SHA256()); v.Index.Distfiles[a.Entry.Key()] == nil && len(ds) > 0 {
+		if ds := p.Index.WithSum(a.Entry.SHA256()); p.Index.Distfiles[a.Entry.Key()] == nil && len(ds) > 0 {
 			name = ds[0].Name
 		}
 		a.Err = fmt.Errorf("%w: run distkeep verify %s", a.Err, name)
 	}
 	if !a.wanted() {
-		v.Warn("%s: %v", a.Entry.Name, a.Err)
+		p.Warn("%s: %v", a.Entry.Name, a.Err)
 	}
 }
 
 // put puts into b what the ledger has to know about a. It returns the record that
 // loses the name to it.
-func (v *Vault) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfile) {
+func (p *publication) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfile) {
 	d := &a.Entry
-	v.Changed = true
+	p.Changed = true
 	b.PutDistfile(d)
-	if old := v.Index.Named(d.Name); d.Named && old != nil && old.Key() != d.Key() {
+	if old := p.Index.Named(d.Name); d.Named && old != nil && old.Key() != d.Key() {
 		without := *old
 		without.Named = false
 		b.PutDistfile(&without)
 		former = append(former, old)
 	}
-	if v.Index.Deletions[d.Key()] != nil && a.wanted() {
+	if p.Index.Deletions[d.Key()] != nil && a.wanted() {
 		b.DropDeletion(d.Key())
 	}
 	ended := []ledger.FailureKey{d.Failure(ledger.Lost), d.Failure(ledger.Unread)}
@@ -170,7 +184,7 @@ func (v *Vault) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfile) {
 		ended = append(ended, a.Want)
 	}
 	for _, k := range ended {
-		if v.Index.Failures[k] != nil {
+		if p.Index.Failures[k] != nil {
 			b.DropFailure(k)
 		}
 	}
@@ -178,21 +192,21 @@ func (v *Vault) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfile) {
 		b.PutDropped(a.Drop)
 	}
 	if a.New {
-		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: v.Now, Bytes: d.Size, Origin: d.Origin})
+		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: p.Now, Bytes: d.Size, Origin: d.Origin})
 	}
 	return former
 }
 
 // recorded makes what is known of the disk follow the ledger.
-func (v *Vault) recorded(a *Addition, it *store.Item) {
+func (p *publication) recorded(a *Addition, it *store.Item) {
 	d := &a.Entry
-	if paths, err := v.Shelf.Layouts.Paths(&it.Content); err == nil {
+	if paths, err := p.Shelf.Layouts.Paths(&it.Content); err == nil {
 		for _, rel := range paths {
-			v.Disk.Set(rel, layout.File{Size: d.Size, ModTime: d.ModTime})
+			p.Disk.Set(rel, layout.File{Size: d.Size, ModTime: d.ModTime})
 		}
 	}
 	if a.Done = true; a.New {
-		v.Events.Added(OwnerPackage(d.Owner), string(d.Name), d.Size, d.Origin)
+		p.Events.Added(OwnerPackage(d.Owner), string(d.Name), d.Size, d.Origin)
 	}
 }
 
@@ -228,16 +242,16 @@ func (v *Vault) hold(adds []*Addition, before map[catalog.Name]digest.Digest) er
 	return nil
 }
 
-// itemsOf chooses the file that each of adds is linked from.
-func (v *Vault) itemsOf(adds []*Addition) []*store.Item {
-	items := make([]*store.Item, len(adds))
+// chooseItems chooses the file that each addition is linked from.
+func (p *publication) chooseItems() {
+	p.items = make([]*store.Item, len(p.adds))
 	first := make(map[digest.Digest]store.Source) // the part that others of its content are linked to
-	for i, a := range adds {
+	for i, a := range p.adds {
 		if a.Read {
-			v.recall(a)
+			p.recall(a)
 		}
 		if a.Have.Path == "" {
-			a.Have = v.holding(a.Entry.SHA256())
+			a.Have = p.holding(a.Entry.SHA256())
 		}
 		if a.Have.Path == "" {
 			a.Have = first[a.Entry.SHA256()]
@@ -245,17 +259,16 @@ func (v *Vault) itemsOf(adds []*Addition) []*store.Item {
 		if a.Have.Path == "" && a.Part != "" {
 			first[a.Entry.SHA256()], _ = store.Look(a.Part)
 		}
-		items[i] = a.itemOf(a.Have)
-		if old := v.Index.Named(a.Entry.Name); a.Entry.Named && old != nil && old.Key() != a.Entry.Key() {
-			items[i].Former = v.Store.Path(old.CipherPaths()[0])
+		p.items[i] = a.itemOf(a.Have)
+		if old := p.Index.Named(a.Entry.Name); a.Entry.Named && old != nil && old.Key() != a.Entry.Key() {
+			p.items[i].Former = p.Store.Path(old.CipherPaths()[0])
 		}
 	}
-	return items
 }
 
 // recall joins a with what the ledger knows of the content that was read.
-func (v *Vault) recall(a *Addition) {
-	old := v.Index.Distfiles[a.Entry.Key()]
+func (p *publication) recall(a *Addition) {
+	old := p.Index.Distfiles[a.Entry.Key()]
 	if old == nil {
 		return
 	}
@@ -265,7 +278,7 @@ func (v *Vault) recall(a *Addition) {
 	}
 	if fi, err := os.Lstat(a.Have.Path); a.Have.Path != "" && (err != nil || !os.SameFile(fi, a.Have.Was)) {
 		// Another copy of it was read before, and has got its paths.
-		if src := v.holding(a.Entry.SHA256()); src.Path != "" {
+		if src := p.holding(a.Entry.SHA256()); src.Path != "" {
 			a.Have = src
 		}
 	}
@@ -277,18 +290,18 @@ func (v *Vault) recall(a *Addition) {
 	a.Entry = d
 }
 
-// nameless are the contents that lose their names to adds, where they are not
-// below by_cipher: they have to be there before the names go.
-func (v *Vault) nameless(adds []*Addition) (items []*store.Item) {
-	for _, a := range adds {
-		old := v.Index.Named(a.Entry.Name)
+// nameless are the contents that lose their names to the additions, where they are
+// not below by_cipher: they have to be there before the names go.
+func (p *publication) nameless() (items []*store.Item) {
+	for _, a := range p.adds {
+		old := p.Index.Named(a.Entry.Name)
 		if !a.Entry.Named || old == nil || old.Key() == a.Entry.Key() {
 			continue
 		}
 		c := old.Content
 		c.Named = false
-		if slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !v.Shelf.Intact(&c, rel) }) {
-			if src := v.Source(old); src.Path != "" {
+		if slices.ContainsFunc(c.CipherPaths(), func(rel string) bool { return !p.Shelf.Intact(&c, rel) }) {
+			if src := p.Source(old); src.Path != "" {
 				items = append(items, &store.Item{Content: c, Have: src})
 			}
 		}
@@ -301,26 +314,4 @@ func (v *Vault) WarnReplaced() {
 	for _, kept := range v.Store.Quarantine.Replaced() {
 		v.Warn("%s: somebody put this file where the archive has one of its own", kept)
 	}
-}
-
-// holding returns a file of the archive that holds a content already, as it is
-// now.
-func (v *Vault) holding(sum digest.Digest) store.Source {
-	for _, d := range v.Index.WithSum(sum) {
-		if src := v.Source(d); src.Path != "" {
-			return src
-		}
-	}
-	return store.Source{}
-}
-
-// Source returns the verified file of d to link from, as it is now.
-func (v *Vault) Source(d *ledger.Distfile) store.Source {
-	for rel := range v.Shelf.Paths(&d.Content) {
-		src, err := store.Look(v.Store.Path(rel))
-		if err == nil && src.Was.Mode().IsRegular() && src.Was.Size() == d.Size && src.Was.ModTime().Equal(d.ModTime) {
-			return src
-		}
-	}
-	return store.Source{}
 }

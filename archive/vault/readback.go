@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,36 +19,46 @@ import (
 // ErrWrong means that the bytes of a file are not those of its record.
 var ErrWrong = errors.New("wrong bytes")
 
-// A Returning content is in recycle and was read.
+// A Returning is a content in recycle that was read.
 type Returning struct {
 	*ledger.Recycled
+	// Entry is its record, with the digests that the layouts ask for: those may be
+	// newer than the record.
+	Entry ledger.Distfile
 	// File is its file in recycle, when it is right.
 	File store.Source
-	// Err is why it is not. When it wraps ErrWrong or fs.ErrNotExist, the
-	// record is gone; otherwise nothing is known.
+	// Err is why it is not. It wraps ErrWrong when the bytes are not those of the
+	// record.
 	Err error
 }
 
-// ReadRecycled reads the file of r in recycle, and adds to r the digests that the
-// layouts ask for: they may be newer than the record. Its error wraps ErrWrong
-// when the bytes are not those of r. It may be called concurrently for several.
-func (v *Vault) ReadRecycled(ctx context.Context, r *ledger.Recycled) (store.Source, error) {
-	path := v.RecyclePath(r)
-	sums, fi, err := store.Hash(ctx, path, v.Shelf.Layouts.Algorithms()...)
+// Addition is what publishes it again, with the name that it had.
+func (r *Returning) Addition(now time.Time) Addition {
+	a := Addition{Entry: r.Entry, Have: r.File, New: true}
+	a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, now, now
+	return a
+}
+
+// Read reads the file of r in recycle. It may be called concurrently.
+func (c *Recycle) Read(ctx context.Context, r *ledger.Recycled) *Returning {
+	back := &Returning{Recycled: r, Entry: r.Distfile}
+	path := c.Path(r)
+	sums, fi, err := store.Hash(ctx, path, c.v.Shelf.Layouts.Algorithms()...)
 	wrong := func(format string, args ...any) error { return wrongError{fmt.Sprintf(format, args...)} }
-	switch {
+	switch sum := sums.Get(digest.SHA256); {
 	case ctx.Err() != nil:
-		return store.Source{}, context.Cause(ctx)
+		back.Err = context.Cause(ctx)
 	case err != nil:
-		return store.Source{}, err
+		back.Err = err
 	case fi.Size() != r.Size:
-		return store.Source{}, wrong("%s has %d bytes, want %d", path, fi.Size(), r.Size)
+		back.Err = wrong("%s has %d bytes, want %d", path, fi.Size(), r.Size)
+	case sum != r.SHA256():
+		back.Err = wrong("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256().Hex())
+	default:
+		back.Entry.Digests = r.Digests.Union(sums)
+		back.File = store.Source{Path: path, Was: fi, Read: true}
 	}
-	if sum := sums.Get(digest.SHA256); sum != r.SHA256() {
-		return store.Source{}, wrong("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256().Hex())
-	}
-	r.Digests = r.Digests.Union(sums)
-	return store.Source{Path: path, Was: fi, Read: true}, nil
+	return back
 }
 
 type wrongError struct{ msg string }
@@ -57,8 +68,9 @@ func (w wrongError) Is(e error) bool { return e == ErrWrong }
 
 // ReadBack reads contents in recycle, several at once: what has been there for
 // weeks is not published unread. Wrong files go to quarantine, and their records
-// with them.
-func (v *Vault) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]Returning, error) {
+// with them: then Err wraps ErrWrong, or fs.ErrNotExist. With any other Err nothing
+// is known.
+func (c *Recycle) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]*Returning, error) {
 	if len(rs) == 0 {
 		return nil, nil
 	}
@@ -66,21 +78,20 @@ func (v *Vault) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]Returnin
 	for _, r := range rs {
 		total.Add(r.Size)
 	}
-	v.Events.Phase("read", total.Files, total.Bytes)
-	back := make([]Returning, len(rs))
+	c.v.Events.Phase("read", total.Files, total.Bytes)
+	back := make([]*Returning, len(rs))
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, r := range rs {
 		g.Go(func() error {
-			file, err := v.ReadRecycled(ctx, r)
-			back[i] = Returning{r, file, err}
-			v.Events.Read(int(r.Size))
+			back[i] = c.Read(ctx, r)
+			c.v.Events.Read(int(r.Size))
 			return nil
 		})
 	}
 	_ = g.Wait() // errors are noted with the files
 	var b ledger.Batch
-	for i, r := range back {
+	for _, r := range back {
 		switch {
 		case r.Err == nil:
 		case ctx.Err() != nil:
@@ -88,14 +99,14 @@ func (v *Vault) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]Returnin
 		case store.Broken(r.Err):
 			return nil, r.Err
 		case errors.Is(r.Err, ErrWrong) || errors.Is(r.Err, fs.ErrNotExist):
-			v.Warn("%v: it is not published", r.Err)
-			if err := v.DropRecycled(&b, r.Recycled, "damaged."); errors.Is(err, store.ErrStuck) {
-				v.Warn("%v", err)
-				back[i].Err = err
+			c.v.Warn("%v: it is not published", r.Err)
+			if err := c.Drop(&b, r.Recycled, "damaged."); errors.Is(err, store.ErrStuck) {
+				c.v.Warn("%v", err)
+				r.Err = err
 			} else if err != nil {
 				return nil, err
 			}
 		}
 	}
-	return back, v.Commit(&b)
+	return back, c.v.Commit(&b)
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -11,17 +12,20 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// Recycle moves contents out of the published tree: first a durable link in
+// A Recycle holds what was deleted, until it is purged or wanted again.
+type Recycle struct{ v *Vault }
+
+// Put moves contents out of the published tree: first a durable link in
 // recycle, then the record, then the published links go. It returns the records
 // that are gone, and those that stay because of trouble with their files: the next
 // run tries again.
-func (v *Vault) Recycle(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []*FileError, err error) {
+func (c *Recycle) Put(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []*FileError, err error) {
 	cs := contents(ds)
-	missing, stuck, err := v.Store.Recycle.Keep(cs)
+	missing, stuck, err := c.v.Store.Recycle.Keep(cs)
 	if err != nil {
 		return nil, nil, err
 	}
-	v.Changed = true
+	c.v.Changed = true
 	var b ledger.Batch
 	var moved []*ledger.Recycled
 	for i, d := range ds {
@@ -32,30 +36,30 @@ func (v *Vault) Recycle(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []
 		gone = append(gone, d)
 		b.DropDistfile(d.Key())
 		b.DropDeletion(d.Key())
-		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: v.Now, Bytes: d.Size, Origin: d.Origin, Removed: true})
+		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: c.v.Now, Bytes: d.Size, Origin: d.Origin, Removed: true})
 		if !slices.Contains(missing, cs[i]) {
-			r := &ledger.Recycled{Distfile: *d, Since: v.Now, Pending: true}
+			r := &ledger.Recycled{Distfile: *d, Since: c.v.Now, Pending: true}
 			b.PutRecycled(r)
 			moved = append(moved, r)
 		}
 	}
-	if err := v.Commit(&b); err != nil {
+	if err := c.v.Commit(&b); err != nil {
 		return nil, stay, err
 	}
 	for _, d := range gone {
-		v.Events.Removed(OwnerPackage(d.Owner), string(d.Name))
+		c.v.Events.Removed(OwnerPackage(d.Owner), string(d.Name))
 	}
-	pending, err := v.unpublish(moved)
+	pending, err := c.unpublish(moved)
 	return gone, append(stay, pending...), err
 }
 
 // unpublish removes the published links of contents that are in recycle and
 // notes that it is done. Those that it returns stay pending.
-func (v *Vault) unpublish(rs []*ledger.Recycled) (pending []*FileError, err error) {
+func (c *Recycle) unpublish(rs []*ledger.Recycled) (pending []*FileError, err error) {
 	var b ledger.Batch
-	claims := v.Claims()
+	claims := c.v.Claims()
 	for _, r := range rs {
-		if err := v.Store.Recycle.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
+		if err := c.v.Store.Recycle.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
 			return pending, err
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			pending = append(pending, &FileError{&r.Distfile, err})
@@ -64,38 +68,38 @@ func (v *Vault) unpublish(rs []*ledger.Recycled) (pending []*FileError, err erro
 		done := *r
 		done.Pending = false
 		b.PutRecycled(&done)
-		if paths, err := v.Shelf.Layouts.Paths(&r.Content); err == nil {
+		if paths, err := c.v.Shelf.Layouts.Paths(&r.Content); err == nil {
 			for _, rel := range paths {
-				v.Disk.Look(rel)
+				c.v.Disk.Look(rel)
 			}
 		}
 	}
-	return pending, v.Commit(&b)
+	return pending, c.v.Commit(&b)
 }
 
 // Mend ends the moves to recycle and out of it that a process did not end because
 // it was killed. What it returns is not ended yet.
-func (v *Vault) Mend() (pending []*FileError, err error) {
+func (c *Recycle) Mend() (pending []*FileError, err error) {
 	var rs []*ledger.Recycled
-	for k, r := range v.Index.Recycled {
-		if r.Pending && v.Index.Distfiles[k] == nil {
+	for k, r := range c.v.Index.Recycled {
+		if r.Pending && c.v.Index.Distfiles[k] == nil {
 			rs = append(rs, r)
 		}
 	}
-	if pending, err = v.unpublish(rs); err != nil {
+	if pending, err = c.unpublish(rs); err != nil {
 		return pending, err
 	}
 	// Since then some may have come to recycle again.
-	keys := slices.DeleteFunc(slices.Clone(v.Index.Notes.Purging), func(k ledger.Key) bool { return v.Index.Recycled[k] != nil })
+	keys := slices.DeleteFunc(slices.Clone(c.v.Index.Notes.Purging), func(k ledger.Key) bool { return c.v.Index.Recycled[k] != nil })
 	if len(keys) > 0 {
-		return pending, v.endPurge(keys)
+		return pending, c.endPurge(keys)
 	}
-	return pending, v.purged()
+	return pending, c.purged()
 }
 
-// EndRecycling removes what is still published of a content in recycle.
-func (v *Vault) EndRecycling(r *ledger.Recycled) error {
-	pending, err := v.unpublish([]*ledger.Recycled{r})
+// End removes what is still published of a content in recycle.
+func (c *Recycle) End(r *ledger.Recycled) error {
+	pending, err := c.unpublish([]*ledger.Recycled{r})
 	if err == nil && len(pending) > 0 {
 		err = pending[0]
 	}
@@ -104,18 +108,18 @@ func (v *Vault) EndRecycling(r *ledger.Recycled) error {
 
 // Purge removes contents from recycle for good: the record first, so that no
 // record promises bytes that are gone.
-func (v *Vault) Purge(rs []*ledger.Recycled) error {
+func (c *Recycle) Purge(rs []*ledger.Recycled) error {
 	for chunk := range slices.Chunk(rs, BatchFiles) {
 		keys := make([]ledger.Key, len(chunk))
 		for i, r := range chunk {
 			keys[i] = r.Key()
 		}
 		var b ledger.Batch
-		v.beginPurge(&b, keys)
-		if err := v.Commit(&b); err != nil {
+		c.beginPurge(&b, keys)
+		if err := c.v.Commit(&b); err != nil {
 			return err
 		}
-		if err := v.endPurge(keys); err != nil {
+		if err := c.endPurge(keys); err != nil {
 			return err
 		}
 	}
@@ -124,43 +128,77 @@ func (v *Vault) Purge(rs []*ledger.Recycled) error {
 
 // beginPurge makes b drop the records of keys from recycle and note that their
 // files are to go.
-func (v *Vault) beginPurge(b *ledger.Batch, keys []ledger.Key) {
+func (c *Recycle) beginPurge(b *ledger.Batch, keys []ledger.Key) {
 	if len(keys) == 0 {
 		return
 	}
 	for _, k := range keys {
 		b.DropRecycled(k)
 	}
-	v.Note(b, func(n *ledger.Notes) { n.Purging = keys })
+	c.v.Note(b, func(n *ledger.Notes) { n.Purging = keys })
 }
 
 // endPurge removes from recycle the files that beginPurge has noted.
-func (v *Vault) endPurge(keys []ledger.Key) error {
+func (c *Recycle) endPurge(keys []ledger.Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	for _, k := range keys {
-		if err := v.purge(k); err != nil {
+		if err := c.purge(k); err != nil {
 			return err
 		}
 	}
-	return v.purged()
+	return c.purged()
 }
 
 // purged notes that nothing is left to purge.
-func (v *Vault) purged() error {
+func (c *Recycle) purged() error {
 	var b ledger.Batch
-	v.Note(&b, func(n *ledger.Notes) { n.Purging = nil })
-	return v.Commit(&b)
+	c.v.Note(&b, func(n *ledger.Notes) { n.Purging = nil })
+	return c.v.Commit(&b)
 }
 
 // purge removes the file of a content from recycle unless another record needs it.
-func (v *Vault) purge(k ledger.Key) error {
-	c := &layout.Content{Name: k.Name, Digests: digest.Set{k.SHA256}}
-	for _, r := range v.Index.RecycledWith(k.SHA256) {
-		if v.Store.RecyclePath(&r.Content) == v.Store.RecyclePath(c) {
+func (c *Recycle) purge(k ledger.Key) error {
+	is := &layout.Content{Name: k.Name, Digests: digest.Set{k.SHA256}}
+	for _, r := range c.v.Index.RecycledWith(k.SHA256) {
+		if c.Path(r) == c.v.Store.RecyclePath(is) {
 			return nil
 		}
 	}
-	return v.Store.Recycle.Purge(c)
+	return c.v.Store.Recycle.Purge(is)
+}
+
+// Path is the absolute path of the file of r in recycle.
+func (c *Recycle) Path(r *ledger.Recycled) string { return c.v.Store.RecyclePath(&r.Content) }
+
+// File reports whether recycle has a file of the size of r, and whether
+// that has the time of the verified one as well. The error is why neither is known.
+func (c *Recycle) File(r *ledger.Recycled) (sized, timed bool, err error) {
+	f := store.LookAt(c.Path(r))
+	sized = f.Err == nil && f.Size == r.Size
+	return sized, sized && f.ModTime.Equal(r.ModTime), f.Err
+}
+
+// Drop moves the file of r in recycle, which is not what was put there,
+// to quarantine, and puts into b that r is lost.
+func (c *Recycle) Drop(b *ledger.Batch, r *ledger.Recycled, label string) error {
+	rs, err := Replicas([]string{c.Path(r)})
+	if err != nil {
+		return err
+	}
+	for _, is := range rs {
+		if _, err := c.v.Store.Quarantine.SetAside(label+r.SHA256().Hex(), is.Info, is.Paths); err != nil {
+			return fmt.Errorf("%s: %w", is.Paths[0], err)
+		}
+	}
+	c.Lose(b, r, "damaged in recycle, and moved to quarantine")
+	return nil
+}
+
+// Lose puts into b that the content of r, in recycle, is lost, and why.
+func (c *Recycle) Lose(b *ledger.Batch, r *ledger.Recycled, why string) {
+	c.v.Changed = true
+	b.DropRecycled(r.Key())
+	c.v.forget(b, &r.Distfile, why)
 }

@@ -6,8 +6,8 @@
 //   - A record has its bytes. They are verified while they arrive, durable under
 //     every path of the content, and only then recorded.
 //   - Every change is made on disk first, then in the ledger, then in memory. What
-//     a process that was killed has left undone is ended by Mend and by what the
-//     next run finds on disk, without another transfer.
+//     a process that was killed has left undone is ended by Recycle.Mend and by what
+//     the next run finds on disk, without another transfer.
 //   - A path is never written in place. What takes the place of another file is
 //     renamed over it, and the only link to bytes that nobody knows goes to
 //     quarantine.
@@ -15,7 +15,7 @@
 //     method means that the archive can hold nothing more, see Broken.
 //
 // A Vault is opened by Open, which takes the lock, and filled by Load. Begin
-// reading at Publish, the way in, and Recycle, the only way out.
+// reading at Publish, the way in, and Recycle.Put, the only way out.
 package vault
 
 import (
@@ -40,11 +40,8 @@ type Vault struct {
 	// decided and recorded has that time.
 	Began, Now time.Time
 	Store      *store.Store
-	// Index are the records, Disk is the listing of the published tree, and
-	// Shelf is where contents are by the two. Load fills them.
-	Index *ledger.Index
-	Disk  *store.Listing
-	Shelf layout.Shelf
+	Memory
+	Recycle *Recycle
 	// Changed says that the content of the archive is not what it was when it
 	// was opened, Restated that the record of a content is not.
 	Changed, Restated bool
@@ -67,6 +64,7 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	o.Events = o.Events.withDefaults()
 	v = &Vault{Options: o, Began: o.Now()}
 	v.Now = v.Began.UTC().Truncate(time.Second)
+	v.Recycle = &Recycle{v}
 	if err := Check(o.Distfiles, o.State); err != nil {
 		return nil, err
 	}
@@ -86,6 +84,7 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	if v.Store, err = openStore(o.Distfiles, o.State, layouts, v.lock, o.Around); err != nil {
 		return v, err
 	}
+	v.at = v.Store.Places
 	return v, openLedger(v)
 }
 

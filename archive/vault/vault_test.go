@@ -48,7 +48,7 @@ func recycle(t *testing.T, b *archivetest.Box) {
 		for _, d := range v.Index.Distfiles {
 			ds = append(ds, d)
 		}
-		gone, stay, err := v.Recycle(ds)
+		gone, stay, err := v.Recycle.Put(ds)
 		if err != nil || len(gone) != len(ds) || stay != nil {
 			t.Fatal(gone, stay, err)
 		}
@@ -71,7 +71,7 @@ func TestDurableBeforeRecorded(t *testing.T) {
 			}
 			rs = append(rs, r)
 		}
-		if err := v.Purge(rs); err != nil || len(v.Index.Recycled) > 0 {
+		if err := v.Recycle.Purge(rs); err != nil || len(v.Index.Recycled) > 0 {
 			t.Fatal(err, v.Index.Recycled)
 		}
 	})
@@ -157,7 +157,7 @@ func drain(t *testing.T, b *archivetest.Box) error {
 			ds = append(ds, d)
 		}
 		var stay []*vault.FileError
-		if _, stay, err = v.Recycle(ds); err == nil && len(stay) > 0 {
+		if _, stay, err = v.Recycle.Put(ds); err == nil && len(stay) > 0 {
 			err = stay[0]
 		}
 	}
@@ -182,7 +182,7 @@ func TestMend(t *testing.T) {
 		}
 	})
 	load(t, b, func(v *vault.Vault) {
-		if pending, err := v.Mend(); err != nil || pending != nil {
+		if pending, err := v.Recycle.Mend(); err != nil || pending != nil {
 			t.Fatal(pending, err)
 		}
 		if r := v.Index.Recycled[key]; r == nil || r.Pending {

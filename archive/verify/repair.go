@@ -28,7 +28,7 @@ func (r *verifier) examine(ctx context.Context, u *unit) *examined {
 		paths = append(paths, r.v.PathsOf(d)...)
 	}
 	for _, rec := range u.recycled {
-		paths = append(paths, r.v.RecyclePath(rec))
+		paths = append(paths, r.v.Recycle.Path(rec))
 	}
 	slices.Sort(paths) // as has wants them
 	if x.copies, x.err = vault.Replicas(slices.Compact(paths)); x.err != nil {
@@ -90,7 +90,7 @@ func (r *verifier) record(ctx context.Context, x *examined) error {
 	for _, rec := range x.recycled {
 		fresh := *rec
 		fresh.Verified = r.v.Now
-		if c := x.has([]string{r.v.RecyclePath(rec)}); c != nil {
+		if c := x.has([]string{r.v.Recycle.Path(rec)}); c != nil {
 			fresh.ModTime = c.Info.ModTime().UTC()
 		}
 		r.stamps.PutRecycled(&fresh)
@@ -114,7 +114,7 @@ func (x *examined) damage(v *vault.Vault) string {
 			}
 		}
 		for _, rec := range x.recycled {
-			if x.has([]string{v.RecyclePath(rec)}) == nil {
+			if x.has([]string{v.Recycle.Path(rec)}) == nil {
 				why = append(why, fmt.Sprintf("%s: its file is gone from recycle", rec.Name))
 			}
 		}
@@ -169,8 +169,8 @@ func (r *verifier) repair(x *examined, why string) error {
 		}
 	}
 	for _, rec := range x.recycled {
-		if x.has([]string{v.RecyclePath(rec)}) == nil {
-			v.LoseRecycled(&b, rec, "damaged in recycle: "+why)
+		if x.has([]string{v.Recycle.Path(rec)}) == nil {
+			v.Recycle.Lose(&b, rec, "damaged in recycle: "+why)
 		}
 	}
 	if err := v.Commit(&b); err != nil {
