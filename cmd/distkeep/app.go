@@ -36,7 +36,7 @@ type env struct {
 
 // newApp lists the commands.
 func newApp(e *env) *cli.App {
-	commands := []*cli.Command{
+	return appOf(e,
 		initCommand(e),
 		mirrorCommand(e),
 		historyCommand(e),
@@ -48,7 +48,12 @@ func newApp(e *env) *cli.App {
 		whyCommand(e),
 		doctorCommand(e),
 		snapshotCommand(e),
-	}
+		emirrordistCommand(e),
+	)
+}
+
+// appOf makes a program of commands.
+func appOf(e *env, commands ...*cli.Command) *cli.App {
 	app := &cli.App{
 		Name:                      "distkeep",
 		Usage:                     "archive the upstream sources of package trees",
@@ -84,6 +89,9 @@ func prepare(e *env, c *cli.Command) {
 	}
 	c.HideHelpCommand = true
 	c.OnUsageError = onUsageError
+	if c.SkipFlagParsing {
+		return // its options are its own
+	}
 	if len(c.Subcommands) > 0 {
 		c.Action = func(ctx *cli.Context) error {
 			if ctx.NArg() > 0 {

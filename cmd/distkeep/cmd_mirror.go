@@ -16,6 +16,7 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/ledger"
+	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -48,8 +49,8 @@ type mirrorFlags struct {
 	dryRun, json, verbose, logJSON      bool
 }
 
-func mirrorCommand(e *env) *cli.Command {
-	o := &mirrorFlags{
+func newMirrorFlags() *mirrorFlags {
+	return &mirrorFlags{
 		repoFlags: newRepoFlags(), fetchFlags: newFetchFlags(),
 		whitelists: cli.NewStringSlice(), retired: cli.NewStringSlice(),
 		localExpiry: durationValue(7 * 24 * time.Hour), minFree: 1 << 30,
@@ -57,9 +58,12 @@ func mirrorCommand(e *env) *cli.Command {
 		maxDelete: 0.1, failOn: choiceValue{"new", []string{"any", "new", "never"}},
 		missing: choiceValue{"hold", []string{"hold", "publish"}}, missingGrace: durationValue(48 * time.Hour),
 	}
+}
+
+func (o *mirrorFlags) flags() []cli.Flag {
 	flags := append(o.place.flags(), o.repoFlags.flags()...)
 	flags = append(flags, o.fetchFlags.flags()...)
-	flags = append(flags,
+	return append(flags,
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
 		&cli.GenericFlag{Name: "local-expiry", Usage: "remove a file from the drop box when it has been in the archive for `DURATION`", Value: &o.localExpiry},
@@ -80,13 +84,17 @@ func mirrorCommand(e *env) *cli.Command {
 		&cli.BoolFlag{Name: "log-json", Usage: "write messages as JSON lines", Destination: &o.logJSON},
 		jsonFlag(&o.json),
 	)
+}
+
+func mirrorCommand(e *env) *cli.Command {
+	o := newMirrorFlags()
 	return &cli.Command{
 		Name:        "mirror",
 		Usage:       "bring the archive up to date: the hourly job",
 		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
 		Description: mirrorHelp + pacmanHelp + sourcesHelp + exitHelp,
-		Flags:       flags,
-		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o) },
+		Flags:       o.flags(),
+		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o, o) },
 	}
 }
 
@@ -113,8 +121,17 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	return m, nil
 }
 
+// A voice tells what a run does to whoever has started it.
+type voice interface {
+	// listen adds to the events of the run.
+	listen(ev *vault.Events)
+	// print tells what a run did, preview what one would do.
+	print(e *env, s *report.Summary) error
+	preview(e *env, s *report.Summary, actions []plan.Action) error
+}
+
 // runMirror is the hourly job.
-func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
+func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err error) {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
@@ -129,24 +146,32 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 	defer func() { err = errors.Join(err, logs.close()) }()
 	p := newProgress(e)
 	defer p.stop()
-	log := e.logger(o.verbose, o.logJSON)
+	ev := events(e.logger(o.verbose, o.logJSON), logs, p)
+	says.listen(&ev)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
-		Events: events(log, logs, p), Around: e.around,
+		Events: ev, Around: e.around,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.dryRun {
-		return o.preview(ctx, e, a, m)
+		s, actions, err := archive.DryRun(ctx, a, m)
+		if err == nil {
+			err = says.preview(e, s, actions)
+		}
+		if err != nil {
+			return err
+		}
+		return outcome(s, "never")
 	}
 	s, err := archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {
 		return err
 	}
-	if perr := o.print(e, s); perr != nil {
+	if perr := says.print(e, s); perr != nil {
 		return perr
 	}
 	if err != nil {
@@ -166,11 +191,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags) (err error) {
 
 // preview prints what a run would do, and to standard error why it would delete
 // nothing.
-func (o *mirrorFlags) preview(ctx context.Context, e *env, a *vault.Vault, m archive.MirrorOptions) error {
-	s, actions, err := archive.DryRun(ctx, a, m)
-	if err != nil {
-		return err
-	}
+func (o *mirrorFlags) preview(e *env, s *report.Summary, actions []plan.Action) error {
 	if o.json {
 		if err := writeJSON(e.stdout, actions); err != nil {
 			return err
@@ -182,11 +203,12 @@ func (o *mirrorFlags) preview(ctx context.Context, e *env, a *vault.Vault, m arc
 	}
 	var b strings.Builder
 	printFrozen(&b, s, "nothing would be scheduled or deleted", "mend these first")
-	if _, err := io.WriteString(e.stderr, b.String()); err != nil {
-		return err
-	}
-	return outcome(s, "never")
+	_, err := io.WriteString(e.stderr, b.String())
+	return err
 }
+
+// listen implements voice: mirror says nothing beside its logs.
+func (o *mirrorFlags) listen(*vault.Events) {}
 
 func (o *mirrorFlags) print(e *env, s *report.Summary) error {
 	if o.json {

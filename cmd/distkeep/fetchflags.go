@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -55,7 +56,7 @@ func (o *fetchFlags) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "rate", Usage: "at most `SIZE` a second in all; 0 is no limit", Value: &o.rate},
 		&cli.GenericFlag{Name: "host-rate", Usage: "at most `SIZE` a second from one host; 0 is no limit", Value: &o.hostRate},
 		&cli.GenericFlag{Name: "max-size", Usage: "take at most `SIZE` of a file whose size no tree tells", Value: &o.maxSize},
-		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file", Value: 10, Destination: &o.tries},
+		&cli.IntFlag{Name: "tries", Usage: "ask at most `N` of the URLs behind mirror:// for one file; 0 is no limit", Value: 10, Destination: &o.tries},
 		&cli.GenericFlag{Name: "prefer", Usage: "ask `WHICH` first: mirrors or primary (the plain URIs)", Value: &o.prefer},
 		&cli.StringFlag{Name: "contact", Usage: "put `URL-OR-MAIL` into the User-Agent: some hosts refuse anonymous clients", Destination: &o.contact},
 		&cli.StringSliceFlag{Name: "user-agent", Usage: "send TEXT as User-Agent to HOST, which refuses ours: `HOST=TEXT`; repeatable", Destination: o.userAgents},
@@ -85,8 +86,14 @@ func (o *fetchFlags) options() (fetch.Options, error) {
 	if slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"}, func(v string) bool { return os.Getenv(v) != "" }) {
 		f.Proxy = http.ProxyFromEnvironment
 	}
-	if o.jobs < 1 || o.hostJobs < 1 || o.tries < 1 {
-		return f, usagef("--jobs, --host-jobs and --tries must be at least 1")
+	if o.jobs < 1 || o.hostJobs < 1 {
+		return f, usagef("--jobs and --host-jobs must be at least 1")
+	}
+	if o.tries < 0 {
+		return f, usagef("--tries must be at least 0")
+	}
+	if f.Tries == 0 {
+		f.Tries = math.MaxInt
 	}
 	if o.maxSize < 1 {
 		return f, usagef("--max-size must be at least 1")

@@ -25,6 +25,7 @@ var layers = map[string]string{
 	"catalog":                 "catalog/digest",
 	"catalog/gentoo":          "catalog catalog/digest catalog/regular catalog/gentoo/ebuild",
 	"catalog/gentoo/ebuild":   "",
+	"catalog/gentoo/portage":  "catalog/regular",
 	"catalog/openbsd":         "catalog catalog/digest catalog/regular",
 	"catalog/pacman":          "catalog catalog/digest catalog/regular",
 	"catalog/pacman/upstream": "catalog catalog/digest catalog/regular catalog/pacman",

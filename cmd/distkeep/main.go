@@ -15,6 +15,7 @@ func main() {
 // run is the whole program.
 func (e *env) run() int {
 	unsetEmpty()
+	e.args = asEmirrordist(e.args)
 	ctx, stop := e.signals()
 	defer stop()
 	err := newApp(e).RunContext(ctx, e.args)

@@ -39,12 +39,11 @@ func TestMain(m *testing.M) {
 		becomeUser(user)
 		os.Exit(m.Run())
 	}
-	testscript.Main(m, map[string]func(){
-		"distkeep": func() {
-			e := &env{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: testClock(), around: testDisk()}
-			os.Exit(e.run())
-		},
-	})
+	program := func() {
+		e := &env{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: testClock(), around: testDisk()}
+		os.Exit(e.run())
+	}
+	testscript.Main(m, map[string]func(){"distkeep": program, emirrordistName: program})
 }
 
 // An ownFlag is an option that several programs of one process may parse at once:
