@@ -33,74 +33,115 @@ func nextTry(class failure.Class, asked string, old *ledger.Failure, now time.Ti
 // recordFailures brings the ledger's failures up to date. Unless whole, the run
 // did not get to everything, and failures of other contents stay as they were.
 func (m *mirror) recordFailures(whole bool) error {
-	x := m.v.Index
-	var b ledger.Batch
-	current := make(map[ledger.FailureKey]bool)
+	r := recording{m: m, current: make(map[ledger.FailureKey]bool)}
 	m.sum.Failures = make(map[failure.Class]report.FailureCount)
-	note := func(f *ledger.Failure, known bool) {
-		current[f.Key()] = true
-		c := m.sum.Failures[failure.Class(f.Class)]
-		if known {
-			c.Known++
-		} else {
-			c.New++
-		}
-		m.sum.Failures[failure.Class(f.Class)] = c
-		m.v.Events.Failed(f, known)
-	}
 	m.stillMissed()
 	m.failUnknown()
-	wants := m.failedWants()
+	var err error
+	if m.sum.Outage, err = m.outage(); err != nil {
+		return err
+	}
+	r.wants = m.failedWants()
 	for _, key := range sortedFailureKeys(m.tried) {
-		fe := m.tried[key]
-		old := x.Failures[key]
-		f := &ledger.Failure{
-			Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
-			First: m.v.Now, Last: m.v.Now, Count: 1, URLs: attempted(fe),
-		}
-		if w := wants[key]; w != nil {
-			f.Owner, f.Asked = w.Owner(), m.facts.Asked(w.Name, w.Sources)
-		}
-		if old != nil {
-			f.First, f.Count = old.First, old.Count+1
-		}
-		f.Next = nextTry(fe.Class, f.Asked, old, m.v.Now)
-		b.PutFailure(f)
-		note(f, old != nil)
+		r.tried(key, m.tried[key])
 	}
 	for _, key := range sortedFailureKeys(m.failing) {
-		p := m.failing[key]
-		old := x.Failures[key]
-		missed := strings.HasPrefix(key.Want, ledger.Lost)
-		known := old != nil && !(missed && old.First.Equal(m.v.Now))
-		if missed && !known {
-			m.sum.Gone++
-		}
-		f := &ledger.Failure{
-			Name: key.Name, Want: key.Want, Class: string(p.Class), Reason: report.OneLine(p.Reason),
-			Owner: p.Owner, First: m.v.Now, Last: m.v.Now, Count: 1,
-		}
-		if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {
-			f = old // nothing was tried and nothing is new: nothing to write
-		} else {
-			if old != nil {
-				f.First = old.First
-			}
-			b.PutFailure(f)
-		}
-		note(f, known)
+		r.failing(m.failing[key])
 	}
+	x := m.v.Index
 	for _, key := range sortedFailureKeys(x.Failures) {
 		f := x.Failures[key]
 		switch {
-		case current[key]:
+		case r.current[key]:
 		case m.waited[key] || !whole || !m.knowsAll(), f.Name != "" && m.facts.Catalog.Protected(f.Name, f.Owner):
-			note(f, true)
+			r.note(f, true)
 		default:
-			b.DropFailure(key)
+			r.batch.DropFailure(key)
 		}
 	}
-	return m.v.Commit(&b)
+	return m.v.Commit(&r.batch)
+}
+
+// A recording is the bringing up to date of the failures.
+type recording struct {
+	m       *mirror
+	wants   map[ledger.FailureKey]*plan.Want
+	current map[ledger.FailureKey]bool
+	batch   ledger.Batch
+}
+
+// note counts and tells of a failure of this run.
+func (r *recording) note(f *ledger.Failure, known bool) {
+	s := r.m.sum
+	r.current[f.Key()] = true
+	c := s.Failures[failure.Class(f.Class)]
+	if known {
+		c.Known++
+	} else {
+		c.New++
+		if s.Outage == nil && len(s.News) < report.MaxNews {
+			s.News = append(s.News, report.NewsOf(string(f.Name), f.Owner, f.Class, f.Reason))
+		}
+	}
+	s.Failures[failure.Class(f.Class)] = c
+	r.m.v.Events.Failed(f, known)
+}
+
+// tried records the failure of a transfer. While nobody can be asked at all, what is
+// known of a file stays as it is.
+func (r *recording) tried(key ledger.FailureKey, fe *fetch.Error) {
+	old := r.m.v.Index.Failures[key]
+	if r.m.sum.Outage != nil && old != nil {
+		r.note(old, true)
+		return
+	}
+	f := r.m.failed(key, fe, r.wants[key])
+	r.batch.PutFailure(f)
+	r.note(f, old != nil)
+}
+
+// failing records what is no failure of a transfer.
+func (r *recording) failing(p *plan.Failing) {
+	m := r.m
+	old := m.v.Index.Failures[p.Key]
+	missed := strings.HasPrefix(p.Key.Want, ledger.Lost)
+	known := old != nil && !(missed && old.First.Equal(m.v.Now))
+	if missed && !known {
+		m.sum.Gone++
+	}
+	f := &ledger.Failure{
+		Name: p.Key.Name, Want: p.Key.Want, Class: string(p.Class), Reason: report.OneLine(p.Reason),
+		Owner: p.Owner, First: m.v.Now, Last: m.v.Now, Count: 1,
+	}
+	if old != nil && old.Class == f.Class && old.Reason == f.Reason && old.Owner == f.Owner {
+		f = old // nothing was tried and nothing is new: nothing to write
+	} else {
+		if old != nil {
+			f.First = old.First
+		}
+		m.people(f, r.wants[p.Key])
+		r.batch.PutFailure(f)
+	}
+	r.note(f, known)
+}
+
+// failed is the record of a transfer that failed now. w is nil when no package
+// wants the file any more.
+func (m *mirror) failed(key ledger.FailureKey, fe *fetch.Error, w *plan.Want) *ledger.Failure {
+	f := &ledger.Failure{
+		Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
+		First: m.v.Now, Last: m.v.Now, Count: 1, Answers: answers(fe),
+	}
+	if w != nil {
+		f.Owner, f.Asked = w.Owner(), m.facts.Asked(w.Name, w.Sources)
+	}
+	m.people(f, w)
+	old := m.v.Index.Failures[key]
+	if old != nil {
+		f.First, f.Count = old.First, old.Count+1
+	}
+	f.Next = nextTry(fe.Class, f.Asked, old, m.v.Now)
+	return f
 }
 
 // failUnknown makes a failure of each package that cannot be known. It has no
@@ -119,41 +160,29 @@ func (m *mirror) failUnknown() {
 	}
 }
 
-// failedWants finds the wants behind failures of transfers.
+// failedWants finds the wants behind failures.
 func (m *mirror) failedWants() map[ledger.FailureKey]*plan.Want {
 	wants := make(map[ledger.FailureKey]*plan.Want, len(m.tried))
-	if len(m.tried) == 0 {
+	names := make(map[catalog.Name]bool, len(m.tried)+len(m.failing))
+	for key := range m.tried {
+		names[key.Name] = true
+	}
+	for key := range m.failing {
+		names[key.Name] = true
+	}
+	if len(names) == 0 {
 		return wants
 	}
-	for _, d := range slices.Concat(m.facts.Catalog.Distfiles, m.facts.Catalog.Shadowed) {
+	for _, d := range slices.Concat(m.facts.Catalog.Distfiles, m.facts.Catalog.Shadowed, m.facts.Catalog.Restricted) {
+		if !names[d.Name] {
+			continue
+		}
 		w := plan.NewWant(d, true)
-		if m.tried[w.Key()] != nil {
-			wants[w.Key()] = w
+		if key := w.Key(); m.tried[key] != nil || m.failing[key] != nil {
+			wants[key] = w
 		}
 	}
 	return wants
-}
-
-// What is recorded of the URLs of a failure: a tree may name thousands for each
-// of thousands of names.
-const (
-	maxTried      = 16
-	maxTriedBytes = 4 << 10
-)
-
-// attempted are the first URLs that were tried, each once.
-func attempted(fe *fetch.Error) (urls []string) {
-	left := maxTriedBytes
-	for _, a := range fe.Attempts {
-		if a.URL == "" || slices.Contains(urls, a.URL) {
-			continue
-		}
-		if left -= len(a.URL); left < 0 || len(urls) == maxTried {
-			break
-		}
-		urls = append(urls, a.URL)
-	}
-	return urls
 }
 
 func sortedFailureKeys[V any](ms map[ledger.FailureKey]V) []ledger.FailureKey {

@@ -104,8 +104,8 @@ func TestManyNames(t *testing.T) {
 				}
 			})
 			for _, f := range m.v.Index.Failures {
-				if len(f.URLs) != maxTried {
-					t.Fatalf("%d URLs are recorded", len(f.URLs))
+				if len(f.Answers) != maxAnswers {
+					t.Fatalf("%d answers are recorded", len(f.Answers))
 				}
 			}
 			return used

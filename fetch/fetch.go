@@ -104,8 +104,14 @@ type HostStats struct {
 	// of open connections.
 	Peak        int
 	Connections int
-	// Failures are attempts that failed; Spared are those that were not even
+	// Answered tells that the host has answered in this run, if only that it
+	// has not got a file.
+	Answered bool
+	// Declined are requests that a host in good health has answered, but not
+	// with the file. Failures are attempts that failed for trouble with the
+	// host; Spared are those that were not even
 	// made, because the host was known to be dead.
+	Declined int
 	Failures int
 	Spared   int
 	// Limit is the number of transfers that the host is trusted with now, Max

@@ -135,6 +135,7 @@ func (h *host) snapshot() HostStats {
 	s.Host, s.Max = h.name, h.max
 	for _, l := range h.lanes {
 		s.Limit = max(s.Limit, l.limit)
+		s.Answered = s.Answered || l.proven.Load()
 	}
 	for _, l := range h.lanes {
 		if l.dead == nil {

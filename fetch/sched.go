@@ -260,9 +260,11 @@ func (l *lane) count(out *outcome) {
 	case out.redirect != nil:
 	case out.err == nil:
 		l.stats.Files++
-	default:
+	case out.class.OfHost():
 		l.stats.Failures++
 		l.stats.Spent += out.took
+	case out.asked && out.class != failure.Disk && out.class != failure.Interrupted:
+		l.stats.Declined++
 	}
 }
 

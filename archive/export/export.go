@@ -162,7 +162,7 @@ func exported(d *ledger.Distfile) *report.Distfile {
 // Lists exports the failures, what is on its way out by the delays of s, and s.
 func Lists(v *vault.Vault, s *report.Summary) error {
 	dir := v.Store.ReportDir()
-	if err := report.WriteFailures(dir, failures(v.Index), v.Store.Replace); err != nil {
+	if err := report.WriteFailures(dir, failures(v.Index, s.Start), v.Store.Replace); err != nil {
 		return err
 	}
 	if err := report.WriteDeletions(dir, deletions(v.Index, s), v.Store.Replace); err != nil {
@@ -171,12 +171,22 @@ func Lists(v *vault.Vault, s *report.Summary) error {
 	return report.WriteStatus(dir, s, v.Store.Replace)
 }
 
-func failures(x *ledger.Index) (fs []report.Failure) {
+// failures lists the failures. Those are new that were not there before last, when
+// the last run began.
+func failures(x *ledger.Index, last time.Time) (fs []report.Failure) {
 	for _, f := range x.Failures {
-		fs = append(fs, report.Failure{
+		r := report.Failure{
 			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: cmp.Or(f.Hint, failure.Class(f.Class).Hint()), Owner: f.Owner,
-			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count, URLs: f.URLs,
-		})
+			Owners: f.Owners, Maintainers: f.Maintainers, Size: f.Size, New: !f.First.Before(last),
+			First: f.First, Last: f.Last, Next: f.Next, Count: f.Count,
+		}
+		for _, a := range f.Answers {
+			r.Answers = append(r.Answers, report.Answer(a))
+		}
+		if len(r.Owners) == 0 && f.Owner != "" {
+			r.Owners = []string{f.Owner}
+		}
+		fs = append(fs, r)
 	}
 	slices.SortFunc(fs, func(a, b report.Failure) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Reason, b.Reason))

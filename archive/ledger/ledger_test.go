@@ -66,7 +66,7 @@ func TestRoundTrip(t *testing.T) {
 		re.Named = false
 		b.PutDistfile(re)
 		want.Distfiles[re.Key()] = re
-		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, URLs: []string{"https://h.example"}}
+		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, Answers: []Answer{{URL: "https://h.example", Class: "gone", Text: "404"}}}
 		b.PutFailure(f)
 		want.Failures[f.Key()] = f
 		x := &Deletion{d.Key(), t0, "o", 7, true}

@@ -96,6 +96,12 @@ type Failure struct {
 	// Hint says what can be done, where it is not what helps all of the class.
 	Hint  string `json:"hint,omitempty"`
 	Owner string `json:"owner"`
+	// Owners are all that want it, Owner first, when there are several, and
+	// Maintainers who looks after the package of Owner.
+	Owners      []string `json:"owners,omitempty"`
+	Maintainers []string `json:"maintainers,omitempty"`
+	// Size is that of the content, or zero where the tree does not say.
+	Size int64 `json:"size,omitempty"`
 	// First and Last are when it failed first and last without a success
 	// between, Count how many runs tried, and Next is when the next try is
 	// due; zero means every run.
@@ -106,8 +112,18 @@ type Failure struct {
 	// Asked is a mark of what was asked for. Pauses hold only while it is the
 	// same.
 	Asked string `json:"asked,omitempty"`
-	// URLs are the places that were tried, without credentials.
-	URLs []string `json:"urls,omitempty"`
+	// Answers are those of the places that were asked last.
+	Answers []Answer `json:"answers,omitempty"`
+}
+
+// An Answer is what one place said that was asked for a file.
+type Answer struct {
+	// URL is without credentials; Host is what transfers are counted by.
+	URL  string `json:"url"`
+	Host string `json:"host,omitempty"`
+	// Class is one of the failure classes, Text the answer in a line.
+	Class string `json:"class"`
+	Text  string `json:"text"`
 }
 
 // A Success is the last time a name was added or taken away.

@@ -29,16 +29,34 @@ const (
 
 // A Failure is a wanted content that the archive does not have.
 type Failure struct {
-	Name   string    `json:"name"`
-	Class  string    `json:"class"`
-	Reason string    `json:"reason"`
-	Hint   string    `json:"hint,omitempty"`
-	Owner  string    `json:"owner"`
-	First  time.Time `json:"first"`
-	Last   time.Time `json:"last"`
-	Next   time.Time `json:"next,omitzero"`
-	Count  int       `json:"count"`
-	URLs   []string  `json:"urls,omitempty"`
+	Name   string `json:"name"`
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"`
+	Owner  string `json:"owner"`
+	// Owners are all that want it, Owner first, and Maintainers who looks
+	// after the package of Owner, as far as the tree says so.
+	Owners      []string `json:"owners,omitempty"`
+	Maintainers []string `json:"maintainers,omitempty"`
+	// Size is that of the content, or zero where the tree does not say.
+	Size int64 `json:"size"`
+	// New says that the run before the last had it not.
+	New   bool      `json:"new"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	// Next is when the next try is due; zero is in every run.
+	Next  time.Time `json:"next,omitzero"`
+	Count int       `json:"count"`
+	// Answers are those of the places that were asked last.
+	Answers []Answer `json:"answers,omitempty"`
+}
+
+// An Answer is what one place said that was asked for a file.
+type Answer struct {
+	URL   string `json:"url"`
+	Host  string `json:"host,omitempty"`
+	Class string `json:"class"`
+	Text  string `json:"text"`
 }
 
 // Text is the reason after the class, which most reasons begin with.
@@ -71,7 +89,7 @@ var ErrNoRun = errors.New("no run has finished yet")
 var ErrDamaged = errors.New("the list is damaged")
 
 // WriteFailures exports failures to the report directory dir. Of a failure that
-// is too long for readers the last URLs and the end of the reason are left out:
+// is too long for readers the last answers and the end of the reason are left out:
 // trees are untrusted, and one may name thousands of URIs for a file.
 func WriteFailures(dir string, fs []Failure, replace regular.Replacer) error {
 	short := make([]Failure, len(fs))
@@ -83,16 +101,16 @@ func WriteFailures(dir string, fs []Failure, replace regular.Replacer) error {
 
 // Encoding makes a byte six at the most, so that these fit into a line together.
 const (
-	maxURLs   = maxLine / 16 // of all URLs of a failure together
-	maxReason = maxLine / 64
+	maxAnswers = maxLine / 16 // of all answers of a failure together
+	maxReason  = maxLine / 64
 )
 
 func (f Failure) short() Failure {
 	sum := 0
-	for i, u := range f.URLs {
-		// What a quoted string costs beside its bytes.
-		if sum += len(u) + 3; sum > maxURLs {
-			f.URLs = f.URLs[:i]
+	for i, a := range f.Answers {
+		// What the names of the fields cost beside the bytes.
+		if sum += len(a.URL) + len(a.Host) + len(a.Class) + len(a.Text) + 50; sum > maxAnswers {
+			f.Answers = f.Answers[:i]
 			break
 		}
 	}
@@ -202,7 +220,7 @@ func write(dir, file string, text []byte, replace regular.Replacer) error {
 	return nil
 }
 
-// maxLine bounds a line of an export: a failure with all its URLs.
+// maxLine bounds a line of an export: a failure with all its answers.
 const maxLine = 1 << 20
 
 func loadLines[T any](dir, file string) ([]T, error) { return collect(lines[T](dir, file)) }

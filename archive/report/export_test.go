@@ -28,7 +28,7 @@ func TestFailures(t *testing.T) {
 	want := []Failure{
 		{
 			Name: "a%2Fb@v1.zip", Class: "gone", Reason: `404 <not "found"> & more`, Hint: "whitelist it", Owner: "cat/pkg-1::repo",
-			First: day, Last: day.Add(time.Hour), Next: day.Add(24 * time.Hour), Count: 3, URLs: []string{"http://x/?a=1&b=2"},
+			First: day, Last: day.Add(time.Hour), Next: day.Add(24 * time.Hour), Count: 3, Answers: []Answer{{URL: "http://x/?a=1&b=2", Host: "x", Class: "gone", Text: "404"}},
 		},
 		{Name: "ä b", Class: "local", Reason: "r", First: day, Last: day, Count: 1},
 	}
@@ -58,7 +58,7 @@ func TestFailureTooLong(t *testing.T) {
 	dir := t.TempDir()
 	f := Failure{Name: "a", Reason: strings.Repeat("\x01ä", 1<<20)}
 	for i := range 16384 {
-		f.URLs = append(f.URLs, fmt.Sprintf("https://mirror.example/%s/%d", strings.Repeat("\x01", 200), i))
+		f.Answers = append(f.Answers, Answer{URL: fmt.Sprintf("https://mirror.example/%s/%d", strings.Repeat("\x01", 200), i)})
 	}
 	if err := WriteFailures(dir, []Failure{f, {Name: "b"}}, regular.Replace); err != nil {
 		t.Fatal(err)
@@ -67,13 +67,13 @@ func TestFailureTooLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || len(got[0].URLs) == 0 || !slices.Equal(got[0].URLs, f.URLs[:len(got[0].URLs)]) {
-		t.Fatalf("got %d failures, %d URLs", len(got), len(got[0].URLs))
+	if len(got) != 2 || len(got[0].Answers) == 0 || !slices.Equal(got[0].Answers, f.Answers[:len(got[0].Answers)]) {
+		t.Fatalf("got %d failures, %d answers", len(got), len(got[0].Answers))
 	}
 	if !strings.HasSuffix(got[0].Reason, "ä…") && !strings.HasSuffix(got[0].Reason, "\x01…") {
 		t.Errorf("reason ends in %q", got[0].Reason[len(got[0].Reason)-8:])
 	}
-	if len(f.URLs) != 16384 {
+	if len(f.Answers) != 16384 {
 		t.Error("the caller's record was changed")
 	}
 }
@@ -271,7 +271,7 @@ func TestGarbage(t *testing.T) {
 	}
 	// What is newer than this program is no garbage.
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "failures.jsonl"), []byte(`{"name":"a","new":{"x":[1]}}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "failures.jsonl"), []byte(`{"name":"a","newer":{"x":[1]}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if fs, err := LoadFailures(dir); err != nil || len(fs) != 1 || fs[0].Name != "a" {
@@ -326,7 +326,7 @@ func TestWriteFails(t *testing.T) {
 
 func FuzzParseLines(f *testing.F) {
 	f.Add([]byte(`{"name":"a","count":1,"first":"2026-11-21T03:04:05Z"}` + "\n"))
-	f.Add([]byte(`{"urls":[],"first":"2026-11-21T03:04:05+02:00"}`))
+	f.Add([]byte(`{"answers":[],"first":"2026-11-21T03:04:05+02:00"}`))
 	f.Add([]byte("{}\n{}\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		first, err := collect(parseLines[Failure]("file", bytes.NewReader(text)))

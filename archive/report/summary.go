@@ -59,6 +59,10 @@ type Summary struct {
 
 	// Failures by class, new in this run and known before it.
 	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
+	// News are the first of the new ones, by name.
+	News []News `json:"news,omitempty"`
+	// Outage says that not one host answered.
+	Outage *Outage `json:"outage,omitempty"`
 	// Parked are wanted files for which the time for transfers was not enough.
 	// They are no failures: the next run goes on with them.
 	Parked layout.Count `json:"parked"`
@@ -100,6 +104,35 @@ type Summary struct {
 type FailureCount struct {
 	New   int `json:"new"`
 	Known int `json:"known"`
+}
+
+// News is one failure that is new.
+type News struct {
+	Name   string `json:"name"`
+	Owner  string `json:"owner"`
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+}
+
+// MaxNews is how many of the new failures a Summary names, and maxNews bounds what it
+// says of each.
+const (
+	MaxNews = 20
+	maxNews = 200
+)
+
+// NewsOf is a News of bounded length.
+func NewsOf(name, owner, class, reason string) News {
+	return News{name, owner, class, Brief(reason, maxNews)}
+}
+
+// An Outage is a time in which not one host answered: nobody could be asked, and what
+// was known of files that failed before has stayed as it was.
+type Outage struct {
+	// Since is when the first run was that met it, Hosts how many hosts this one
+	// has asked.
+	Since time.Time `json:"since"`
+	Hosts int       `json:"hosts"`
 }
 
 // NewFailures is the number of failures that the last run did not have.
@@ -189,8 +222,14 @@ type Host struct {
 	// of open connections.
 	Peak        int `json:"peak"`
 	Connections int `json:"connections"`
-	// Failures are attempts that failed; Spared are those that were not even
+	// Answered tells that the host has answered in this run, if only that it
+	// has not got a file.
+	Answered bool `json:"answered"`
+	// Declined are requests that a host in good health has answered, but not
+	// with the file. Failures are attempts that failed for trouble with the
+	// host; Spared are those that were not even
 	// made, because the host was known to be dead.
+	Declined int `json:"declined"`
 	Failures int `json:"failures"`
 	Spared   int `json:"spared"`
 	// Limit is the number of transfers that the host is trusted with now, Max

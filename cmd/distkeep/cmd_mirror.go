@@ -226,7 +226,7 @@ func outcome(s *report.Summary, failOn string) error {
 		return status(exitIncomplete)
 	case s.Guard != "":
 		return status(exitGuard)
-	case failOn == "any" && s.AllFailures() > 0, failOn == "new" && s.NewFailures() > 0:
+	case s.Outage != nil && failOn != "never", failOn == "any" && s.AllFailures() > 0, failOn == "new" && s.NewFailures() > 0:
 		return status(exitNew)
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 	"distkeep/archive"
 	"distkeep/archive/layout"
 	"distkeep/archive/report"
-	"distkeep/fetch/failure"
 )
 
 // maxShown bounds lists in a summary that a person reads in five seconds.
@@ -47,11 +46,12 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	if len(s.Views) > 0 {
 		line("indexes", "%s", views(s.Views))
 	}
-	printHosts(&b, s.Hosts)
+	printHosts(&b, s)
 	if s.Parked.Files > 0 {
 		line("parked", "%s for the next run, after --max-time", count(s.Parked))
 	}
 	line("failed", "%d new, %d known%s", s.NewFailures(), s.AllFailures()-s.NewFailures(), classes(s))
+	printNews(&b, s)
 	if s.Deleting {
 		line("deletions", "%s scheduled, %s taken back, %s deleted, %s purged", files(s.Scheduled), files(s.Unscheduled), files(s.Deleted), files(s.Purged))
 	}
@@ -72,10 +72,15 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	return err
 }
 
-// printHosts tells how many hosts were asked, and of those that failed most what
-// that has cost.
-func printHosts(b *strings.Builder, hs []report.Host) {
-	hs = slices.DeleteFunc(slices.Clone(hs), func(h report.Host) bool { return h.Requests+h.Failures+h.Spared == 0 })
+// printHosts tells how many hosts were asked, and of those that were in trouble most
+// what that has cost.
+func printHosts(b *strings.Builder, s *report.Summary) {
+	if o := s.Outage; o != nil {
+		fmt.Fprintf(b, "%-12s none of the %d hosts that were asked answers, since %s: what failed before stays as it was; look at the network and the resolver of this machine\n",
+			"network", o.Hosts, stamp(o.Since))
+		return
+	}
+	hs := slices.DeleteFunc(slices.Clone(s.Hosts), func(h report.Host) bool { return h.Requests+h.Failures+h.Spared == 0 })
 	if len(hs) == 0 {
 		return
 	}
@@ -83,16 +88,19 @@ func printHosts(b *strings.Builder, hs []report.Host) {
 	slices.SortStableFunc(trouble, func(x, y report.Host) int {
 		return cmp.Compare(y.Failures+y.Spared, x.Failures+x.Spared)
 	})
-	fmt.Fprintf(b, "%-12s %d asked, %d with failures\n", "hosts", len(hs), len(trouble))
+	fmt.Fprintf(b, "%-12s %d asked, %d in trouble\n", "hosts", len(hs), len(trouble))
 	for i, h := range trouble {
 		if i == maxShown {
 			fmt.Fprintf(b, "  and %d more: see distkeep status --json\n", len(trouble)-i)
 			break
 		}
-		fmt.Fprintf(b, "  %s: %s, %s, %s, %s at most, %s in %v", h.Host, plural(h.Files, "file"), humanSize(h.Bytes),
-			plural(h.Requests, "request"), plural(h.Connections, "connection"), plural(h.Failures, "failure"), h.Spent.Round(time.Second))
+		fmt.Fprintf(b, "  %s: %s, %s, %s, %d at a time, %s in %v", h.Host, plural(h.Files, "file"), humanSize(h.Bytes),
+			plural(h.Requests, "request"), h.Peak, plural(h.Failures, "failure"), h.Spent.Round(time.Second))
 		if h.Dead != "" {
-			fmt.Fprintf(b, "; given up (%s), %s spared", h.DeadClass, plural(h.Spared, "request"))
+			fmt.Fprintf(b, "; given up (%s)", h.DeadClass)
+		}
+		if h.Spared > 0 {
+			fmt.Fprintf(b, ", %s spared", plural(h.Spared, "request"))
 		}
 		b.WriteByte('\n')
 	}
@@ -101,13 +109,17 @@ func printHosts(b *strings.Builder, hs []report.Host) {
 			fmt.Fprintf(b, "  %s: %s\n", h.Host, h.Lowered)
 		}
 	}
-	if len(hs) >= offline && !slices.ContainsFunc(hs, func(h report.Host) bool { return h.DeadClass != failure.DNS }) {
-		fmt.Fprintf(b, "%-12s none of these hosts has an address: look at the network and the resolver of this machine\n", "network")
-	}
 }
 
-// offline is the number of hosts of which some should have an address.
-const offline = 3
+// printNews names the failures that are new.
+func printNews(b *strings.Builder, s *report.Summary) {
+	for _, n := range s.News {
+		fmt.Fprintf(b, "  new: %s\n", strings.Join(slices.DeleteFunc([]string{n.Name, n.Owner, n.Reason}, func(t string) bool { return t == "" }), "  "))
+	}
+	if more := s.NewFailures() - len(s.News); more > 0 && s.Outage == nil {
+		fmt.Fprintf(b, "  and %d more: distkeep failures --new\n", more)
+	}
+}
 
 // printFrozen tells what froze the deletions, if anything did. what is the
 // consequence, and more where the whole list of problems is.

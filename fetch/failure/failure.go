@@ -130,6 +130,15 @@ func (c Class) Hint() string { return c.property().hint }
 // Transient reports whether the same source may well deliver in the same run.
 func (c Class) Transient() bool { return c.property().again == inRun }
 
+// Unreached reports whether no connection to the host came about.
+func (c Class) Unreached() bool { return c == DNS || c == Refused || c == TLS || c == Stalled }
+
+// OfHost reports whether the class is trouble of a host, or of the way to it, and not
+// of a file, of a tree or of ours.
+func (c Class) OfHost() bool {
+	return c == Throttled || c == Server || c == Truncated || c.Unreached()
+}
+
 // Permanent reports whether trying again in the next run is unlikely to help.
 func (c Class) Permanent() bool { return c.property().again == seldom }
 
