@@ -194,7 +194,11 @@ func (v *oldVoice) fetchLog(name string, f *ledger.Failure) {
 			err = nil
 		}
 	} else {
-		err = regular.Write(path, []byte(strings.Join(append([]string{f.Reason}, f.URLs...), "\n")+"\n"), 0o644)
+		lines := []string{f.Reason}
+		for _, a := range f.Answers {
+			lines = append(lines, a.URL+": "+a.Text)
+		}
+		err = regular.Write(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
