@@ -17,7 +17,6 @@ import (
 // and notes which layouts may have links now.
 func (m *mirror) unlinkFormer(p *plan.Plan) error {
 	m.dropNameless()
-	layouts := slices.Clone([]layout.Layout(m.v.Store.Layouts()))
 	left := false
 	var claimed map[string]bool
 	if len(p.Stale) > 0 {
@@ -43,10 +42,10 @@ func (m *mirror) unlinkFormer(p *plan.Plan) error {
 		m.v.Disk.Set(s.Rel, layout.File{Size: -1})
 		m.v.Changed = true
 	}
-	if left {
-		layouts = append(layouts, m.v.Shelf.Former...) // the next run tries again
+	if !left {
+		m.v.Shelf.Former = nil
 	}
-	return m.noteLayouts(layouts)
+	return m.noteLayouts(m.v.Index.Notes.Change) // the next run tries again what is left
 }
 
 // failFile notes a failure of one file of the archive.
@@ -77,19 +76,4 @@ func (m *mirror) dropNameless() {
 			m.v.DropFormerPaths(d, claims)
 		}
 	}
-}
-
-// noteLayouts records the layouts that files may have links for.
-func (m *mirror) noteLayouts(layouts []layout.Layout) error {
-	before := m.v.Index.Notes.Layouts
-	if slices.Equal(layouts, before) {
-		return nil
-	}
-	for _, l := range before {
-		m.sum.LayoutsBefore = append(m.sum.LayoutsBefore, l.String())
-	}
-	m.v.Changed = true
-	var b ledger.Batch
-	m.v.Note(&b, func(n *ledger.Notes) { n.Layouts = layouts })
-	return m.v.Commit(&b)
 }

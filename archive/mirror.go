@@ -204,6 +204,9 @@ func (m *mirror) mendRecycle() error {
 
 // run does the work. Its error ends the run early.
 func (m *mirror) run(ctx context.Context) error {
+	if err := m.beginLayouts(); err != nil {
+		return err
+	}
 	p, err := m.plan(ctx)
 	if err != nil {
 		return err
@@ -218,6 +221,9 @@ func (m *mirror) run(ctx context.Context) error {
 		return err
 	}
 	if err := m.unlinkFormer(p); err != nil {
+		return err
+	}
+	if err := m.moveLayouts(); err != nil {
 		return err
 	}
 	if err := m.expireDrops(ctx); err != nil {
@@ -356,7 +362,11 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	}
 	steps := []func() error{
 		func() error { return m.recordFailures(err == nil) },
-		func() error { export.Totals(s, m.v.Index, s.Start); return export.Contents(m.v) },
+		func() error {
+			export.Totals(s, m.v.Index, s.Start)
+			s.Layouts = export.Layouts(m.v)
+			return export.Contents(m.v)
+		},
 	}
 	if err == nil {
 		steps = append(steps, m.publish)

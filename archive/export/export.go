@@ -37,6 +37,7 @@ func Refresh(v *vault.Vault, command string) error {
 		return err
 	}
 	Totals(s, v.Index, v.Now)
+	s.Layouts = Layouts(v)
 	if err := Contents(v); err != nil {
 		return err
 	}
@@ -76,6 +77,25 @@ func Totals(s *report.Summary, x *ledger.Index, now time.Time) {
 	for _, r := range x.Recycled {
 		s.Recycle.Add(r.Size)
 	}
+}
+
+// Layouts tells what becomes of the layouts of v, or nil when they stay as they are.
+func Layouts(v *vault.Vault) *report.Layouts {
+	n := &v.Index.Notes
+	if n.Change == nil && len(n.Leaving) == 0 {
+		return nil
+	}
+	l := &report.Layouts{Leaving: make(map[string]time.Time)}
+	for x, until := range n.Leaving {
+		l.Leaving[x.String()] = until
+	}
+	if c := n.Change; c != nil {
+		for _, x := range c.To {
+			l.Next = append(l.Next, x.String())
+		}
+		l.Due, l.Unlinked = c.Due, v.Unlinked(c.To)
+	}
+	return l
 }
 
 // ageDays are the upper bounds of the histogram of Ages.

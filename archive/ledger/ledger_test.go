@@ -82,6 +82,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 	want.Notes = Notes{
 		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
+		Leaving:      map[layout.Layout]time.Time{layout.Flat(): t0},
+		Change:       &layout.Change{From: layout.Conf{layout.Flat()}, To: layout.Conf{layout.Flat()}, Due: t0},
 		Repositories: []catalog.RepoStats{{Name: "r", Distfiles: 7}},
 		Views:        map[string]View{"core/core.db": {Repo: "core", Suffix: ".sig", Index: map[string]IndexFile{"core/core.db": {"aa", 7, t0}}}},
 		Purging:      []Key{sample("purged", "bytes").Key()},

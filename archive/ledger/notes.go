@@ -23,6 +23,11 @@ type Notes struct {
 	// Layouts are those that files may have links for. None means that no run
 	// has come to its end with this ledger.
 	Layouts []layout.Layout
+	// Leaving are those of them that layout.conf does not list any more, and until
+	// when they keep their paths.
+	Leaving map[layout.Layout]time.Time
+	// Change is the change of the layouts that is under way, or nil.
+	Change *layout.Change
 	// Repositories are those of the last complete run.
 	Repositories []catalog.RepoStats
 	// Views are the published views, by the path of the index that names the
@@ -77,6 +82,8 @@ var notes = []note{
 	{"dirty", changedText, func(n *Notes, text string) error { n.Changed = text != ""; return nil },
 		func(dst, src *Notes) { dst.Changed = src.Changed }},
 	{"layouts", layoutsText, parseLayouts, func(dst, src *Notes) { dst.Layouts = src.Layouts }},
+	{"leaving", leavingText, parseLeaving, func(dst, src *Notes) { dst.Leaving = src.Leaving }},
+	{"relayout", changeText, parseChange, func(dst, src *Notes) { dst.Change = src.Change }},
 	{"repositories", func(n *Notes) (string, error) { return jsonText(len(n.Repositories), n.Repositories) },
 		func(n *Notes, text string) error { return json.Unmarshal([]byte(text), &n.Repositories) },
 		func(dst, src *Notes) { dst.Repositories = src.Repositories }},
@@ -149,27 +156,92 @@ func jsonText(length int, v any) (string, error) {
 	return string(text), err
 }
 
-func layoutsText(n *Notes) (string, error) {
-	specs := make([]string, len(n.Layouts))
-	for i, l := range n.Layouts {
-		specs[i] = l.String()
-	}
-	return jsonText(len(specs), specs)
-}
+func layoutsText(n *Notes) (string, error) { return jsonText(len(n.Layouts), specs(n.Layouts)) }
 
-func parseLayouts(n *Notes, text string) error {
-	var specs []string
-	if err := json.Unmarshal([]byte(text), &specs); err != nil {
+func parseLayouts(n *Notes, text string) (err error) {
+	var ss []string
+	if err := json.Unmarshal([]byte(text), &ss); err != nil {
 		return err
 	}
-	n.Layouts = nil
-	for _, s := range specs {
+	n.Layouts, err = parseSpecs(ss)
+	return err
+}
+
+// specs spells layouts.
+func specs(ls []layout.Layout) []string {
+	ss := make([]string, len(ls))
+	for i, l := range ls {
+		ss[i] = l.String()
+	}
+	return ss
+}
+
+func parseSpecs(ss []string) (ls []layout.Layout, err error) {
+	for _, s := range ss {
+		l, err := layout.Parse(s)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
+func leavingText(n *Notes) (string, error) {
+	until := make(map[string]time.Time, len(n.Leaving))
+	for l, t := range n.Leaving {
+		until[l.String()] = t
+	}
+	return jsonText(len(until), until)
+}
+
+func parseLeaving(n *Notes, text string) error {
+	var until map[string]time.Time
+	if err := json.Unmarshal([]byte(text), &until); err != nil {
+		return err
+	}
+	n.Leaving = make(map[layout.Layout]time.Time, len(until))
+	for s, t := range until {
 		l, err := layout.Parse(s)
 		if err != nil {
 			return err
 		}
-		n.Layouts = append(n.Layouts, l)
+		n.Leaving[l] = t
 	}
+	return nil
+}
+
+// A relayout is a layout.Change as it is kept.
+type relayout struct {
+	From []string  `json:"from"`
+	To   []string  `json:"to"`
+	Due  time.Time `json:"due,omitzero"`
+}
+
+func changeText(n *Notes) (string, error) {
+	if n.Change == nil {
+		return "", nil
+	}
+	return jsonText(1, relayout{specs(n.Change.From), specs(n.Change.To), n.Change.Due})
+}
+
+func parseChange(n *Notes, text string) error {
+	var r relayout
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return err
+	}
+	from, err := parseSpecs(r.From)
+	if err != nil {
+		return err
+	}
+	to, err := parseSpecs(r.To)
+	if err != nil {
+		return err
+	}
+	if len(to) == 0 || len(layout.Join(nil, to)) != len(to) {
+		return fmt.Errorf("%q cannot be what layout.conf lists", r.To)
+	}
+	n.Change = &layout.Change{From: from, To: to, Due: r.Due}
 	return nil
 }
 

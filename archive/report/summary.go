@@ -43,9 +43,8 @@ type Summary struct {
 	Adopted  layout.Count `json:"adopted"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
-	// LayoutsBefore are those that files had links for before this run, when
-	// they are not those of now.
-	LayoutsBefore []string `json:"layouts_before,omitempty"`
+	// Layouts is what becomes of the layouts, or nil when they stay.
+	Layouts *Layouts `json:"layouts,omitempty"`
 	// Lost are records whose file was gone or changed.
 	Lost layout.Count `json:"lost"`
 	// Gone is the number of contents that are on the whitelist, or that a
@@ -247,4 +246,17 @@ type Host struct {
 	// Lowered is what was given up to get files from the host, such as modern
 	// TLS; the digests have proved the files all the same.
 	Lowered string `json:"lowered,omitempty"`
+}
+
+// Layouts tells of layouts that change.
+type Layouts struct {
+	// Next is what layout.conf is going to list when it is not before Due, or
+	// empty. Due is zero before what is new is listed at all: Unlinked files lack
+	// links for that.
+	Next     []string  `json:"next,omitempty"`
+	Due      time.Time `json:"due,omitzero"`
+	Unlinked int       `json:"unlinked,omitempty"`
+	// Leaving are the layouts that layout.conf does not list any more, and until
+	// when they keep their paths.
+	Leaving map[string]time.Time `json:"leaving,omitempty"`
 }

@@ -187,6 +187,9 @@ func (s *Store) Unsynced() bool { return s.unsynced }
 // Layouts are those that the store publishes by.
 func (s *Store) Layouts() layout.Conf { return s.Tree.layouts }
 
+// PublishBy makes the store publish by other layouts, from now on.
+func (s *Store) PublishBy(layouts layout.Conf) { s.Tree.layouts = layouts }
+
 // Prune removes the directory dir, of the published tree or of recycle, if it
 // is empty, with the parents that become empty by that. It reports whether dir
 // is gone. SyncRemoved makes it durable.

@@ -19,6 +19,9 @@ type Options struct {
 	Now func() time.Time
 	// What describes the holder of the lock to others: "distkeep mirror".
 	What string
+	// LayoutGrace is how long a layout keeps its paths when layout.conf does not
+	// list it any more. Zero means 48 hours, negative not at all.
+	LayoutGrace time.Duration
 	// Events are told what happens. Nil fields are ignored.
 	Events Events
 	// Around, when set, is given the operations on files and returns those that

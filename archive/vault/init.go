@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"distkeep/archive/history"
@@ -63,7 +62,12 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 	if len(text) == 0 {
 		return nil
 	}
-	_, err = history.WriteFileIfChanged(filepath.Join(distfiles, "layout.conf"), s.PartsDir(), func(w io.Writer) error {
+	return writeConf(s, text)
+}
+
+// writeConf replaces layout.conf, unless it has that text already.
+func writeConf(s *store.Store, text []byte) error {
+	_, err := history.WriteFileIfChanged(s.Path("layout.conf"), s.PartsDir(), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	}, s.Replace)

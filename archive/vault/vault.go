@@ -42,6 +42,11 @@ type Vault struct {
 	Store      *store.Store
 	Memory
 	Recycle *Recycle
+	// Listed are the layouts of layout.conf, which clients ask by. Leaving are
+	// those that it does not list any more and that keep their paths, and until
+	// when: contents are published by both, and by what a change brings.
+	Listed  layout.Conf
+	Leaving map[layout.Layout]time.Time
 	// Changed says that the content of the archive is not what it was when it
 	// was opened, Restated that the record of a content is not.
 	Changed, Restated bool
@@ -61,6 +66,12 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.LayoutGrace == 0 {
+		// Portage keeps layout.conf for a day; mirrors of the archive have
+		// another one to get it.
+		o.LayoutGrace = 48 * time.Hour
+	}
+	o.LayoutGrace = max(o.LayoutGrace, 0)
 	o.Events = o.Events.withDefaults()
 	v = &Vault{Options: o, Began: o.Now()}
 	v.Now = v.Began.UTC().Truncate(time.Second)
@@ -77,11 +88,10 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 			v = nil
 		}
 	}()
-	layouts, err := layout.Load(o.Distfiles)
-	if err != nil {
+	if v.Listed, err = layout.Load(o.Distfiles); err != nil {
 		return v, err
 	}
-	if v.Store, err = openStore(o.Distfiles, o.State, layouts, v.lock, o.Around); err != nil {
+	if v.Store, err = openStore(o.Distfiles, o.State, v.Listed, v.lock, o.Around); err != nil {
 		return v, err
 	}
 	v.at = v.Store.Places
@@ -154,8 +164,8 @@ func (v *Vault) Load(ctx context.Context) error {
 		return Damage(err)
 	}
 	v.Index = ledger.NewIndex(state)
-	layouts := v.Store.Layouts()
-	former := slices.DeleteFunc(slices.Clone(state.Notes.Layouts), func(l layout.Layout) bool { return slices.Contains(layouts, l) })
+	layouts, former := v.layouts()
+	v.Store.PublishBy(layouts)
 	v.Disk, err = v.Store.List(ctx, slices.Concat([]layout.Layout(layouts), former)...)
 	v.Shelf = layout.Shelf{Files: v.Disk, Layouts: layouts, Former: former}
 	return err

@@ -44,6 +44,7 @@ func newApp(e *env) *cli.App {
 		failuresCommand(e),
 		deletionsCommand(e),
 		whitelistCommand(e),
+		layoutCommand(e),
 		verifyCommand(e),
 		whyCommand(e),
 		doctorCommand(e),

@@ -14,7 +14,8 @@ Other commands refuse to work where there is no archive, so that a disk that is
 not mounted is not taken for an empty one. A directory that emirrordist or dpb
 has filled may be given as --distfiles: nothing in it is changed, and the first
 run takes over what it finds there. On an archive that exists already, init
-changes nothing, except that it writes a layout.conf when --layout is given.
+changes nothing, except that it writes a layout.conf when --layout is given: in
+one that clients use, "distkeep layout set" does so without a path missing.
 
 A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
 75). With several, files have a path in each; the first is preferred.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ type mirrorFlags struct {
 	retired                             *cli.StringSlice
 	successLog, failureLog, deletionLog string
 	failOn, missing                     choiceValue
-	missingGrace                        durationValue
+	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
 }
 
@@ -57,6 +58,7 @@ func newMirrorFlags() *mirrorFlags {
 		deletionDelay: durationValue(14 * 24 * time.Hour), recycleDelay: durationValue(60 * 24 * time.Hour),
 		maxDelete: 0.1, failOn: choiceValue{"new", []string{"any", "new", "never"}},
 		missing: choiceValue{"hold", []string{"hold", "publish"}}, missingGrace: durationValue(48 * time.Hour),
+		layoutGrace: durationValue(48 * time.Hour),
 	}
 }
 
@@ -75,6 +77,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "retire-repo", Usage: "the repository `NAME` is gone, or has become small, on purpose; repeatable", Destination: o.retired},
 		&cli.GenericFlag{Name: "missing", Usage: "when packages are missing that the database of a pacman repository names, `WHAT` to do with it: hold it back, or publish", Value: &o.missing},
 		&cli.GenericFlag{Name: "missing-grace", Usage: "publish without a package when it has been missing for `DURATION`", Value: &o.missingGrace},
+		&cli.GenericFlag{Name: "layout-grace", Usage: "a new layout waits for its place, and one that layout.conf does not list any more keeps its paths, for `DURATION`", Value: &o.layoutGrace},
 		&cli.StringFlag{Name: "success-log", Usage: "append what was added and removed to `FILE`, as emirrordist does", Destination: &o.successLog},
 		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
 		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
@@ -150,7 +153,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 	says.listen(&ev)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
-		Events: ev, Around: e.around,
+		Events: ev, Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1),
 	})
 	if err != nil {
 		return err

@@ -37,8 +37,8 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	if s.Gone > 0 {
 		line("gone", "%s that nothing can fetch again: see distkeep failures", plural(s.Gone, "content"))
 	}
-	if len(s.LayoutsBefore) > 0 {
-		line("layouts", "changed; before, they were %s", strings.Join(s.LayoutsBefore, ", "))
+	for _, l := range changing(s.Layouts) {
+		line("layouts", "%s", l)
 	}
 	if s.Restricted > 0 {
 		line("restricted", "%s that must not be mirrored", plural(s.Restricted, "distfile"))
