@@ -85,6 +85,9 @@ type Source struct {
 	// tree; empty when the group is not known or was skipped. The slice is
 	// shared and must not be changed.
 	Bases []string
+	// Missing says why there are none although there should be, and what can be
+	// done.
+	Missing string
 }
 
 // A Restriction says why a distfile must not be mirrored. The zero value means

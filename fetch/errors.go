@@ -84,7 +84,7 @@ func oneLine(s string) string {
 // each source counts: one that was busy first and then has not got the file, has
 // not got it.
 func newError(r *Request, attempts []Attempt) *Error {
-	e := &Error{Class: failure.NoURI, Name: r.Name, Attempts: attempts, Err: errNoURI}
+	e := &Error{Class: failure.NoURI, Name: r.Name, Attempts: attempts, Err: noURI(r)}
 	best := math.MaxInt
 	spoken := make(map[int]bool)
 	upstream := slices.ContainsFunc(attempts, func(a Attempt) bool { return !a.Fallback })
@@ -99,6 +99,14 @@ func newError(r *Request, attempts []Attempt) *Error {
 		}
 	}
 	return e
+}
+
+// noURI says why nothing can be asked.
+func noURI(r *Request) error {
+	if i := slices.IndexFunc(r.Sources, func(s catalog.Source) bool { return s.Missing != "" }); i >= 0 {
+		return fmt.Errorf("%w: %s", errNoURI, r.Sources[i].Missing)
+	}
+	return errNoURI
 }
 
 var (

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"distkeep/catalog"
 	"distkeep/catalog/regular"
 )
 
@@ -79,8 +80,8 @@ func (l *Log) Close() error {
 
 // WriteDeletionLog replaces the scheduled-deletion log at path: for each day,
 // in UTC, on which something goes, a line "YYYY-MM-DD" and below it a line
-// "<TAB>FILE<TAB>OWNER" for each file, both sorted. As emirrordist has it, what
-// should be gone already goes today.
+// "<TAB>FILE<TAB>OWNER" for each file, both sorted, owners by their versions. As
+// emirrordist has it, what should be gone already goes today.
 func WriteDeletionLog(path string, ds []Deletion, now time.Time) error {
 	type entry struct{ day, file, owner string }
 	var es []entry
@@ -95,7 +96,7 @@ func WriteDeletionLog(path string, ds []Deletion, now time.Time) error {
 		}
 	}
 	slices.SortFunc(es, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.file, b.file), cmp.Compare(a.owner, b.owner))
+		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.file, b.file), catalog.ComparePackages(a.owner, b.owner))
 	})
 	var b bytes.Buffer
 	for i, e := range es {

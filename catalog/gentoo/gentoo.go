@@ -45,8 +45,8 @@ type Options struct {
 	// MirrorSkip names the groups whose mirrors are never tried.
 	MirrorSkip []string
 	// MirrorExemptions names the groups whose mirror:// URIs lift
-	// RESTRICT=mirror, but not RESTRICT=fetch, as emirrordist's
-	// --restrict-mirror-exemptions does.
+	// RESTRICT=mirror, but not RESTRICT=fetch, for themselves alone: of the
+	// plain URIs beside them it holds.
 	MirrorExemptions []string
 	// Cache is a directory for what this program works out itself, where the
 	// metadata cache of the tree does not say. Empty means that nothing is
@@ -130,7 +130,8 @@ func checkTree(path string) error {
 }
 
 // findName follows portage: layout.conf wins over profiles/repo_name, and a
-// tree without a name is called after its directory.
+// tree without a name is called after its directory. Only the name of the options
+// has to be right as it is.
 func (r *Repository) findName(root *os.Root) (string, error) {
 	name := r.opts.Name
 	if name == "" {
@@ -142,17 +143,17 @@ func (r *Repository) findName(root *os.Root) (string, error) {
 			return "", err
 		}
 		line, _, _ := strings.Cut(string(b), "\n")
-		name = strings.TrimSpace(line)
+		name = repoName(line)
 	}
 	if name == "" {
 		abs, err := filepath.Abs(r.path)
 		if err != nil {
 			return "", err
 		}
-		name = "x-" + filepath.Base(abs)
+		name = repoName("x-" + filepath.Base(abs))
 	}
 	if !validRepoName(name) {
-		return "", fmt.Errorf("bad repository name %.80q: correct profiles/repo_name or give it another name", name)
+		return "", fmt.Errorf("bad repository name %.80q: use letters, digits, _ and -", name)
 	}
 	return name, nil
 }
@@ -168,8 +169,11 @@ func (r *Repository) Kind() catalog.Kind { return catalog.Gentoo }
 func (r *Repository) Path() string { return r.path }
 
 // Masters returns the names of the repositories that metadata/layout.conf
-// builds upon. Whoever knows their paths puts these into [Options].
-func (r *Repository) Masters() []string { return r.layout.masters }
+// builds upon. Whoever knows their paths puts these into [Options]. said is false
+// where it has no such key: portage takes the main repository for the master then.
+func (r *Repository) Masters() (names []string, said bool) {
+	return r.layout.masters, r.layout.masters != nil
+}
 
 // plain takes the operation and the path, which the caller names already, off
 // an error of package os.

@@ -51,6 +51,14 @@ func validRepoName(s string) bool {
 	return true
 }
 
+// repoName makes a name of what a tree or a directory is called, as portage does:
+// words, joined by hyphens, of the bytes that a name may have. It is empty when
+// there are none.
+func repoName(s string) string {
+	words := strings.FieldsFunc(s, func(r rune) bool { return r >= 0x80 || r != '-' && !wordByte(byte(r)) })
+	return strings.TrimLeft(strings.Join(words, "-"), "-")
+}
+
 // splitVersion splits foo-1.2-r3 into the package and the version. ok is false
 // when s is not of that form.
 func splitVersion(s string) (pkg, version string, ok bool) {

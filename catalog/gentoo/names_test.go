@@ -43,6 +43,18 @@ func TestSplitVersion(t *testing.T) {
 	}
 }
 
+func TestRepoName(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"gentoo": "gentoo", " my overlay\r": "my-overlay", "x-tree.git": "x-tree-git", "-a-": "a-", "a  b..c": "a-b-c",
+		"für-alle": "f-r-alle", "": "", "..": "", "_x+1": "_x-1",
+	} {
+		if got := repoName(in); got != want || got != "" && !validRepoName(got) {
+			t.Errorf("repoName(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -26,15 +26,28 @@ type worker struct {
 	known bool  // what all ebuilds of the unit want is known
 	// computed is set when what some of them want was not in the tree's cache.
 	computed bool
+	// missing are what tree.undefined says, by group.
+	missing map[string]string
 }
 
-func newWorker(t *tree) *worker { return &worker{t: t, reader: newReader(t.root)} }
+func newWorker(t *tree) *worker {
+	return &worker{t: t, reader: newReader(t.root), missing: make(map[string]string)}
+}
+
+// undefined asks the tree once for each group.
+func (w *worker) undefined(group string) string {
+	text, ok := w.missing[group]
+	if !ok {
+		text = w.t.undefined(group)
+		w.missing[group] = text
+	}
+	return text
+}
 
 // A fate says what becomes of one file name in the ebuild at hand.
 type fate struct {
 	ebuild  int  // 1 + the index of the ebuild that the fields are of
 	open    bool // some URI may be mirrored
-	exempt  bool // some URI is of an exempt mirror group
 	fetched bool // some URI is not fetch-restricted
 }
 
@@ -119,12 +132,18 @@ func (w *worker) ebuilds(units []unit) {
 		u.manifest = slices.Contains(names, "Manifest")
 		names = slices.DeleteFunc(names, func(s string) bool { return !isEbuild(s, u.pn) })
 		if len(names) > 0 {
-			slices.Sort(names)
+			slices.SortFunc(names, compareFiles)
 			u.files = names
 			w.scanUnit(pkg, cache)
 		}
 		pkg.close()
 	}
+}
+
+// compareFiles orders the ebuilds, or the cache entries, of a package by their
+// versions: the first of those that want a file is the one that logs name.
+func compareFiles(a, b string) int {
+	return catalog.ComparePackages(strings.TrimSuffix(a, ".ebuild"), strings.TrimSuffix(b, ".ebuild"))
 }
 
 // rest scans those of units, which are of one category, that ebuilds has left.
@@ -320,33 +339,31 @@ func (w *worker) decide(n int, it *item, r restriction) {
 	if f.ebuild != n {
 		*f = fate{ebuild: n}
 	}
-	if r.mayMirror(it) {
-		f.open = true
-	}
-	if r.mayFetch(it) {
-		f.fetched = true
-		if group, ok := mirrorGroup(it.uri); ok && w.t.exempt[string(group)] {
-			f.exempt = true
-		}
-	}
+	f.open = f.open || w.mayMirror(r, it)
+	f.fetched = f.fetched || r.mayFetch(it)
 }
 
 // mayMirror reports whether the file may be published when it comes from it.
-func (r restriction) mayMirror(it *item) bool { return !r.mirror || it.lift == liftMirror }
+func (w *worker) mayMirror(r restriction, it *item) bool {
+	if !r.mirror || it.lift == liftMirror {
+		return true
+	}
+	group, ok := mirrorGroup(it.uri)
+	return ok && w.t.exempt[string(group)] && r.mayFetch(it)
+}
 
 // mayFetch reports whether it may be fetched at all.
 func (r restriction) mayFetch(it *item) bool { return !r.fetch || it.lift != liftNone }
 
 // place adds a URI to its distfile. Those that may not be mirrored are left
-// out if others may; but one URI of an exempt mirror group opens the file, and
-// then emirrordist tries all that may be fetched.
+// out if others may.
 func (w *worker) place(it item, r restriction, cpv, reason string) {
 	d := &w.m.dists[it.dist]
 	f := d.fate
 	switch {
-	case f.exempt && r.mayFetch(&it), !f.exempt && f.open && r.mayMirror(&it):
+	case w.mayMirror(r, &it):
 		w.add(&d.open, d, it, cpv)
-	case f.exempt || f.open:
+	case f.open:
 	default:
 		if w.add(&d.shut, d, it, cpv) {
 			d.shut.Reason = reason
@@ -379,7 +396,9 @@ func (w *worker) add(p **catalog.Distfile, d *dist, it item, cpv string) (isNew 
 	if !slices.ContainsFunc(f.Sources, func(s catalog.Source) bool { return s.URI == string(it.uri) }) {
 		s := catalog.Source{URI: string(it.uri)}
 		if group, ok := mirrorGroup(it.uri); ok {
-			s.Bases = w.t.mirrors[string(group)]
+			if s.Bases = w.t.mirrors[string(group)]; len(s.Bases) == 0 {
+				s.Missing = w.undefined(string(group))
+			}
 		}
 		f.Sources = append(f.Sources, s)
 	}

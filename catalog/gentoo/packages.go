@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -79,45 +78,30 @@ func compareUnits(a, b unit) int {
 
 // categories returns the directories that are to be searched for packages,
 // sorted: those that profiles/categories of the repository and of its masters
-// list, and those of the cache. A repository that may use categories of a
-// master uses all directories that look like one: the master need not be at
-// hand, and to overlook a category is to give up its files.
+// list. Where such a list is not at hand, they are those of the cache and all that
+// look like one as well: to overlook a category is to give up its files.
 func (t *tree) categories() ([]string, error) {
 	cats, listed, err := readCategories(t.root)
 	if err != nil {
 		t.problem("", fmt.Sprintf("repository %s: %v", t.repo.path, err))
 	}
-	for _, m := range t.repo.opts.Masters {
-		more, err := masterCategories(m)
-		if err != nil {
-			t.problem("", fmt.Sprintf("repository %s: %v", m, err))
-		}
-		cats = append(cats, more...)
-	}
+	cats = sortedSet(append(cats, t.masters.categories...))
 	t.cacheCats = t.cacheCategories()
-	cats = append(cats, t.cacheCats...)
-	if !listed || !t.repo.layout.alone {
-		names, err := t.workers[0].list(t.top)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range names {
-			if isCategoryShaped(n) {
-				cats = append(cats, n)
-			}
-		}
-	}
-	return sortedSet(cats), nil
-}
-
-func masterCategories(path string) ([]string, error) {
-	root, err := os.OpenRoot(path)
+	names, err := t.workers[0].list(t.top)
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
-	defer root.Close()
-	cats, _, err := readCategories(root)
-	return cats, err
+	names = sortedSet(slices.DeleteFunc(names, func(n string) bool { return !isCategoryShaped(n) }))
+	if !listed || !t.masters.listed {
+		return sortedSet(slices.Concat(cats, t.cacheCats, names)), nil
+	}
+	unlisted := func(n string) bool { _, ok := slices.BinarySearch(cats, n); return !ok }
+	t.cacheCats = slices.DeleteFunc(t.cacheCats, unlisted)
+	if i := slices.IndexFunc(names, unlisted); i >= 0 {
+		t.scan.Notes = append(t.scan.Notes, fmt.Sprintf("%s is in no list of categories, so that nothing in it counts (directories like it: %d)",
+			names[i], len(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !unlisted(n) }))))
+	}
+	return cats, nil
 }
 
 // cacheCategories returns the categories that the cache has, sorted.
@@ -138,7 +122,7 @@ func (t *tree) cachePackages(ctx context.Context, dirs []unit) ([]unit, error) {
 	units, err := t.list(ctx, t.cache, t.cacheCats, func(cat string, names []string) []unit {
 		var us []unit
 		index := make(map[string]int)
-		slices.Sort(names)
+		slices.SortFunc(names, compareFiles)
 		for _, pf := range names {
 			pn, _, ok := splitVersion(pf)
 			if !ok {

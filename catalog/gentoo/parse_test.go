@@ -264,14 +264,11 @@ func FuzzLayout(f *testing.F) {
 	f.Add([]byte("# masters = gentoo\n repo-name=a=b\r\nmasters\n=\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		l := parseLayout(in)
-		if l.alone && len(l.masters) > 0 {
-			t.Fatalf("%+v is alone with masters", l)
-		}
 		text := "repo-name = " + l.name + "\n"
-		if l.alone || len(l.masters) > 0 {
+		if l.masters != nil {
 			text += "masters = " + strings.Join(l.masters, " ") + "\n"
 		}
-		if again := parseLayout([]byte(text)); again.name != l.name || again.alone != l.alone || !slices.Equal(again.masters, l.masters) {
+		if again := parseLayout([]byte(text)); again.name != l.name || (again.masters == nil) != (l.masters == nil) || !slices.Equal(again.masters, l.masters) {
 			t.Fatalf("%+v is spelt %q, which is %+v", l, text, again)
 		}
 	})

@@ -17,11 +17,9 @@ const maxProfile = 256 << 10
 
 // A layout is what metadata/layout.conf says.
 type layout struct {
-	name    string
+	name string
+	// masters is nil in a tree that does not say whether it has any.
 	masters []string
-	// alone is set by "masters =" without a name: only then is the tree's
-	// own list of categories the whole list.
-	alone bool
 }
 
 // readLayout reads metadata/layout.conf; a tree may do without.
@@ -39,10 +37,9 @@ func parseLayout(b []byte) (l layout) {
 		}
 		switch strings.TrimSpace(key) {
 		case "repo-name":
-			l.name = strings.TrimSpace(value)
+			l.name = repoName(value)
 		case "masters":
-			l.masters = strings.Fields(value)
-			l.alone = len(l.masters) == 0
+			l.masters = append([]string{}, strings.Fields(value)...)
 		}
 	}
 	return l

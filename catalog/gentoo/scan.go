@@ -31,6 +31,7 @@ type tree struct {
 	// are its packages.
 	fromCache bool
 
+	masters masters
 	own     *metadata
 	mirrors map[string][]string
 	exempt  map[string]bool
@@ -94,6 +95,7 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 		t.exempt[g] = true
 	}
 	var errs []error
+	t.masters = t.readMasters()
 	t.mirrors, errs = r.mirrors()
 	for _, err := range errs {
 		t.problem("", err.Error())

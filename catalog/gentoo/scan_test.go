@@ -159,11 +159,17 @@ func listing(s *catalog.Scan) string {
 			for _, base := range src.Bases {
 				fmt.Fprintf(&b, " | %s", base)
 			}
+			if src.Missing != "" {
+				fmt.Fprintf(&b, " (%s)", src.Missing)
+			}
 			b.WriteByte('\n')
 		}
 	}
 	for _, p := range s.Problems {
 		fmt.Fprintf(&b, "problem %s\n", p.Error())
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(&b, "note %s\n", n)
 	}
 	return b.String()
 }

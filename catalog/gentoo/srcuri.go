@@ -61,6 +61,10 @@ func parseSrcURI(dst []item, v []byte, eapi int, bad func(msg string)) ([]item, 
 			return dst, errors.New(`"->" without a URI before it`)
 		}
 		it := newItem(word, eapi)
+		if eapi < eapiPrefixes && hasPrefix(word) {
+			bad(fmt.Sprintf("%.200q: fetch+ and mirror+ are not known to EAPI %d", catalog.Redact(string(word)), eapi))
+			it.uri = nil
+		}
 		word, rest = cutField(rest)
 		if string(word) == "->" {
 			if eapi < eapiArrow {
@@ -73,6 +77,7 @@ func parseSrcURI(dst []item, v []byte, eapi int, bad func(msg string)) ([]item, 
 			word, rest = cutField(rest)
 		}
 		switch {
+		case it.uri == nil:
 		case len(it.name) == 0:
 			bad(fmt.Sprintf("%.200q has no file name", catalog.Redact(string(it.uri))))
 		case hasControl(it.uri):
@@ -95,6 +100,11 @@ func newItem(word []byte, eapi int) item {
 	}
 	it.name = it.uri[bytes.LastIndexByte(it.uri, '/')+1:]
 	return it
+}
+
+// hasPrefix reports whether a URI has a prefix that lifts a restriction.
+func hasPrefix(uri []byte) bool {
+	return bytes.HasPrefix(uri, prefixFetch) || bytes.HasPrefix(uri, prefixMirror)
 }
 
 var (

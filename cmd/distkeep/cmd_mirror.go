@@ -95,7 +95,7 @@ func mirrorCommand(e *env) *cli.Command {
 		Name:        "mirror",
 		Usage:       "bring the archive up to date: the hourly job",
 		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
-		Description: mirrorHelp + pacmanHelp + sourcesHelp + exitHelp,
+		Description: mirrorHelp + gentooHelp + openbsdHelp + pacmanHelp + sourcesHelp + exitHelp,
 		Flags:       o.flags(),
 		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o, o) },
 	}

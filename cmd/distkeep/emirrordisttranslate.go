@@ -138,8 +138,8 @@ func (r *oldRun) findMasters(repos *portage.Repositories, path string, seen map[
 	if err != nil {
 		return err
 	}
-	names := g.Masters()
-	if len(names) == 0 {
+	names, said := g.Masters()
+	if !said {
 		names = []string{repos.Main}
 	}
 	for _, n := range names {

@@ -18,6 +18,13 @@ import (
 	"distkeep/catalog/regular"
 )
 
+const gentooHelp = `A gentoo repository is the path of its tree. Two of one name are told apart by
+--repo 'gentoo:PATH?name=NAME'. One that does not say in metadata/layout.conf
+whether it has masters has the first --master-repo, or else the repository called
+gentoo that --repo names, as portage takes the main repository.
+
+`
+
 // gentooFlags are the options of gentoo repositories.
 type gentooFlags struct {
 	masters, overrides, skip, exemptions *cli.StringSlice
@@ -27,6 +34,9 @@ type gentooFlags struct {
 	resolvedOverrides     map[string][]string
 	resolvedSkip, exempts []string
 	byName                map[string]string // the paths of repositories
+	// mainRepo is the master of a repository that does not say whether it has
+	// one, or empty.
+	mainRepo string
 }
 
 func newGentooFlags() gentooFlags {
@@ -38,7 +48,7 @@ func newGentooFlags() gentooFlags {
 
 func (r *repoFlags) gentooOptions() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "master-repo", Usage: "use the mirrors and categories of the gentoo repository `PATH` for those that name it as a master, without archiving it; repeatable", Destination: r.masters},
+		&cli.StringSliceFlag{Name: "master-repo", Usage: "use the mirrors and categories of the gentoo repository `PATH` for those that name it as a master, without archiving it; repeatable, the first is the master of those that do not say whether they have one", Destination: r.masters},
 		&cli.StringSliceFlag{Name: "mirror-override", Usage: "use `NAME=URL[,URL...]` for mirror://NAME/; repeatable", Destination: r.overrides},
 		&cli.StringFlag{Name: "metadata-command", Usage: "for gentoo ebuilds that distkeep cannot work out, run `COMMAND`, once a run, which has to put a metadata cache of the tree $REPO, in the format of metadata/md5-cache, into the directory $CACHE", Destination: &r.metadataCommand},
 		&cli.StringFlag{Name: "mirror-overrides", Usage: "read such overrides from `FILE`, in the format of thirdpartymirrors", Destination: &r.overridesFile},
@@ -54,7 +64,16 @@ func (r *repoFlags) checkGentoo(paths []string) error {
 		return err
 	}
 	r.byName = make(map[string]string)
-	for _, p := range slices.Concat(r.masters.Value(), paths) {
+	trees := slices.Clone(r.masters.Value())
+	for _, p := range paths {
+		s, err := parseGentoo(p)
+		if err != nil {
+			return usagef("--repo gentoo:%s: %w", p, err)
+		}
+		trees = append(trees, s.path)
+	}
+	for _, p := range trees {
+		// A master is named by what it calls itself.
 		g, err := gentoo.Open(p, gentoo.Options{})
 		if err != nil {
 			return err
@@ -63,29 +82,59 @@ func (r *repoFlags) checkGentoo(paths []string) error {
 			r.byName[g.Name()] = p
 		}
 	}
+	r.mainRepo = r.byName["gentoo"]
+	if ms := r.masters.Value(); len(ms) > 0 {
+		r.mainRepo = ms[0]
+	}
 	return nil
+}
+
+// A gentooSpec is what follows "gentoo:".
+type gentooSpec struct{ path, name string }
+
+// parseGentoo reads what follows "gentoo:".
+func parseGentoo(text string) (s gentooSpec, err error) {
+	where, q, err := splitSpec(text, "name")
+	return gentooSpec{where, q.Get("name")}, err
 }
 
 // openGentoo opens one repository with the masters that are at hand. A master that
 // is not only costs the mirror groups that it defines.
-func (r *repoFlags) openGentoo(path string, w *opening) (catalog.Repository, error) {
-	g, err := gentoo.Open(path, gentoo.Options{})
+func (r *repoFlags) openGentoo(text string, w *opening) (catalog.Repository, error) {
+	s, err := parseGentoo(text)
+	if err != nil {
+		return nil, usagef("--repo gentoo:%s: %w", text, err)
+	}
+	o := gentoo.Options{Name: s.name}
+	g, err := gentoo.Open(s.path, o)
 	if err != nil {
 		return nil, err
 	}
-	o := gentoo.Options{MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
+	o = gentoo.Options{Name: s.name, MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
 	o.Cache, o.ReadOnly = filepath.Join(w.state, "metadata"), w.offline || w.dry
 	if r.metadataCommand != "" && !o.ReadOnly {
 		o.Generate = func(ctx context.Context, path string) (string, error) {
 			return generate(ctx, r.metadataCommand, path, w.state)
 		}
 	}
-	for _, m := range g.Masters() {
-		if p, ok := r.byName[m]; ok && filepath.Clean(p) != filepath.Clean(path) {
+	for _, p := range r.mastersOf(g) {
+		if p != "" && filepath.Clean(p) != g.Path() {
 			o.Masters = append(o.Masters, p)
 		}
 	}
-	return gentoo.Open(path, o)
+	return gentoo.Open(s.path, o)
+}
+
+// mastersOf returns the paths of the masters of g, empty where one is not at hand.
+func (r *repoFlags) mastersOf(g *gentoo.Repository) (paths []string) {
+	names, said := g.Masters()
+	if !said {
+		return []string{r.mainRepo}
+	}
+	for _, m := range names {
+		paths = append(paths, r.byName[m])
+	}
+	return paths
 }
 
 func (r *repoFlags) resolveMirrors() error {

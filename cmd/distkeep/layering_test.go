@@ -24,7 +24,7 @@ var layers = map[string]string{
 	"catalog/regular":         "",
 	"catalog":                 "catalog/digest",
 	"catalog/gentoo":          "catalog catalog/digest catalog/regular catalog/gentoo/ebuild",
-	"catalog/gentoo/ebuild":   "",
+	"catalog/gentoo/ebuild":   "catalog",
 	"catalog/gentoo/portage":  "catalog/regular",
 	"catalog/openbsd":         "catalog catalog/digest catalog/regular",
 	"catalog/pacman":          "catalog catalog/digest catalog/regular",

@@ -3,7 +3,9 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -113,7 +115,7 @@ func (r *repoFlags) open(o *opening) ([]catalog.Repository, error) {
 			return nil, err
 		}
 		if other, ok := names[repo.Name()]; ok {
-			return nil, usagef("%s and %s are both named %s: a repository can be given once, and name=NAME tells lists and pacman upstreams apart", other, s.path, repo.Name())
+			return nil, usagef("%s and %s are both named %s: give one of them another name with name=NAME behind a ?", other, s.path, repo.Name())
 		}
 		names[repo.Name()] = s.path
 		repos = append(repos, repo)
@@ -153,14 +155,40 @@ func (r *repoFlags) specs() (specs []repoSpec, err error) {
 	return specs, nil
 }
 
+// splitSpec splits what follows the kind at its question mark. Behind that may be
+// the keys, each once.
+func splitSpec(text string, keys ...string) (where string, q url.Values, err error) {
+	where, query, _ := strings.Cut(text, "?")
+	if q, err = url.ParseQuery(query); err != nil {
+		return where, q, fmt.Errorf("%q: %w", query, err)
+	}
+	for key, values := range q {
+		switch {
+		case !slices.Contains(keys, key):
+			return where, q, fmt.Errorf("%q is not known behind the ?: use %s", key, joinWords(keys, "and"))
+		case len(values) > 1:
+			return where, q, fmt.Errorf("%s= is given twice", key)
+		}
+	}
+	return where, q, nil
+}
+
+// joinWords lists words for a message.
+func joinWords(words []string, last string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	n := len(words) - 1
+	return strings.Join(words[:n], ", ") + " " + last + " " + words[n]
+}
+
 // kindNames lists the kinds for a message.
 func kindNames() string {
 	var names []string
 	for _, k := range repoKinds {
 		names = append(names, string(k.kind))
 	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
+	return joinWords(names, "or")
 }
 
 // splitNames splits lists at commas and blanks.

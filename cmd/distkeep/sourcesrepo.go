@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,18 +49,9 @@ type sourcesSpec struct {
 
 // parseSources reads what follows "sources:".
 func parseSources(text string) (s sourcesSpec, err error) {
-	where, query, _ := strings.Cut(text, "?")
-	q, err := url.ParseQuery(query)
+	where, q, err := splitSpec(text, "kind", "base", "name", "at", "signed")
 	if err != nil {
-		return s, fmt.Errorf("%q: %w", query, err)
-	}
-	for key, values := range q {
-		switch {
-		case !slices.Contains([]string{"kind", "base", "name", "at", "signed"}, key):
-			return s, fmt.Errorf("%q is not known behind the ?: use kind, base, name, at and signed", key)
-		case len(values) > 1:
-			return s, fmt.Errorf("%s= is given twice", key)
-		}
+		return s, err
 	}
 	s = sourcesSpec{path: where, name: q.Get("name"), kind: q.Get("kind"), base: strings.TrimRight(q.Get("base"), "/"), at: strings.Trim(q.Get("at"), "/")}
 	switch q.Get("signed") {
@@ -86,10 +75,7 @@ func parseSources(text string) (s sourcesSpec, err error) {
 func (r *repoFlags) sourcesOptions() []cli.Flag { return nil }
 
 func (r *repoFlags) checkSources(paths []string) error {
-	stdin := 0
-	if r.dump == "-" {
-		stdin++
-	}
+	stdin := r.stdins
 	for _, p := range paths {
 		if where, _, _ := strings.Cut(p, "?"); where == "-" {
 			stdin++

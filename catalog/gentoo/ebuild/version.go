@@ -1,9 +1,10 @@
 package ebuild
 
 import (
-	"cmp"
 	"strconv"
 	"strings"
+
+	"distkeep/catalog"
 )
 
 // The version functions of EAPI 7, PMS 12.3.14.
@@ -128,102 +129,11 @@ func verTest(x *shell, args []string) int {
 	return truth(op(x.compareVersions(v, args[1]), 0))
 }
 
-// A pmsVersion is a version taken apart, PMS 3.2.
-type pmsVersion struct {
-	numbers  []string
-	letter   string
-	suffixes [][2]string
-	revision string
-}
-
-func (x *shell) parseVersion(s string) (v pmsVersion) {
-	all := s
-	digits := func() (d string) {
-		n := 0
-		for n < len(s) && '0' <= s[n] && s[n] <= '9' {
-			n++
-		}
-		d, s = s[:n], s[n:]
-		return d
-	}
-	for {
-		d := digits()
-		if d == "" {
-			x.refuse("the version %.40q", all)
-		}
-		v.numbers = append(v.numbers, d)
-		if !strings.HasPrefix(s, ".") {
-			break
-		}
-		s = s[1:]
-	}
-	if s != "" && 'a' <= s[0] && s[0] <= 'z' {
-		v.letter, s = s[:1], s[1:]
-	}
-	for strings.HasPrefix(s, "_") {
-		found := false
-		for _, name := range suffixes {
-			if rest, ok := strings.CutPrefix(s[1:], name); ok {
-				s, found = rest, true
-				v.suffixes = append(v.suffixes, [2]string{name, digits()})
-				break
-			}
-		}
-		if !found {
-			break
-		}
-	}
-	if rest, ok := strings.CutPrefix(s, "-r"); ok {
-		s = rest
-		v.revision = digits()
-	}
-	if s != "" {
-		x.refuse("the version %.40q", all)
-	}
-	return v
-}
-
-// suffixes are in their order; no suffix comes between rc and p.
-var suffixes = []string{"alpha", "beta", "pre", "rc", "p"}
-
-func suffixRank(v pmsVersion, i int) (rank int, number string) {
-	if i >= len(v.suffixes) {
-		return 4, "" // after rc, before p
-	}
-	for r, name := range suffixes {
-		if v.suffixes[i][0] == name {
-			rank = r
-		}
-	}
-	if rank == 4 {
-		rank = 5
-	}
-	return rank, v.suffixes[i][1]
-}
-
 // compareVersions is algorithm 3.1 of PMS.
 func (x *shell) compareVersions(a, b string) int {
-	v, w := x.parseVersion(a), x.parseVersion(b)
-	c := compareNumbers(v.numbers[0], w.numbers[0])
-	for i := 1; c == 0 && i < min(len(v.numbers), len(w.numbers)); i++ {
-		p, q := v.numbers[i], w.numbers[i]
-		if p[0] == '0' || q[0] == '0' {
-			c = strings.Compare(strings.TrimRight(p, "0"), strings.TrimRight(q, "0"))
-		} else {
-			c = compareNumbers(p, q)
-		}
+	c, ok := catalog.CompareVersions(a, b)
+	if !ok {
+		x.refuse("the versions %.40q and %.40q", a, b)
 	}
-	c = cmp.Or(c, cmp.Compare(len(v.numbers), len(w.numbers)), strings.Compare(v.letter, w.letter))
-	for i := 0; c == 0 && i < max(len(v.suffixes), len(w.suffixes)); i++ {
-		r, n := suffixRank(v, i)
-		s, m := suffixRank(w, i)
-		c = cmp.Or(cmp.Compare(r, s), compareNumbers(n, m))
-	}
-	return cmp.Or(c, compareNumbers(v.revision, w.revision))
-}
-
-// compareNumbers compares decimal numbers of any length; none is zero.
-func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	return c
 }
