@@ -193,7 +193,7 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 		return "the archive does not know its file yet: distkeep mirror takes it over"
 	case d == nil:
 		return ""
-	case c.m.facts.Drops[r.Name].Keeps(x, d):
+	case c.m.facts.InDropBox(d):
 		return "it is in distfiles-local"
 	case kept[d]:
 		return "its name is wanted, or a published index names it"

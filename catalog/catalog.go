@@ -131,6 +131,12 @@ type Distfile struct {
 	Kind Kind
 }
 
+// ByHand reports whether d may be published once a person has obtained it: by the
+// PMS, fetch implies mirror, and elsewhere it does not.
+func (d *Distfile) ByHand() bool {
+	return d.Restrict == "" || d.Restrict == RestrictFetch && d.Kind != Gentoo
+}
+
 // FirstOwner is the package that keeps the name, or "the catalog" where none is
 // known.
 func (d *Distfile) FirstOwner() string {

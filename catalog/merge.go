@@ -59,6 +59,18 @@ func (c *Catalog) Complete() bool {
 	return !slices.ContainsFunc(c.Problems, func(p Problem) bool { return p.Scope == WholeTree })
 }
 
+// Barred returns the distfile of that name that must not be published, whoever
+// supplies it, or nil.
+func (c *Catalog) Barred(name Name) *Distfile {
+	i, ok := slices.BinarySearchFunc(c.Restricted, name, func(d *Distfile, n Name) int { return cmp.Compare(d.Name, n) })
+	for ; ok && i < len(c.Restricted) && c.Restricted[i].Name == name; i++ {
+		if d := c.Restricted[i]; !d.ByHand() {
+			return d
+		}
+	}
+	return nil
+}
+
 // Collect scans repositories one after the other, each of which uses all
 // processors, and merges the results. Its error is that of the first
 // repository that cannot be scanned at all, or of ctx.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -30,9 +31,9 @@ func (f *Drop) Seen(x *ledger.Index) *ledger.Dropped {
 	return r
 }
 
-// Keeps reports whether the drop box has the content d, as far as is known: a
+// keeps reports whether the drop box has the content d, as far as is known: a
 // file that was not examined yet may be anything of its name.
-func (f *Drop) Keeps(x *ledger.Index, d *ledger.Distfile) bool {
+func (f *Drop) keeps(x *ledger.Index, d *ledger.Distfile) bool {
 	if f == nil {
 		return false
 	}
@@ -79,6 +80,10 @@ func (b *planner) dropped() {
 	}
 	for _, f := range SortedDrops(b.Drops) {
 		w := wants[f.Name]
+		if d := b.Catalog.Barred(f.Name); d != nil {
+			b.failDrop(f, w, barredReason(f, d))
+			continue
+		}
 		key := ""
 		if w != nil && w.Digests.Verifiable() {
 			key = w.ID()
@@ -104,6 +109,20 @@ func (b *planner) dropped() {
 			b.readOnce(&Reading{Drop: f, Name: f.Name, Size: f.Size})
 		}
 	}
+}
+
+func barredReason(f *Drop, d *catalog.Distfile) string {
+	why := string(d.Restrict)
+	if d.Reason != "" {
+		why = d.Reason
+	}
+	return fmt.Sprintf("%s is not published: %s does not allow it to be mirrored (%s)", f.Path, d.FirstOwner(), why)
+}
+
+// InDropBox reports whether the drop box keeps what is recorded as d. It cannot
+// keep what must not be published.
+func (f *Facts) InDropBox(d *ledger.Distfile) bool {
+	return f.Drops[d.Name].keeps(f.Index, d) && f.Catalog.Barred(d.Name) == nil
 }
 
 // failDrop notes what is wrong with a file of the drop box.

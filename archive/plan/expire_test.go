@@ -54,8 +54,12 @@ func TestExpire(t *testing.T) {
 		"on the whitelist, when it is due": {func(w *world, u *ledger.Distfile) { due(w, u); w.white = []catalog.Name{"u"} }, "take back u"},
 		"in the drop box":                  {func(w *world, _ *ledger.Distfile) { w.drops("u", 8, "unwanted") }, ""},
 		"in the drop box, not examined":    {func(w *world, _ *ledger.Distfile) { w.drops("u", 8, "") }, ""},
-		"another is in the drop box":       {func(w *world, _ *ledger.Distfile) { w.drops("u", 7, "another") }, "schedule u"},
-		"a package that may want it":       {func(w *world, _ *ledger.Distfile) { w.unknown(catalog.OnePackage, "u") }, "protected 1"},
+		"in the drop box, and must not be mirrored": {func(w *world, _ *ledger.Distfile) {
+			w.drops("u", 8, "unwanted")
+			w.wants("u", "unwanted").Restrict = catalog.RestrictMirror
+		}, "schedule u"},
+		"another is in the drop box": {func(w *world, _ *ledger.Distfile) { w.drops("u", 7, "another") }, "schedule u"},
+		"a package that may want it": {func(w *world, _ *ledger.Distfile) { w.unknown(catalog.OnePackage, "u") }, "protected 1"},
 		"a package that may want another": {func(w *world, u *ledger.Distfile) {
 			u.Owner = "z::r"
 			w.unknown(catalog.OnePackage, "v")

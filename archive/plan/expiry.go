@@ -112,7 +112,7 @@ func (f *Facts) Kept() (kept map[*ledger.Distfile]bool, protected int) {
 	for _, d := range x.Distfiles {
 		switch {
 		case kept[d]:
-		case f.Whitelisted(d.Name) || f.Drops[d.Name].Keeps(x, d):
+		case f.Whitelisted(d.Name) || f.InDropBox(d):
 			kept[d] = true
 		case f.Catalog.Protected(d.Name, d.Owner):
 			kept[d] = true
@@ -142,7 +142,7 @@ func (f *Facts) WantedRecords() map[*ledger.Distfile]bool {
 // box while the run deleted other files.
 func (f *Facts) Spare(ds []*ledger.Distfile) []*ledger.Distfile {
 	return slices.DeleteFunc(slices.Clone(ds), func(d *ledger.Distfile) bool {
-		return f.Whitelisted(d.Name) || f.Drops[d.Name].Keeps(f.Index, d)
+		return f.Whitelisted(d.Name) || f.InDropBox(d)
 	})
 }
 
@@ -170,7 +170,7 @@ func (f *Facts) Unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 		only := len(f.Index.WithSum(r.SHA256())) == 0
 		wanted = wanted || only && slices.ContainsFunc(r.Digests, func(d digest.Digest) bool { return sums[d] })
 		wanted = wanted || f.Catalog.Protected(r.Name, r.Owner)
-		if !wanted && !f.Whitelisted(r.Name) && !f.Drops[r.Name].Keeps(f.Index, &r.Distfile) {
+		if !wanted && !f.Whitelisted(r.Name) && !f.InDropBox(&r.Distfile) {
 			left = append(left, r)
 		}
 	}

@@ -227,6 +227,24 @@ func TestMake(t *testing.T) {
 			w.Read[(&Reading{Drop: w.Drops["a"], Name: "a", Want: NewWant(w.scan.Distfiles[0], true)}).Key()] = true
 			w.FailedDrops["a"] = fs.ErrPermission
 		}, "fetch a, fail a local"},
+		"in the drop box, and must not be mirrored": {func(w *world) {
+			w.wants("a", "x").Restrict = catalog.RestrictMirror
+			w.drops("a", 1, "")
+		}, "fail a local"},
+		"in the drop box, and one package allows it": {func(w *world) {
+			w.wants("a", "x").Restrict = catalog.RestrictMirror
+			w.wants("a", "x")
+			w.drops("a", 1, "")
+		}, "read a /drop/a"},
+		"in the drop box, and a person may publish it": {func(w *world) {
+			w.wants("a", "x").Restrict = catalog.RestrictFetch
+			w.drops("a", 1, "")
+		}, "read a /drop/a"},
+		"in the drop box, and PMS says that fetch implies mirror": {func(w *world) {
+			d := w.wants("a", "x")
+			d.Restrict, d.Kind = catalog.RestrictFetch, catalog.Gentoo
+			w.drops("a", 1, "")
+		}, "fail a local"},
 		"in the drop box, and nobody wants it": {func(w *world) { w.drops("a", 1, "") }, "read a /drop/a"},
 		"in the drop box, and taken": {func(w *world) {
 			w.held("a", "x")

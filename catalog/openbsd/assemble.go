@@ -307,6 +307,9 @@ func (p *port) restriction() (catalog.Restriction, string) {
 		if p.missing != "" {
 			text += " (missing: " + strings.Join(strings.Fields(p.missing), " ") + ")"
 		}
+		if p.permit != "" {
+			return catalog.RestrictPermit, text + " (" + p.permit + ")"
+		}
 		return catalog.RestrictFetch, text
 	case p.permit != "":
 		return catalog.RestrictPermit, p.permit

@@ -83,7 +83,7 @@ var classes = []property{
 	{Refused, inRun, "no connection to the host comes about", "the host is down or does not serve this protocol: if it stays, fix the URI in the package"},
 	{DNS, inRun, "the host name does not resolve", "the host is gone or misspelt: fix the URI in the package; if it is so with every host, look at the network of this machine"},
 	{Local, eachRun, "a file of the archive or the drop box is not what it should be", "look at the file named: replace it in the drop box, or move it out of the way; what is damaged in the archive is fetched again"},
-	{Restricted, seldom, "the tree forbids mirroring", "supply the file in distfiles-local if it may be published"},
+	{Restricted, seldom, "the tree forbids mirroring", "obtain it from where its package says: it is published from distfiles-local only where the tree allows that"},
 	{Policy, eachRun, "the URI leads where we do not go", "fix the name or the URI in the package, or allow the URI: --allow-scheme, --allow-port, --allow-private"},
 	{BadURI, seldom, "the tree, or a redirect, names a URI that is malformed", "fix the URI in the package"},
 	{Package, eachRun, "what a package wants cannot be known", "mend the package, or its metadata: until then everything that it may want is kept"},
