@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 )
 
 // The rules of the terminal are:
@@ -238,15 +236,3 @@ func (e *env) logger(verbose, asJSON bool) zerolog.Logger {
 
 // terminal returns the width of standard error if it is a terminal, else 0.
 func (e *env) terminal() int { return width(e.stderr) }
-
-func width(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	n, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || n <= 0 {
-		return 80
-	}
-	return n
-}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -12,68 +11,132 @@ import (
 
 	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/report/triage"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
 
 const failuresHelp = `Print a line for each distfile that is wanted and not in the archive: name, class,
-number of runs that tried, the time of the first, the owner, and the reason. With
---hints, a second line says what can be done. It reads what the last run exported,
-and says on standard error how old that is.
+number of runs that tried, the time of the first, the owner, and the reason; on a
+terminal name, class, age, owner and reason, as many as fit. With --long, print all
+that is known of each: every place that was asked with its answer, all owners, who
+looks after the package, when the next try is due, and what can be done. It reads what
+the last run exported, and says on standard error how old that is.
+
+Three questions have one command each: what is new is told by --new, whose it is by
+--by maintainer, and what to do by --by class. A GLOB has * for any text and ? for any
+character; several options mean what they have in common. --by prints a line a group:
+failures, new ones, missing bytes, the day of the oldest, the group and an example. A
+file with several owners, or asked of several hosts, is in the group of each.
 
 What failed for good, such as a file that is gone, is not tried in every run: the
 pauses grow from an hour to a day. With --retry, the next run tries the names, or
 with --all all of them.
 `
 
+// failuresFlags are the options of failures.
+type failuresFlags struct {
+	place
+	filter                          triage.Filter
+	class, by, format               string
+	since                           durationValue
+	asJSON, hints, long, retry, all bool
+}
+
 func failuresCommand(e *env) *cli.Command {
-	var p place
-	var asJSON, hints, retry, all bool
-	class := ""
+	o := new(failuresFlags)
 	return &cli.Command{
 		Name:        "failures",
 		Usage:       "list what could not be fetched, and why",
-		UsageText:   "distkeep failures --archive DIR [OPTIONS] [NAME...]\ndistkeep failures --archive DIR --retry NAME...|--all",
+		UsageText:   "distkeep failures --archive DIR [OPTIONS] [NAME...]\ndistkeep failures --archive DIR --by WHAT [OPTIONS] [NAME...]\ndistkeep failures --archive DIR --retry NAME...|--all",
 		ArgsUsage:   "[NAME...]",
 		Description: failuresHelp,
-		Flags: append(p.flags(), jsonFlag(&asJSON),
-			&cli.StringFlag{Name: "class", Usage: "only failures of `CLASS`, such as gone or digest", Destination: &class},
-			&cli.BoolFlag{Name: "hints", Usage: "say what can be done about each", Destination: &hints},
-			&cli.BoolFlag{Name: "retry", Usage: "let the next run try the files called NAME", Destination: &retry},
-			&cli.BoolFlag{Name: "all", Usage: "with --retry: let it try all", Destination: &all}),
+		Flags: append(o.flags(), jsonFlag(&o.asJSON),
+			&cli.BoolFlag{Name: "new", Usage: "only what the run before the last had not", Destination: &o.filter.New},
+			&cli.GenericFlag{Name: "since", Usage: "only what failed first within `DURATION`", Value: &o.since},
+			&cli.StringFlag{Name: "class", Usage: "only failures of `CLASS`, such as gone or digest", Destination: &o.class},
+			&cli.StringFlag{Name: "host", Usage: "only what was asked of a host like `GLOB`", Destination: &o.filter.Host},
+			&cli.StringFlag{Name: "owner", Usage: "only what a package like `GLOB` wants, with its ::repository or without", Destination: &o.filter.Owner},
+			&cli.StringFlag{Name: "maintainer", Usage: "only what somebody like `GLOB` looks after", Destination: &o.filter.Maintainer},
+			&cli.StringFlag{Name: "name", Usage: "only files called like `GLOB`", Destination: &o.filter.Name},
+			&cli.StringFlag{Name: "by", Usage: "count by `WHAT`: " + strings.Join(triage.Keys, ", "), Destination: &o.by},
+			&cli.StringFlag{Name: "format", Usage: "print each record by `TEMPLATE`, as of Go's text/template, such as '{{.Name}} {{.Owner}}'", Destination: &o.format},
+			&cli.BoolFlag{Name: "long", Usage: "print all that is known of each", Destination: &o.long},
+			&cli.BoolFlag{Name: "hints", Usage: "say what can be done about each", Destination: &o.hints},
+			&cli.BoolFlag{Name: "retry", Usage: "let the next run try the files called NAME", Destination: &o.retry},
+			&cli.BoolFlag{Name: "all", Usage: "with --retry: let it try all", Destination: &o.all}),
 		Action: func(c *cli.Context) error {
-			if retry || all {
-				return runRetry(c, e, &p, retry, all)
+			if o.retry || o.all {
+				return runRetry(c, e, &o.place, o.retry, o.all)
 			}
-			if known := failure.Classes(); class != "" && !slices.Contains(known, failure.Class(class)) {
-				return usagef("failures: --class %s: the classes are\n%s", class, classList(known))
-			}
-			dir, err := p.reports()
-			if err != nil {
-				return err
-			}
-			fs, err := report.LoadFailures(dir)
-			if err != nil {
-				return err
-			}
-			p.sayAge(e, dir)
-			names := c.Args().Slice()
-			warn := e.warner()
-			for _, n := range names {
-				if !slices.ContainsFunc(fs, func(f report.Failure) bool { return f.Name == n }) {
-					warn(fmt.Sprintf("%s: the last run had no failure of that name", n))
-				}
-			}
-			fs = slices.DeleteFunc(fs, func(f report.Failure) bool {
-				return class != "" && f.Class != class || len(names) > 0 && !slices.Contains(names, f.Name)
-			})
-			if asJSON {
-				return writeJSON(e.stdout, fs)
-			}
-			return printFailures(e.stdout, fs, hints)
+			return o.run(c, e)
 		},
 	}
+}
+
+func (o *failuresFlags) run(c *cli.Context, e *env) error {
+	if known := failure.Classes(); o.class != "" && !slices.Contains(known, failure.Class(o.class)) {
+		return usagef("failures: --class %s: the classes are\n%s", o.class, classList(known))
+	}
+	if o.by != "" && !slices.Contains(triage.Keys, o.by) {
+		return usagef("failures: --by %s: use one of %s", o.by, strings.Join(triage.Keys, ", "))
+	}
+	dir, err := o.reports()
+	if err != nil {
+		return err
+	}
+	fs, err := report.LoadFailures(dir)
+	if err != nil {
+		return err
+	}
+	o.sayAge(e, dir)
+	names := c.Args().Slice()
+	warn := e.warner()
+	for _, n := range names {
+		if !slices.ContainsFunc(fs, func(f report.Failure) bool { return f.Name == n }) {
+			warn(fmt.Sprintf("%s: the last run had no failure of that name", n))
+		}
+	}
+	o.filter.Class = failure.Class(o.class)
+	if o.since > 0 {
+		o.filter.Since = e.now().Add(-time.Duration(o.since))
+	}
+	fs = slices.DeleteFunc(o.filter.Select(fs), func(f report.Failure) bool { return len(names) > 0 && !slices.Contains(names, f.Name) })
+	if o.by != "" {
+		groups := triage.Groups(fs, o.by)
+		return printRecords(e, o, groups, func(t *table) { printGroups(t, groups, o.by) })
+	}
+	return printRecords(e, o, fs, func(t *table) {
+		switch {
+		case o.long:
+			printLong(t, fs, e.now())
+		default:
+			printFailures(t, fs, o.hints, e.now())
+		}
+	})
+}
+
+// printRecords prints records as was asked for, by print if nothing was.
+func printRecords[T any](e *env, o *failuresFlags, records []T, print func(*table)) error {
+	switch {
+	case o.asJSON:
+		return writeJSON(e.stdout, records)
+	case o.format != "":
+		return writeFormat(e.stdout, records, o.format)
+	}
+	t := newTable(e.stdout)
+	t.rest = strings.TrimSpace("distkeep failures "+strings.Join(behindCommand(e.args, "failures"), " ")) + " | less"
+	print(t)
+	return t.flush()
+}
+
+// behindCommand are the arguments behind the name of a command.
+func behindCommand(args []string, name string) []string {
+	if i := slices.Index(args, name); i >= 0 {
+		return args[i+1:]
+	}
+	return nil
 }
 
 // classList lists classes with what they mean.
@@ -109,15 +172,4 @@ func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
 	}
 	_, err = fmt.Fprintf(e.stdout, "the next run tries %s that it would not have tried\n", plural(n, "failure"))
 	return err
-}
-
-func printFailures(w io.Writer, fs []report.Failure, hints bool) error {
-	t := newTable(w)
-	for _, f := range fs {
-		t.row(f.Name, f.Class, fmt.Sprint(f.Count), f.First.UTC().Format(time.RFC3339), f.Owner, f.Reason)
-		if hints && f.Hint != "" {
-			t.note("    hint: " + f.Hint)
-		}
-	}
-	return t.flush()
 }

@@ -44,6 +44,7 @@ var layers = map[string]string{
 	"archive/store/storetest": "catalog/regular archive/disk",
 	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
 	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure archive/layout",
+	"archive/report/triage":   "archive/report fetch/failure",
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/disk archive/history archive/layout archive/ledger archive/report archive/store",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/store archive/vault",

@@ -2,28 +2,53 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
-// A table prints rows: aligned on a terminal, with tabs for other programs.
+// A table prints rows: aligned and fitted to the width on a terminal, with tabs for
+// other programs.
 type table struct {
 	out io.Writer
 	buf bytes.Buffer
 	tab *tabwriter.Writer // nil: not a terminal
+	// width and height are those of the terminal.
+	width, height int
+	// rest, when set, says how to see what does not fit on the screen. Without it
+	// everything is printed.
+	rest string
 }
 
 func newTable(w io.Writer) *table {
 	t := &table{out: w}
-	if width(w) > 0 {
-		t.tab = tabwriter.NewWriter(&t.buf, 0, 8, 2, ' ', 0)
+	if t.width = width(w); t.width > 0 {
+		t.height = height(w)
+		t.align()
 	}
 	return t
 }
 
-func (t *table) row(cells ...string) { t.note(strings.Join(cells, "\t")) }
+func (t *table) align() { t.tab = tabwriter.NewWriter(&t.buf, 0, 8, 2, ' ', 0) }
+
+// terminal reports whether a person reads the table.
+func (t *table) terminal() bool { return t.tab != nil }
+
+// row prints cells. On a terminal each but the last has at most a quarter of a line.
+func (t *table) row(cells ...string) {
+	if t.tab != nil {
+		for i := range cells[:len(cells)-1] {
+			cells[i] = squeeze(cells[i], max(t.width/4, 12))
+		}
+	}
+	t.note(strings.Join(cells, "\t"))
+}
 
 // note prints a line as it is.
 func (t *table) note(s string) {
@@ -40,9 +65,47 @@ func (t *table) flush() error {
 		if err := t.tab.Flush(); err != nil {
 			return err
 		}
+		text := fit(t.buf.String(), t.width, t.height, t.rest)
+		_, err := io.WriteString(t.out, text)
+		return err
 	}
 	_, err := t.out.Write(t.buf.Bytes())
 	return err
+}
+
+// fit clips the lines of text to a width. When rest is not empty and they are more than
+// a screen has, the last line tells how many are left out, and rest how to see them: a
+// line is left for the prompt, and one for what was said before.
+func fit(text string, width, height int, rest string) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if n := height - 3; rest != "" && height > 6 && len(lines) > n+1 {
+		lines = append(lines[:n:n], fmt.Sprintf("and %d more lines: %s", len(lines)-n, rest))
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		if l != "" || len(lines) > 1 {
+			b.WriteString(clip(strings.TrimRight(l, " "), width) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// clip cuts what is longer than n characters, and says so.
+func clip(s string, n int) string {
+	if len(s) <= n || utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:n-1]) + "…"
+}
+
+// squeeze does so in the middle: names differ at their ends.
+func squeeze(s string, n int) string {
+	if len(s) <= n || utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
@@ -54,4 +117,27 @@ func firstLine(s string) string {
 		first += " ..."
 	}
 	return first
+}
+
+// width returns the width of w if it is a terminal, else 0; height its height.
+func width(w io.Writer) int {
+	n, _ := screen(w)
+	return n
+}
+
+func height(w io.Writer) int {
+	_, n := screen(w)
+	return n
+}
+
+func screen(w io.Writer) (width, height int) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"time"
+	"unicode/utf8"
+
+	"distkeep/archive/report"
+	"distkeep/archive/report/triage"
+)
+
+// printFailures prints a line a failure, and a second one with a hint.
+func printFailures(t *table, fs []report.Failure, hints bool, now time.Time) {
+	for _, f := range fs {
+		if t.terminal() {
+			pkg, _, _ := strings.Cut(f.Owner, "::")
+			t.row(f.Name, f.Class, age(now.Sub(f.First)), pkg, strings.TrimPrefix(f.Reason, f.Class+": "))
+		} else {
+			t.row(f.Name, f.Class, fmt.Sprint(f.Count), f.First.UTC().Format(time.RFC3339), f.Owner, f.Reason)
+		}
+		if hints && f.Hint != "" {
+			t.note("    hint: " + f.Hint)
+		}
+	}
+}
+
+// age is a duration in one unit.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "now"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// printLong prints all that is known of failures.
+func printLong(t *table, fs []report.Failure, now time.Time) {
+	for i, f := range fs {
+		if i > 0 {
+			t.note("")
+		}
+		field := func(label, format string, args ...any) {
+			t.note(fmt.Sprintf("    %-12s", label) + fmt.Sprintf(format, args...))
+		}
+		name := f.Name
+		if name == "" {
+			name = f.Owner
+		}
+		t.note(name)
+		field("reason", "%s", f.Text())
+		field("first", "%s, last %s, tried in %s", stamp(f.First), stamp(f.Last), plural(f.Count, "run"))
+		next := "in every run"
+		if f.Next.After(now) {
+			next = stamp(f.Next)
+		} else if !f.Next.IsZero() {
+			next = "in the next run"
+		}
+		field("next try", "%s", next)
+		if f.Size > 0 {
+			field("size", "%s", humanSize(f.Size))
+		}
+		for _, o := range f.Owners {
+			field("owner", "%s", o)
+		}
+		for _, m := range f.Maintainers {
+			field("maintainer", "%s", m)
+		}
+		for _, a := range f.Answers {
+			field("asked", "%s: %s: %s", a.URL, a.Class, a.Text)
+		}
+		if f.Hint != "" {
+			field("to do", "%s", f.Hint)
+		}
+	}
+}
+
+// printGroups prints a line a group; on a terminal below a heading, and with what can
+// be done about a class in a second line.
+func printGroups(t *table, groups []triage.Group, by string) {
+	if !t.terminal() {
+		for _, g := range groups {
+			t.row(itoa(int64(g.Failures)), itoa(int64(g.New)), itoa(g.Bytes), g.Oldest.UTC().Format(time.DateOnly), g.Key, g.Example)
+		}
+		return
+	}
+	key := len(by)
+	for _, g := range groups {
+		key = max(key, min(utf8.RuneCountInString(g.Key), t.width/2))
+	}
+	t.note(fmt.Sprintf("%7s %5s %9s %-10s %-*s %s", "FAILED", "NEW", "MISSING", "OLDEST", key, strings.ToUpper(by), "SUCH AS"))
+	for _, g := range groups {
+		k := clip(g.Key, key)
+		pad := strings.Repeat(" ", key-utf8.RuneCountInString(k))
+		t.note(fmt.Sprintf("%7d %5d %9s %-10s %s%s %s", g.Failures, g.New, humanSize(g.Bytes), g.Oldest.UTC().Format(time.DateOnly), k, pad, g.Example))
+		if g.Hint != "" {
+			for _, l := range wrap(g.Hint, t.width-8) {
+				t.note("        " + l)
+			}
+		}
+	}
+}
+
+// wrap breaks text at blanks into lines of at most n characters, if its words allow.
+func wrap(text string, n int) (lines []string) {
+	line := ""
+	for _, w := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(line+" "+w) > n {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += w
+	}
+	return append(lines, line)
+}
+
+// writeFormat prints records by a template, one a line.
+func writeFormat[T any](w io.Writer, records []T, text string) error {
+	t, err := template.New("--format").Parse(text)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	var b strings.Builder
+	for _, r := range records {
+		if err := t.Execute(&b, r); err != nil {
+			return usagef("%w", err)
+		}
+		b.WriteByte('\n')
+	}
+	_, err = io.WriteString(w, b.String())
+	return err
+}

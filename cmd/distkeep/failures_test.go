@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"distkeep/archive/report"
+	"distkeep/archive/report/triage"
+	"distkeep/archive/vault"
+	"distkeep/catalog/regular"
+	"distkeep/fetch/failure"
+)
+
+// on renders a table as a terminal of 80 by 24 shows it.
+func on(t testing.TB, print func(*table)) []string {
+	t.Helper()
+	var b bytes.Buffer
+	tab := &table{out: &b, width: 80, height: 24, rest: "distkeep failures | less"}
+	tab.align()
+	print(tab)
+	if err := tab.flush(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// manyFailures are as many as a large mirror has: of 200 maintainers and many hosts,
+// ten of which are down, 40 of them new.
+func manyFailures() []report.Failure {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	classes := failure.Classes()
+	fs := make([]report.Failure, 2000)
+	for i := range fs {
+		f := &fs[i]
+		*f = report.Failure{
+			Name: fmt.Sprintf("package-with-a-long-name-%d.tar.xz", i), Class: string(classes[i%8]), Owner: fmt.Sprintf("app-misc/package-with-a-long-name-%d::gentoo", i),
+			Maintainers: []string{fmt.Sprintf("maintainer%d@example.org", i%200)}, Size: int64(i) << 10, Count: i,
+			First: now.AddDate(0, 0, -i%300-1), Last: now, New: i%50 == 0, Hint: failure.Class(classes[i%8]).Hint(),
+		}
+		f.Owners = []string{f.Owner}
+		f.Reason = f.Class + ": https://host.example/" + f.Name + ": 404 Not Found, and more that is quite long"
+		for j := range 10 {
+			host := fmt.Sprintf("down%d.example", j)
+			f.Answers = append(f.Answers, report.Answer{URL: "https://" + host + "/distfiles/" + f.Name, Host: host, Class: "dns", Text: "host is not asked again in this run: lookup " + host + ": no such host"})
+		}
+	}
+	return fs
+}
+
+// TestOneScreen: three questions, each answered by one screen.
+func TestOneScreen(t *testing.T) {
+	t.Parallel()
+	fs := manyFailures()
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		what  string
+		print func(*table)
+		want  []string // what some line begins with
+	}{
+		{"what is new", func(t *table) { printFailures(t, (&triage.Filter{New: true}).Select(fs), false, now) },
+			[]string{"package-wi…-0.tar.xz  bad-uri  24h   app-misc/p…ng-name-0", "and 19 more lines: distkeep failures | less"}},
+		{"whose it is", func(t *table) { printGroups(t, triage.Groups(fs, triage.Maintainer), triage.Maintainer) },
+			[]string{" FAILED   NEW   MISSING OLDEST     MAINTAINER                SUCH AS", "     10    10    8.8MiB 2026-05-11 maintainer0@example.org   package-with-a-lon", "and 156 more lines: "}},
+		{"what to do", func(t *table) { printGroups(t, triage.Groups(fs, triage.Class), triage.Class) },
+			[]string{"    250    10    245MiB 2026-02-02 gone ", "        fix the URI in the package, or supply the file in distfiles-local"}},
+		{"by host", func(t *table) { printGroups(t, triage.Groups(fs, triage.Host), triage.Host) }, []string{"   1750    40    1.7GiB 2026-02-01 down0.example  package-with"}},
+	} {
+		lines := on(t, c.print)
+		if len(lines) > 23 {
+			t.Errorf("%s: %d lines", c.what, len(lines))
+		}
+		for _, l := range lines {
+			if utf8.RuneCountInString(l) > 80 {
+				t.Errorf("%s: too wide: %s", c.what, l)
+			}
+		}
+		for _, w := range c.want {
+			if !strings.Contains("\n"+strings.Join(lines, "\n"), "\n"+w) {
+				t.Errorf("%s: no line begins with %q:\n%s", c.what, w, strings.Join(lines, "\n"))
+			}
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	ten := strings.Repeat("line\n", 10)
+	for _, c := range []struct {
+		text          string
+		width, height int
+		rest, want    string
+	}{
+		{"", 10, 10, "", ""},
+		{"abc\n", 3, 24, "", "abc\n"},
+		{"äbcd  \nx\n\ny\n", 3, 24, "", "äb…\nx\n\ny\n"},
+		{ten, 80, 10, "", ten},
+		{ten, 80, 12, "r", ten},
+		{ten, 80, 13, "r", ten},
+		{ten, 80, 9, "r", strings.Repeat("line\n", 6) + "and 4 more lines: r\n"},
+		{ten, 80, 3, "r", ten},
+	} {
+		if got := fit(c.text, c.width, c.height, c.rest); got != c.want {
+			t.Errorf("fit(%q, %d, %d) = %q, want %q", c.text, c.width, c.height, got, c.want)
+		}
+	}
+}
+
+// BenchmarkTriage answers the three questions of an archive with 2,000 failures, each
+// by a command.
+func BenchmarkTriage(b *testing.B) {
+	box := b.TempDir()
+	distfiles, state := vault.Dirs(box)
+	if err := vault.Init(distfiles, state, nil, time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	dir := filepath.Join(state, "report")
+	if err := report.WriteFailures(dir, manyFailures(), regular.Replace); err != nil {
+		b.Fatal(err)
+	}
+	if err := report.WriteStatus(dir, &report.Summary{Command: "mirror"}, regular.Replace); err != nil {
+		b.Fatal(err)
+	}
+	for _, args := range [][]string{{"--new"}, {"--by", "maintainer"}, {"--by", "class"}} {
+		b.Run(strings.Join(args, ""), func(b *testing.B) {
+			for b.Loop() {
+				var out, errs bytes.Buffer
+				e := &env{args: append([]string{"distkeep", "failures", "--archive", box}, args...), stdout: &out, stderr: &errs, now: time.Now}
+				if status := e.run(); status != 0 || out.Len() == 0 {
+					b.Fatal(status, errs.String())
+				}
+			}
+		})
+	}
+}
