@@ -52,7 +52,7 @@ func historyCommand(e *env) *cli.Command {
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "with --clean: keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "with --clean: keep what a person put into `DIR`", Destination: &o.local},
 		&cli.StringSliceFlag{Name: "retire-repo", Usage: "with --clean: the repository `NAME` is gone, or has become small, on purpose; repeatable", Destination: o.retired},
-		&cli.BoolFlag{Name: "dry-run", Usage: "with --clean: print what would be done; change and delete nothing", Destination: &o.dryRun},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "with --clean: print what would be done; change and delete nothing", Destination: &o.dryRun},
 		jsonFlag(&o.json))
 	return &cli.Command{
 		Name:        "history",
