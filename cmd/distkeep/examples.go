@@ -80,6 +80,18 @@ var examples = []struct {
 		"distkeep snapshot remove --archive /srv/mirror 2026-01-02T030000Z.release-24",
 		"distkeep snapshot remove --archive /srv/mirror --json 2026-01-02T030000Z",
 	}},
+	{"layout show", []string{
+		"distkeep layout show --archive /srv/mirror",
+		"distkeep layout show --archive /srv/hashed --json",
+	}},
+	{"layout set", []string{
+		`distkeep layout set --archive /srv/mirror "filename-hash BLAKE2B 8" flat`,
+		`distkeep layout set --archive /srv/hashed flat "filename-hash BLAKE2B 8"`,
+	}},
+	{"layout drop", []string{
+		"distkeep layout drop --archive /srv/mirror flat",
+		`distkeep layout drop --archive /srv/hashed "filename-hash BLAKE2B 8"`,
+	}},
 	{"config", []string{
 		"distkeep config mirror --config /etc/distkeep.toml",
 		"distkeep config verify --archive /srv/mirror --rate 20MB",

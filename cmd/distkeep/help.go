@@ -32,7 +32,7 @@ var optionGroups = []struct {
 	{"What servers need and may", []string{
 		"contact", "user-agent", "netrc", "tls-min", "tls-skip-verify-host", "no-downgrade", "allow-port", "allow-private", "allow-scheme",
 	}},
-	{"Deleting", []string{"delete", "deletion-delay", "recycle-delay", "max-delete", "retire-repo"}},
+	{"Deleting", []string{"delete", "deletion-delay", "recycle-delay", "max-delete", "retire-repo", "layout-grace"}},
 	{"Reporting", []string{
 		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "fail-on",
 	}},

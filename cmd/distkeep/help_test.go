@@ -95,6 +95,9 @@ func TestHelpIsComplete(t *testing.T) {
 		}
 		for _, f := range c.Flags {
 			checkFlag(t, name, f)
+			if name == "mirror" && groupOf(f.Names()[0]) < 0 {
+				t.Errorf("mirror --%s is in no group: see help.go", f.Names()[0])
+			}
 		}
 	})
 }
