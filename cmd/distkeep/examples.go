@@ -86,11 +86,11 @@ var examples = []struct {
 	}},
 	{"layout set", []string{
 		`distkeep layout set --archive /srv/mirror "filename-hash BLAKE2B 8" flat`,
-		`distkeep layout set --archive /srv/hashed flat "filename-hash BLAKE2B 8"`,
+		`distkeep layout set --archive /srv/mirror "content-hash SHA512 8:8" "filename-hash BLAKE2B 8" flat`,
 	}},
 	{"layout drop", []string{
 		"distkeep layout drop --archive /srv/mirror flat",
-		`distkeep layout drop --archive /srv/hashed "filename-hash BLAKE2B 8"`,
+		`distkeep layout drop --archive /srv/mirror "content-hash SHA512 8:8"`,
 	}},
 	{"config", []string{
 		"distkeep config mirror --config /etc/distkeep.toml",
