@@ -39,9 +39,9 @@ func answers(fe *fetch.Error) (as []ledger.Answer) {
 }
 
 // people fills in whose f is. w, the want behind it, may be nil.
-func (m *mirror) people(f *ledger.Failure, w *plan.Want) {
+func (fs *failures) people(f *ledger.Failure, w *plan.Want) {
 	if f.Owner != "" {
-		f.Maintainers = m.facts.Catalog.Maintainers(f.Owner)
+		f.Maintainers = fs.facts.Catalog.Maintainers(f.Owner)
 	}
 	if w == nil {
 		return

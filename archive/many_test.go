@@ -10,6 +10,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
+	"distkeep/archive/survey"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -64,19 +65,19 @@ func TestManyNames(t *testing.T) {
 	})
 	b := archivetest.New(t)
 	b.Do(func(a *vault.Vault) {
-		m, err := change(t.Context(), a, "test")
+		facts, err := survey.Make(t.Context(), a, survey.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		linear(t, "claims", func(n int) float64 {
 			x := ledger.NewIndex(&ledger.State{Distfiles: make(map[ledger.Key]*ledger.Distfile)})
-			m.v.Index = x
+			a.Index = x
 			sum := digest.SHA256.Sum([]byte("a"))
 			for _, d := range namesOf(n) {
 				k := ledger.Key{Name: d.Name, SHA256: sum}
 				x.Distfiles[k] = &ledger.Distfile{Content: layout.Content{Name: d.Name, Digests: digest.Set{sum}, Named: true}}
 			}
-			claims := m.v.Claims()
+			claims := a.Claims()
 			return allocated(func() {
 				for _, d := range x.Distfiles {
 					c := &d.Content
@@ -87,23 +88,22 @@ func TestManyNames(t *testing.T) {
 			})
 		})
 		linear(t, "failures", func(n int) float64 {
-			m.failing = make(map[ledger.FailureKey]*plan.Failing)
-			m.tried = make(map[ledger.FailureKey]*fetch.Error)
-			m.v.Index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
+			fs := newRun(a, facts, "test").fails
+			a.Index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
 			fe := &fetch.Error{Class: failure.Gone, Err: errors.New("404")}
 			ds := namesOf(n)
 			for _, d := range ds {
-				m.tried[plan.NewWant(d, true).Key()] = fe
+				fs.tried[plan.NewWant(d, true).Key()] = fe
 				fe.Attempts = append(fe.Attempts, fetch.Attempt{URL: d.Sources[0].URI, Err: fe.Err})
 			}
-			m.facts.Catalog = &catalog.Catalog{Distfiles: ds}
-			m.facts.Asked = func(catalog.Name, []catalog.Source) string { return "" }
+			facts.Catalog = &catalog.Catalog{Distfiles: ds}
+			facts.Asked = func(catalog.Name, []catalog.Source) string { return "" }
 			used := allocated(func() {
-				if err := m.recordFailures(true); err != nil {
+				if err := fs.record(true); err != nil {
 					t.Fatal(err)
 				}
 			})
-			for _, f := range m.v.Index.Failures {
+			for _, f := range a.Index.Failures {
 				if len(f.Answers) != maxAnswers {
 					t.Fatalf("%d answers are recorded", len(f.Answers))
 				}

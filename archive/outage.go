@@ -24,12 +24,12 @@ const (
 )
 
 // outage tells whether nobody could be asked in this run. Nil is no.
-func (m *mirror) outage() (*report.Outage, error) {
-	if !allSilent(m.sum.Hosts) {
+func (fs *failures) outage() (*report.Outage, error) {
+	if !allSilent(fs.sum.Hosts) {
 		return nil, nil
 	}
-	last, err := m.lastOutage()
-	return outage(m.sum.Hosts, deadHosts(m.v.Index), last, m.v.Now), err
+	last, err := fs.lastOutage()
+	return outage(fs.sum.Hosts, deadHosts(fs.v.Index), last, fs.v.Now), err
 }
 
 // allSilent reports whether hosts were asked, and none has answered.
@@ -63,8 +63,8 @@ func outage(hosts []report.Host, dead map[string]bool, last *report.Outage, now 
 }
 
 // lastOutage is that of the last run.
-func (m *mirror) lastOutage() (*report.Outage, error) {
-	runs, err := m.v.Ledger().Runs(1)
+func (fs *failures) lastOutage() (*report.Outage, error) {
+	runs, err := fs.v.Ledger().Runs(1)
 	if err != nil || len(runs) == 0 {
 		return nil, vault.Damage(err)
 	}

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"distkeep/archive/past"
 
-	"distkeep/archive"
+	"github.com/urfave/cli/v2"
 )
 
 const historyHelp = `Scan the repositories and bring the file history up to date: what the archive or
@@ -107,7 +107,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.clean {
 		clean.Repositories = repos
-		s, err := archive.CleanHistory(ctx, a, clean)
+		s, err := past.Clean(ctx, a, clean)
 		line.stop()
 		if s == nil {
 			return err
@@ -117,7 +117,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 		}
 		return cleanOutcome(s)
 	}
-	s, err := archive.History(ctx, a, repos)
+	s, err := past.Update(ctx, a, repos)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	return err
 }
 
-func (o *historyFlags) cleanOptions() (c archive.CleanOptions, err error) {
+func (o *historyFlags) cleanOptions() (c past.CleanOptions, err error) {
 	if !o.clean {
 		return c, nil
 	}
@@ -149,7 +149,7 @@ func (o *historyFlags) cleanOptions() (c archive.CleanOptions, err error) {
 }
 
 // printClean prints what was done, or would be.
-func (o *historyFlags) printClean(e *env, s *archive.CleanSummary) error {
+func (o *historyFlags) printClean(e *env, s *past.CleanSummary) error {
 	switch {
 	case o.json:
 		return json.NewEncoder(e.stdout).Encode(s)
@@ -165,7 +165,7 @@ func (o *historyFlags) printClean(e *env, s *archive.CleanSummary) error {
 }
 
 // cleanOutcome is the exit status of a cleaning that came to its end.
-func cleanOutcome(s *archive.CleanSummary) error {
+func cleanOutcome(s *past.CleanSummary) error {
 	switch {
 	case !s.Complete:
 		return status(exitIncomplete)

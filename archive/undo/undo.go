@@ -1,6 +1,9 @@
-package archive
+// Package undo takes back what a run has decided: that a content goes, and that what
+// has failed waits.
+package undo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,19 +29,6 @@ type Undone struct {
 	Named bool `json:"named"`
 }
 
-// change opens the view of a change that is no run and scans nothing.
-func change(ctx context.Context, v *vault.Vault, command string) (*mirror, error) {
-	m := newMirror(v, MirrorOptions{})
-	m.sum.Command = command
-	f, err := m.look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f.Catalog = new(catalog.Catalog)
-	m.facts = f
-	return m, nil
-}
-
 // Undo takes names off the schedule of deletions and publishes again what is in
 // recycle under them. Afterwards a content is not scheduled for at least the
 // deletion delay of the runs, and not for a day when they have none; then, if
@@ -51,13 +41,44 @@ func change(ctx context.Context, v *vault.Vault, command string) (*mirror, error
 // What is in the way of a name keeps that in recycle: then the error names it, and
 // the result tells what has become of the others.
 func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, error) {
-	m, err := change(ctx, v, "undo")
+	if err := v.Load(ctx); err != nil {
+		return nil, err
+	}
+	scheduled, recycled, err := onTheWay(v, names)
 	if err != nil {
 		return nil, err
 	}
-	x := m.v.Index
-	var scheduled []*ledger.Distfile
-	var recycled []*ledger.Recycled
+	back := make([]*vault.Returning, len(recycled))
+	for i, r := range recycled {
+		back[i] = v.Recycle.Read(ctx, r)
+		switch err := back[i].Err; {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			return nil, vault.Damage(fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", err, r.Name))
+		}
+	}
+	adds := v.Recycle.Additions(back)
+	for chunk := range slices.Chunk(adds, vault.BatchFiles) {
+		if err := v.Publish(chunk, nil); err != nil {
+			return nil, err
+		}
+	}
+	undone, err := unschedule(v, scheduled, recycled)
+	if rerr := export.Refresh(v, "undo"); err == nil {
+		err = rerr
+	}
+	for _, a := range adds {
+		if a.Err != nil && !vault.Broken(err) {
+			err = errors.Join(err, fmt.Errorf("undo: %s stays in recycle: %w", a.Entry.Name, a.Err))
+		}
+	}
+	return undone, err
+}
+
+// onTheWay returns what is scheduled under names, and what is in recycle.
+func onTheWay(v *vault.Vault, names []catalog.Name) (scheduled []*ledger.Distfile, recycled []*ledger.Recycled, err error) {
+	x := v.Index
 	for _, n := range names {
 		found := len(scheduled) + len(recycled)
 		for _, d := range x.ByName(n) {
@@ -69,57 +90,31 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 			if r.Name != n || slices.Contains(recycled, r) {
 				continue
 			}
-			if !m.facts.Restorable(r) {
-				return nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", m.v.Recycle.Path(r)))
+			if sized, _, _ := v.Recycle.File(r); !sized {
+				return nil, nil, vault.Damage(fmt.Errorf("undo: %s is not what was put there: see distkeep doctor", v.Recycle.Path(r)))
 			}
 			recycled = append(recycled, r)
 		}
 		if found == len(scheduled)+len(recycled) {
-			return nil, fmt.Errorf("undo: %s is neither scheduled for deletion nor in recycle", n)
+			return nil, nil, fmt.Errorf("undo: %s is neither scheduled for deletion nor in recycle", n)
 		}
 	}
 	// Of several contents of one name the last to go comes first, and gets it.
 	slices.SortFunc(recycled, func(a, b *ledger.Recycled) int {
-		if c := b.Since.Compare(a.Since); c != 0 {
-			return c
-		}
-		return a.Key().Compare(b.Key())
+		return cmp.Or(b.Since.Compare(a.Since), a.Key().Compare(b.Key()))
 	})
-	for _, r := range recycled {
-		back := m.v.Recycle.Read(ctx, r)
-		switch {
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case back.Err != nil:
-			return nil, vault.Damage(fmt.Errorf("undo: %w: nothing is changed: run distkeep verify %s", back.Err, r.Name))
-		}
-		m.facts.readBack[r.Key()] = back
-	}
-	adds, err := m.restore(recycled)
-	if err != nil {
-		return nil, err
-	}
-	undone, err := m.undone(scheduled, recycled)
-	if rerr := export.Refresh(m.v, m.sum.Command); err == nil {
-		err = rerr
-	}
-	for _, a := range adds {
-		if a.Err != nil && !vault.Broken(err) {
-			err = errors.Join(err, fmt.Errorf("undo: %s stays in recycle: %w", a.Entry.Name, a.Err))
-		}
-	}
-	return undone, err
+	return scheduled, recycled, nil
 }
 
-// undone records that contents are off the schedule.
-func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycled) (us []Undone, err error) {
+// unschedule records that contents are off the schedule.
+func unschedule(v *vault.Vault, scheduled []*ledger.Distfile, recycled []*ledger.Recycled) (us []Undone, err error) {
 	var b ledger.Batch
 	note := func(k ledger.Key, wasRecycled bool) {
-		d := m.v.Index.Distfiles[k]
+		d := v.Index.Distfiles[k]
 		if d == nil {
 			return // it could not be published
 		}
-		b.PutDeletion(&ledger.Deletion{Key: k, Since: m.v.Now, Owner: d.Owner, Size: d.Size, Undone: true})
+		b.PutDeletion(&ledger.Deletion{Key: k, Since: v.Now, Owner: d.Owner, Size: d.Size, Undone: true})
 		us = append(us, Undone{d.Name, d.SHA256().Hex(), d.Size, wasRecycled, d.Named})
 	}
 	for _, d := range scheduled {
@@ -128,20 +123,19 @@ func (m *mirror) undone(scheduled []*ledger.Distfile, recycled []*ledger.Recycle
 	for _, r := range recycled {
 		note(r.Key(), true)
 	}
-	return us, m.v.Commit(&b)
+	return us, v.Commit(&b)
 }
 
 // Retry makes the failures of names, or of all names if there are none, due in
 // the next run, and returns how many were waiting. A name without a failure is
 // an error, and nothing is changed.
 func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, error) {
-	m, err := change(ctx, v, "retry")
-	if err != nil {
+	if err := v.Load(ctx); err != nil {
 		return 0, err
 	}
 	failed := make(map[catalog.Name]bool)
 	var b ledger.Batch
-	for _, f := range m.v.Index.Failures {
+	for _, f := range v.Index.Failures {
 		failed[f.Name] = true
 		if len(names) > 0 && !slices.Contains(names, f.Name) || f.Next.IsZero() {
 			continue
@@ -156,8 +150,8 @@ func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, erro
 		}
 	}
 	n := b.Len()
-	if err := m.v.Commit(&b); err != nil || n == 0 {
+	if err := v.Commit(&b); err != nil || n == 0 {
 		return n, err
 	}
-	return n, export.Refresh(m.v, m.sum.Command)
+	return n, export.Refresh(v, "retry")
 }

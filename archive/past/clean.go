@@ -1,4 +1,4 @@
-package archive
+package past
 
 import (
 	"cmp"
@@ -8,20 +8,24 @@ import (
 	"slices"
 	"time"
 
+	"distkeep/archive/deletion"
 	"distkeep/archive/export"
 	"distkeep/archive/history"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/lists"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/survey"
 	"distkeep/archive/vault"
+	"distkeep/archive/views"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
 )
 
-// CleanOptions say what CleanHistory may delete. Repositories, Whitelist,
+// CleanOptions say what Clean may delete. Repositories, Whitelist,
 // Local, MaxDelete and Retired are those of MirrorOptions.
 type CleanOptions struct {
 	Repositories []catalog.Repository
@@ -39,10 +43,10 @@ type CleanOptions struct {
 	DryRun bool
 }
 
-// A CleanSummary says what CleanHistory did. Lines, New and Back are about the
+// A CleanSummary says what Clean did. Lines, New and Back are about the
 // scan, before lines were dropped.
 type CleanSummary struct {
-	HistorySummary
+	Summary
 	// Deleted went to recycle, Purged left it. Dropped is the number of lines
 	// that went: those of what was deleted, and of what was gone before.
 	Deleted layout.Count `json:"deleted"`
@@ -66,7 +70,7 @@ type KeptLine struct {
 	Why    string       `json:"why"`
 }
 
-// CleanHistory scans as History does and then deletes what the history has
+// Clean scans as Update does and then deletes what the history has
 // had for o.Before, as OpenBSD's clean-old-distfiles does, and of the lines.
 //
 // Like that program it works from the lines of history, keeps the names on a
@@ -88,21 +92,24 @@ type KeptLine struct {
 //
 // The line of a content that the archive does not have is dropped. Damage and
 // guards are in the summary, not in the error, which is that of Mirror.
-func CleanHistory(ctx context.Context, v *vault.Vault, o CleanOptions) (*CleanSummary, error) {
-	m := newMirror(v, MirrorOptions{
-		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local, MaxDelete: o.MaxDelete,
-		Retired: o.Retired, DeletionDelay: o.Before, RecycleDelay: o.RecycleDelay,
+func Clean(ctx context.Context, v *vault.Vault, o CleanOptions) (*CleanSummary, error) {
+	facts, err := survey.Make(ctx, v, survey.Options{
+		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local,
+		Options: plan.Options{MaxDelete: o.MaxDelete, Retired: o.Retired, DeletionDelay: o.Before, RecycleDelay: o.RecycleDelay},
 	})
-	m.sum.Command = "history --clean"
-	if err := m.prepare(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	c := &cleaning{m: m, o: o, sum: &CleanSummary{HistorySummary: *m.historySummary()}}
+	c := &cleaning{
+		v: v, o: o, facts: facts, lists: lists.New(v, &facts.Facts), views: views.New(v, views.Options{Repositories: o.Repositories}),
+		sum: &CleanSummary{Summary: *newSummary(facts.Catalog)},
+	}
 	if !c.sum.Complete {
-		return c.sum, m.countHistory(&c.sum.HistorySummary)
+		return c.sum, c.sum.stays(v)
 	}
 	if !o.DryRun {
-		if err := m.mendRecycle(); err != nil {
+		// What is not ended yet is a failure of the next run.
+		if _, err := v.Recycle.Mend(); err != nil {
 			return nil, err
 		}
 	}
@@ -116,13 +123,16 @@ func CleanHistory(ctx context.Context, v *vault.Vault, o CleanOptions) (*CleanSu
 	return c.sum, c.clean()
 }
 
-// A cleaning is one run of CleanHistory.
+// A cleaning is one run of Clean.
 type cleaning struct {
-	m    *mirror
-	o    CleanOptions
-	sum  *CleanSummary
-	old  []history.Record // the file
-	next []history.Record // what the scan makes of it
+	v     *vault.Vault
+	o     CleanOptions
+	facts *survey.Survey
+	lists *lists.Lists
+	views *views.Views
+	sum   *CleanSummary
+	old   []history.Record // the file
+	next  []history.Record // what the scan makes of it
 	// gone are the records of next whose lines go: their contents are due, or
 	// are not in the archive.
 	gone   map[ledger.Key]bool
@@ -133,21 +143,20 @@ type cleaning struct {
 
 // plan decides what goes. It changes nothing.
 func (c *cleaning) plan(ctx context.Context) (err error) {
-	m := c.m
-	if c.old, c.next, err = m.nextHistory(true); err != nil {
+	if c.old, c.next, err = c.lists.Next(true); err != nil {
 		return err
 	}
 	c.sum.count(c.old, c.next)
-	c.gone, c.claims = make(map[ledger.Key]bool), m.v.Claims()
-	kept, _ := m.facts.Kept()
-	viewed, err := m.views.Keep(kept)
+	c.gone, c.claims = make(map[ledger.Key]bool), c.v.Claims()
+	kept, _ := c.facts.Kept()
+	viewed, err := c.views.Keep(kept)
 	if err != nil {
 		return err
 	}
 	var due layout.Count
 	var old []history.Record
 	for _, r := range c.next {
-		if !ledger.Elapsed(m.v.Now, r.Time, c.o.Before) {
+		if !ledger.Elapsed(c.v.Now, r.Time, c.o.Before) {
 			continue
 		}
 		if why := c.keeps(r, kept); why != "" {
@@ -155,21 +164,18 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 			continue
 		}
 		old = append(old, r)
-		if d := m.v.Index.Distfiles[recordKey(r)]; d != nil {
+		if d := c.v.Index.Distfiles[recordKey(r)]; d != nil {
 			due.Add(d.Size)
 		}
 	}
-	guard := m.facts.Guard(due)
-	if err != nil {
-		return err
-	}
+	guard := c.facts.Guard(due)
 	if c.sum.Guard = cmp.Or(guard, viewed); c.sum.Guard != "" {
 		return nil
 	}
 	if c.o.Purge {
-		c.purge = m.facts.Purgeable()
+		c.purge = c.facts.Purgeable()
 	}
-	m.v.Events.Phase("read", due.Files, due.Bytes)
+	c.v.Events.Phase("read", due.Files, due.Bytes)
 	for _, r := range old {
 		if err := c.check(ctx, r); err != nil {
 			return err
@@ -184,20 +190,20 @@ func keptLine(r history.Record, why string) KeptLine {
 
 // keeps returns why the content of a line stays, or "".
 func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) string {
-	x := c.m.v.Index
+	x := c.v.Index
 	d := x.Distfiles[recordKey(r)]
 	switch s := x.Deletions[recordKey(r)]; {
-	case c.m.whitelisted(r.Name):
+	case c.facts.Whitelisted(r.Name):
 		return "it is on the whitelist"
 	case d == nil && c.unknown(r):
 		return "the archive does not know its file yet: distkeep mirror takes it over"
 	case d == nil:
 		return ""
-	case c.m.facts.InDropBox(d):
+	case c.facts.InDropBox(d):
 		return "it is in distfiles-local"
 	case kept[d]:
 		return "its name is wanted, or a published index names it"
-	case s != nil && s.Holds(c.m.v.Now, c.m.o.DeletionDelay):
+	case s != nil && s.Holds(c.v.Now, c.o.Before):
 		return "it was taken off the schedule at " + s.Since.Format(time.RFC3339)
 	}
 	return ""
@@ -206,31 +212,31 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 // unknown reports whether there is a file at a path of a line for which the
 // ledger has no record.
 func (c *cleaning) unknown(r history.Record) bool {
-	x := c.m.v.Index
+	x := c.v.Index
 	sums, _ := digest.NewSet(r.SHA256)
 	k := &ledger.Distfile{Content: layout.Content{Name: r.Name, Digests: sums, Kind: catalog.OpenBSD}} // with both spellings
 	known := c.claims.Keeper(k)
 	ct := &k.Content
 	rels := ct.CipherPaths()
 	if x.Named(r.Name) == nil {
-		for _, l := range c.m.v.Store.Layouts() {
+		for _, l := range c.v.Store.Layouts() {
 			rels = append(rels, k.Path(l))
 		}
 	}
 	return slices.ContainsFunc(rels, func(rel string) bool {
-		fi, err := os.Lstat(c.m.v.Store.Path(rel))
+		fi, err := os.Lstat(c.v.Store.Path(rel))
 		return rel != "" && err == nil && fi.Mode().IsRegular() && !known(rel)
 	})
 }
 
 // check reads the files of a line that is old enough.
 func (c *cleaning) check(ctx context.Context, r history.Record) error {
-	d := c.m.v.Index.Distfiles[recordKey(r)]
+	d := c.v.Index.Distfiles[recordKey(r)]
 	if d == nil {
 		c.gone[recordKey(r)] = true
 		return nil
 	}
-	copies, err := vault.Replicas(c.m.v.PathsOf(d))
+	copies, err := vault.Replicas(c.v.PathsOf(d))
 	if err != nil {
 		return c.unread(ctx, r, err)
 	}
@@ -240,20 +246,20 @@ func (c *cleaning) check(ctx context.Context, r history.Record) error {
 	}
 	for _, f := range copies {
 		wrong, err := f.Compare(ctx, d.SHA256(), d.Size, func(_ context.Context, n int) error {
-			c.m.v.Events.Read(n)
+			c.v.Events.Read(n)
 			return nil
 		})
 		if err != nil {
 			return c.unread(ctx, r, err)
 		}
-		c.m.v.Events.Checked(string(d.Name), d.Size, wrong)
+		c.v.Events.Checked(string(d.Name), d.Size, wrong)
 		if wrong != "" {
 			c.sum.Damaged = append(c.sum.Damaged, keptLine(r, f.Paths[0]+": "+wrong))
 			return nil
 		}
 	}
 	fresh := *d // as Verify leaves it
-	fresh.Verified, fresh.ModTime = c.m.v.Now, copies[0].Info.ModTime().UTC()
+	fresh.Verified, fresh.ModTime = c.v.Now, copies[0].Info.ModTime().UTC()
 	c.due = append(c.due, &fresh)
 	c.gone[recordKey(r)] = true
 	return nil
@@ -291,37 +297,35 @@ func (c *cleaning) preview() {
 // clean carries out the plan. The line of a content goes last: a run that is
 // killed leaves it to the next.
 func (c *cleaning) clean() error {
-	m := c.m
-	if err := m.writeHistory(c.old, c.next); err != nil {
+	if err := c.lists.WriteHistory(c.old, c.next); err != nil {
 		return err
 	}
 	var b ledger.Batch
-	m.v.Note(&b, func(n *ledger.Notes) { plan.NoteClock(n, m.v.Now) })
-	if err := m.v.Commit(&b); err != nil {
+	c.v.Note(&b, func(n *ledger.Notes) { plan.NoteClock(n, c.v.Now) })
+	if err := c.v.Commit(&b); err != nil {
 		return err
 	}
 	err := c.delete()
-	if err = errors.Join(err, export.Refresh(m.v, m.sum.Command)); err != nil || c.sum.Guard != "" {
+	if err = errors.Join(err, export.Refresh(c.v, "history --clean")); err != nil || c.sum.Guard != "" {
 		return err
 	}
-	return m.dropDirty()
+	return c.lists.MarkTrue()
 }
 
 func (c *cleaning) delete() error {
 	if c.sum.Guard != "" {
 		return nil
 	}
-	m := c.m
-	m.v.Events.Phase("expire", len(c.due), 0)
-	err := m.delete(c.due, c.purge)
-	c.sum.Deleted, c.sum.Purged = m.sum.Deleted, m.sum.Purged
+	c.v.Events.Phase("expire", len(c.due), 0)
+	done, err := deletion.Delete(c.v, c.facts, c.views, c.due, c.purge)
+	c.sum.Deleted, c.sum.Purged = done.Deleted, done.Purged
 	if err != nil {
 		return err
 	}
-	if err := m.views.HoldBack(); err != nil {
+	if err := c.views.HoldBack(); err != nil {
 		return err
 	}
-	if err := m.views.Prune(m.abandoned); err != nil {
+	if err := c.views.Prune(func(string) bool { return false }); err != nil {
 		return err
 	}
 	return c.publish()
@@ -330,19 +334,18 @@ func (c *cleaning) delete() error {
 // publish writes the lists beside the distfiles. distinfo comes before history:
 // what stands in it without being wanted gets a line.
 func (c *cleaning) publish() error {
-	m := c.m
-	if m.v.Changed || m.v.Index.Notes.Changed { // by a run that was killed
-		if err := export.WriteDistinfo(m.v); err != nil {
+	if c.v.Changed || c.v.Index.Notes.Changed { // by a run that was killed
+		if err := export.WriteDistinfo(c.v); err != nil {
 			return err
 		}
-		if err := m.stamp("lastupdate"); err != nil {
+		if err := c.lists.Stamp("lastupdate"); err != nil {
 			return err
 		}
 	}
 	rest := slices.DeleteFunc(slices.Clone(c.next), func(r history.Record) bool {
 		k := recordKey(r)
-		return c.gone[k] && m.v.Index.Distfiles[k] == nil && !m.whitelisted(r.Name) // not spared at the last moment
+		return c.gone[k] && c.v.Index.Distfiles[k] == nil && !c.facts.Whitelisted(r.Name) // not spared at the last moment
 	})
 	c.sum.Dropped = len(c.next) - len(rest)
-	return m.writeHistory(c.next, rest)
+	return c.lists.WriteHistory(c.next, rest)
 }

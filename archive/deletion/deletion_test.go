@@ -1,4 +1,4 @@
-package archive
+package deletion
 
 import (
 	"errors"
@@ -13,7 +13,9 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/survey"
 	"distkeep/archive/vault"
+	"distkeep/archive/views"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/whitelist"
@@ -45,11 +47,10 @@ func TestDeleteAsksAgain(t *testing.T) {
 		})
 	}
 	box.Do(func(a *vault.Vault) {
-		m, err := change(t.Context(), a, "test")
+		s, err := survey.Make(t.Context(), a, survey.Options{Whitelist: func() (*whitelist.List, error) { return whitelist.Load(list) }, Local: drop})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.o.Whitelist, m.o.Local = func() (*whitelist.List, error) { return whitelist.Load(list) }, drop
 		var due []*ledger.Distfile // the first batch is of files that are gone
 		for i := range vault.BatchFiles {
 			text := fmt.Appendf(nil, "gone-%d", i)
@@ -57,13 +58,13 @@ func TestDeleteAsksAgain(t *testing.T) {
 			due = append(due, &ledger.Distfile{Content: layout.Content{Name: catalog.Name(text), Digests: digest.Set{sum}}})
 		}
 		for _, k := range keys {
-			due = append(due, m.v.Index.Distfiles[k])
+			due = append(due, a.Index.Distfiles[k])
 		}
-		if err := m.delete(due, nil); err != nil {
+		if _, err := Delete(a, s, views.New(a, views.Options{}), due, nil); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
-			if held := m.v.Index.Distfiles[k] != nil; held != (name != "nobodys") {
+			if held := a.Index.Distfiles[k] != nil; held != (name != "nobodys") {
 				t.Errorf("%s is held: %v", name, held)
 			}
 		}
@@ -82,23 +83,28 @@ func TestPurgeAsksAgain(t *testing.T) {
 		keys[name] = box.Put(name, catalog.Gentoo, true, name)
 	}
 	box.Do(func(a *vault.Vault) {
-		m, err := change(t.Context(), a, "test")
+		if err := write(""); err != nil {
+			t.Fatal(err)
+		}
+		s, err := survey.Make(t.Context(), a, survey.Options{Whitelist: func() (*whitelist.List, error) { return whitelist.Load(list) }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.o.Whitelist = func() (*whitelist.List, error) { return whitelist.Load(list) }
 		var ds []*ledger.Distfile
 		for _, k := range keys {
-			ds = append(ds, m.v.Index.Distfiles[k])
+			ds = append(ds, a.Index.Distfiles[k])
 		}
-		if err := errors.Join(write(""), m.reread(), m.recycle(ds), write("listed\n")); err != nil {
+		if _, _, err := a.Recycle.Put(ds); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.delete(nil, slices.Collect(maps.Values(m.v.Index.Recycled))); err != nil {
+		if err := write("listed\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Delete(a, s, views.New(a, views.Options{}), nil, slices.Collect(maps.Values(a.Index.Recycled))); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
-			if is := m.v.Index.Recycled[k] != nil; is != (name == "listed") {
+			if is := a.Index.Recycled[k] != nil; is != (name == "listed") {
 				t.Errorf("%s is in recycle: %v", name, is)
 			}
 		}
