@@ -29,6 +29,7 @@ type env struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	around         func(disk.FS) disk.FS // see vault.Options
+	at             *place                // the archive, once it is known
 
 	// logJSON: messages are JSON lines.
 	logJSON bool
@@ -120,8 +121,12 @@ func prepare(e *env, c *cli.Command, name string) {
 		e.logJSON = ctx.Bool("log-json")
 		if e.showOptions && err == nil {
 			c.Action = func(ctx *cli.Context) error { return printOptions(e.stdout, ctx, from) }
+			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return e.workAsOwner(place{ctx.String("archive"), ctx.String("distfiles"), ctx.String("state")})
 	}
 }
 
@@ -247,14 +252,14 @@ func (e *env) printError(err error) {
 	if e.logJSON {
 		log := e.logger(false, true)
 		ev := log.WithLevel(zerolog.FatalLevel).Err(err)
-		if h := hint(err); h != "" {
+		if h := e.hint(err); h != "" {
 			ev = ev.Str("hint", h)
 		}
 		ev.Msg("ended")
 		return
 	}
 	fmt.Fprintf(e.stderr, "distkeep: %v\n", err)
-	if h := hint(err); h != "" {
+	if h := e.hint(err); h != "" {
 		fmt.Fprintf(e.stderr, "distkeep: hint: %s\n", h)
 	}
 }
