@@ -52,6 +52,7 @@ func newApp(e *env) *cli.App {
 		whyCommand(e),
 		doctorCommand(e),
 		snapshotCommand(e),
+		serveCommand(e),
 		emirrordistCommand(e),
 		configCommand(e),
 		helpCommand(e),

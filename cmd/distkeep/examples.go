@@ -60,6 +60,10 @@ var examples = []struct {
 		"distkeep doctor --archive /srv/mirror",
 		"distkeep doctor --archive /srv/mirror --repair",
 	}},
+	{"serve", []string{
+		"distkeep serve --archive /srv/mirror --listen :8080 --access-log -",
+		"distkeep serve --archive /srv/mirror --listen unix:/srv/serve.sock",
+	}},
 	{"snapshot create", []string{
 		"distkeep snapshot create --archive /srv/mirror",
 		"distkeep snapshot create --archive /srv/mirror --label release-24",

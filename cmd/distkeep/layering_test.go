@@ -48,6 +48,7 @@ var layers = map[string]string{
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/disk archive/history archive/layout archive/ledger archive/report archive/store",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/vault",
+	"archive/serve":           "catalog catalog/digest catalog/regular archive/layout archive/report",
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",
 	"archive/verify":          "catalog catalog/digest catalog/regular archive/export archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/doctor":          "catalog catalog/digest archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
@@ -86,7 +87,7 @@ var homes = map[string]string{
 	"golang.org/x/sync":                     "*",
 	"golang.org/x/sys":                      "*",
 	"net/http":                              "fetch fetch/fetchtest archive/serve cmd/distkeep",
-	"log":                                   "",
+	"log":                                   "archive/serve", // to keep net/http from using it
 	"log/slog":                              "",
 	"flag":                                  "",
 	"testing":                               "fetch/fetchtest archive/archivetest archive/store/storetest",

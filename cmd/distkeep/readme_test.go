@@ -2,7 +2,9 @@ package main
 
 import (
 	"maps"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"distkeep/archive/serve"
 )
 
 // readme is the text of README.md.
@@ -97,8 +101,12 @@ func (s *stage) run(t *testing.T, line string) {
 		args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr|etc)/`).ReplaceAllString(a, "${1}"+s.root+"/${2}/")
 		args[i] = s.hosts.Replace(args[i])
 	}
-	if args[1] == "mirror" {
+	switch args[1] {
+	case "mirror":
 		args = append(args, s.fetching...)
+	case "serve":
+		checkServing(t, args[1:])
+		return
 	}
 	var out, errs strings.Builder
 	status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: s.now}).run()
@@ -140,6 +148,31 @@ func TestReadmeCommands(t *testing.T) {
 	} {
 		if found, err := filepath.Glob(filepath.Join(s.root, f)); err != nil || len(found) != 1 {
 			t.Errorf("the commands of README.md did not make %s", f)
+		}
+	}
+}
+
+// checkServing runs a serve of README.md and stops it.
+func checkServing(t *testing.T, args []string) {
+	t.Helper()
+	for i, a := range args {
+		args[i] = regexp.MustCompile(`^[\d.]*:(8080|443)$`).ReplaceAllString(a, "127.0.0.1:0")
+	}
+	srv := startServing(t, exec.Command("distkeep", args...))
+	if text, status := srv.get("/healthz"); status != http.StatusOK {
+		t.Errorf("%v: %d %s", args, status, text)
+	}
+	if status := srv.stop(); status != 0 {
+		t.Errorf("%v: status %d", args, status)
+	}
+}
+
+// TestReadmeDialects: README.md tells of every dialect.
+func TestReadmeDialects(t *testing.T) {
+	t.Parallel()
+	for _, d := range serve.Dialects() {
+		if row := "| `" + d.Form + "` | " + d.Clients + " |"; !strings.Contains(readme(t), row) {
+			t.Errorf("README.md has no row %s", row)
 		}
 	}
 }
