@@ -53,12 +53,12 @@ func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	case r.Err == nil || !errors.As(r.Err, &fe):
 	case fe.Class == failure.Interrupted:
 		for _, w := range wants {
-			c.run.fails.waited[w.Key()] = true
+			c.run.fails.Waits(w)
 			c.parked.Add(w.Size)
 		}
 	default:
 		for _, w := range wants {
-			c.run.fails.tried[w.Key()] = fe
+			c.run.fails.Tried(w, fe)
 		}
 		if fe.Class == failure.Disk && !errors.Is(fe, fetch.ErrRoom) {
 			c.fail(vault.Damage(fe))

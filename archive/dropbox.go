@@ -49,7 +49,7 @@ func (b *dropBox) expire(ctx context.Context) error {
 			err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
 		}
 		if err != nil {
-			b.fails.file(d, fmt.Errorf("%w: %s stays in distfiles-local: run distkeep verify %s", err, f.Name, f.Name))
+			b.fails.File(d, fmt.Errorf("%w: %s stays in distfiles-local: run distkeep verify %s", err, f.Name, f.Name))
 			continue
 		}
 		tree, drop := survey.TreeOf(f)

@@ -47,10 +47,10 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	if rerr != nil && x.facts.Delete {
 		e.Guard = rerr.Error()
 	}
-	if e.Restore, err = x.facts.ReadBack(ctx, e.Restore, x.fails.add); err != nil {
+	if e.Restore, err = x.facts.ReadBack(ctx, e.Restore, x.fails.Add); err != nil {
 		return err
 	}
-	x.fails.missRecycled()
+	x.fails.MissRecycled()
 	if err := x.restore(e.Restore); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	}
 	done, err := deletion.Delete(x.v, x.facts, x.views, e.Due, e.Purge)
 	x.sum.Deleted, x.sum.Purged = done.Deleted, done.Purged
-	x.fails.files(done.Stay)
+	x.fails.Files(done.Stay)
 	return err
 }
 

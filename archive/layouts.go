@@ -35,7 +35,7 @@ func (f formerLinks) unlink(p *plan.Plan) error {
 		if err := f.v.Store.Tree.Unlink(s.Rel, refuge); store.Broken(err) {
 			return err
 		} else if err != nil {
-			f.fails.file(d, fmt.Errorf("a link of a former layout stays: %w", err))
+			f.fails.File(d, fmt.Errorf("a link of a former layout stays: %w", err))
 			left = true
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// Losses are the contents that the archive has lost.
+// losses are the contents that the archive has lost.
 type losses struct {
 	*run
 	gone map[catalog.Name][]*ledger.Distfile // dropped in this run
@@ -31,7 +31,7 @@ func (l *losses) drop(lost []*ledger.Distfile) error {
 			continue // the next plan reads what is there now
 		}
 		then := "it is fetched again"
-		if (!wanted[d] || l.facts.Whitelisted(d.Name)) && l.fails.miss(d) {
+		if (!wanted[d] || l.facts.Whitelisted(d.Name)) && l.fails.Miss(d) {
 			then = "it is missed"
 		} else if !wanted[d] {
 			then = "no package wants it, and it is forgotten"
@@ -39,7 +39,7 @@ func (l *losses) drop(lost []*ledger.Distfile) error {
 		switch err := l.v.ClearPaths(d); {
 		case errors.Is(err, store.ErrStuck):
 			// Its record stays, and the next run tries again.
-			l.fails.file(d, fmt.Errorf("the file is gone or was changed, and what is in its place has to be moved away by hand: %w", err))
+			l.fails.File(d, fmt.Errorf("the file is gone or was changed, and what is in its place has to be moved away by hand: %w", err))
 			l.facts.Stuck[d.Key()] = true
 			continue
 		case err != nil:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"distkeep/archive/export"
@@ -119,7 +117,7 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
 	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}}
 	m.views = views.New(v, views.Options{
-		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: r.fails.check,
+		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: r.fails.Check,
 	})
 	m.expiry = &expiry{run: r, views: m.views, repositories: o.Repositories}
 	facts.Asked, facts.Dirs = fetcher.Asked, m.views.Dirs()
@@ -129,7 +127,7 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 // mend ends what a crash interrupted.
 func (m *mirror) mend() error {
 	pending, err := m.v.Recycle.Mend()
-	m.fails.files(pending)
+	m.fails.Files(pending)
 	if err != nil {
 		return err
 	}
@@ -209,10 +207,10 @@ func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 		m.expiry.unsure = p.Unsure
 		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
 		for _, f := range p.Failing {
-			m.fails.add(f)
+			m.fails.Add(f)
 		}
 		for _, w := range p.Waiting {
-			m.fails.waited[w.Key()] = true
+			m.fails.Waits(w)
 		}
 		return p, nil
 	}
@@ -228,7 +226,7 @@ func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err er
 			rs = append(rs, l.Back)
 		}
 	}
-	right, err := m.facts.ReadBack(ctx, rs, m.fails.add)
+	right, err := m.facts.ReadBack(ctx, rs, m.fails.Add)
 	return len(right) < len(rs), err
 }
 
@@ -236,7 +234,7 @@ func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err er
 // recorded, and the archive has the bytes under another name.
 func (m *mirror) dropWhole() error {
 	for path := range m.facts.Whole {
-		if err := removePart(path); err != nil {
+		if err := m.v.Store.Parts.Remove(path); err != nil {
 			return err
 		}
 	}
@@ -289,7 +287,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 		return nil // nothing can be written; what is recorded is true
 	}
 	steps := []func() error{
-		func() error { return m.fails.record(err == nil) },
+		func() error { return m.fails.Record(err == nil) },
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)
 			s.Layouts = export.Layouts(m.v)
@@ -326,11 +324,4 @@ func (m *mirror) recordRun() error {
 		return err
 	}
 	return export.Lists(m.v, m.sum)
-}
-
-func removePart(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

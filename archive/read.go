@@ -20,7 +20,7 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// Readings read files that are on disk already, and record what they turn out to
+// readings are files on disk that are read, and recorded as what they turn out to
 // be.
 type readings struct {
 	*run
@@ -152,13 +152,13 @@ func (rd *readings) drop(ctx context.Context, r *plan.Reading) (*addition, error
 	rec.SHA256, rec.File = sums.Get(digest.SHA256), regular.IDOf(fi)
 	if r.Want != nil && !fits(r.Want.Distfile, fi.Size(), sums) {
 		if layout.Growing(rd.v.Now, r.Drop.ModTime) {
-			return nil, removePart(part) // it has its size, but not yet its bytes
+			return nil, rd.v.Store.Parts.Remove(part) // it has its size, but not yet its bytes
 		}
 		rec.Refused = refusal(rd.facts.PathOf(r), r.Want.Distfile, fi.Size(), sums)
 		rd.mu.Lock()
 		defer rd.mu.Unlock()
 		rd.refused = append(rd.refused, rec)
-		return nil, removePart(part)
+		return nil, rd.v.Store.Parts.Remove(part)
 	}
 	a := &addition{Addition: vault.Addition{Part: part, Drop: rec, Read: true, New: true}, want: r.Want, total: &rd.sum.Local}
 	a.Entry = r.Begin(rd.v.Now, r.Want != nil)

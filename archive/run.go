@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"distkeep/archive/failures"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
@@ -18,14 +19,14 @@ import (
 type run struct {
 	v     *vault.Vault
 	facts *survey.Survey
-	fails *failures
+	fails *failures.Failures
 	sum   *report.Summary
 }
 
 func newRun(v *vault.Vault, facts *survey.Survey, command string) *run {
 	sum := &report.Summary{Command: command, Start: v.Now}
 	sum.Scanned(facts.Catalog)
-	return &run{v, facts, newFailures(v, &facts.Facts, sum), sum}
+	return &run{v, facts, failures.New(v, &facts.Facts, sum), sum}
 }
 
 // An addition is an addition to the vault, and what a run makes of it.
@@ -74,7 +75,7 @@ func plain(adds []*addition) []*vault.Addition {
 
 // added ends the failures that a has ended, and counts it.
 func (r *run) added(a *addition) {
-	r.fails.end(a.Want, a.Entry.Failure(ledger.Lost), a.Entry.Failure(ledger.Unread))
+	r.fails.End(a.Want, a.Entry.Failure(ledger.Lost), a.Entry.Failure(ledger.Unread))
 	if a.count != nil {
 		*a.count++
 	}
@@ -95,7 +96,7 @@ func (r *run) unpublishable(a *addition) {
 	default:
 		return
 	}
-	r.fails.add(&plan.Failing{Key: key, Owner: owner, Class: failure.Local, Reason: a.Err.Error()})
+	r.fails.Add(&plan.Failing{Key: key, Owner: owner, Class: failure.Local, Reason: a.Err.Error()})
 }
 
 // linked makes an addition of a linking.

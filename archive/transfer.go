@@ -11,7 +11,7 @@ import (
 	"distkeep/fetch"
 )
 
-// Transfers get what is missing.
+// transfers bring what is missing.
 type transfers struct {
 	*run
 	fetcher *fetch.Fetcher

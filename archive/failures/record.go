@@ -1,4 +1,4 @@
-package archive
+package failures
 
 import (
 	"cmp"
@@ -29,16 +29,16 @@ func nextTry(class failure.Class, asked string, old *ledger.Failure, now time.Ti
 	return now.Add(pause)
 }
 
-// record brings the ledger's failures up to date. Unless whole, the run did not get
+// Record brings the ledger's failures up to date. Unless whole, the run did not get
 // to everything, and failures of other contents stay as they were.
-func (fs *failures) record(whole bool) (err error) {
+func (fs *Failures) Record(whole bool) (err error) {
 	fs.stillMissed()
 	fs.unknown()
 	if fs.sum.Outage, err = fs.outage(); err != nil {
 		return err
 	}
 	fs.sum.Failures = make(map[failure.Class]report.FailureCount)
-	r := &recording{failures: fs, wants: fs.wants(), current: make(map[ledger.FailureKey]bool)}
+	r := &recording{Failures: fs, wants: fs.wants(), current: make(map[ledger.FailureKey]bool)}
 	for _, key := range sortedFailureKeys(fs.tried) {
 		r.transfer(key, fs.tried[key])
 	}
@@ -51,7 +51,7 @@ func (fs *failures) record(whole bool) (err error) {
 
 // A recording is the bringing up to date of the failures.
 type recording struct {
-	*failures
+	*Failures
 	wants   map[ledger.FailureKey]*plan.Want
 	current map[ledger.FailureKey]bool
 	batch   ledger.Batch
@@ -126,7 +126,7 @@ func (r *recording) rest(whole bool) {
 
 // failed is the record of a transfer that failed now. w is nil when no package
 // wants the file any more.
-func (fs *failures) failed(key ledger.FailureKey, fe *fetch.Error, w *plan.Want) *ledger.Failure {
+func (fs *Failures) failed(key ledger.FailureKey, fe *fetch.Error, w *plan.Want) *ledger.Failure {
 	f := &ledger.Failure{
 		Name: key.Name, Want: key.Want, Class: string(fe.Class), Reason: fe.Reason(), Hint: fe.Hint(),
 		First: fs.v.Now, Last: fs.v.Now, Count: 1, Answers: answers(fe),
@@ -144,7 +144,7 @@ func (fs *failures) failed(key ledger.FailureKey, fe *fetch.Error, w *plan.Want)
 }
 
 // wants finds the wants behind failures.
-func (fs *failures) wants() map[ledger.FailureKey]*plan.Want {
+func (fs *Failures) wants() map[ledger.FailureKey]*plan.Want {
 	wants := make(map[ledger.FailureKey]*plan.Want, len(fs.tried))
 	names := make(map[catalog.Name]bool, len(fs.tried)+len(fs.failing))
 	for key := range fs.tried {

@@ -1,4 +1,4 @@
-package archive
+package failures
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
+	"distkeep/archive/report"
 	"distkeep/archive/survey"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -88,7 +89,7 @@ func TestManyNames(t *testing.T) {
 			})
 		})
 		linear(t, "failures", func(n int) float64 {
-			fs := newRun(a, facts, "test").fails
+			fs := New(a, &facts.Facts, new(report.Summary))
 			a.Index = ledger.NewIndex(&ledger.State{Failures: make(map[ledger.FailureKey]*ledger.Failure)})
 			fe := &fetch.Error{Class: failure.Gone, Err: errors.New("404")}
 			ds := namesOf(n)
@@ -99,7 +100,7 @@ func TestManyNames(t *testing.T) {
 			facts.Catalog = &catalog.Catalog{Distfiles: ds}
 			facts.Asked = func(catalog.Name, []catalog.Source) string { return "" }
 			used := allocated(func() {
-				if err := fs.record(true); err != nil {
+				if err := fs.Record(true); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -1,4 +1,4 @@
-package archive
+package failures
 
 import (
 	"encoding/json"
@@ -24,7 +24,7 @@ const (
 )
 
 // outage tells whether nobody could be asked in this run. Nil is no.
-func (fs *failures) outage() (*report.Outage, error) {
+func (fs *Failures) outage() (*report.Outage, error) {
 	if !allSilent(fs.sum.Hosts) {
 		return nil, nil
 	}
@@ -63,7 +63,7 @@ func outage(hosts []report.Host, dead map[string]bool, last *report.Outage, now 
 }
 
 // lastOutage is that of the last run.
-func (fs *failures) lastOutage() (*report.Outage, error) {
+func (fs *Failures) lastOutage() (*report.Outage, error) {
 	runs, err := fs.v.Ledger().Runs(1)
 	if err != nil || len(runs) == 0 {
 		return nil, vault.Damage(err)

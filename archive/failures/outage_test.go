@@ -1,4 +1,4 @@
-package archive
+package failures
 
 import (
 	"fmt"

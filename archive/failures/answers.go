@@ -1,4 +1,4 @@
-package archive
+package failures
 
 import (
 	"distkeep/archive/ledger"
@@ -39,7 +39,7 @@ func answers(fe *fetch.Error) (as []ledger.Answer) {
 }
 
 // people fills in whose f is. w, the want behind it, may be nil.
-func (fs *failures) people(f *ledger.Failure, w *plan.Want) {
+func (fs *Failures) people(f *ledger.Failure, w *plan.Want) {
 	if f.Owner != "" {
 		f.Maintainers = fs.facts.Catalog.Maintainers(f.Owner)
 	}
