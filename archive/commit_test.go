@@ -11,7 +11,6 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
-	"distkeep/archive/survey"
 	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 )
@@ -23,7 +22,7 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 	b := archivetest.New(t)
 	var adds []*addition
 	b.Do(func(a *vault.Vault) {
-		facts, err := survey.Make(t.Context(), a, survey.Options{})
+		m, err := change(t.Context(), a, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +38,7 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 				Added:   a.Now, Verified: a.Now,
 			}}})
 		}
-		if err := newRun(a, facts, "test").add(adds, nil); err != nil {
+		if err := m.add(adds, nil); err != nil {
 			t.Fatal(err)
 		}
 	})

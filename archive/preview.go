@@ -15,14 +15,17 @@ import (
 // less than DryRun says. So it may when a transfer fails, or when a package is
 // not signed as it should be, and an index is held back for that.
 func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, []plan.Action, error) {
-	m, err := prepare(ctx, v, o)
-	if err != nil {
+	m := newMirror(v, o)
+	if err := m.newFetcher(); err != nil {
 		return nil, nil, err
 	}
 	defer m.fetcher.Close()
+	if err := m.prepare(ctx); err != nil {
+		return nil, nil, err
+	}
 	p := plan.Make(&m.facts.Facts)
-	m.expiry.unsure = p.Unsure
-	e, err := m.expiry.plan()
+	m.unsure = p.Unsure
+	e, err := m.planExpiry()
 	if err != nil {
 		return nil, nil, err
 	}
