@@ -9,19 +9,10 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
-	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/fetch"
 	"distkeep/fetch/failure"
 )
-
-// An addition is an addition to the vault, and what a run makes of it.
-type addition struct {
-	vault.Addition
-	want  *plan.Want    // nil when no package wants it
-	total *layout.Count // where it is counted when it is new
-	count *int          // where it is counted in any case
-}
 
 // A batch bounds what is committed together.
 const (
@@ -32,64 +23,10 @@ const (
 	enough = 256
 )
 
-// add publishes and records additions, see vault.Publish, and counts them. What
-// cannot be published is a failure.
-func (m *mirror) add(adds, next []*addition) error {
-	err := m.v.Publish(plain(adds), plain(next))
-	for _, a := range adds {
-		switch {
-		case a.Done:
-			m.added(a)
-		case a.Err != nil:
-			m.unpublishable(a)
-		}
-	}
-	return err
-}
-
-func plain(adds []*addition) []*vault.Addition {
-	as := make([]*vault.Addition, len(adds))
-	for i, a := range adds {
-		if a.want != nil {
-			a.Want = a.want.Key()
-		}
-		as[i] = &a.Addition
-	}
-	return as
-}
-
-// added ends the failures that a has ended, and counts it.
-func (m *mirror) added(a *addition) {
-	delete(m.failing, a.Want)
-	delete(m.failing, a.Entry.Failure(ledger.Lost))
-	delete(m.failing, a.Entry.Failure(ledger.Unread))
-	if a.count != nil {
-		*a.count++
-	}
-	if a.New && a.total != nil {
-		a.total.Add(a.Entry.Size)
-	}
-}
-
-// unpublishable turns a name that cannot be published into a failure. That a
-// file is not what its record says is one even if no package wants it.
-func (m *mirror) unpublishable(a *addition) {
-	key, owner := a.Want, a.Entry.Owner
-	switch {
-	case a.want != nil:
-		owner = a.want.Owner()
-	case errors.Is(a.Err, store.ErrDamaged):
-		key = ledger.FailureKey{Name: a.Entry.Name, Want: ledger.NoWant}
-	default:
-		return
-	}
-	m.failing[key] = &plan.Failing{Key: key, Owner: owner, Class: failure.Local, Reason: a.Err.Error()}
-}
-
 // A committer collects what the transfers deliver and commits it in batches,
 // from one goroutine, while the transfers go on.
 type committer struct {
-	m    *mirror
+	run  *run
 	in   chan []*addition
 	done chan struct{}
 	stop context.CancelCauseFunc
@@ -101,9 +38,9 @@ type committer struct {
 }
 
 // newCommitter starts a committer. When it fails, it calls stop.
-func newCommitter(m *mirror, stop context.CancelCauseFunc) *committer {
-	c := &committer{m: m, in: make(chan []*addition, vault.BatchFiles), done: make(chan struct{}), stop: stop}
-	go c.run()
+func newCommitter(r *run, stop context.CancelCauseFunc) *committer {
+	c := &committer{run: r, in: make(chan []*addition, vault.BatchFiles), done: make(chan struct{}), stop: stop}
+	go c.loop()
 	return c
 }
 
@@ -116,12 +53,12 @@ func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	case r.Err == nil || !errors.As(r.Err, &fe):
 	case fe.Class == failure.Interrupted:
 		for _, w := range wants {
-			c.m.waited[w.Key()] = true
+			c.run.fails.Waits(w)
 			c.parked.Add(w.Size)
 		}
 	default:
 		for _, w := range wants {
-			c.m.tried[w.Key()] = fe
+			c.run.fails.Tried(w, fe)
 		}
 		if fe.Class == failure.Disk && !errors.Is(fe, fetch.ErrRoom) {
 			c.fail(vault.Damage(fe))
@@ -131,22 +68,17 @@ func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	if r.Err != nil {
 		return
 	}
-	m := c.m
+	origin := r.URL
+	if origin == "" {
+		origin = ledger.OriginAdopted
+	} else if r.Lowered != "" {
+		origin += " (" + r.Lowered + ")"
+	}
 	var adds []*addition
 	for _, w := range wants {
-		origin := r.URL
-		if origin == "" {
-			origin = ledger.OriginAdopted
-		} else if r.Lowered != "" {
-			origin += " (" + r.Lowered + ")"
-		}
-		adds = append(adds, &addition{
-			want: w, total: &m.sum.Fetched,
-			Addition: vault.Addition{Part: r.Request.Part, New: true, Entry: ledger.Distfile{
-				Content: layout.Content{Name: w.Name, Digests: r.Digests, Size: r.Size, Named: w.Named, Kind: w.Kind},
-				Owner:   w.Owner(), Origin: origin, Added: m.v.Now, Verified: m.v.Now,
-			}},
-		})
+		a := &addition{want: w, total: &c.run.sum.Fetched, Addition: vault.Addition{Part: r.Request.Part, New: true, Entry: w.Begin(c.run.v.Now)}}
+		a.Entry.Digests, a.Entry.Size, a.Entry.Origin = r.Digests, r.Size, origin
+		adds = append(adds, a)
 	}
 	c.in <- adds
 }
@@ -174,9 +106,9 @@ func (b *batch) add(adds []*addition) {
 
 func (b *batch) full() bool { return len(b.adds) >= vault.BatchFiles || b.bytes >= batchBytes }
 
-// run commits batches until in is closed. After an error it only drains: the
+// loop commits batches until in is closed. After an error it only drains: the
 // parts stay for the next run.
-func (c *committer) run() {
+func (c *committer) loop() {
 	defer close(c.done)
 	var b batch
 	age := time.NewTimer(batchAge)
@@ -232,7 +164,7 @@ func (c *committer) commit(adds, next []*addition) {
 	if failed || len(adds) == 0 {
 		return
 	}
-	if err := c.m.add(adds, next); err != nil {
+	if err := c.run.add(adds, next); err != nil {
 		c.mu.Lock()
 		c.fail(err)
 		c.mu.Unlock()
@@ -246,6 +178,6 @@ func (c *committer) close() error {
 	<-c.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.m.sum.Received += c.received
+	c.run.sum.Received += c.received
 	return c.err
 }

@@ -11,6 +11,7 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/survey"
 	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 )
@@ -22,7 +23,7 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 	b := archivetest.New(t)
 	var adds []*addition
 	b.Do(func(a *vault.Vault) {
-		m, err := change(t.Context(), a, "test")
+		facts, err := survey.Make(t.Context(), a, survey.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,7 @@ func TestOneNameTwiceInABatch(t *testing.T) {
 				Added:   a.Now, Verified: a.Now,
 			}}})
 		}
-		if err := m.add(adds, nil); err != nil {
+		if err := newRun(a, facts, "test").add(adds, nil); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -2,49 +2,67 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/store"
-	"distkeep/fetch/failure"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
 )
 
-// dropLost forgets records whose bytes are gone. What stands at their paths is
+// losses are the contents that the archive has lost.
+type losses struct {
+	*run
+	gone map[catalog.Name][]*ledger.Distfile // dropped in this run
+}
+
+// drop forgets records whose bytes are gone. What stands at their paths is
 // not what those promise and goes to quarantine.
-func (m *mirror) dropLost(lost []*ledger.Distfile) error {
+func (l *losses) drop(lost []*ledger.Distfile) error {
 	var b ledger.Batch
-	wanted := m.facts.WantedRecords()
+	wanted := l.facts.WantedRecords()
 	gone := make(map[ledger.Key]bool)
 	for _, d := range lost {
 		if gone[d.Key()] {
 			continue // wanted twice
 		}
-		if m.v.Touched(d) {
+		if l.v.Touched(d) {
 			continue // the next plan reads what is there now
 		}
 		then := "it is fetched again"
-		if (!wanted[d] || m.whitelisted(d.Name)) && m.miss(d) {
+		if (!wanted[d] || l.facts.Whitelisted(d.Name)) && l.fails.Miss(d) {
 			then = "it is missed"
 		} else if !wanted[d] {
 			then = "no package wants it, and it is forgotten"
 		}
-		switch err := m.v.ClearPaths(d); {
+		switch err := l.v.ClearPaths(d); {
 		case errors.Is(err, store.ErrStuck):
 			// Its record stays, and the next run tries again.
-			key := ledger.FailureKey{Name: d.Name, Want: ledger.NoWant}
-			m.failing[key] = &plan.Failing{Key: key, Owner: d.Owner, Class: failure.Local, Reason: "the file is gone or was changed, and what is in its place has to be moved away by hand: " + err.Error()}
-			m.facts.Stuck[d.Key()] = true
+			l.fails.File(d, fmt.Errorf("the file is gone or was changed, and what is in its place has to be moved away by hand: %w", err))
+			l.facts.Stuck[d.Key()] = true
 			continue
 		case err != nil:
 			return err
 		}
-		m.v.Changed = true
-		m.v.Warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256().Hex(), then)
-		m.lost[d.Name] = append(m.lost[d.Name], d)
+		l.v.Changed = true
+		l.v.Warn("%s: the file with SHA256 %s is gone or was changed: %s", d.Name, d.SHA256().Hex(), then)
+		l.gone[d.Name] = append(l.gone[d.Name], d)
 		b.DropDistfile(d.Key())
 		b.DropDeletion(d.Key())
 		gone[d.Key()] = true
-		m.sum.Lost.Add(d.Size)
+		l.sum.Lost.Add(d.Size)
 	}
-	return m.v.Commit(&b)
+	return l.v.Commit(&b)
+}
+
+// told are the digests of a want, with those that the archive has found while it
+// had the content: other archives can be asked by SHA-256.
+func (l *losses) told(w *plan.Want) digest.Set {
+	for _, d := range l.gone[w.Name] {
+		if w.Digests.Compare(d.Digests) == digest.Same {
+			return w.Digests.Union(d.Digests)
+		}
+	}
+	return w.Digests
 }

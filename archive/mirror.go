@@ -4,21 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/archive/lists"
 	"distkeep/archive/plan"
+	"distkeep/archive/relayout"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/survey"
 	"distkeep/archive/vault"
 	"distkeep/archive/views"
 	"distkeep/catalog"
 	"distkeep/fetch"
-	"distkeep/fetch/failure"
 	"distkeep/whitelist"
 )
 
@@ -63,23 +63,12 @@ type MirrorOptions struct {
 
 // A mirror is one run of Mirror.
 type mirror struct {
-	v       *vault.Vault
+	*run
 	o       MirrorOptions
-	white   *whitelist.List
-	facts   *facts
 	fetcher *fetch.Fetcher
 	views   *views.Views
-	sum     *report.Summary
-	failing map[ledger.FailureKey]*plan.Failing
-	// tried are the failures of transfers of this run.
-	tried map[ledger.FailureKey]*fetch.Error
-	// waited are those not tried because their time has not come.
-	waited map[ledger.FailureKey]bool
-	// lost are the records of this run whose file was not there, by name.
-	lost map[catalog.Name][]*ledger.Distfile
-	// unsure are the records of which the plan does not know whether their
-	// bytes are there.
-	unsure map[ledger.Key]error
+	lost    *losses
+	expiry  *expiry
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
@@ -91,19 +80,14 @@ type mirror struct {
 // one that vault.Broken knows when the archive is full or damaged, and the cause
 // of ctx when that ended the run.
 func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, error) {
-	m := newMirror(v, o)
-	// What is wrong with the options is said before anything is done.
-	err := m.newFetcher()
+	m, err := prepare(ctx, v, o)
 	if err != nil {
 		return nil, err
 	}
 	defer m.fetcher.Close()
-	if err := m.prepare(ctx); err != nil {
-		return nil, err
-	}
 	err = m.mend()
 	if err == nil {
-		err = m.run(ctx)
+		err = m.steps(ctx)
 	}
 	if ferr := m.finish(ctx, err); err == nil {
 		err = ferr
@@ -111,100 +95,52 @@ func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	return m.sum, err
 }
 
-func newMirror(v *vault.Vault, o MirrorOptions) *mirror {
-	m := &mirror{
-		v: v, o: o,
-		sum: &report.Summary{
-			Command: "mirror", Start: v.Now, Deleting: o.Delete,
-			DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
-		},
-		failing: make(map[ledger.FailureKey]*plan.Failing),
-		tried:   make(map[ledger.FailureKey]*fetch.Error),
-		waited:  make(map[ledger.FailureKey]bool),
-		lost:    make(map[catalog.Name][]*ledger.Distfile),
-	}
-	m.views = views.New(v, views.Options{
-		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: m.failCheck,
-	})
-	return m
-}
-
-// failCheck makes a failure of a content that does not pass the check of a view.
-func (m *mirror) failCheck(d *catalog.Distfile, err error) {
-	w := plan.NewWant(d, true)
-	m.failing[w.KeyOf("check")] = &plan.Failing{Key: w.KeyOf("check"), Owner: w.Owner(), Class: failure.Digest, Reason: err.Error()}
-}
-
 // prepare reads everything that the run decides by.
-func (m *mirror) prepare(ctx context.Context) error {
-	if err := m.readWhitelist(); err != nil {
-		return err
-	}
-	m.v.Events.Phase("scan", len(m.o.Repositories), 0)
-	// The archive is looked at while the trees are scanned.
-	lctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var f *facts
-	var lerr error
-	var looking sync.WaitGroup
-	looking.Go(func() { f, lerr = m.look(lctx) })
-	cat, err := catalog.Collect(ctx, m.o.Repositories)
+func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, error) {
+	// What is wrong with the options is said before anything is done.
+	fetcher, err := newFetcher(v, o.Fetch, o.MinFree)
 	if err != nil {
-		stop()
+		return nil, err
 	}
-	looking.Wait()
+	facts, err := survey.Make(ctx, v, survey.Options{
+		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local,
+		Options: plan.Options{
+			Delete: o.Delete, DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
+			MaxDelete: o.MaxDelete, Partial: o.Partial, Retired: o.Retired,
+		},
+	})
 	if err != nil {
-		return err
+		fetcher.Close()
+		return nil, err
 	}
-	scanned(m.sum, cat)
-	if lerr != nil {
-		return lerr
-	}
-	f.Catalog, f.Asked = cat, m.fetcher.Asked
-	m.facts = f
-	f.Dirs = m.views.Dirs()
-	return nil
-}
-
-func scanned(s *report.Summary, cat *catalog.Catalog) {
-	s.Repositories = cat.Repos
-	s.Complete = cat.Complete()
-	s.Conflicts, s.Notes = len(cat.Conflicts), cat.Notes
-	s.Restricted = len(cat.Restricted)
-	for _, p := range cat.Problems {
-		if p.Scope == catalog.OnePackage {
-			s.Unknown = append(s.Unknown, p.Error())
-		} else {
-			s.Problems = append(s.Problems, p.Error())
-		}
-	}
+	r := newRun(v, facts, "mirror")
+	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
+	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}}
+	m.views = views.New(v, views.Options{
+		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: r.fails.Check,
+	})
+	m.expiry = &expiry{run: r, views: m.views, repositories: o.Repositories}
+	facts.Asked, facts.Dirs = fetcher.Asked, m.views.Dirs()
+	return m, nil
 }
 
 // mend ends what a crash interrupted.
 func (m *mirror) mend() error {
-	if err := m.mendRecycle(); err != nil {
-		return err
-	}
-	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
+	pending, err := m.v.Recycle.Mend()
+	m.fails.Files(pending)
 	if err != nil {
 		return err
 	}
+	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
 	for _, p := range whole {
-		m.facts.whole[p] = true
+		m.facts.Whole[p] = true
 	}
-	return nil
-}
-
-// mendRecycle ends the moves to recycle and out of it that a crash interrupted.
-func (m *mirror) mendRecycle() error {
-	pending, err := m.v.Recycle.Mend()
-	m.failFiles(pending)
 	return err
 }
 
-// run does the work. Its error ends the run early.
-func (m *mirror) run(ctx context.Context) error {
-	if err := m.beginLayouts(); err != nil {
+// steps does the work. Its error ends the run early.
+func (m *mirror) steps(ctx context.Context) error {
+	if err := relayout.Begin(m.v); err != nil {
 		return err
 	}
 	p, err := m.plan(ctx)
@@ -214,25 +150,25 @@ func (m *mirror) run(ctx context.Context) error {
 	if err := m.link(p); err != nil {
 		return err
 	}
-	if err := m.transfer(ctx, p); err != nil {
+	if err := (&transfers{m.run, m.fetcher, m.lost}).fetch(ctx, p); err != nil {
 		return err
 	}
 	if m.sum.Views, err = m.views.Publish(ctx); err != nil {
 		return err
 	}
-	if err := m.unlinkFormer(p); err != nil {
+	if err := (formerLinks{m.run}).unlink(p); err != nil {
 		return err
 	}
-	if err := m.moveLayouts(); err != nil {
+	if err := relayout.Move(m.v); err != nil {
 		return err
 	}
-	if err := m.expireDrops(ctx); err != nil {
+	if err := (&dropBox{m.run, m.o.LocalExpiry}).expire(ctx); err != nil {
 		return err
 	}
-	if err := m.expire(ctx); err != nil {
+	if err := m.expiry.carryOut(ctx); err != nil {
 		return err
 	}
-	return m.views.Prune(m.abandoned)
+	return m.views.Prune(m.expiry.abandoned)
 }
 
 // plan reads the files that have to be read until the plan has no more of
@@ -241,7 +177,7 @@ func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 	for {
 		p := plan.Make(&m.facts.Facts)
 		if len(p.Readings) > 0 {
-			if err := m.readAll(ctx, p.Readings); err != nil {
+			if err := (&readings{run: m.run, minFree: m.o.MinFree}).all(ctx, p.Readings); err != nil {
 				return nil, err
 			}
 			for _, r := range p.Readings {
@@ -255,7 +191,7 @@ func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 			}
 		}
 		if len(p.Lost) > 0 {
-			if err := m.dropLost(p.Lost); err != nil {
+			if err := m.lost.drop(p.Lost); err != nil {
 				return nil, err
 			}
 			continue
@@ -268,27 +204,41 @@ func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 		if err := m.dropWhole(); err != nil {
 			return nil, err
 		}
-		m.unsure = p.Unsure
+		m.expiry.unsure = p.Unsure
 		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
 		for _, f := range p.Failing {
-			m.failing[f.Key] = f
+			m.fails.Add(f)
 		}
 		for _, w := range p.Waiting {
-			m.waited[w.Key()] = true
+			m.fails.Waits(w)
 		}
 		return p, nil
 	}
 }
 
+// readBack reads what p takes out of recycle, once in a run. again tells that some
+// of it is wrong, and that the plan does not hold any more.
+func (m *mirror) readBack(ctx context.Context, p *plan.Plan) (again bool, err error) {
+	var rs []*ledger.Recycled
+	for _, l := range p.Links {
+		if l.Back != nil && !m.facts.Read[m.v.Recycle.Path(l.Back)] {
+			m.facts.Read[m.v.Recycle.Path(l.Back)] = true
+			rs = append(rs, l.Back)
+		}
+	}
+	right, err := m.facts.ReadBack(ctx, rs, m.fails.Add)
+	return len(right) < len(rs), err
+}
+
 // dropWhole removes the parts of interrupted commits. All that are of use were
 // recorded, and the archive has the bytes under another name.
 func (m *mirror) dropWhole() error {
-	for path := range m.facts.whole {
-		if err := removePart(path); err != nil {
+	for path := range m.facts.Whole {
+		if err := m.v.Store.Parts.Remove(path); err != nil {
 			return err
 		}
 	}
-	clear(m.facts.whole)
+	clear(m.facts.Whole)
 	return nil
 }
 
@@ -301,10 +251,8 @@ func (m *mirror) link(p *plan.Plan) error {
 	for _, l := range p.Links {
 		adds = append(adds, m.linked(l))
 	}
-	for chunk := range slices.Chunk(adds, vault.BatchFiles) {
-		if err := m.add(chunk, nil); err != nil {
-			return err
-		}
+	if err := m.addAll(adds); err != nil {
+		return err
 	}
 	damaged := make(map[catalog.Name][]*ledger.Distfile)
 	for _, a := range adds[:len(p.Relink)] {
@@ -325,28 +273,6 @@ func (m *mirror) link(p *plan.Plan) error {
 	return nil
 }
 
-// linked makes an addition of a linking.
-func (m *mirror) linked(l *plan.Linking) *addition {
-	a := &addition{Addition: vault.Addition{New: true}, want: l.Want}
-	if l.Back != nil {
-		a.Addition, a.total = m.facts.readBack[l.Back.Key()].Addition(m.v.Now), &m.sum.Restored
-	} else {
-		a.Entry = *l.From
-		a.total = &m.sum.Linked
-		if l.From.Name != l.Want.Name {
-			a.Entry.Origin, a.Entry.Added = ledger.OriginLink, m.v.Now
-		}
-	}
-	a.Entry.Named = l.Want.Named || l.From != nil && l.From.Name == l.Want.Name && l.From.Named
-	a.Entry.Name = l.Want.Name
-	a.Entry.Owner, a.Entry.Kind = l.Want.Owner(), l.Want.Kind
-	return a
-}
-
-// knowsAll reports whether the catalog has everything that is wanted: only then
-// may what it does not have be deleted.
-func (m *mirror) knowsAll() bool { return m.facts.KnowsAll() }
-
 // finish records what became of the run and exports what readers read. err is
 // what ended the run early, or nil.
 func (m *mirror) finish(ctx context.Context, err error) error {
@@ -361,7 +287,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 		return nil // nothing can be written; what is recorded is true
 	}
 	steps := []func() error{
-		func() error { return m.recordFailures(err == nil) },
+		func() error { return m.fails.Record(err == nil) },
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)
 			s.Layouts = export.Layouts(m.v)
@@ -369,7 +295,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 		},
 	}
 	if err == nil {
-		steps = append(steps, m.publish)
+		steps = append(steps, lists.New(m.v, &m.facts.Facts).Publish)
 	}
 	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun() })
 	var errs []error

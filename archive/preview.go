@@ -15,17 +15,14 @@ import (
 // less than DryRun says. So it may when a transfer fails, or when a package is
 // not signed as it should be, and an index is held back for that.
 func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, []plan.Action, error) {
-	m := newMirror(v, o)
-	if err := m.newFetcher(); err != nil {
+	m, err := prepare(ctx, v, o)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer m.fetcher.Close()
-	if err := m.prepare(ctx); err != nil {
-		return nil, nil, err
-	}
 	p := plan.Make(&m.facts.Facts)
-	m.unsure = p.Unsure
-	e, err := m.planExpiry()
+	m.expiry.unsure = p.Unsure
+	e, err := m.expiry.plan()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,73 +6,65 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
-	"distkeep/catalog/digest"
 	"distkeep/fetch"
 )
 
-// newFetcher makes the fetcher of the run. It asks nobody yet.
-func (m *mirror) newFetcher() (err error) {
-	o := m.o.Fetch
-	o.Now = m.v.Options.Now
-	o.Room = func(_ string, need int64) error { return m.v.Store.Room(need, m.o.MinFree) }
-	o.FallbackPaths = fallbackPaths
-	o.Quarantine.Dir = m.v.Store.QuarantineDir()
-	if r := m.v.Events.Received; r != nil {
-		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
-	}
-	if m.fetcher, err = fetch.New(o); err != nil {
-		return err
-	}
-	return nil
+// transfers bring what is missing.
+type transfers struct {
+	*run
+	fetcher *fetch.Fetcher
+	lost    *losses
 }
 
-// transfer fetches what is missing and commits it as it comes.
-func (m *mirror) transfer(ctx context.Context, p *plan.Plan) error {
+// newFetcher makes the fetcher of a run. It asks nobody yet.
+func newFetcher(v *vault.Vault, o fetch.Options, minFree int64) (*fetch.Fetcher, error) {
+	o.Now = v.Options.Now
+	o.Room = func(_ string, need int64) error { return v.Store.Room(need, minFree) }
+	o.FallbackPaths = fallbackPaths
+	o.Quarantine.Dir = v.Store.QuarantineDir()
+	if r := v.Events.Received; r != nil {
+		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
+	}
+	return fetch.New(o)
+}
+
+// fetch fetches what is missing and commits it as it comes.
+func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	if len(p.Fetches) == 0 {
 		return nil
 	}
 	var size int64
 	reqs := make([]*fetch.Request, len(p.Fetches))
 	wants := make(map[*fetch.Request][]*plan.Want, len(p.Fetches))
-	for i, t := range p.Fetches {
-		w := t.Wants[0]
+	for i, f := range p.Fetches {
+		w := f.Wants[0]
 		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: t.Size(), Digests: m.told(w), Compute: t.Algs, Package: w.Owner(),
-			Sources: t.Sources(), Part: m.v.Store.Parts.Path(w.Name, w.ID()),
+			Name: w.Name, Size: f.Size(), Digests: t.lost.told(w), Compute: f.Algs, Package: w.Owner(),
+			Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
 		}
-		wants[reqs[i]] = t.Wants
-		size += max(t.Size(), 0)
+		wants[reqs[i]] = f.Wants
+		size += max(f.Size(), 0)
 	}
-	m.v.Events.Phase("fetch", len(reqs), size)
+	t.v.Events.Phase("fetch", len(reqs), size)
 
 	// A failing archive ends the transfers; what has arrived stays in parts.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := newCommitter(m, stop)
-	rerr := m.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
+	c := newCommitter(t.run, stop)
+	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
 	cerr := c.close()
-	for _, h := range m.fetcher.Hosts() {
-		m.sum.Hosts = append(m.sum.Hosts, report.Host(h))
+	for _, h := range t.fetcher.Hosts() {
+		t.sum.Hosts = append(t.sum.Hosts, report.Host(h))
 	}
 	if cerr != nil {
 		return cerr
 	}
 	if rerr == nil {
-		m.sum.Parked = c.parked
+		t.sum.Parked = c.parked
 	}
 	return rerr
-}
-
-// told are the digests of a want, with those that the archive has found while it
-// had the content: other archives can be asked by SHA-256.
-func (m *mirror) told(w *plan.Want) digest.Set {
-	for _, d := range m.lost[w.Name] {
-		if w.Digests.Compare(d.Digests) == digest.Same {
-			return w.Digests.Union(d.Digests)
-		}
-	}
-	return w.Digests
 }
 
 // fallbackPaths are those at which another archive keeps what is wanted, by its

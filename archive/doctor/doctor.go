@@ -150,7 +150,7 @@ func Doctor(ctx context.Context, o vault.Options, d Options) (r *Report, err err
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &Report{Command: "doctor", Repair: d.Repair}}
+	doc := &doctor{o: d, sums: make(map[judged]digest.Digest), report: &Report{Command: "doctor", Repair: d.Repair, Findings: []*Finding{}}}
 	v, err := vault.OpenBy(o, doc.openLedger)
 	if err != nil {
 		return nil, err

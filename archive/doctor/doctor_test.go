@@ -12,12 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"distkeep/archive"
 	"distkeep/archive/archivetest"
 	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
+	"distkeep/archive/undo"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
@@ -185,7 +185,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		t.Error("a.tgz is still published")
 	}
 	b.Do(func(a *vault.Vault) {
-		us, err := archive.Undo(t.Context(), a, []catalog.Name{"a.tgz"})
+		us, err := undo.Undo(t.Context(), a, []catalog.Name{"a.tgz"})
 		if err != nil || len(us) != 1 || !us[0].Recycled {
 			t.Errorf("Undo = %+v, %v", us, err)
 		}

@@ -135,10 +135,10 @@ func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Con
 
 // published is about a file outside by_cipher.
 func (u *unknowns) published(n *node) {
-	name, current := u.nameOf(n.rel, u.v.Store.Layouts())
+	name, current := layout.NameOf(u.v.Store.Layouts(), n.rel, false)
 	former := false
 	if !current {
-		name, former = u.nameOf(n.rel, u.v.Shelf.Former)
+		name, former = layout.NameOf(u.v.Shelf.Former, n.rel, false)
 	}
 	holder := u.v.Index.Named(name)
 	switch {
@@ -158,17 +158,6 @@ func (u *unknowns) published(n *node) {
 	case u.isHashed(n.rel):
 		u.hashed[n.inode] = true
 	}
-}
-
-// nameOf is the name that a path has in one of layouts. In a flat one, names
-// with directories are the operator's files.
-func (u *unknowns) nameOf(rel string, layouts []layout.Layout) (catalog.Name, bool) {
-	for _, l := range layouts {
-		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
-			return name, true
-		}
-	}
-	return "", false
 }
 
 // isHashed reports whether rel may be a path of a content-hash layout.

@@ -9,6 +9,7 @@ package layout
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -195,6 +196,24 @@ func (l Layout) NameOf(path string) (name catalog.Name, ok bool) {
 		return "", false
 	}
 	return name, true
+}
+
+// NameOf returns the name whose path in one of layouts rel is. In a flat layout a
+// name has directories only if nested: such files may be an operator's own.
+func NameOf(layouts []Layout, rel string, nested bool) (catalog.Name, bool) {
+	isFlat := false
+	for _, l := range layouts {
+		if l == Flat() {
+			isFlat = true
+		} else if name, ok := l.NameOf(rel); ok {
+			return name, true
+		}
+	}
+	dir := path.Dir(rel)
+	if !isFlat || dir != "." && (!nested || slices.ContainsFunc(layouts, func(l Layout) bool { return l.IsContentHash() && l.InBuckets(dir) })) {
+		return "", false
+	}
+	return Flat().NameOf(rel)
 }
 
 // hasBucket reports whether l may have the directory s below directories of the

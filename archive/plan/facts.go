@@ -125,6 +125,15 @@ func (w *Want) Owner() string {
 	return w.Owners[0].String()
 }
 
+// Begin begins the record of w. What brings the bytes completes it with their
+// digests, size and origin.
+func (w *Want) Begin(now time.Time) ledger.Distfile {
+	return ledger.Distfile{
+		Content: layout.Content{Name: w.Name, Named: w.Named, Kind: w.Kind},
+		Owner:   w.Owner(), Added: now, Verified: now,
+	}
+}
+
 // A Reading is a file on disk whose digests have to be known.
 type Reading struct {
 	Name catalog.Name
@@ -148,6 +157,14 @@ type Reading struct {
 	// Lacks are the digests that its record is to have as well, Algs all that
 	// are to be computed.
 	Lacks, Algs []digest.Algorithm
+}
+
+// Begin begins the record of what is read: of its want, if that is what was found.
+func (r *Reading) Begin(now time.Time, wanted bool) ledger.Distfile {
+	if wanted {
+		return r.Want.Begin(now)
+	}
+	return ledger.Distfile{Content: layout.Content{Name: r.Name, Named: !r.Aside}, Added: now, Verified: now}
 }
 
 // Key is what one reading is enough of.

@@ -76,8 +76,8 @@ func (b *planner) foreign() {
 	var found []*Reading
 	growing := make(map[catalog.Name]bool)
 	b.Shelf.Files.All(func(rel string, f layout.File) bool {
-		name, ok := b.nameOf(rel)
-		if !ok || planned[rel] || b.Index.Named(name) != nil {
+		name, ok := layout.NameOf(b.Shelf.Layouts, rel, false)
+		if !ok || b.Shelf.Layouts.Check(name) != nil || planned[rel] || b.Index.Named(name) != nil {
 			return true
 		}
 		found = append(found, &Reading{Rel: rel, Name: name, Size: f.Size})
@@ -166,18 +166,6 @@ func (b *planner) unwanted() {
 			}
 		}
 	}
-}
-
-// nameOf returns the name of a published path. Files in directories that are
-// no hash directories are nobody's but the operator's, unless their name is
-// wanted.
-func (b *planner) nameOf(rel string) (catalog.Name, bool) {
-	for _, l := range b.Shelf.Layouts {
-		if name, ok := l.NameOf(rel); ok && (l != layout.Flat() || !strings.Contains(rel, "/")) {
-			return name, b.Shelf.Layouts.Check(name) == nil
-		}
-	}
-	return "", false
 }
 
 // formerLayouts plans to remove the links of layouts that layout.conf no longer

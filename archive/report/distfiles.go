@@ -76,11 +76,16 @@ func Distfiles(dir string) iter.Seq2[*Distfile, error] { return lines[Distfile](
 
 // A Version tells one state of what is exported from every other. Two are compared
 // with ==; the zero Version is that of a directory into which nothing was exported.
-type Version struct{ distfiles, status regular.ID }
+type Version struct {
+	// Distfiles is that of what the archive holds alone.
+	Distfiles regular.ID
+	// Status is that of the last run. It is exported last.
+	Status regular.ID
+}
 
 // VersionOf returns the version of what dir has now.
 func VersionOf(dir string) (v Version, err error) {
-	for file, id := range map[string]*regular.ID{distfilesFile: &v.distfiles, statusFile: &v.status} {
+	for file, id := range map[string]*regular.ID{distfilesFile: &v.Distfiles, statusFile: &v.Status} {
 		switch fi, err := os.Stat(filepath.Join(dir, file)); {
 		case err == nil:
 			*id = regular.IDOf(fi)

@@ -99,6 +99,21 @@ type Summary struct {
 	Hosts []Host `json:"hosts,omitempty"`
 }
 
+// Scanned puts into s what a scan has found.
+func (s *Summary) Scanned(cat *catalog.Catalog) {
+	s.Repositories = cat.Repos
+	s.Complete = cat.Complete()
+	s.Conflicts, s.Notes = len(cat.Conflicts), cat.Notes
+	s.Restricted = len(cat.Restricted)
+	for _, p := range cat.Problems {
+		if p.Scope == catalog.OnePackage {
+			s.Unknown = append(s.Unknown, p.Error())
+		} else {
+			s.Problems = append(s.Problems, p.Error())
+		}
+	}
+}
+
 // FailureCount are the failures of one class.
 type FailureCount struct {
 	New   int `json:"new"`

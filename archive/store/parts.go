@@ -60,6 +60,9 @@ func (p *Parts) Release(items []*Item) error {
 	return errors.Join(errs...)
 }
 
+// Remove removes a part that is of no use to anybody.
+func (p *Parts) Remove(part string) error { return p.remove(part) }
+
 // partAge is how long an abandoned .part is kept for a transfer to continue.
 const partAge = 14 * 24 * time.Hour
 

@@ -13,6 +13,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
 
@@ -32,11 +33,25 @@ type Returning struct {
 	Err error
 }
 
-// Addition is what publishes it again, with the name that it had.
+// Addition is what publishes it again.
 func (r *Returning) Addition(now time.Time) Addition {
 	a := Addition{Entry: r.Entry, Have: r.File, New: true}
 	a.Entry.Origin, a.Entry.Added, a.Entry.Verified = ledger.OriginRecycle, now, now
 	return a
+}
+
+// Additions are what publishes contents again. The first of a name gets it, unless
+// the archive has another content of that name.
+func (c *Recycle) Additions(back []*Returning) []*Addition {
+	adds := make([]*Addition, len(back))
+	taken := make(map[catalog.Name]bool)
+	for i, r := range back {
+		a := r.Addition(c.v.Now)
+		a.Entry.Named = !taken[r.Name] && c.v.Index.Named(r.Name) == nil
+		taken[r.Name] = taken[r.Name] || a.Entry.Named
+		adds[i] = &a
+	}
+	return adds
 }
 
 // Read reads the file of r in recycle. It may be called concurrently.

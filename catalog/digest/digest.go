@@ -7,6 +7,7 @@
 package digest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -173,6 +174,11 @@ func ParseNix32(a Algorithm, s string) (Digest, error) {
 		}
 	}
 	return New(a, raw)
+}
+
+// Compare orders digests by algorithm, then by their bytes.
+func (d Digest) Compare(o Digest) int {
+	return cmp.Or(cmp.Compare(d.Alg, o.Alg), cmp.Compare(d.sum, o.sum))
 }
 
 // IsZero reports whether d is no digest at all.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +29,12 @@ type env struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	around         func(disk.FS) disk.FS // see vault.Options
+	at             *place                // the archive, once it is known
+
+	// logJSON: messages are JSON lines.
+	logJSON bool
+	// showOptions: commands print their options, and do nothing.
+	showOptions bool
 }
 
 // newApp lists the commands.
@@ -47,7 +52,10 @@ func newApp(e *env) *cli.App {
 		whyCommand(e),
 		doctorCommand(e),
 		snapshotCommand(e),
+		serveCommand(e),
 		emirrordistCommand(e),
+		configCommand(e),
+		helpCommand(e),
 	)
 }
 
@@ -57,7 +65,7 @@ func appOf(e *env, commands ...*cli.Command) *cli.App {
 		Name:                      "distkeep",
 		Usage:                     "archive the upstream sources of package trees",
 		UsageText:                 "distkeep COMMAND [OPTIONS] [ARGUMENTS]",
-		Description:               "distkeep COMMAND --help explains a command.",
+		Description:               "distkeep help COMMAND explains a command.\n\nEvery option can also be set by a variable, --deletion-delay by\nDISTKEEP_DELETION_DELAY, or in the file of --config. The command line wins over\nthe environment, and that over the file. In a variable, what can be given several\ntimes stands between blanks.",
 		Version:                   version(),
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true, // a URL may contain a comma
@@ -65,27 +73,29 @@ func appOf(e *env, commands ...*cli.Command) *cli.App {
 		Writer:                    e.stdout,
 		ErrWriter:                 e.stderr,
 		Commands:                  commands,
+		Flags:                     []cli.Flag{cli.HelpFlag},     // which the library leaves out where a command has its name
 		ExitErrHandler:            func(*cli.Context, error) {}, // run decides
 		OnUsageError:              onUsageError,
-		CommandNotFound:           nil,
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("unknown command %q: see distkeep --help", c.Args().First())
+				return unknownCommand("", c.Args().First(), c.App.Commands)
 			}
 			return cli.ShowAppHelp(c)
 		},
 	}
 	for _, c := range commands {
-		prepare(e, c)
+		prepare(e, c, c.Name)
 	}
 	return app
 }
 
-// prepare gives a command, and those below it, what all commands have.
-func prepare(e *env, c *cli.Command) {
+// prepare gives a command, and those below it, what all commands have. name is its
+// own and that of the command above it.
+func prepare(e *env, c *cli.Command, name string) {
 	for _, sub := range c.Subcommands {
-		prepare(e, sub)
+		prepare(e, sub, name+" "+sub.Name)
 	}
+	c.Description = strings.TrimRight(c.Description, "\n") + examplesOf(name)
 	c.HideHelpCommand = true
 	c.OnUsageError = onUsageError
 	if c.SkipFlagParsing {
@@ -94,17 +104,13 @@ func prepare(e *env, c *cli.Command) {
 	if len(c.Subcommands) > 0 {
 		c.Action = func(ctx *cli.Context) error {
 			if ctx.NArg() > 0 {
-				return usagef("%s: unknown command %q: see distkeep %s --help", c.Name, ctx.Args().First(), c.Name)
+				return unknownCommand(c.Name+": ", ctx.Args().First(), c.Subcommands)
 			}
 			return usagef("%s: say what to do: see distkeep %s --help", c.Name, c.Name)
 		}
 		return
 	}
 	c.Flags = append(c.Flags, configFlag())
-	for i, f := range c.Flags {
-		c.Flags[i] = prepareFlag(f)
-	}
-	slices.SortStableFunc(c.Flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
 	c.Before = func(ctx *cli.Context) error {
 		if o := behind(e.args, ctx.Args().Slice()); o != "" {
 			return usagef("%s: put the option %s before the arguments, or -- before names that begin with -", ctx.Command.Name, o)
@@ -112,7 +118,16 @@ func prepare(e *env, c *cli.Command) {
 		if c.ArgsUsage == "" && ctx.NArg() > 0 {
 			return usagef("%s takes no arguments, got %q", ctx.Command.Name, ctx.Args().First())
 		}
-		return applyConfig(ctx)
+		from, err := setOptions(ctx)
+		e.logJSON = ctx.Bool("log-json")
+		if e.showOptions && err == nil {
+			c.Action = func(ctx *cli.Context) error { return printOptions(e.stdout, ctx, from) }
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return e.workAsOwner(place{ctx.String("archive"), ctx.String("distfiles"), ctx.String("state")})
 	}
 }
 
@@ -131,12 +146,58 @@ func behind(all, args []string) string {
 	return ""
 }
 
-func onUsageError(_ *cli.Context, err error, _ bool) error {
+// unknownCommand says so, and what it may have been meant to be.
+func unknownCommand(above, name string, commands []*cli.Command) error {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name)
+	}
+	if s := suggest(name, names); s != "" {
+		return usagef("%sunknown command %q%s", above, name, s)
+	}
+	return usagef("%sunknown command %q: see distkeep %s--help", above, name, strings.Replace(above, ":", "", 1))
+}
+
+// helpCommand is what people type who do not know --help.
+func helpCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name:        "help",
+		Usage:       "explain a command",
+		UsageText:   "distkeep help [COMMAND]",
+		ArgsUsage:   "[COMMAND]",
+		Description: "Print what distkeep COMMAND --help prints.",
+		Action: func(c *cli.Context) error {
+			args := append(append([]string{e.args[0]}, c.Args().Slice()...), "--help")
+			return newApp(e).RunContext(c.Context, args)
+		},
+	}
+}
+
+const noSuchOption = "there is no option --"
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
 	text, _, _ := strings.Cut(twoDashes.Replace(err.Error()), ": strconv.")
 	if bad, ok := strings.CutSuffix(text, parseError); ok {
 		text = bad + kindWanted(strings.HasPrefix(text, "invalid boolean"))
 	}
+	if name, ok := strings.CutPrefix(text, noSuchOption); ok {
+		text += noOption(c, name)
+	}
 	return usageError{errors.New(text)}
+}
+
+// noOption says where an option belongs that is not one here, or what it may have
+// been meant to be.
+func noOption(c *cli.Context, name string) string {
+	all := knownFlags(c.App.Commands)
+	if len(strings.Fields(c.Command.HelpName)) < 2 && all[name] {
+		return " before the command: put it behind, as in distkeep COMMAND --" + name
+	}
+	known := []string{"help"}
+	for _, f := range c.Command.Flags {
+		known = append(known, f.Names()[0])
+	}
+	return suggest(name, known)
 }
 
 // parseError is all that package flag says of a number or a truth value.
@@ -151,7 +212,7 @@ func kindWanted(truth bool) string {
 }
 
 // twoDashes spells options as our help does; package flag has one dash.
-var twoDashes = strings.NewReplacer("for flag -", "for option --", "for -", "for option --", "flag needs an argument: -", "an argument is missing behind --", "flag provided but not defined: -", "there is no option --")
+var twoDashes = strings.NewReplacer("for flag -", "for option --", "for -", "for option --", "flag needs an argument: -", "an argument is missing behind --", "flag provided but not defined: -", noSuchOption)
 
 // place is where an archive is.
 type place struct {
@@ -189,8 +250,17 @@ func jsonFlag(dest *bool) cli.Flag {
 
 // printError prints the one line that says what went wrong, and a hint.
 func (e *env) printError(err error) {
+	if e.logJSON {
+		log := e.logger(false, true)
+		ev := log.WithLevel(zerolog.FatalLevel).Err(err)
+		if h := e.hint(err); h != "" {
+			ev = ev.Str("hint", h)
+		}
+		ev.Msg("ended")
+		return
+	}
 	fmt.Fprintf(e.stderr, "distkeep: %v\n", err)
-	if h := hint(err); h != "" {
+	if h := e.hint(err); h != "" {
 		fmt.Fprintf(e.stderr, "distkeep: hint: %s\n", h)
 	}
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/report"
+	"distkeep/archive/undo"
 	"distkeep/archive/vault"
 )
 
@@ -71,14 +71,14 @@ func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	us, err := archive.Undo(c.Context, a, names)
+	us, err := undo.Undo(c.Context, a, names)
 	if len(us) == 0 && err != nil {
 		return err
 	}
 	return errors.Join(err, printUndone(e.stdout, us, asJSON))
 }
 
-func printUndone(w io.Writer, us []archive.Undone, asJSON bool) error {
+func printUndone(w io.Writer, us []undo.Undone, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, us)
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/report"
 	"distkeep/archive/report/triage"
+	"distkeep/archive/undo"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/fetch/failure"
@@ -166,7 +166,7 @@ func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	n, err := archive.Retry(c.Context, a, names)
+	n, err := undo.Retry(c.Context, a, names)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"distkeep/archive/past"
 
-	"distkeep/archive"
+	"github.com/urfave/cli/v2"
 )
 
 const historyHelp = `Scan the repositories and bring the file history up to date: what the archive or
@@ -52,7 +52,7 @@ func historyCommand(e *env) *cli.Command {
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "with --clean: keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "with --clean: keep what a person put into `DIR`", Destination: &o.local},
 		&cli.StringSliceFlag{Name: "retire-repo", Usage: "with --clean: the repository `NAME` is gone, or has become small, on purpose; repeatable", Destination: o.retired},
-		&cli.BoolFlag{Name: "dry-run", Usage: "with --clean: print what would be done; change and delete nothing", Destination: &o.dryRun},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "with --clean: print what would be done; change and delete nothing", Destination: &o.dryRun},
 		jsonFlag(&o.json))
 	return &cli.Command{
 		Name:        "history",
@@ -107,7 +107,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.clean {
 		clean.Repositories = repos
-		s, err := archive.CleanHistory(ctx, a, clean)
+		s, err := past.Clean(ctx, a, clean)
 		line.stop()
 		if s == nil {
 			return err
@@ -117,7 +117,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 		}
 		return cleanOutcome(s)
 	}
-	s, err := archive.History(ctx, a, repos)
+	s, err := past.Update(ctx, a, repos)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	return err
 }
 
-func (o *historyFlags) cleanOptions() (c archive.CleanOptions, err error) {
+func (o *historyFlags) cleanOptions() (c past.CleanOptions, err error) {
 	if !o.clean {
 		return c, nil
 	}
@@ -149,7 +149,7 @@ func (o *historyFlags) cleanOptions() (c archive.CleanOptions, err error) {
 }
 
 // printClean prints what was done, or would be.
-func (o *historyFlags) printClean(e *env, s *archive.CleanSummary) error {
+func (o *historyFlags) printClean(e *env, s *past.CleanSummary) error {
 	switch {
 	case o.json:
 		return json.NewEncoder(e.stdout).Encode(s)
@@ -165,7 +165,7 @@ func (o *historyFlags) printClean(e *env, s *archive.CleanSummary) error {
 }
 
 // cleanOutcome is the exit status of a cleaning that came to its end.
-func cleanOutcome(s *archive.CleanSummary) error {
+func cleanOutcome(s *past.CleanSummary) error {
 	switch {
 	case !s.Complete:
 		return status(exitIncomplete)

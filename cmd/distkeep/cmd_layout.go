@@ -11,8 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/layout"
+	"distkeep/archive/relayout"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -74,12 +74,12 @@ func layoutShow(e *env) *cli.Command {
 }
 
 func layoutSet(e *env) *cli.Command {
-	return layoutChange(e, "set", "list these layouts, in this order", archive.SetLayouts)
+	return layoutChange(e, "set", "list these layouts, in this order", relayout.Set)
 }
 
 func layoutDrop(e *env) *cli.Command {
 	return layoutChange(e, "drop", "list these layouts no longer", func(ctx context.Context, v *vault.Vault, ls layout.Conf) error {
-		return archive.DropLayouts(ctx, v, ls)
+		return relayout.Drop(ctx, v, ls)
 	})
 }
 

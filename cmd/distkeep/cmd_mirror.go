@@ -82,7 +82,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
 		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
 		&cli.GenericFlag{Name: "fail-on", Usage: "exit with status 1 on `WHICH` failures: any, new or never", Value: &o.failOn},
-		&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
 		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
 		&cli.BoolFlag{Name: "log-json", Usage: "write messages as JSON lines", Destination: &o.logJSON},
 		jsonFlag(&o.json),

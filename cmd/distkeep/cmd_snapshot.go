@@ -158,12 +158,8 @@ the snapshot was made.
 `,
 		Flags: o.flags(),
 		Action: func(*cli.Context) error {
-			d, err := o.open(e)
+			list, err := o.list(e)
 			if err != nil {
-				return err
-			}
-			list, err := d.List()
-			if err = errors.Join(err, d.Close()); err != nil {
 				return err
 			}
 			if o.json {
@@ -182,6 +178,23 @@ the snapshot was made.
 			return t.flush()
 		},
 	}
+}
+
+// list lists the snapshots: none where none was made yet.
+func (o *snapshotFlags) list(e *env) ([]snapshot.Snapshot, error) {
+	asked := o.dir != ""
+	if err := o.resolve(); err != nil {
+		return nil, err
+	}
+	if !asked && !exists(o.dir) {
+		return nil, nil
+	}
+	d, err := o.open(e)
+	if err != nil {
+		return nil, err
+	}
+	list, err := d.List()
+	return list, errors.Join(err, d.Close())
 }
 
 const snapshotDiffHelp = snapshotHelp + `
@@ -277,7 +290,7 @@ func snapshotPrune(e *env) *cli.Command {
 			&cli.IntFlag{Name: "keep-last", Usage: "keep the last `N` snapshots", Destination: &p.Last},
 			keep("hours", "hourly", &p.Hourly), keep("days", "daily", &p.Daily), keep("weeks", "weekly", &p.Weekly),
 			keep("months", "monthly", &p.Monthly), keep("years", "yearly", &p.Yearly),
-			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done and remove nothing", Destination: &dryRun}),
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done and remove nothing", Destination: &dryRun}),
 		Action: func(c *cli.Context) error {
 			return snapshotError(runSnapshotPrune(c.Context, e, o, p, dryRun))
 		},

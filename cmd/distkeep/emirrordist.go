@@ -78,6 +78,9 @@ func runEmirrordist(c *cli.Context, e *env) error {
 	for _, u := range r.unknown {
 		e.warner()(fmt.Sprintf("emirrordist has no option %s: it is ignored", u))
 	}
+	if err := e.workAsOwner(place{distfiles: r.distfiles, state: r.state}); err != nil {
+		return err
+	}
 	if err := r.prepare(c.Context, e); err != nil {
 		return err
 	}

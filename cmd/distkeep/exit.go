@@ -107,7 +107,7 @@ func (e *env) signals() (context.Context, func()) {
 }
 
 // hint returns advice for the person at the keyboard, or "".
-func hint(err error) string {
+func (e *env) hint(err error) string {
 	var h hinted
 	switch {
 	case errors.As(err, &h):
@@ -117,7 +117,7 @@ func hint(err error) string {
 	case errors.Is(err, report.ErrNoRun):
 		return "run distkeep mirror first"
 	}
-	return ""
+	return e.ownership(err)
 }
 
 // A hinted error carries advice.

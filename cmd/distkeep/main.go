@@ -3,7 +3,6 @@ package main
 
 import (
 	"os"
-	"strings"
 	"time"
 )
 
@@ -14,7 +13,6 @@ func main() {
 
 // run is the whole program.
 func (e *env) run() int {
-	unsetEmpty()
 	e.args = asEmirrordist(e.args)
 	ctx, stop := e.signals()
 	defer stop()
@@ -24,14 +22,4 @@ func (e *env) run() int {
 		e.printError(err)
 	}
 	return status
-}
-
-// unsetEmpty removes our variables that have no value: in a unit or a shell,
-// that is how one says that an option is not set.
-func unsetEmpty() {
-	for _, v := range os.Environ() {
-		if name, ok := strings.CutSuffix(v, "="); ok && strings.HasPrefix(name, "DISTKEEP_") {
-			os.Unsetenv(name)
-		}
-	}
 }

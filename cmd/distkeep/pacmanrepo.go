@@ -21,7 +21,7 @@ import (
 const pacmanHelp = `A pacman repository is named by the URL that pacman.conf has for it, or by the
 path of a mirror on this machine, and by what is in it:
 
-   --repo 'pacman:https://host/archlinux/$repo/os/$arch?repo=core,extra&arch=x86_64'
+   --repo 'pacman:https://host/$repo/os/$arch?repo=core,extra&arch=x86_64'
 
 Behind the question mark are
    repo=A[,B...]   the repositories, in the order of pacman.conf
@@ -30,7 +30,7 @@ Behind the question mark are
    at=DIR          publish it below DIR, so that several upstreams have room
    dir=TEMPLATE    what follows the URL, if that has no $; $repo/os/$arch
    not=A/B[,...]   no such repository and architecture, as multilib/i686
-   pool=NAME       keep packages in pool/NAME, and links to them in the directories
+   pool=NAME       keep packages in pool/NAME, and links to them elsewhere
    files=no        leave out the .files and .links databases
    dbsig=no        leave out the .db.sig
 The directories are served as they are: Server = http://this-host/$repo/os/$arch.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"maps"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"distkeep/archive/serve"
 )
 
 // readme is the text of README.md.
@@ -48,53 +52,92 @@ func words(t *testing.T, line string) (ws []string) {
 	return ws
 }
 
-// TestReadmeCommands runs every command of README.md, in its order, with its
-// paths moved into a temporary directory.
-func TestReadmeCommands(t *testing.T) {
-	t.Parallel()
-	root := inMemory(t)
+// A stage is a directory in which the commands of README.md and of help are run: the
+// paths that they name are below it, and the hosts are on this machine.
+type stage struct {
+	root     string
+	hosts    *strings.Replacer
+	fetching []string
+	now      func() time.Time
+}
+
+func newStage(t *testing.T, now func() time.Time) *stage {
+	t.Helper()
+	s := &stage{root: t.TempDir(), now: now}
 	w := newWorld(t, 2)
-	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos"} {
-		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc"} {
+		if err := os.MkdirAll(filepath.Join(s.root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(w.tree, filepath.Join(root, "var/db/repos/gentoo")); err != nil {
+	if err := os.Symlink(w.tree, filepath.Join(s.root, "var/db/repos/gentoo")); err != nil {
 		t.Fatal(err)
 	}
-	lists := listUpstream(t, root)
+	lists := listUpstream(t, s.root)
 	u, keyring := signedUpstream(t)
-	if err := os.WriteFile(filepath.Join(root, "srv/packagers.gpg"), keyring, 0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"srv/packagers.gpg": string(keyring),
+		// A port without distfiles: what is shown is how the dump is given.
+		"srv/dump-vars.txt": "===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n",
+		"etc/distkeep.toml": blocks(t, readme(t), "toml")[0],
+	} {
+		if err := os.WriteFile(filepath.Join(s.root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	// A port without distfiles: what is shown is how the dump is given.
-	if err := os.WriteFile(filepath.Join(root, "srv/dump-vars.txt"), []byte("===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n"), 0o644); err != nil {
-		t.Fatal(err)
+	port := func(base string) string { return base[strings.LastIndexByte(base, ':')+1:] }
+	s.fetching = append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", port(u.URL), "--allow-port", port(lists.URL))
+	s.hosts = strings.NewReplacer("https://packages.example.org/", u.URL+"/", "https://cdimage.example.org/", lists.URL+"/",
+		"https://distcache.example.org/", lists.URL+"/", "https://guix.example.org/", lists.URL+"/",
+		"foo-1.0.tar.xz", "package00000-part0-1.0.tar.xz")
+	return s
+}
+
+// run runs a command line, which must end well and warn of nothing.
+func (s *stage) run(t *testing.T, line string) {
+	t.Helper()
+	args := words(t, line)
+	for i, a := range args {
+		args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr|etc)/`).ReplaceAllString(a, "${1}"+s.root+"/${2}/")
+		args[i] = s.hosts.Replace(args[i])
 	}
+	switch args[1] {
+	case "mirror":
+		args = append(args, s.fetching...)
+	case "serve":
+		checkServing(t, args[1:])
+		return
+	}
+	var out, errs strings.Builder
+	status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: s.now}).run()
+	if status != 0 || strings.Contains(errs.String(), "distkeep: warn") {
+		t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
+	}
+}
+
+// TestExamples runs the examples of the help of all commands.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func() time.Time { return time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC) })
+	for _, x := range examples {
+		for _, line := range x.lines {
+			s.run(t, line)
+		}
+	}
+}
+
+// TestReadmeCommands runs every command of README.md, in its order.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, time.Now)
 	var lines []string
 	for _, b := range blocks(t, readme(t), "sh") {
 		lines = append(lines, strings.Split(strings.TrimSpace(b), "\n")...)
 	}
 	// The examples of dpb begin with an archive that was made "in the same way".
 	lines = slices.Insert(lines, 0, "distkeep init --archive /srv/ports")
-	port := func(base string) string { return base[strings.LastIndexByte(base, ':')+1:] }
-	fetching := append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", port(u.URL), "--allow-port", port(lists.URL))
-	hosts := strings.NewReplacer("https://packages.example.org/", u.URL+"/", "https://cdimage.example.org/", lists.URL+"/",
-		"https://distcache.example.org/", lists.URL+"/", "https://guix.example.org/", lists.URL+"/")
 	for _, line := range lines {
-		args := words(t, line)
-		for i, a := range args {
-			args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr)/`).ReplaceAllString(a, "${1}"+root+"/${2}/")
-			args[i] = hosts.Replace(args[i])
-		}
-		if args[1] == "mirror" {
-			args = append(args, fetching...)
-		}
-		var out, errs strings.Builder
-		status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: time.Now}).run()
-		if status != 0 || strings.Contains(errs.String(), "distkeep: warn") {
-			t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
-		}
+		s.run(t, line)
 	}
 	for _, f := range []string{
 		"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log",
@@ -103,8 +146,33 @@ func TestReadmeCommands(t *testing.T) {
 		"srv/iso/distfiles/list-image.iso", "srv/all/distfiles/list-port.tgz", "srv/all/distfiles/list-company.tgz",
 		"srv/all/distfiles/by_cipher/sha256/*/*/list-guix.tgz",
 	} {
-		if found, err := filepath.Glob(filepath.Join(root, f)); err != nil || len(found) != 1 {
+		if found, err := filepath.Glob(filepath.Join(s.root, f)); err != nil || len(found) != 1 {
 			t.Errorf("the commands of README.md did not make %s", f)
+		}
+	}
+}
+
+// checkServing runs a serve of README.md and stops it.
+func checkServing(t *testing.T, args []string) {
+	t.Helper()
+	for i, a := range args {
+		args[i] = regexp.MustCompile(`^[\d.]*:(8080|443)$`).ReplaceAllString(a, "127.0.0.1:0")
+	}
+	srv := startServing(t, exec.Command("distkeep", args...))
+	if text, status := srv.get("/healthz"); status != http.StatusOK {
+		t.Errorf("%v: %d %s", args, status, text)
+	}
+	if status := srv.stop(); status != 0 {
+		t.Errorf("%v: status %d", args, status)
+	}
+}
+
+// TestReadmeDialects: README.md tells of every dialect.
+func TestReadmeDialects(t *testing.T) {
+	t.Parallel()
+	for _, d := range serve.Dialects() {
+		if row := "| `" + d.Form + "` | " + d.Clients + " |"; !strings.Contains(readme(t), row) {
+			t.Errorf("README.md has no row %s", row)
 		}
 	}
 }

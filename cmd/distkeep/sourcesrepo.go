@@ -21,22 +21,22 @@ const sourcesHelp = `A list of files is a repository as well: a file, a URL, or 
 
 Its kind is told by its name or its content:
    jsonl     a JSON object a line: {"name": "a-1.tar.gz", "size": 7,
-             "digests": {"sha256": "..."}, "uris": ["https://host/a-1.tar.gz"],
+             "digests": {"sha256": "..."}, "uris": ["https://host/a.tgz"],
              "owner": "a", "restrict": "mirror"}; only digests must be there.
              Others are sha512, blake2b, sha1, md5 and sri ("sha256-BASE64").
              Without a name a file is kept by its digest only
    nix       sources.json of Nix and of Guix
-   sums      SHA256SUMS, SHA512SUMS, B2SUMS: as sha256sum or the BSDs print them
-   distinfo  that of FreeBSD and of pkgsrc; a directory of them, such as a tree
+   sums      SHA256SUMS, SHA512SUMS, B2SUMS: as sha256sum or BSDs print them
+   distinfo  that of FreeBSD and of pkgsrc; a directory of them, as a tree
    homebrew  formula.json
    opam      opam files; a directory of them, such as opam-repository
    conan     conandata.yml; a directory of them, such as conan-center-index
 Behind the question mark are
    kind=KIND   one of these
-   base=URL    the directory with the files of a list that has no URIs; that of
-               the list, if it is a URL
+   base=URL    the directory with the files of a list that has no URIs; that
+               of the list, if it is a URL
    name=NAME   what owners and reports call it; the file name if not given
-   at=DIR      publish sums, and the files, in a directory of their own as well
+   at=DIR      publish sums, and the files, in a directory of their own, too
    signed=no   do without the signature that --keyring asks of sums
 
 `

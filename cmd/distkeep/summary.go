@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"distkeep/archive"
 	"distkeep/archive/layout"
+	"distkeep/archive/past"
 	"distkeep/archive/report"
 )
 
@@ -211,7 +211,7 @@ func classes(s *report.Summary) string {
 }
 
 // printHistory prints what a history scan found.
-func printHistory(w io.Writer, s *archive.HistorySummary) error {
+func printHistory(w io.Writer, s *past.Summary) error {
 	var b strings.Builder
 	for _, r := range s.Repositories {
 		fmt.Fprintf(&b, "%-12s %s:%s, %s, %s, %s\n", "repository", r.Kind, r.Name, plural(r.Packages, "package"), plural(r.Distfiles, "distfile"), plural(r.Problems, "problem"))
@@ -230,8 +230,8 @@ func printHistory(w io.Writer, s *archive.HistorySummary) error {
 }
 
 // printClean prints what a cleaning of the history did.
-func printClean(w io.Writer, s *archive.CleanSummary) error {
-	if err := printHistory(w, &s.HistorySummary); err != nil || !s.Complete {
+func printClean(w io.Writer, s *past.CleanSummary) error {
+	if err := printHistory(w, &s.Summary); err != nil || !s.Complete {
 		return err
 	}
 	var b strings.Builder

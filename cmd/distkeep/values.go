@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func (v *choiceValue) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is none of %s", s, strings.Join(v.choices, ", "))
+	return fmt.Errorf("%q is none of %s%s", s, strings.Join(v.choices, ", "), suggest(s, slices.Clone(v.choices)))
 }
 
 // String returns the value.

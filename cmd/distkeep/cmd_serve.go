@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"distkeep/archive/serve"
+	"distkeep/archive/store"
+)
+
+const serveHelp = `Serve what is published over HTTP, to clients of many kinds at once. It only reads, needs
+no lock and no rights but to read, and follows the runs of the archive.
+
+Everything in the published tree is at its path. What is not is looked for by digest,
+by name, or by the URL that it came from, as these clients ask:
+
+{dialects}
+A file that the archive has verified has its SHA-256 as its ETag. A name that several
+contents may be meant by is answered with status 300 and the list of their digests.
+/report tells people how the last run ended, /metrics tells Prometheus, and /healthz
+whether all is well.
+
+Without --listen, the sockets are those that systemd hands over. SIGTERM and SIGINT let
+what is under way end, for half a minute. With --accel-redirect, a web server before
+this one sends the files: see README.
+
+EXIT STATUS:
+   0    it was told to stop
+   2    wrong usage or configuration`
+
+// serveFlags are the options of serve.
+type serveFlags struct {
+	place
+	listen    *cli.StringSlice
+	cert, key string
+	log       string
+	accel     string
+	limits    serve.Limits
+}
+
+func serveCommand(e *env) *cli.Command {
+	o := &serveFlags{listen: cli.NewStringSlice()}
+	return &cli.Command{
+		Name:        "serve",
+		Usage:       "serve what is published over HTTP",
+		UsageText:   "distkeep serve --archive DIR --listen ADDRESS [OPTIONS]",
+		Description: strings.Replace(serveHelp, "{dialects}", dialectHelp(), 1),
+		Flags: append(o.place.flags(),
+			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, such as :8080, 127.0.0.1:8080 or unix:PATH; repeatable", Destination: o.listen},
+			&cli.StringFlag{Name: "tls-cert", Usage: "talk TLS with the certificate and its chain in `FILE`; it is read again when it changes", Destination: &o.cert},
+			&cli.StringFlag{Name: "tls-key", Usage: "the key of the certificate is in `FILE`", Destination: &o.key},
+			&cli.StringFlag{Name: "access-log", Usage: "append a line a request to `FILE`, in the combined format; - is standard output", Destination: &o.log},
+			&cli.StringFlag{Name: "accel-redirect", Usage: "let the web server before this one send the files, which has the published tree at `PATH`", Destination: &o.accel},
+			&cli.IntFlag{Name: "max-connections", Usage: "take at most `N` connections at one time; 0 is no limit", Value: 4096, Destination: &o.limits.Connections},
+			&cli.IntFlag{Name: "max-per-address", Usage: "take at most `N` connections from one address; 0 is no limit", Value: 64, Destination: &o.limits.PerAddress},
+		),
+		Action: func(c *cli.Context) error { return runServe(c.Context, e, o) },
+	}
+}
+
+// dialectHelp lists how clients ask.
+func dialectHelp() string {
+	var b strings.Builder
+	for _, d := range serve.Dialects() {
+		fmt.Fprintf(&b, "   %-39s %s\n", d.Form, d.Clients)
+	}
+	return b.String()
+}
+
+func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
+	if _, err := o.reports(); err != nil {
+		return err
+	}
+	if (o.cert == "") != (o.key == "") {
+		return usagef("serve: --tls-cert and --tls-key go together")
+	}
+	if o.accel != "" && !strings.HasPrefix(o.accel, "/") {
+		return usagef("serve: --accel-redirect %s is no path of a web server: it begins with /", o.accel)
+	}
+	var config *tls.Config
+	if o.cert != "" {
+		if config, err = serve.Certificate(o.cert, o.key); err != nil {
+			return err
+		}
+	}
+	w, err := o.openLog(e)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	log := e.logger(false, false)
+	s, err := serve.New(serve.Options{
+		Distfiles: o.distfiles, Reports: store.ReportDir(o.state), Accel: o.accel, Log: w, Now: e.now,
+		Warn: func(format string, args ...any) { log.Warn().Msgf(format, args...) },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	ls, err := o.listeners()
+	if err != nil {
+		return err
+	}
+	for i, l := range ls {
+		fmt.Fprintf(e.stderr, "distkeep: serving %s at %s\n", o.distfiles, l.Addr())
+		ls[i] = o.limits.Limit(l)
+	}
+	return s.Serve(ctx, config, ls...)
+}
+
+// openLog opens the access log, which may be none.
+func (o *serveFlags) openLog(e *env) (io.WriteCloser, error) {
+	switch o.log {
+	case "":
+		return nopCloser{io.Discard}, nil
+	case "-":
+		return nopCloser{e.stdout}, nil
+	}
+	return os.OpenFile(o.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// listeners are those of --listen or, without it, those that systemd has opened.
+func (o *serveFlags) listeners() (ls []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range ls {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
+	for _, addr := range o.listen.Value() {
+		l, err := serve.Listen(addr)
+		if err != nil {
+			return ls, err
+		}
+		ls = append(ls, l)
+	}
+	if len(ls) > 0 {
+		return ls, nil
+	}
+	for i := range handedOver() {
+		const firstFD = 3 // as sd_listen_fds(3) has it
+		f := os.NewFile(uintptr(firstFD+i), "socket of systemd")
+		l, err := net.FileListener(f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return ls, fmt.Errorf("socket %d of systemd: %w", i, err)
+		}
+		ls = append(ls, l)
+	}
+	if len(ls) == 0 {
+		return nil, usagef("serve: say where to listen: --listen ADDRESS")
+	}
+	return ls, nil
+}
+
+// handedOver is the number of sockets that systemd has opened for this process.
+func handedOver() int {
+	pid, _ := strconv.Atoi(os.Getenv("LISTEN_PID"))
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if pid != os.Getpid() {
+		return 0
+	}
+	return max(n, 0)
+}
