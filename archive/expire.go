@@ -7,6 +7,7 @@ import (
 	"distkeep/archive/deletion"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
+	"distkeep/archive/takeover"
 	"distkeep/archive/vault"
 	"distkeep/archive/views"
 	"distkeep/catalog"
@@ -39,6 +40,10 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	if err := x.reown(); err != nil {
 		return err
 	}
+	memory, err := takeover.Recall(x.v)
+	if err != nil {
+		return err
+	}
 	rerr := x.facts.Reread()
 	e, err := x.plan()
 	if err != nil {
@@ -68,7 +73,7 @@ func (x *expiry) carryOut(ctx context.Context) error {
 		return nil
 	}
 	for _, d := range e.Schedule {
-		b.PutDeletion(&ledger.Deletion{Key: d.Key(), Since: x.v.Now, Owner: d.Owner, Size: d.Size})
+		b.PutDeletion(&ledger.Deletion{Key: d.Key(), Since: memory.Since(d.Key()), Owner: d.Owner, Size: d.Size})
 		x.sum.Scheduled.Add(d.Size)
 	}
 	if err := x.v.Commit(&b); err != nil {
@@ -77,6 +82,9 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	done, err := deletion.Delete(x.v, x.facts, x.views, e.Due, e.Purge)
 	x.sum.Deleted, x.sum.Purged = done.Deleted, done.Purged
 	x.fails.Files(done.Stay)
+	if err == nil && x.facts.Delete {
+		err = memory.Forget()
+	}
 	return err
 }
 

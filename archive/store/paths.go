@@ -18,6 +18,7 @@ const (
 	reportDir     = "report"
 	snapshotsDir  = "snapshots"
 	sourcesDir    = "sources"
+	importedFile  = "imported"
 	lockFile      = "lock"
 	whitelistFile = "whitelist"
 )
@@ -49,6 +50,9 @@ func SourcesDir(state, name string) string { return filepath.Join(state, sources
 
 // WhitelistFile is the whitelist that belongs to the archive.
 func WhitelistFile(state string) string { return filepath.Join(state, whitelistFile) }
+
+// ImportedFile is what another program knew of the archive, until a run has used it.
+func ImportedFile(state string) string { return filepath.Join(state, importedFile) }
 
 // SnapshotsDir is where snapshots are kept unless something else is asked for.
 func SnapshotsDir(distfiles string) string {

@@ -54,6 +54,7 @@ func newApp(e *env) *cli.App {
 		snapshotCommand(e),
 		serveCommand(e),
 		emirrordistCommand(e),
+		importCommand(e),
 		configCommand(e),
 		helpCommand(e),
 	)
@@ -139,7 +140,7 @@ func behind(all, args []string) string {
 		return ""
 	}
 	for _, a := range args {
-		if strings.HasPrefix(a, "-") {
+		if strings.HasPrefix(a, "-") && a != "-" {
 			return a
 		}
 	}

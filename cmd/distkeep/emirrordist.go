@@ -7,14 +7,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/imported"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/archive/verify"
 	"distkeep/catalog/regular"
@@ -102,23 +105,64 @@ func runEmirrordist(c *cli.Context, e *env) error {
 	return err
 }
 
-// prepare makes the archive when there is none. A dry run makes one of its own,
-// which is not kept.
+// prepare makes the archive when there is none, and imports what emirrordist knew
+// unless that was done. A dry run makes an archive of its own, which is not kept.
 func (r *oldRun) prepare(ctx context.Context, e *env) error {
-	if exists(r.state) {
-		if r.has("verify-existing-digest") && !r.has("dry-run") {
-			return r.verify(ctx, e)
-		}
+	switch there := exists(r.state); {
+	case r.has("dry-run") && there:
 		return nil
-	}
-	if r.has("dry-run") {
+	case r.has("dry-run"):
 		dir, err := os.MkdirTemp(filepath.Dir(r.state), filepath.Base(r.state)+".dry-run-")
 		if err != nil {
 			return usageError{err}
 		}
 		r.state, r.scratch = dir, dir
+		return vault.Init(r.distfiles, r.state, nil, e.now())
+	case !there:
+		if err := vault.Init(r.distfiles, r.state, nil, e.now()); err != nil {
+			return err
+		}
 	}
-	return vault.Init(r.distfiles, r.state, nil, e.now())
+	if !report.HasDistfiles(store.ReportDir(r.state)) {
+		if err := r.importOld(ctx, e); err != nil {
+			return err
+		}
+	}
+	if r.has("verify-existing-digest") {
+		return r.verify(ctx, e)
+	}
+	return nil
+}
+
+// importOld takes over what emirrordist knew. That its databases cannot be read
+// costs the days of its clocks and no file: then the operator is told how to do it.
+func (r *oldRun) importOld(ctx context.Context, e *env) error {
+	var args []string
+	for _, o := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db"} {
+		if r.has(o) && isDatabase(r.last(o)) {
+			args = append(args, "--"+o+"="+r.last(o))
+		}
+	}
+	facts := new(imported.Facts)
+	if len(args) > 0 {
+		var err error
+		if facts, err = runExporter(ctx, args); err != nil {
+			e.warner()(fmt.Sprintf("the databases of emirrordist cannot be read: %v: deletions begin their delays anew, until they are imported: "+
+				"distkeep import --print-exporter | PYTHON - %s | distkeep import --distfiles=%s --state=%s -", err, strings.Join(args, " "), r.distfiles, r.state))
+			facts = new(imported.Facts)
+		}
+	}
+	if facts.Empty() && !r.has("recycle-dir") {
+		return nil
+	}
+	_, err := takeOver(ctx, e, place{distfiles: r.distfiles, state: r.state}, facts, r.last("recycle-dir"))
+	return err
+}
+
+// isDatabase reports whether there is a database at path, to which some modules of
+// Python add a suffix.
+func isDatabase(path string) bool {
+	return slices.ContainsFunc([]string{"", ".db", ".dat", ".pag"}, func(suffix string) bool { return exists(path + suffix) })
 }
 
 // verify reads every file. The run fetches what was not right.

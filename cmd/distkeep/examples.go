@@ -96,6 +96,10 @@ var examples = []struct {
 		"distkeep layout drop --archive /srv/mirror flat",
 		`distkeep layout drop --archive /srv/mirror "content-hash SHA512 8:8"`,
 	}},
+	{"import", []string{
+		"distkeep import --archive /srv/mirror --recycle-dir /srv/recycle /srv/clocks.txt",
+		"distkeep import --archive /srv/mirror /srv/dpb/history /srv/dpb/distinfo",
+	}},
 	{"config", []string{
 		"distkeep config mirror --config /etc/distkeep.toml",
 		"distkeep config verify --archive /srv/mirror --rate 20MB",

@@ -57,10 +57,12 @@ var layers = map[string]string{
 	"archive/lists":           "archive/export archive/history archive/layout archive/ledger archive/plan archive/vault catalog catalog/digest",
 	"archive/deletion":        "archive/layout archive/ledger archive/plan archive/survey archive/vault archive/views catalog",
 	"archive/past":            "archive/deletion archive/export archive/history archive/layout archive/ledger archive/lists archive/plan archive/report archive/store archive/survey archive/vault archive/views catalog catalog/digest whitelist",
+	"archive/imported":        "archive/history catalog catalog/digest catalog/regular",
+	"archive/takeover":        "archive/export archive/history archive/imported archive/layout archive/ledger archive/store archive/vault catalog catalog/digest",
 	"archive/undo":            "archive/export archive/ledger archive/vault catalog",
 	"archive/relayout":        "archive/export archive/layout archive/ledger archive/report archive/vault catalog/digest",
 	"archive/failures":        "archive/ledger archive/plan archive/report archive/vault catalog catalog/digest fetch fetch/failure",
-	"archive":                 "archive/deletion archive/export archive/failures archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist",
+	"archive":                 "archive/deletion archive/export archive/failures archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/takeover archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist",
 	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }

@@ -65,7 +65,7 @@ func newStage(t *testing.T, now func() time.Time) *stage {
 	t.Helper()
 	s := &stage{root: t.TempDir(), now: now}
 	w := newWorld(t, 2)
-	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc"} {
+	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc", "srv/recycle", "srv/dpb"} {
 		if err := os.MkdirAll(filepath.Join(s.root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +79,9 @@ func newStage(t *testing.T, now func() time.Time) *stage {
 		"srv/packagers.gpg": string(keyring),
 		// A port without distfiles: what is shown is how the dump is given.
 		"srv/dump-vars.txt": "===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n",
+		"srv/clocks.txt":    "deletion\tfoo-1.0.tar.xz\t1700000000\nend\t1\n",
+		"srv/dpb/history":   "1300000000 SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
+		"srv/dpb/distinfo":  "SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
 		"etc/distkeep.toml": blocks(t, readme(t), "toml")[0],
 	} {
 		if err := os.WriteFile(filepath.Join(s.root, name), []byte(text), 0o644); err != nil {
