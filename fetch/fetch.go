@@ -224,6 +224,7 @@ func (f *Fetcher) Hosts() []HostStats {
 
 // Close lets go of all idle connections. The Fetcher must not be running.
 func (f *Fetcher) Close() error {
+	f.quarantine.tidy()
 	f.http.close()
 	return nil
 }

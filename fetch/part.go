@@ -77,6 +77,9 @@ func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err er
 		return false, false, errNoDigest
 	}
 	f, err := openPart(p.path)
+	if err == nil && f == nil && w.f.quarantine.restore(r, p.path) {
+		f, err = openPart(p.path)
+	}
 	if err != nil || f == nil {
 		return false, false, err
 	}

@@ -1,14 +1,11 @@
 package fetch
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -62,10 +59,16 @@ type quarantine struct {
 }
 
 type keptFile struct {
-	sum  string
+	name string // the SHA-256, of what a transfer brought
 	size int64
 	when time.Time
+	// got are the digests of what a transfer brought, as hexes writes them.
+	got map[string]string
 }
+
+// shelter is how long files stay, whatever the bounds, that no transfer brought:
+// what was in the way of a published file may be somebody's only copy.
+const shelter = 30 * 24 * time.Hour
 
 func newQuarantine(o Quarantine, now func() time.Time) *quarantine {
 	or(&o.MaxFiles, 1000)
@@ -145,21 +148,73 @@ func (q *quarantine) take(path, sum string, rec Quarantined) (string, error) {
 	if err := regular.Write(kept+".json", append(data, '\n'), partMode); err != nil {
 		return "", errors.Join(err, os.Remove(kept))
 	}
-	q.forget(func(k keptFile) bool { return k.sum == sum })
-	q.kept = append(q.kept, keptFile{sum, rec.Size, rec.Time})
+	q.forget(sum)
+	q.kept = append(q.kept, keptFile{sum, rec.Size, rec.Time, rec.Got})
 	q.size += rec.Size
-	for len(q.kept) > q.o.MaxFiles || q.size > q.o.MaxBytes {
-		old := q.kept[0]
-		os.Remove(filepath.Join(q.o.Dir, old.sum))
-		os.Remove(filepath.Join(q.o.Dir, old.sum+".json"))
-		q.forget(func(k keptFile) bool { return k.sum == old.sum })
-	}
+	q.trim()
 	return kept, nil
 }
 
-func (q *quarantine) forget(match func(keptFile) bool) {
+// tidy keeps the bounds in a run that brought nothing wrong. It is help for a person,
+// as keep is.
+func (q *quarantine) tidy() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.o.Dir != "" && q.load() == nil {
+		q.trim()
+	}
+}
+
+// trim removes the oldest files above the bounds.
+func (q *quarantine) trim() {
+	for _, old := range slices.Clone(q.kept) {
+		if len(q.kept) <= q.o.MaxFiles && q.size <= q.o.MaxBytes {
+			return
+		}
+		if old.got == nil && q.now().Sub(old.when) < shelter {
+			continue
+		}
+		if err := DropQuarantined(q.o.Dir, old.name); err == nil {
+			q.forget(old.name)
+		}
+	}
+}
+
+// restore makes a .part of bytes that were wrong once and are what a request wants
+// now: the tree was wrong, and was put right. They are verified as every .part is.
+func (q *quarantine) restore(r *Request, part string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.o.Dir == "" || q.load() != nil {
+		return false
+	}
+	want := hexes(r.Digests)
+	i := slices.IndexFunc(q.kept, func(k keptFile) bool {
+		common := 0
+		for alg, sum := range want {
+			if got, ok := k.got[alg]; ok && got != sum {
+				return false
+			} else if ok {
+				common++
+			}
+		}
+		return common > 0 && (r.Size < 0 || k.size == r.Size)
+	})
+	if i < 0 {
+		return false
+	}
+	name := q.kept[i].name
+	if os.Rename(filepath.Join(q.o.Dir, name), part) != nil {
+		return false
+	}
+	os.Remove(filepath.Join(q.o.Dir, name+".json"))
+	q.forget(name)
+	return true
+}
+
+func (q *quarantine) forget(name string) {
 	q.kept = slices.DeleteFunc(q.kept, func(k keptFile) bool {
-		if match(k) {
+		if k.name == name {
 			q.size -= k.size
 			return true
 		}
@@ -172,24 +227,18 @@ func (q *quarantine) load() error {
 	if q.read {
 		return nil
 	}
-	entries, err := os.ReadDir(q.o.Dir)
+	list, err := ListQuarantine(q.o.Dir)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		fi, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+	for _, k := range list {
+		f := keptFile{name: k.ID, size: k.Size, when: k.Time}
+		if k.Record != nil {
+			f.got = k.Record.Got
 		}
-		if err != nil {
-			return err
-		}
-		if len(e.Name()) == 64 && strings.Trim(e.Name(), "0123456789abcdef") == "" && fi.Mode().IsRegular() {
-			q.kept = append(q.kept, keptFile{e.Name(), fi.Size(), fi.ModTime()})
-			q.size += fi.Size()
-		}
+		q.kept = append(q.kept, f)
+		q.size += k.Size
 	}
-	slices.SortFunc(q.kept, func(a, b keptFile) int { return cmp.Or(a.when.Compare(b.when), cmp.Compare(a.sum, b.sum)) })
 	q.read = true
 	return nil
 }

@@ -38,6 +38,11 @@ func WorkDir(distfiles string) string { return filepath.Clean(distfiles) + ".wor
 // ReportDir holds what runs export for readers.
 func ReportDir(state string) string { return filepath.Join(state, reportDir) }
 
+// QuarantineDirs are where quarantine may be: in the first of them that is there.
+func QuarantineDirs(distfiles, state string) []string {
+	return []string{filepath.Join(state, quarantineDir), filepath.Join(WorkDir(distfiles), quarantineDir)}
+}
+
 // RecycleDirs are where recycle may be: in the first of them that is there.
 func RecycleDirs(distfiles, state string) []string {
 	return []string{filepath.Join(state, recycleDir), filepath.Join(WorkDir(distfiles), recycleDir)}

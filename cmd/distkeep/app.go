@@ -53,6 +53,7 @@ func newApp(e *env) *cli.App {
 		doctorCommand(e),
 		snapshotCommand(e),
 		serveCommand(e),
+		quarantineCommand(e),
 		emirrordistCommand(e),
 		importCommand(e),
 		configCommand(e),

@@ -100,6 +100,22 @@ var examples = []struct {
 		"distkeep import --archive /srv/mirror --recycle-dir /srv/recycle /srv/clocks.txt",
 		"distkeep import --archive /srv/mirror /srv/dpb/history /srv/dpb/distinfo",
 	}},
+	{"quarantine list", []string{
+		"distkeep quarantine list --archive /srv/mirror",
+		"distkeep quarantine list --archive /srv/mirror --json",
+	}},
+	{"quarantine show", []string{
+		"distkeep quarantine show --archive /srv/mirror bad-1.tar.xz",
+		"distkeep quarantine show --archive /srv/mirror --json bad-1.tar.xz",
+	}},
+	{"quarantine release", []string{
+		"distkeep quarantine release --archive /srv/mirror --to /srv/distfiles-local bad-1.tar.xz",
+		"distkeep quarantine release --archive /srv/mirror --to /srv/distfiles-local replaced.bad-2.zip.0",
+	}},
+	{"quarantine drop", []string{
+		"distkeep quarantine drop --archive /srv/mirror bad-3.tar.xz",
+		"distkeep quarantine drop --archive /srv/mirror replaced.bad-4.zip.0",
+	}},
 	{"config", []string{
 		"distkeep config mirror --config /etc/distkeep.toml",
 		"distkeep config verify --archive /srv/mirror --rate 20MB",

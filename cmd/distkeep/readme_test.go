@@ -122,6 +122,15 @@ func (s *stage) run(t *testing.T, line string) {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func() time.Time { return time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC) })
+	quarantine := filepath.Join(s.root, "srv/mirror/state/quarantine")
+	if err := os.MkdirAll(quarantine, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"1.tar.xz", "2.zip", "3.tar.xz", "4.zip"} {
+		if err := os.WriteFile(filepath.Join(quarantine, "replaced.bad-"+name+".0"), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, x := range examples {
 		for _, line := range x.lines {
 			s.run(t, line)
