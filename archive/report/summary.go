@@ -43,6 +43,10 @@ type Summary struct {
 	Adopted  layout.Count `json:"adopted"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
+	// Snapshot is the one that was made after the run, and SnapshotsRemoved is
+	// how many old ones went for it.
+	Snapshot         string `json:"snapshot,omitempty"`
+	SnapshotsRemoved int    `json:"snapshots_removed,omitempty"`
 	// Layouts is what becomes of the layouts, or nil when they stay.
 	Layouts *Layouts `json:"layouts,omitempty"`
 	// Lost are records whose file was gone or changed.

@@ -36,6 +36,7 @@ type mirrorFlags struct {
 	place
 	*repoFlags
 	*fetchFlags
+	snapshot                            snapshotAfter
 	whitelists                          *cli.StringSlice
 	local                               string
 	localExpiry                         durationValue
@@ -65,6 +66,7 @@ func newMirrorFlags() *mirrorFlags {
 func (o *mirrorFlags) flags() []cli.Flag {
 	flags := append(o.place.flags(), o.repoFlags.flags()...)
 	flags = append(flags, o.fetchFlags.flags()...)
+	flags = append(flags, o.snapshot.flags()...)
 	return append(flags,
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
@@ -138,6 +140,9 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
+	if err := o.snapshot.check(&o.place); err != nil {
+		return err
+	}
 	m, err := o.options(e)
 	if err != nil {
 		return err
@@ -173,6 +178,9 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 	p.stop()
 	if s == nil {
 		return err
+	}
+	if err == nil {
+		err = snapshotError(o.snapshot.take(ctx, e, a, s, int64(o.minFree)))
 	}
 	if perr := says.print(e, s); perr != nil {
 		return perr

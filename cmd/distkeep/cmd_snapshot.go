@@ -278,22 +278,28 @@ func snapshotPrune(e *env) *cli.Command {
 	o := &snapshotFlags{}
 	var p snapshot.Policy
 	dryRun := false
-	keep := func(what, name string, dest *int) cli.Flag {
-		return &cli.IntFlag{Name: "keep-" + name, Usage: "keep the newest of the last `N` " + what, Destination: dest}
-	}
 	return &cli.Command{
 		Name:        "prune",
 		Usage:       "remove old snapshots, but keep some of each period",
 		UsageText:   "distkeep snapshot prune --archive DIR [--keep-PERIOD N...] [OPTIONS]",
 		Description: snapshotPruneHelp,
-		Flags: append(o.flags(),
-			&cli.IntFlag{Name: "keep-last", Usage: "keep the last `N` snapshots", Destination: &p.Last},
-			keep("hours", "hourly", &p.Hourly), keep("days", "daily", &p.Daily), keep("weeks", "weekly", &p.Weekly),
-			keep("months", "monthly", &p.Monthly), keep("years", "yearly", &p.Yearly),
+		Flags: append(append(o.flags(), keepFlags(&p)...),
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done and remove nothing", Destination: &dryRun}),
 		Action: func(c *cli.Context) error {
 			return snapshotError(runSnapshotPrune(c.Context, e, o, p, dryRun))
 		},
+	}
+}
+
+// keepFlags are the options of a policy.
+func keepFlags(p *snapshot.Policy) []cli.Flag {
+	keep := func(what, name string, dest *int) cli.Flag {
+		return &cli.IntFlag{Name: "keep-" + name, Usage: "keep the newest of the last `N` " + what, Destination: dest}
+	}
+	return []cli.Flag{
+		&cli.IntFlag{Name: "keep-last", Usage: "keep the last `N` snapshots", Destination: &p.Last},
+		keep("hours", "hourly", &p.Hourly), keep("days", "daily", &p.Daily), keep("weeks", "weekly", &p.Weekly),
+		keep("months", "monthly", &p.Monthly), keep("years", "yearly", &p.Yearly),
 	}
 }
 

@@ -34,6 +34,7 @@ var optionGroups = []struct {
 	}},
 	{"Deleting", []string{"delete", "deletion-delay", "recycle-delay", "max-delete", "retire-repo", "layout-grace"}},
 	{"Serving", []string{"listen", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "access-log"}},
+	{"Snapshots", []string{"snapshot", "no-by-cipher", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"}},
 	{"Reporting", []string{
 		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "fail-on",
 	}},

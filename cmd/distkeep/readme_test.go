@@ -195,7 +195,7 @@ func TestReadmeFlags(t *testing.T) {
 	text := readme(t)
 	known := knownFlags(newApp(&env{}).Commands)
 	// Options of emirrordist that the ledger replaces, and of other programs.
-	for _, other := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update", "clearsign"} {
+	for _, other := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update", "timeout", "delete-delay", "clearsign"} {
 		known[other] = true
 	}
 	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {

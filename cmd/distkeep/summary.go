@@ -37,6 +37,9 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	if s.Gone > 0 {
 		line("gone", "%s that nothing can fetch again: see distkeep failures", plural(s.Gone, "content"))
 	}
+	if s.Snapshot != "" {
+		line("snapshot", "%s, %d old ones removed", s.Snapshot, s.SnapshotsRemoved)
+	}
 	for _, l := range changing(s.Layouts) {
 		line("layouts", "%s", l)
 	}
