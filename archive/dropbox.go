@@ -40,7 +40,7 @@ func (b *dropBox) expire(ctx context.Context) error {
 			continue
 		}
 		path := b.v.Store.Path(rel)
-		sums, _, err := store.Hash(ctx, path)
+		sums, _, err := b.v.Store.Hash(ctx, path)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		} else if err != nil && store.Broken(err) {

@@ -38,6 +38,9 @@ type MirrorOptions struct {
 	// Fetch configures the transfers. Events, Room, Now and Quarantine are set
 	// by Mirror.
 	Fetch fetch.Options
+	// AdoptFrom are directories to look for what is missing in. They stay as they
+	// are.
+	AdoptFrom []string
 	// MinFree is how many bytes must stay free.
 	MinFree int64
 
@@ -68,6 +71,7 @@ type mirror struct {
 	fetcher *fetch.Fetcher
 	views   *views.Views
 	lost    *losses
+	misfits *misfits
 	expiry  *expiry
 }
 
@@ -103,7 +107,7 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 		return nil, err
 	}
 	facts, err := survey.Make(ctx, v, survey.Options{
-		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local,
+		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local, AdoptFrom: o.AdoptFrom,
 		Options: plan.Options{
 			Delete: o.Delete, DeletionDelay: o.DeletionDelay, RecycleDelay: o.RecycleDelay,
 			MaxDelete: o.MaxDelete, Partial: o.Partial, Retired: o.Retired,
@@ -115,7 +119,7 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 	}
 	r := newRun(v, facts, "mirror")
 	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
-	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}}
+	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}, misfits: &misfits{run: r}}
 	m.views = views.New(v, views.Options{
 		Repositories: o.Repositories, MinFree: o.MinFree, PublishMissing: o.PublishMissing, MissingGrace: o.MissingGrace, Failed: r.fails.Check,
 	})
@@ -147,7 +151,11 @@ func (m *mirror) steps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.tellFound(p)
 	if err := m.link(p); err != nil {
+		return err
+	}
+	if err := m.misfits.remove(); err != nil {
 		return err
 	}
 	if err := (&transfers{m.run, m.fetcher, m.lost}).fetch(ctx, p); err != nil {
@@ -176,6 +184,9 @@ func (m *mirror) steps(ctx context.Context) error {
 func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 	for {
 		p := plan.Make(&m.facts.Facts)
+		if err := m.misfits.keep(p.Misfits); err != nil {
+			return nil, err
+		}
 		if len(p.Readings) > 0 {
 			if err := (&readings{run: m.run, minFree: m.o.MinFree}).all(ctx, p.Readings); err != nil {
 				return nil, err

@@ -32,7 +32,13 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	if err != nil {
 		return nil, nil, err
 	}
-	return m.sum, slices.Concat(p.Actions(&m.facts.Facts), ofViews, e.Actions(&m.facts.Facts)), nil
+	found := p.Found(plan.Found{})
+	m.sum.Found = report.Found(found)
+	var news []plan.Action
+	if found.News(&m.facts.Facts) {
+		news = found.Actions()
+	}
+	return m.sum, slices.Concat(news, p.Actions(&m.facts.Facts), ofViews, e.Actions(&m.facts.Facts)), nil
 }
 
 // absent are the names that a run of p alone does not bring.

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"runtime"
@@ -81,7 +82,7 @@ func (rd *readings) one(ctx context.Context, r *plan.Reading) (*addition, error)
 	if r.Drop != nil {
 		return rd.drop(ctx, r)
 	}
-	sums, fi, err := store.Hash(ctx, rd.facts.PathOf(r), r.Algs...)
+	sums, fi, part, err := rd.file(ctx, r)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -93,23 +94,59 @@ func (rd *readings) one(ctx context.Context, r *plan.Reading) (*addition, error)
 		}
 		return nil, nil
 	}
+	a := rd.addition(r, sums, fi)
 	if got := sums.Get(digest.SHA256); !r.Sum.IsZero() && got != r.Sum {
 		if r.Aside {
 			rd.v.Warn("%s: its SHA256 is %s: it is left alone", rd.facts.PathOf(r), got.Hex())
 		}
-		return nil, nil
+		a = nil
 	}
-	return rd.addition(r, sums, fi), nil
+	switch {
+	case part == "":
+	case a == nil:
+		return nil, rd.v.Store.Parts.Remove(part)
+	default:
+		a.Part, a.Have = part, store.Source{}
+	}
+	return a, nil
 }
 
-// addition makes the addition of a file that was read in place.
+// file reads one file, and copies it to a part on the way when it cannot be
+// linked into the archive.
+func (rd *readings) file(ctx context.Context, r *plan.Reading) (sums digest.Set, fi fs.FileInfo, part string, err error) {
+	path := rd.facts.PathOf(r)
+	if !r.Foreign || r.Part || !r.Sum.IsZero() {
+		sums, fi, err = rd.v.Store.HashOnce(ctx, path, r.Algs...)
+		return sums, fi, "", err
+	}
+	if err := rd.v.Store.Room(r.Size, rd.minFree); err != nil {
+		if rd.v.Store.Room(0, rd.minFree) == nil {
+			err = errors.New(err.Error()) // it alone does not fit
+		}
+		return nil, nil, "", err
+	}
+	part = rd.v.Store.Parts.Path(r.Name, "adopt."+digest.SHA256.Sum([]byte(path)).Hex()[:16])
+	sums, fi, err = rd.v.Store.Parts.TakeCopy(ctx, path, part, r.Algs...)
+	return sums, fi, part, err
+}
+
+// addition makes the addition of a file that was read in place, or returns nil where
+// that is of no use.
 func (rd *readings) addition(r *plan.Reading, sums digest.Set, fi fs.FileInfo) *addition {
 	wanted := r.Want != nil && fits(r.Want.Distfile, fi.Size(), sums)
 	a := &addition{Addition: vault.Addition{Have: store.Source{Path: rd.facts.PathOf(r), Was: fi, Read: true}, Read: true, New: true}, total: &rd.sum.Adopted}
-	if wanted {
-		a.want = r.Want
-	} else if r.Part {
+	switch {
+	case wanted:
+		if a.want = r.Want; r.Only {
+			rd.finds.fit(r)
+		}
+	case r.Part:
 		return nil // not what it was kept for: the transfer starts afresh
+	case r.Only:
+		if r.Rel != "" && r.Want.Named {
+			rd.facts.Misfit(r, contradiction(r.Want.Distfile, fi.Size(), sums))
+		}
+		return nil
 	}
 	if r.Part {
 		a.Part, a.Have = rd.facts.PathOf(r), store.Source{}
@@ -178,9 +215,14 @@ func (rd *readings) importDrop(ctx context.Context, r *plan.Reading, part string
 
 // refusal says how a drop-box file contradicts the catalog.
 func refusal(path string, w *catalog.Distfile, size int64, sums digest.Set) string {
+	return path + " is refused: " + contradiction(w, size, sums)
+}
+
+// contradiction says how a content is not what is wanted.
+func contradiction(w *catalog.Distfile, size int64, sums digest.Set) string {
 	if w.Size >= 0 && size != w.Size {
-		return fmt.Sprintf("%s is refused: it has %d bytes, %s wants %d", path, size, w.FirstOwner(), w.Size)
+		return fmt.Sprintf("it has %d bytes, %s wants %d", size, w.FirstOwner(), w.Size)
 	}
 	wanted, got := w.Digests.Mismatch(sums)
-	return fmt.Sprintf("%s is refused: it has %s, %s wants %s", path, got, w.FirstOwner(), wanted.Hex())
+	return fmt.Sprintf("it has %s, %s wants %s", got, w.FirstOwner(), wanted.Hex())
 }

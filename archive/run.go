@@ -21,12 +21,13 @@ type run struct {
 	facts *survey.Survey
 	fails *failures.Failures
 	sum   *report.Summary
+	finds *finds
 }
 
 func newRun(v *vault.Vault, facts *survey.Survey, command string) *run {
 	sum := &report.Summary{Command: command, Start: v.Now}
 	sum.Scanned(facts.Catalog)
-	return &run{v, facts, failures.New(v, &facts.Facts, sum), sum}
+	return &run{v, facts, failures.New(v, &facts.Facts, sum), sum, new(finds)}
 }
 
 // An addition is an addition to the vault, and what a run makes of it.

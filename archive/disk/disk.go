@@ -33,6 +33,8 @@ type FS interface {
 	Mkdir(dir string) error
 	Remove(path string) error
 	Rmdir(dir string) error
+	// ReadAt reads bytes of a file, of the archive or to be taken into it.
+	ReadAt(f *os.File, p []byte, off int64) (n int, err error)
 	// Create makes a file that is not there yet, for writing.
 	Create(path string, perm fs.FileMode) (*os.File, error)
 	// Sync makes the bytes of a file durable, SyncDir the entries of a
@@ -151,6 +153,8 @@ func (d *Disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
 	})
 	return f, err
 }
+
+func (d *Disk) ReadAt(f *os.File, p []byte, off int64) (int, error) { return f.ReadAt(p, off) }
 
 func (d *Disk) Sync(f *os.File) error      { return f.Sync() }
 func (d *Disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }

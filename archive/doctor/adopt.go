@@ -164,7 +164,7 @@ func (r *recorder) adoptAll(ctx context.Context, findings []*Finding) error {
 		g.SetLimit(runtime.GOMAXPROCS(0))
 		for _, a := range chunk {
 			g.Go(func() error {
-				a.sums, a.fi, a.err = store.Hash(ctx, a.path, r.algorithms(a.adoptee)...)
+				a.sums, a.fi, a.err = r.v.Store.Hash(ctx, a.path, r.algorithms(a.adoptee)...)
 				r.v.Events.Read(int(a.size))
 				r.v.Events.Checked(string(a.name), a.size, "")
 				return nil

@@ -81,7 +81,7 @@ func (d *examination) judge(ctx context.Context, r *ledger.Distfile, n *node) (s
 	key := judged{n.inode, n.size, n.mtime}
 	sum, ok := d.sums[key]
 	if !ok {
-		sums, _, err := store.Hash(ctx, d.v.Store.Path(n.rel))
+		sums, _, err := d.v.Store.Hash(ctx, d.v.Store.Path(n.rel))
 		switch {
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)

@@ -67,7 +67,7 @@ func (d *examination) recover(ctx context.Context, r *ledger.Distfile, files []*
 	}
 	claimed := slices.ContainsFunc(files, func(n *node) bool { return intact(r, n) })
 	for _, c := range copies {
-		sums, fi, err := store.Hash(ctx, c.Paths[0])
+		sums, fi, err := d.v.Store.Hash(ctx, c.Paths[0])
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (d *examination) recover(ctx context.Context, r *ledger.Distfile, files []*
 		}
 	}
 	if have.Path == "" && source != "" {
-		switch sums, fi, err := store.Hash(ctx, source); {
+		switch sums, fi, err := d.v.Store.Hash(ctx, source); {
 		case err != nil:
 			return err
 		case sums.Get(digest.SHA256) == r.SHA256():

@@ -3,8 +3,12 @@ package layout
 import (
 	"errors"
 	"iter"
+	"path"
 	"slices"
+	"strings"
 	"time"
+
+	"distkeep/catalog"
 )
 
 // A File is what the file system says about one published path.
@@ -12,12 +16,28 @@ type File struct {
 	// Size is negative where no regular file is.
 	Size    int64
 	ModTime time.Time
-	// Links is the number of paths of the file, or 0 when that is not known.
+	// Links is the number of paths of the file, or 0 when that is not known, and
+	// Inode what they have in common.
 	Links uint64
+	Inode Inode
+	// Foreign: somebody else than the archive can write to it.
+	Foreign bool
 	// Err is why it is not known what is at the path. Size is negative then.
 	Err error
 	// Blocked is what is in the way of a file at the path, or zero.
 	Blocked Blocked
+}
+
+// An Inode tells files apart whatever their paths. Zero is not known.
+type Inode struct{ Dev, Ino uint64 }
+
+// A Stray is a file that lies where no layout would have it, or is a symbolic link
+// to one.
+type Stray struct {
+	// Path is the file, absolute and without a symbolic link at its end, and Base
+	// the name that was found.
+	Path, Base string
+	File
 }
 
 // Blocked is what is in the way of a file. It is for a person to move.
@@ -74,6 +94,30 @@ func (s *Shelf) Paths(c *Content) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// Stray reports whether no layout would have a file at rel, where the archive has no
+// record that explains it. known reports whether it has one of a name: that may have
+// directories, which in a flat layout are the operator's otherwise, or links of a
+// former layout.
+func (s *Shelf) Stray(rel string, known func(catalog.Name) bool) bool {
+	for _, l := range slices.Concat([]Layout(s.Layouts), s.Former) {
+		name, ok := l.NameOf(rel)
+		ours := slices.Contains(s.Layouts, l) && (l != Flat() || !strings.Contains(rel, "/"))
+		if ok && (ours && !Obeyed(name) || known(name)) {
+			return false
+		}
+		if l.IsContentHash() && l.isPlace(rel) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlace reports whether l, which is by content, may have a file at rel.
+func (l Layout) isPlace(rel string) bool {
+	base := path.Base(rel)
+	return isHex(base, 2*l.alg.Size()) && l.join(base, base) == rel
 }
 
 // Sound returns a path that has the verified file of c, or "". It prefers those

@@ -1,14 +1,18 @@
 package plan
 
 import (
+	"fmt"
+
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 )
 
 // An Action is something that a run would do.
 type Action struct {
-	// Do is read, link, relink, restore, fetch, fail, wait, publish, hold
+	// Do is found, read, link, relink, restore, fetch, fail, wait, publish, hold
 	// back, schedule, take back, delete, purge or forget. What is published
-	// is the index of a view, under its path.
+	// is the index of a view, under its path. What is found of what is wanted
+	// comes first: Name is right, wrong, foreign, elsewhere or missing then.
 	Do     string `json:"do"`
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
@@ -55,10 +59,28 @@ func (p *Plan) Actions(f *Facts) (as []Action) {
 	return as
 }
 
+// Actions are what is found, as far as there is any.
+func (f Found) Actions() (as []Action) {
+	for _, c := range []struct {
+		what string
+		layout.Count
+	}{
+		{"right", f.Right}, {"wrong", f.Wrong}, {"foreign", f.Foreign}, {"elsewhere", f.Elsewhere}, {"missing", f.Missing},
+	} {
+		if c.Files > 0 {
+			as = append(as, Action{"found", c.what, c.Bytes, fmt.Sprintf("files: %d, by their sizes", c.Files)})
+		}
+	}
+	return as
+}
+
 // at is where a reading finds its file, for people.
 func (f *Facts) at(r *Reading) string {
-	if r.Drop != nil {
+	switch {
+	case r.Drop != nil:
 		return r.Drop.Path
+	case r.Stray != nil:
+		return r.Stray.Path
 	}
 	return f.path(r.Rel)
 }

@@ -40,6 +40,9 @@ type Facts struct {
 	ViewsUnknown string
 	// Ciphers are the files below by_cipher, when the ledger is new.
 	Ciphers []Cipher
+	// Strays are the files of a size, or those of a name where the size is
+	// negative, that lie where no layout would have them.
+	Strays func(size int64, base string) []*layout.Stray
 	// Recycled returns what is in the place of a content in recycle.
 	Recycled func(*ledger.Recycled) layout.File
 	// There reports whether there is anything at all at a path.
@@ -53,6 +56,9 @@ type Facts struct {
 	// Read are the keys of the readings that were made, so that planning comes
 	// to an end.
 	Read map[string]bool
+	// Wrong are the files of the published tree that do not hold what is wanted
+	// under their names, and why.
+	Wrong map[string]string
 	// Failed are the files of the published tree, and FailedDrops those of the
 	// drop box, that could not be read, and why.
 	Failed      map[string]error
@@ -146,8 +152,14 @@ type Reading struct {
 	Part bool
 	// Drop is set for a file of the drop box.
 	Drop *Drop
+	// Stray is set for a file that no layout would have where it is.
+	Stray *layout.Stray
 	// ModTime is that of a file of the published tree when it was looked at.
 	ModTime time.Time
+	// Foreign: somebody else can write to the file, or it cannot be linked.
+	Foreign bool
+	// Only: nothing is taken but the content of Want.
+	Only bool
 	// Aside: the content does not get the name, which another has.
 	Aside bool
 	// Sum is the only content that is of interest here, or zero.
@@ -175,6 +187,8 @@ func (r *Reading) Key() string {
 		key = "part\x00" + string(r.Name) + key
 	case r.Drop != nil:
 		key = "drop\x00" + string(r.Name) + key
+	case r.Stray != nil:
+		key = "stray\x00" + r.Stray.Path + key
 	}
 	switch {
 	case len(r.Lacks) > 0:
@@ -230,6 +244,15 @@ type Failing struct {
 	Key    ledger.FailureKey
 	Owner  string
 	Class  failure.Class
+	Reason string
+}
+
+// A Misfit is a file of the published tree under the name of what is wanted that
+// has other bytes.
+type Misfit struct {
+	Rel    string
+	Want   *Want
+	Size   int64
 	Reason string
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -13,42 +14,129 @@ import (
 )
 
 // onDisk looks for a file that may be the wanted content where the archive
-// would have it: under its name, or as the part of an interrupted commit.
+// would have it: under its name, or as the part of an interrupted commit. Files
+// there with other bytes are misfits.
 func (b *planner) onDisk(w *Want) bool {
 	if b.Part != nil && b.Part(w.Key()) && b.readOnce(&Reading{Part: true, Name: w.Name, Size: w.Size, Want: w}) {
 		return true
 	}
-	if !w.Named {
-		return false
+	if b.awaits(w) {
+		return true
 	}
+	reading, failed := false, error(nil)
 	for _, l := range b.Shelf.Layouts {
 		rel, ok := l.Path(w.Name, w.Digests)
 		if !ok {
 			continue
 		}
 		f, ok := b.Shelf.Files.Get(rel)
-		if !ok || w.Size >= 0 && f.Size != w.Size {
-			continue
-		}
-		if d := b.Index.Named(w.Name); d != nil && b.Shelf.Intact(&d.Content, rel) {
+		if d := b.Index.Named(w.Name); !ok || d != nil && b.Shelf.Intact(&d.Content, rel) {
 			continue // known, and another content
 		}
-		if b.readOnce(&Reading{Rel: rel, Name: w.Name, Size: f.Size, Want: w}) {
-			return true
+		switch {
+		case w.Size >= 0 && f.Size != w.Size:
+			if !layout.Growing(b.Now, f.ModTime) {
+				b.misfit(w, rel, f, fmt.Sprintf("it has %d bytes, %s wants %d", f.Size, w.FirstOwner(), w.Size))
+			}
+		case reading:
+		case b.readFor(w, &Reading{Rel: rel, Name: w.Name, Size: f.Size, Want: w, Only: !b.former(f)}):
+			reading = true
+		case b.Failed[rel] != nil && !errors.Is(b.Failed[rel], layout.ErrDamaged):
+			failed = b.Failed[rel]
+		case b.Wrong[rel] != "":
+			b.misfit(w, rel, f, b.Wrong[rel])
 		}
-		if err := b.Failed[rel]; err != nil && !errors.Is(err, layout.ErrDamaged) {
-			b.fail(w.Key(), w, failure.Local, "there is a file in its place that cannot be read: "+err.Error())
+	}
+	if !reading && failed != nil && w.Named {
+		b.fail(w.Key(), w, failure.Local, "there is a file in its place that cannot be read: "+failed.Error())
+		return true
+	}
+	return reading
+}
+
+// former reports whether a file is one that the archive had before its ledger was
+// lost: by_cipher has it as well. If it is not what is wanted now, it was once.
+func (b *planner) former(f layout.File) bool {
+	if b.ciphers == nil && len(b.Ciphers) > 0 {
+		b.ciphers = make(map[layout.Inode]bool, len(b.Ciphers))
+		for _, c := range b.Ciphers {
+			b.ciphers[c.Inode] = true
+		}
+	}
+	return f.Inode != layout.Inode{} && b.ciphers[f.Inode]
+}
+
+// misfit plans to take a file out of the place of w.
+func (b *planner) misfit(w *Want, rel string, f layout.File, reason string) {
+	if d := b.Index.Named(w.Name); d != nil && d.Satisfies(w.Distfile) {
+		return // its record is lost, and the place is cleared with it
+	}
+	if w.Named && !b.former(f) {
+		b.Misfits = append(b.Misfits, &Misfit{rel, w, f.Size, reason})
+	}
+}
+
+// awaits reports whether a reading is planned that may show the content of w to be
+// there under another name.
+func (b *planner) awaits(w *Want) bool {
+	s := w.Digests.Strongest()
+	return s.Alg.Strong() && b.awaited[s.String()]
+}
+
+// readFor plans to read what may be the content of w, unless that was done before.
+func (b *planner) readFor(w *Want, r *Reading) bool {
+	if !b.readOnce(r) {
+		return false
+	}
+	b.awaited[w.Digests.Strongest().String()] = true
+	return true
+}
+
+// stray plans to read the files of the size of w that no layout would have where
+// they are: first those that have its name.
+func (b *planner) stray(w *Want) (any bool) {
+	switch {
+	case b.Strays == nil:
+		return false
+	case b.awaits(w):
+		return true
+	}
+	found := b.Strays(w.Size, w.Name.Base())
+	for _, named := range []bool{true, false} {
+		for _, s := range found {
+			if (s.Base == w.Name.Base()) == named && b.readFor(w, &Reading{Stray: s, Name: w.Name, Size: s.Size, Want: w, Only: true}) {
+				any = true
+			}
+		}
+		if any {
 			return true
 		}
 	}
 	return false
 }
 
-// strays plans to read the files that somebody has put in the place of d, whose
-// content is elsewhere in the archive: what they hold is kept by its digest
-// before d gets its place back. When d is scheduled for deletion they have the
-// place for good, so that they do not go with it.
-func (b *planner) strays(d *ledger.Distfile) (any bool) {
+// isWanted reports whether a package wants a content under name that can be
+// verified: what else has the place is wrong.
+func (b *planner) isWanted(name catalog.Name) bool {
+	if b.names == nil {
+		b.names = make(map[catalog.Name]bool, len(b.Catalog.Distfiles))
+		for _, d := range b.Catalog.Distfiles {
+			if d.Digests.Verifiable() {
+				b.names[d.Name] = true
+			}
+		}
+	}
+	return b.names[name]
+}
+
+// others plans to read the files that somebody has put in the place of d, which
+// no package wants and whose content is elsewhere in the archive: what they hold is
+// kept by its digest before d gets its place back. When d is scheduled for deletion
+// they have the place for good, so that they do not go with it.
+func (b *planner) others(d *ledger.Distfile) (any bool) {
+	if b.isWanted(d.Name) {
+		return false
+	}
 	for _, l := range b.Shelf.Layouts {
 		rel := d.Path(l)
 		if f, ok := b.Shelf.Files.Get(rel); ok && !b.Shelf.Intact(&d.Content, rel) &&
@@ -77,8 +165,11 @@ func (b *planner) foreign() {
 	growing := make(map[catalog.Name]bool)
 	b.Shelf.Files.All(func(rel string, f layout.File) bool {
 		name, ok := layout.NameOf(b.Shelf.Layouts, rel, false)
-		if !ok || b.Shelf.Layouts.Check(name) != nil || planned[rel] || b.Index.Named(name) != nil {
+		if !ok || b.Shelf.Layouts.Check(name) != nil || planned[rel] || b.Index.Named(name) != nil || b.inodes[f.Inode] && f.Inode != (layout.Inode{}) {
 			return true
+		}
+		if b.isWanted(name) && !b.former(f) {
+			return true // it is right or a misfit, and its want sees to it
 		}
 		found = append(found, &Reading{Rel: rel, Name: name, Size: f.Size})
 		if layout.Growing(b.Now, f.ModTime) {
@@ -139,8 +230,9 @@ func (b *planner) unknown() {
 // A Cipher is a file below by_cipher, with what its path says about it.
 type Cipher struct {
 	ledger.Key
-	Rel  string
-	Size int64
+	Rel   string
+	Size  int64
+	Inode layout.Inode
 }
 
 // unwanted looks after the records that no package wants and that were not
@@ -156,7 +248,7 @@ func (b *planner) unwanted() {
 		case path != "" && d.Named && b.learn(d, b.Shelf.Layouts.Algorithms()):
 			// For its path in every layout.
 		case path != "" && d.Named && b.Shelf.Layouts.Check(d.Name) == nil:
-			if !b.strays(d) {
+			if !b.others(d) {
 				b.Relink = append(b.Relink, d)
 			}
 		case path != "":
@@ -221,4 +313,69 @@ func (v *Facts) viewDir(rel string) string {
 		}
 	}
 	return ""
+}
+
+// Found says what an archive has of what is wanted before anything is fetched.
+type Found struct {
+	// Right are in their places; Foreign are too, in files that somebody else can
+	// write to, so that they are copied; Elsewhere is what lies where no layout
+	// would have it.
+	Right, Foreign, Elsewhere layout.Count
+	// Wrong are files in the places of what is wanted that hold other bytes.
+	Wrong layout.Count
+	// Missing are the contents that have to be fetched.
+	Missing layout.Count
+}
+
+// News reports whether it is worth telling: in the first run of an archive that has
+// something, and whenever there is something to take over or to take away.
+func (c *Found) News(f *Facts) bool {
+	first := len(f.Index.Notes.Layouts) == 0
+	return first && c.Right.Files > 0 || c.Wrong.Files+c.Foreign.Files+c.Elsewhere.Files > 0
+}
+
+// Add counts a file that was read for what is wanted, and is that.
+func (c *Found) Add(r *Reading) {
+	switch {
+	case r.Part || r.Drop != nil || r.Want == nil:
+	case r.Stray != nil:
+		c.Elsewhere.Add(r.Size)
+	case r.Foreign:
+		c.Foreign.Add(r.Size)
+	default:
+		c.Right.Add(r.Size)
+	}
+}
+
+// Found is what there is before p is executed, when read was found on the way to it.
+// What p has still to read counts as if it were right.
+func (p *Plan) Found(read Found) Found {
+	f := read
+	f.Right = p.Held
+	for _, l := range p.Links {
+		f.Right.Add(l.Want.Size)
+	}
+	f.Right.Files -= f.Foreign.Files + f.Elsewhere.Files
+	f.Right.Bytes -= f.Foreign.Bytes + f.Elsewhere.Bytes
+	counted := make(map[*Want]bool)
+	for _, r := range p.Readings {
+		if !counted[r.Want] {
+			counted[r.Want] = true
+			f.Add(r)
+		}
+	}
+	if len(p.Readings) > 0 {
+		for _, m := range p.Misfits {
+			f.Wrong.Add(m.Size)
+		}
+	}
+	for _, t := range p.Fetches {
+		for _, w := range t.Wants {
+			f.Missing.Add(w.Size)
+		}
+	}
+	for _, w := range p.Waiting {
+		f.Missing.Add(w.Size)
+	}
+	return f
 }

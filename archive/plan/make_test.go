@@ -46,7 +46,7 @@ func TestMake(t *testing.T) {
 			w.wants("a", "x")
 			w.held("a", "x")
 			w.files["a"] = layout.File{Size: 9, ModTime: long}
-		}, "held 1, read a /a/distfiles/a"},
+		}, "held 1, relink a"},
 		"lost": {func(w *world) {
 			w.wants("a", "x")
 			w.recorded("a", "x")
@@ -180,6 +180,69 @@ func TestMake(t *testing.T) {
 			w.read("a")
 			w.Failed["a"] = fs.ErrPermission
 		}, "fail a local"},
+		"a file of another size in the place of what is wanted": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: 2, ModTime: long}
+		}, "fetch a, misfit a"},
+		"a file of another size in the place of what is wanted, that is growing": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: 2, ModTime: t0}
+		}, "fetch a"},
+		"other bytes in the place of what is wanted": {func(w *world) {
+			w.wants("a", "x")
+			w.files["a"] = layout.File{Size: 1, ModTime: long}
+			w.read("a")
+			w.Wrong["a"] = "no"
+		}, "fetch a, misfit a"},
+		"other bytes in one place of what is wanted": {func(w *world) {
+			w.wants("a", "x")
+			w.Shelf.Layouts = layout.Conf{hashed, layout.Flat()}
+			w.files["a"] = layout.File{Size: 1, ModTime: long}
+			w.files[(&layout.Content{Name: "a"}).Path(hashed)] = layout.File{Size: 2, ModTime: long}
+		}, "read a /a/distfiles/a, misfit " + (&layout.Content{Name: "a"}).Path(hashed)},
+		"a content of old in the place of what is wanted, and the ledger is new": {func(w *world) {
+			w.wants("a", "new")
+			d := record("a", "x")
+			w.Ciphers = []Cipher{{Key: d.Key(), Rel: cipher(&d), Size: 1, Inode: layout.Inode{Ino: 7}}}
+			w.files["a"] = layout.File{Size: 1, ModTime: long, Inode: layout.Inode{Ino: 7}}
+			w.files[cipher(&d)] = w.files["a"]
+		}, "read a /a/distfiles/a, fetch a"},
+		"links of one file that the ledger does not know": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{hashed, layout.Flat()}
+			for _, rel := range []string{"a", (&layout.Content{Name: "a"}).Path(hashed)} {
+				w.files[rel] = layout.File{Size: 1, ModTime: long, Inode: layout.Inode{Ino: 7}, Links: 2}
+			}
+			w.wants("a", "x")
+		}, "read a /a/distfiles/" + (&layout.Content{Name: "a"}).Path(hashed)},
+		"two names of one content, in one place": {func(w *world) {
+			w.wants("a", "x")
+			w.wants("b", "x")
+			w.files["b"] = layout.File{Size: 1, ModTime: long}
+		}, "read b /a/distfiles/b, fetch a"},
+		"elsewhere, under its name and another": {func(w *world) {
+			w.wants("a", "x")
+			w.lies("/old/b", 1)
+			w.lies("/old/a", 1)
+		}, "read a /old/a"},
+		"elsewhere, under another name": {func(w *world) {
+			w.wants("a", "x")
+			w.lies("/old/b", 1)
+			w.lies("/old/c", 2)
+		}, "read a /old/b"},
+		"elsewhere, and of no known size": {func(w *world) {
+			w.wants("a", "x").Size = -1
+			w.lies("/old/b", 1)
+			w.lies("/old/a", 2)
+		}, "read a /old/a"},
+		"elsewhere, and not due": {func(w *world) {
+			w.failed(w.wants("a", "x"), gone, long, later, "asked")
+			w.lies("/old/a", 1)
+		}, "read a /old/a"},
+		"elsewhere, and held": {func(w *world) {
+			w.wants("a", "x")
+			w.held("a", "x")
+			w.lies("/old/a", 1)
+		}, "held 1"},
 		"below by_cipher, and the ledger is new": {func(w *world) {
 			d := record("a", "x")
 			w.Ciphers = []Cipher{{Key: d.Key(), Rel: cipher(&d), Size: 1}}

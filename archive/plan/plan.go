@@ -44,6 +44,7 @@ type Plan struct {
 	Failing      []*Failing
 	Waiting      []*Want // failed before; the next try is not due
 	Stale        []Stale
+	Misfits      []*Misfit
 	// Unsure are records of which it is not known whether their bytes are
 	// there, and why.
 	Unsure map[ledger.Key]error
@@ -52,7 +53,7 @@ type Plan struct {
 // Make plans how to get what the catalog wants.
 func Make(f *Facts) *Plan {
 	p := &Plan{Unsure: make(map[ledger.Key]error)}
-	b := &planner{Facts: f, Plan: p, transfers: make(map[string]*Fetching), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
+	b := &planner{Facts: f, Plan: p, transfers: make(map[string]*Fetching), awaited: make(map[string]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(f.Catalog.Conflicts))
 	for _, c := range f.Catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -86,8 +87,15 @@ type planner struct {
 	// barren are digests that only records have whose files are not there: a
 	// content may have thousands of names.
 	barren map[digest.Digest]bool
-	// planned are the keys of the readings.
+	// planned are the keys of the readings, inodes their files, and awaited the
+	// digests that they may show to be there: what has the same waits for them.
 	planned map[string]bool
+	inodes  map[layout.Inode]bool
+	awaited map[string]bool
+	// ciphers are the files below by_cipher when the ledger is new.
+	ciphers map[layout.Inode]bool
+	// names are those that packages want, made when first asked for.
+	names map[catalog.Name]bool
 }
 
 // want decides what has to be done for one wanted content.
@@ -117,6 +125,9 @@ func (b *planner) want(w *Want) {
 		return
 	}
 	if f := b.Drops[w.Name]; f != nil && b.readDrop(f, w) {
+		return
+	}
+	if b.stray(w) {
 		return
 	}
 	if f := b.Index.Failures[w.Key()]; f != nil && !b.due(f, w) {
@@ -188,7 +199,7 @@ func (b *planner) have(d *ledger.Distfile, w *Want) bool {
 		return true
 	}
 	b.Held.Add(d.Size)
-	if w.Named && !b.Shelf.Linked(&d.Content) && b.publishable(w) && !b.strays(d) {
+	if w.Named && !b.Shelf.Linked(&d.Content) && b.publishable(w) {
 		b.Relink = append(b.Relink, d)
 	}
 	return true
@@ -196,8 +207,12 @@ func (b *planner) have(d *ledger.Distfile, w *Want) bool {
 
 // readOnce plans to read a file unless that was done before for the same want.
 func (b *planner) readOnce(r *Reading) bool {
-	if f, ok := b.Shelf.Files.Get(r.Rel); ok && r.Rel != "" {
-		r.ModTime = f.ModTime
+	if r.Stray != nil {
+		r.ModTime, r.Foreign = r.Stray.ModTime, r.Stray.Foreign
+		b.inodes[r.Stray.Inode] = true
+	} else if f, ok := b.Shelf.Files.Get(r.Rel); ok && r.Rel != "" {
+		r.ModTime, r.Foreign = f.ModTime, f.Foreign
+		b.inodes[f.Inode] = true
 	}
 	if key := r.Key(); b.Read[key] || b.planned[key] {
 		return false

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ type world struct {
 	white   []catalog.Name
 	recycle map[*ledger.Recycled]layout.File
 	there   bool // something is at every path
+	lying   []*layout.Stray
 }
 
 func newWorld() *world {
@@ -70,10 +72,23 @@ func newWorld() *world {
 		},
 		There: func(string) bool { return w.there },
 		Asked: func(catalog.Name, []catalog.Source) string { return "asked" },
-		Read:  make(map[string]bool), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
+		Read:  make(map[string]bool), Wrong: make(map[string]string), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
 		Drops: make(map[catalog.Name]*Drop), Stuck: make(map[ledger.Key]bool), Unread: make(map[ledger.Key]bool),
 	}
+	w.Strays = func(size int64, base string) (found []*layout.Stray) {
+		for _, s := range w.lying {
+			if s.Size == size || size < 0 && s.Base == base {
+				found = append(found, s)
+			}
+		}
+		return found
+	}
 	return w
+}
+
+// lies puts a file where no layout would have one.
+func (w *world) lies(path string, size int64) {
+	w.lying = append(w.lying, &layout.Stray{Path: path, Base: filepath.Base(path), File: layout.File{Size: size, ModTime: long}})
 }
 
 // facts are complete now.
@@ -180,6 +195,9 @@ func outline(f *Facts, p *Plan) string {
 	}
 	for _, s := range p.Stale {
 		out = append(out, "stale "+s.Rel)
+	}
+	for _, m := range p.Misfits {
+		out = append(out, "misfit "+m.Rel)
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(p.Unsure), ledger.Key.Compare) {
 		out = append(out, "unsure "+string(k.Name))

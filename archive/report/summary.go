@@ -41,6 +41,11 @@ type Summary struct {
 	Restored layout.Count `json:"restored"`
 	Linked   layout.Count `json:"linked"`
 	Adopted  layout.Count `json:"adopted"`
+	// Found is what there was of the wanted before anything was fetched, Wrong the
+	// files among it that did not hold what belongs in their places: MaxWrong of
+	// them at most.
+	Found Found   `json:"found"`
+	Wrong []Wrong `json:"wrong,omitempty"`
 	// Relinked are links made for a new layout or in place of missing ones.
 	Relinked int `json:"relinked"`
 	// Snapshot is the one that was made after the run, and SnapshotsRemoved is
@@ -115,6 +120,39 @@ func (s *Summary) Scanned(cat *catalog.Catalog) {
 		} else {
 			s.Problems = append(s.Problems, p.Error())
 		}
+	}
+}
+
+// Found says what an archive had of what is wanted before anything was fetched.
+type Found struct {
+	// Right was in place; Foreign was too, in files that somebody else could write
+	// to; Elsewhere lay where no layout would have it.
+	Right     layout.Count `json:"right"`
+	Foreign   layout.Count `json:"foreign"`
+	Elsewhere layout.Count `json:"elsewhere"`
+	// Wrong are files in the places of what is wanted that held other bytes.
+	Wrong layout.Count `json:"wrong"`
+	// Missing are the contents that had to be fetched.
+	Missing layout.Count `json:"missing"`
+}
+
+// A Wrong file was in the place of something wanted, and is now in quarantine.
+type Wrong struct {
+	Path   string `json:"path"`
+	Name   string `json:"name"`
+	Owner  string `json:"owner,omitempty"`
+	Size   int64  `json:"size"`
+	Reason string `json:"reason"`
+	Kept   string `json:"kept"`
+}
+
+// MaxWrong bounds the list of wrong files of one run.
+const MaxWrong = 200
+
+// AddWrong notes a wrong file as long as there is room.
+func (s *Summary) AddWrong(w Wrong) {
+	if len(s.Wrong) < MaxWrong {
+		s.Wrong = append(s.Wrong, w)
 	}
 }
 

@@ -370,10 +370,10 @@ func (t *Tree) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
 		return fmt.Errorf("%w: %s is a directory", layout.ErrPath, dst)
 	case it.hasPart() || it.Have.Read:
 		return nil
-	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || sameBytes(src, dst):
+	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || t.same(src, dst):
 		return nil
 	}
-	sums, _, err := Hash(context.Background(), src)
+	sums, _, err := t.Hash(context.Background(), src)
 	if err != nil {
 		return err
 	}
@@ -395,7 +395,7 @@ func (t *Tree) duplicate(src string, sum digest.Digest) (path string, err error)
 	if err != nil {
 		return "", err
 	}
-	sums, fi, err := read(context.Background(), src, dst, nil)
+	sums, fi, err := t.read(context.Background(), src, dst, nil)
 	if err == nil && sums.Get(digest.SHA256) != sum {
 		err = fmt.Errorf("%s: %w: its SHA256 is %s, want %s", src, ErrDamaged, sums.Get(digest.SHA256).Hex(), sum.Hex())
 	}

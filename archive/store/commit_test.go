@@ -382,7 +382,7 @@ func TestTooManyLinks(t *testing.T) {
 			}
 		}
 	}
-	sums, fi, err := Hash(t.Context(), s.Path("b"))
+	sums, fi, err := s.Hash(t.Context(), s.Path("b"))
 	if err != nil || sums.Get(digest.SHA256) != a.SHA256() || fi.Mode() != 0o444 {
 		t.Errorf("the second inode: %v, %v, %v", sums, fi.Mode(), err)
 	}

@@ -113,7 +113,7 @@ func TestRecycleForeign(t *testing.T) {
 	if err := s.Recycle.Unpublish(c, func(string) bool { return false }); err != nil || exists(s.Path("a")) {
 		t.Error(err)
 	}
-	sums, _, err := Hash(t.Context(), s.RecyclePath(c))
+	sums, _, err := s.Hash(t.Context(), s.RecyclePath(c))
 	if err != nil || sums.Get(digest.SHA256) != c.SHA256() {
 		t.Error(err)
 	}

@@ -35,8 +35,32 @@ func LookAt(path string) layout.File {
 	return layout.File{Size: -1, Err: err}
 }
 
+// fileAt is LookAt for a file that the archive may take over.
+func (s *Store) fileAt(path string) layout.File {
+	fi, err := os.Lstat(path)
+	if err != nil || !fi.Mode().IsRegular() {
+		return LookAt(path)
+	}
+	return s.ours(fi)
+}
+
 func fileOf(fi fs.FileInfo) layout.File {
-	return layout.File{Size: fi.Size(), ModTime: fi.ModTime(), Links: links(fi)}
+	return layout.File{Size: fi.Size(), ModTime: fi.ModTime(), Links: links(fi), Inode: InodeOf(fi)}
+}
+
+// ours is fileOf, and tells whether the file is the archive's alone.
+func (s *Store) ours(fi fs.FileInfo) layout.File {
+	f := fileOf(fi)
+	f.Foreign = s.Tree.Foreign(fi)
+	return f
+}
+
+// InodeOf returns the inode of a file that was looked at.
+func InodeOf(fi fs.FileInfo) layout.Inode {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return layout.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
+	}
+	return layout.Inode{}
 }
 
 func links(fi fs.FileInfo) uint64 {
@@ -52,6 +76,9 @@ type Listing struct {
 	s     *Store
 	mu    sync.Mutex
 	files map[string]layout.File
+	// aside are entries that are neither files nor directories of a layout: what
+	// is hidden, symbolic links, other directories.
+	aside []string
 }
 
 // List reads the directories that the layouts use: the top of the published
@@ -88,7 +115,9 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 	}
 	for _, e := range entries {
 		switch {
+		case rel == "" && layout.Reserved(catalog.Name(e.Name())) && !e.IsDir():
 		case strings.HasPrefix(e.Name(), "."):
+			l.aside = append(l.aside, filepath.Join(rel, e.Name()))
 		case e.IsDir():
 			if rel == "" { // Get does not look there
 				l.Set(e.Name(), layout.File{Size: -1, Blocked: layout.ByDir})
@@ -98,12 +127,15 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 				if err := l.read(ctx, g, sub, layouts); err != nil {
 					return err
 				}
+			} else if !layout.InByCipher(sub) {
+				l.aside = append(l.aside, sub)
 			}
-		case rel == "" && layout.Reserved(catalog.Name(e.Name())):
 		case e.Type().IsRegular():
 			if batch = append(batch, e); len(batch) == chunk {
 				flush()
 			}
+		case e.Type() == fs.ModeSymlink:
+			l.aside = append(l.aside, filepath.Join(rel, e.Name()))
 		}
 	}
 	if len(batch) > 0 {
@@ -130,7 +162,7 @@ func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) e
 		}
 		switch fi, err := e.Info(); {
 		case err == nil:
-			files[i] = fileOf(fi)
+			files[i] = l.s.ours(fi)
 		case errors.Is(err, fs.ErrNotExist):
 			files[i].Size = -1
 		default:
@@ -170,7 +202,7 @@ func (l *Listing) Get(rel string) (layout.File, bool) {
 	}
 	f.Size = -1
 	if strings.Contains(rel, "/") || strings.HasPrefix(rel, ".") {
-		f = LookAt(l.s.Path(rel))
+		f = l.s.fileAt(l.s.Path(rel))
 		l.files[rel] = f
 	}
 	return f, f.Size >= 0
@@ -185,7 +217,7 @@ func (l *Listing) Set(rel string, f layout.File) {
 
 // Look looks at rel again.
 func (l *Listing) Look(rel string) {
-	l.Set(rel, LookAt(l.s.Path(rel)))
+	l.Set(rel, l.s.fileAt(l.s.Path(rel)))
 }
 
 // All calls f with every path that is known to hold a regular file, in no

@@ -15,6 +15,7 @@ import (
 
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // Parts are the files on their way into the archive.
@@ -111,12 +112,42 @@ func (p *Parts) Import(ctx context.Context, src *os.File, part string, algs ...d
 		return nil, nil, err
 	}
 	w := &noted{w: dst}
-	sums, fi, err := readFrom(ctx, src, w, algs)
+	sums, fi, err := p.readFrom(ctx, src, w, algs)
 	if err != nil && w.err == nil && Broken(err) {
 		err = errors.New(err.Error()) // on purpose not wrapped
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return nil, nil, errors.Join(err, p.remove(part))
+	}
+	return sums, fi, nil
+}
+
+// TakeCopy copies the file at path, which may be on any file system and somebody
+// else's, to the new file part, with its time, and returns the digests of what was
+// copied. It refuses what Hash refuses. On an error no part is left. The error is
+// Broken only if the archive is.
+func (p *Parts) TakeCopy(ctx context.Context, path, part string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	src, err := regular.OpenItself(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer src.Close()
+	sums, fi, err := p.Import(ctx, src, part, algs...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.Chtimes(part, time.Time{}, fi.ModTime()); err != nil {
+		return nil, nil, errors.Join(err, p.remove(part))
+	}
+	copied, err := os.Lstat(part)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, fi := range []fs.FileInfo{fi, copied} {
+		r := p.readings.of(fi)
+		r.mu.Lock()
+		r.sums = r.sums.Union(sums)
+		r.mu.Unlock()
 	}
 	return sums, fi, nil
 }

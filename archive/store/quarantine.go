@@ -59,6 +59,18 @@ func (q *Quarantine) SetAside(label string, same fs.FileInfo, paths []string) (s
 	return kept, nil
 }
 
+// Keep gives a file another link, in quarantine, whose name begins with label. A
+// file of somebody else cannot be linked: then the error is no Broken one.
+func (q *Quarantine) Keep(label string, src Source) (string, error) {
+	return q.linkAside(label, src.Was, src.Path)
+}
+
+// place is the path of the file n with a label in quarantine.
+func (q *Quarantine) place(label string, n int) string {
+	label = label[:min(len(label), nameMax-len(".999999"))]
+	return filepath.Join(q.at.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
+}
+
 // ErrStuck means that a file cannot be moved to quarantine.
 var ErrStuck = errors.New("it cannot be moved to quarantine")
 
@@ -72,7 +84,7 @@ func stuck(err error) error {
 // linkAside links path to a free name in quarantine.
 func (q *Quarantine) linkAside(label string, same fs.FileInfo, path string) (string, error) {
 	for n := 0; ; n++ {
-		kept := filepath.Join(q.at.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
+		kept := q.place(label, n)
 		err := q.fs.Link(path, kept)
 		if errors.Is(err, fs.ErrExist) {
 			if old, err := q.lstat(kept); err != nil || !os.SameFile(old, same) {
@@ -88,7 +100,7 @@ func (q *Quarantine) linkAside(label string, same fs.FileInfo, path string) (str
 // moveAside moves path to a free name in quarantine.
 func (q *Quarantine) moveAside(label, path string) (string, error) {
 	for n := 0; ; n++ {
-		kept := filepath.Join(q.at.QuarantineDir(), fmt.Sprintf("%s.%d", label, n))
+		kept := q.place(label, n)
 		switch _, err := q.lstat(kept); {
 		case err == nil:
 			continue
@@ -112,11 +124,10 @@ func (q *Quarantine) rescue(src, dst, former string) (moved bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
-	if !old.Mode().IsRegular() || links(old) > 1 || sameBytes(src, dst) || former != "" && former != dst && sameBytes(former, dst) {
+	if !old.Mode().IsRegular() || links(old) > 1 || q.same(src, dst) || former != "" && former != dst && q.same(former, dst) {
 		return false, nil
 	}
 	label := "replaced." + filepath.Base(dst)
-	label = label[:min(len(label), nameMax-len(".999999"))]
 	kept, err := q.linkAside(label, old, dst)
 	if errors.Is(err, syscall.EPERM) {
 		// A file of somebody else cannot be linked, but moved.

@@ -19,8 +19,8 @@ import (
 // Hash computes the digests of the file at path in one pass. It refuses what
 // is not a regular file, and a file that changes while it is read. Its error
 // wraps ErrDamaged when the disk cannot read the file.
-func Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
-	return read(ctx, path, nil, algs)
+func (s *shared) Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	return s.read(ctx, path, nil, algs)
 }
 
 // badSector takes what the disk cannot read for damage of that one file, not of
@@ -32,17 +32,17 @@ func badSector(err error) error {
 	return err
 }
 
-func read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+func (s *shared) read(ctx context.Context, path string, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	f, err := regular.OpenItself(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	return readFrom(ctx, f, copyTo, algs)
+	return s.readFrom(ctx, f, copyTo, algs)
 }
 
 // readFrom reads f to its end.
-func readFrom(ctx context.Context, f *os.File, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+func (s *shared) readFrom(ctx context.Context, f *os.File, copyTo io.Writer, algs []digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	before, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -57,7 +57,7 @@ func readFrom(ctx context.Context, f *os.File, copyTo io.Writer, algs []digest.A
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
-		n, err := f.Read(buf)
+		n, err := s.fs.ReadAt(f, buf, h.Size())
 		if n > 0 {
 			if _, err := w.Write(buf[:n]); err != nil {
 				return nil, nil, err
@@ -162,8 +162,9 @@ func SameBytes(f, g io.ReaderAt) (bool, error) {
 	}
 }
 
-// sameBytes reports whether two files are known to have the same bytes.
-func sameBytes(a, b string) bool {
+// same reports whether two files are known to have the same bytes: what HashOnce
+// has read of both tells, or they are compared.
+func (s *shared) same(a, b string) bool {
 	f, err := regular.OpenItself(a)
 	if err != nil {
 		return false
@@ -174,7 +175,10 @@ func sameBytes(a, b string) bool {
 		return false
 	}
 	defer g.Close()
-	same, err := SameBytes(f, g)
+	if same, known := s.knownSame(f, g); known {
+		return same
+	}
+	same, err := SameBytes(reader{s.fs, f}, reader{s.fs, g})
 	return same && err == nil
 }
 

@@ -19,7 +19,7 @@ func TestHash(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
 	write(t, path, "hello")
-	sums, fi, err := Hash(t.Context(), path, digest.BLAKE2B)
+	sums, fi, err := open(t).Hash(t.Context(), path, digest.BLAKE2B)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestReadOfChangingFile(t *testing.T) {
 			}
 			defer f.Close()
 			blocks := 0
-			_, _, err = read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
+			_, _, err = open(t).read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
 				if blocks++; blocks == 1 {
 					return len(p), change(f)
 				}
@@ -150,7 +150,7 @@ func TestReadEnds(t *testing.T) {
 	}
 	defer f.Close()
 	blocks := 0
-	_, _, err = read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
+	_, _, err = open(t).read(t.Context(), path, writerFunc(func(p []byte) (int, error) {
 		if blocks++; blocks > 100 {
 			return 0, errors.New("read on and on")
 		}
@@ -176,7 +176,7 @@ func TestBadSector(t *testing.T) {
 		t.Errorf("error = %v, want one that is not Broken", err)
 	}
 	// Nor is one bad sector the end of the file system.
-	if _, _, err := Hash(t.Context(), "/proc/self/mem"); Broken(err) || !errors.Is(err, ErrDamaged) {
+	if _, _, err := s.Hash(t.Context(), "/proc/self/mem"); Broken(err) || !errors.Is(err, ErrDamaged) {
 		t.Errorf("Hash: error = %v, want ErrDamaged", err)
 	}
 	if _, _, err := Reread(t.Context(), "/proc/self/mem", nil); Broken(err) || !errors.Is(err, ErrDamaged) {

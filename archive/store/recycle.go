@@ -59,7 +59,7 @@ func (r *Recycle) keep(c *layout.Content, dirs dirSet) (bool, error) {
 	for _, rel := range r.rightFirst(c, paths) {
 		src := r.at.Path(rel)
 		fi, err := r.lstat(src)
-		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || isAnother(c, src, fi) {
+		if err != nil || !fi.Mode().IsRegular() || fi.Size() != c.Size || r.isAnother(c, src, fi) {
 			continue
 		}
 		if err = syscall.EMLINK; !r.tree.Foreign(fi) {
@@ -85,11 +85,11 @@ func (r *Recycle) keep(c *layout.Content, dirs dirSet) (bool, error) {
 
 // isAnother reports whether src, that is fi and has the size of c, is known to have
 // other bytes: it is read unless it has the time of the file that was verified.
-func isAnother(c *layout.Content, src string, fi fs.FileInfo) bool {
+func (r *Recycle) isAnother(c *layout.Content, src string, fi fs.FileInfo) bool {
 	if fi.ModTime().Equal(c.ModTime) {
 		return false
 	}
-	sums, _, err := Hash(context.Background(), src)
+	sums, _, err := r.Hash(context.Background(), src)
 	return err == nil && sums.Get(digest.SHA256) != c.SHA256()
 }
 
@@ -128,7 +128,7 @@ func (r *Recycle) unify(src string, paths []string, dirs dirSet) error {
 		} else if err != nil {
 			return err
 		}
-		if !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || !sameBytes(src, dst) {
+		if !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || !r.same(src, dst) {
 			continue
 		}
 		if !synced {

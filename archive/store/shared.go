@@ -27,6 +27,8 @@ type shared struct {
 	unsynced bool   // something was linked and could not be made durable
 	failed   bool   // syncAll has
 	removed  dirSet // directories that SyncRemoved has to look after
+
+	readings readings // what HashOnce has read
 }
 
 // syncAll makes everything durable that the file system has.

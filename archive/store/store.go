@@ -35,6 +35,8 @@ type Store struct {
 	Recycle    *Recycle    // what was deleted
 	Quarantine *Quarantine // wrong bytes
 	*shared
+
+	device uint64 // of the published tree: no hard link leads out of it
 }
 
 // Open opens the store whose published half is the directory distfiles and
@@ -97,6 +99,11 @@ func (s *Store) open() error {
 	if s.Tree.owners, err = s.Tree.ownersHere(); err != nil {
 		return err
 	}
+	fi, err := os.Stat(s.PartsDir())
+	if err != nil {
+		return err
+	}
+	s.device = InodeOf(fi).Dev
 	s.sync, err = disk.NewSyncer(s.published)
 	s.sync.Whole = s.sync.Whole && s.fs.Whole()
 	return err

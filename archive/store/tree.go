@@ -40,7 +40,7 @@ func (t *Tree) unlinkTwin(path, other string) error {
 		if links(fi) < 2 || sameEntry(path, other) {
 			return fmt.Errorf("%s is its only link", other)
 		}
-	case !fi.Mode().IsRegular() || fi.Size() != keeps.Size() || !sameBytes(path, other):
+	case !fi.Mode().IsRegular() || fi.Size() != keeps.Size() || !t.same(path, other):
 		return fmt.Errorf("%s has other bytes", other)
 	default:
 		// The file that stays may be younger than the one that goes.

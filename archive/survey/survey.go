@@ -37,6 +37,8 @@ type Options struct {
 	Whitelist func() (*whitelist.List, error)
 	// Local is the directory distfiles-local; empty means that there is none.
 	Local string
+	// AdoptFrom are directories whose files may be what is missing.
+	AdoptFrom []string
 }
 
 // A Survey is the facts, and what a run has found out beyond them.
@@ -50,7 +52,7 @@ type Survey struct {
 	v     *vault.Vault
 	o     Options
 	white *whitelist.List
-	mu    sync.Mutex // of Failed and FailedDrops, while readings go on
+	mu    sync.Mutex // of Wrong, Failed and FailedDrops, while readings go on
 }
 
 // Make scans the repositories and looks at the archive meanwhile.
@@ -73,7 +75,7 @@ func Make(ctx context.Context, v *vault.Vault, o Options) (*Survey, error) {
 	if err == nil {
 		err = lerr
 	}
-	s.Catalog = cat
+	s.Catalog, s.Strays = cat, s.listStrays(ctx)
 	return s, err
 }
 
@@ -94,7 +96,7 @@ func newSurvey(v *vault.Vault, o Options) *Survey {
 			return err == nil
 		},
 		Recycled: lookOnce(v),
-		Read:     make(map[string]bool), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
+		Read:     make(map[string]bool), Wrong: make(map[string]string), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
 		Stuck: make(map[ledger.Key]bool), Unread: make(map[ledger.Key]bool),
 	}
 	return s
@@ -155,6 +157,8 @@ func (s *Survey) PathOf(r *plan.Reading) string {
 		return s.v.Store.Parts.Path(key.Name, key.Want)
 	case r.Drop != nil:
 		return r.Drop.Path
+	case r.Stray != nil:
+		return r.Stray.Path
 	}
 	return s.v.Store.Path(r.Rel)
 }
@@ -174,10 +178,18 @@ func (s *Survey) Unreadable(r *plan.Reading, err error) bool {
 	defer s.mu.Unlock()
 	if r.Drop != nil {
 		s.FailedDrops[r.Name] = err
-	} else if !r.Part {
+	} else if r.Rel != "" {
 		s.Failed[r.Rel] = err
 	}
 	return true
+}
+
+// Misfit notes why the file of r, in the place of what is wanted, is not that. It may
+// be called concurrently.
+func (s *Survey) Misfit(r *plan.Reading, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Wrong[r.Rel] = why
 }
 
 // ReadBack reads contents in recycle and returns those that are right: they are in
@@ -242,7 +254,7 @@ func listCiphers(s *store.Store) ([]plan.Cipher, error) {
 		} else if err != nil {
 			return err
 		}
-		files = append(files, plan.Cipher{Key: ledger.Key{Name: name, SHA256: sum}, Rel: rel, Size: fi.Size()})
+		files = append(files, plan.Cipher{Key: ledger.Key{Name: name, SHA256: sum}, Rel: rel, Size: fi.Size(), Inode: store.InodeOf(fi)})
 		return nil
 	})
 	if err != nil {

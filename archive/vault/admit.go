@@ -25,7 +25,7 @@ type Found struct {
 // is false for what is in the archive or in recycle: of the latter the earlier day
 // counts. An error is about that one file, unless Broken knows it.
 func (c *Recycle) Admit(ctx context.Context, f Found, algs ...digest.Algorithm) (size int64, news bool, err error) {
-	sums, fi, err := store.Hash(ctx, f.Path, algs...)
+	sums, fi, err := c.v.Store.Hash(ctx, f.Path, algs...)
 	if err != nil {
 		return 0, false, err
 	}

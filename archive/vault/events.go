@@ -6,6 +6,7 @@ import (
 
 	"distkeep/archive/disk"
 	"distkeep/archive/ledger"
+	"distkeep/archive/report"
 )
 
 // Options say where an archive is and how it is used. Distfiles and State are
@@ -36,6 +37,8 @@ type Events struct {
 	Warn func(msg string)
 	// Phase is told what begins: "scan", "read", "fetch", "expire".
 	Phase func(name string, files int, bytes int64)
+	// Found is told what there is of what is wanted, before anything is fetched.
+	Found func(f report.Found)
 	// Added is told of every content that was recorded, and where it came
 	// from; Removed of every content that left the published tree.
 	Added   func(owner string, name string, size int64, origin string)
@@ -60,6 +63,9 @@ func (e Events) withDefaults() Events {
 	}
 	if e.Phase == nil {
 		e.Phase = func(string, int, int64) {}
+	}
+	if e.Found == nil {
+		e.Found = func(report.Found) {}
 	}
 	if e.Added == nil {
 		e.Added = func(string, string, int64, string) {}

@@ -58,7 +58,7 @@ func (c *Recycle) Additions(back []*Returning) []*Addition {
 func (c *Recycle) Read(ctx context.Context, r *ledger.Recycled) *Returning {
 	back := &Returning{Recycled: r, Entry: r.Distfile}
 	path := c.Path(r)
-	sums, fi, err := store.Hash(ctx, path, c.v.Shelf.Layouts.Algorithms()...)
+	sums, fi, err := c.v.Store.Hash(ctx, path, c.v.Shelf.Layouts.Algorithms()...)
 	wrong := func(format string, args ...any) error { return wrongError{fmt.Sprintf(format, args...)} }
 	switch sum := sums.Get(digest.SHA256); {
 	case ctx.Err() != nil:

@@ -37,7 +37,7 @@ type mirrorFlags struct {
 	*repoFlags
 	*fetchFlags
 	snapshot                            snapshotAfter
-	whitelists                          *cli.StringSlice
+	whitelists, adoptFrom               *cli.StringSlice
 	local                               string
 	localExpiry                         durationValue
 	minFree                             sizeValue
@@ -54,7 +54,7 @@ type mirrorFlags struct {
 func newMirrorFlags() *mirrorFlags {
 	return &mirrorFlags{
 		repoFlags: newRepoFlags(), fetchFlags: newFetchFlags(),
-		whitelists: cli.NewStringSlice(), retired: cli.NewStringSlice(),
+		whitelists: cli.NewStringSlice(), adoptFrom: cli.NewStringSlice(), retired: cli.NewStringSlice(),
 		localExpiry: durationValue(7 * 24 * time.Hour), minFree: 1 << 30,
 		deletionDelay: durationValue(14 * 24 * time.Hour), recycleDelay: durationValue(60 * 24 * time.Hour),
 		maxDelete: 0.1, failOn: choiceValue{"new", []string{"any", "new", "never"}},
@@ -68,6 +68,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 	flags = append(flags, o.fetchFlags.flags()...)
 	flags = append(flags, o.snapshot.flags()...)
 	return append(flags,
+		&cli.StringSliceFlag{Name: "adopt-from", Usage: "take what is missing from `DIR`, such as another mirror or emirrordist's recycle directory, as far as its files have the digests; repeatable", Destination: o.adoptFrom},
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
 		&cli.GenericFlag{Name: "local-expiry", Usage: "remove a file from the drop box when it has been in the archive for `DURATION`", Value: &o.localExpiry},
@@ -117,6 +118,17 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 			return m, err
 		}
 	}
+	for _, dir := range o.adoptFrom.Value() {
+		if fi, err := os.Stat(dir); err != nil {
+			return m, usagef("--adopt-from: %w", err)
+		} else if !fi.IsDir() {
+			return m, usagef("--adopt-from: %s is not a directory", dir)
+		}
+		if dir, err = filepath.Abs(dir); err != nil {
+			return m, err
+		}
+		m.AdoptFrom = append(m.AdoptFrom, dir)
+	}
 	m.LocalExpiry = time.Duration(o.localExpiry)
 	m.MinFree = int64(o.minFree)
 	m.Delete, m.Partial = o.delete, o.partial
@@ -155,6 +167,11 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 	p := newProgress(e)
 	defer p.stop()
 	ev := events(e.logger(o.verbose, o.logJSON), logs, p)
+	ev.Found = func(f report.Found) {
+		if !o.json {
+			p.above(func() { fmt.Fprintf(e.stdout, "%-12s %s\n", "found", foundLine(f)) })
+		}
+	}
 	says.listen(&ev)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",

@@ -205,6 +205,7 @@ func (v *oldVoice) info(format string, args ...any) {
 // listen implements voice. What has no log file is told by -v.
 func (v *oldVoice) listen(ev *vault.Events) {
 	added, removed, failed := ev.Added, ev.Removed, ev.Failed
+	ev.Found = func(f report.Found) { v.info("found: %s", foundLine(f)) }
 	toStderr := func(log string) bool { return !v.has(log) || v.has("dry-run") }
 	ev.Added = func(owner, name string, size int64, origin string) {
 		added(owner, name, size, origin)

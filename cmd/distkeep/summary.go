@@ -31,6 +31,16 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	}
 	line("wanted", "%s, %d held before", count(s.Wanted), s.Held.Files)
 	line("added", "%s%s", count(s.Added()), origins(s))
+	if n := s.Found.Wrong.Files; n > 0 {
+		line("wrong", "%s in the places of others, now in quarantine:", plural(n, "file"))
+		for i, w := range s.Wrong {
+			if i == maxShown {
+				fmt.Fprintf(&b, "  and %d more: see distkeep status --json\n", n-i)
+				break
+			}
+			fmt.Fprintf(&b, "  %s: %s\n", w.Path, w.Reason)
+		}
+	}
 	if s.Lost.Files > 0 {
 		line("lost", "%s: gone from the archive or changed there", count(s.Lost))
 	}
@@ -174,6 +184,12 @@ func views(vs []report.View) string {
 }
 
 func count(c layout.Count) string { return files(c) + ", " + humanSize(c.Bytes) }
+
+// foundLine tells what there is of what is wanted.
+func foundLine(f report.Found) string {
+	return fmt.Sprintf("%s right, %s with wrong bytes, %s of another owner, %s elsewhere, %s missing",
+		count(f.Right), count(f.Wrong), count(f.Foreign), count(f.Elsewhere), count(f.Missing))
+}
 
 func files(c layout.Count) string { return plural(c.Files, "file") }
 
