@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"distkeep/whitelist"
 
 	"distkeep/archive/serve"
 )
@@ -65,7 +68,7 @@ func newStage(t *testing.T, now func() time.Time) *stage {
 	t.Helper()
 	s := &stage{root: inMemory(t), now: now}
 	w := newWorld(t, 2)
-	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc", "srv/recycle", "srv/dpb"} {
+	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc", "srv/recycle", "srv/dpb", "srv/gentoo/tmp", "srv/old/distfiles"} {
 		if err := os.MkdirAll(filepath.Join(s.root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -78,11 +81,12 @@ func newStage(t *testing.T, now func() time.Time) *stage {
 	for name, text := range map[string]string{
 		"srv/packagers.gpg": string(keyring),
 		// A port without distfiles: what is shown is how the dump is given.
-		"srv/dump-vars.txt": "===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n",
-		"srv/clocks.txt":    "deletion\tfoo-1.0.tar.xz\t1700000000\nend\t1\n",
-		"srv/dpb/history":   "1300000000 SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
-		"srv/dpb/distinfo":  "SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
-		"etc/distkeep.toml": blocks(t, readme(t), "toml")[0],
+		"srv/dump-vars.txt":    "===> misc/a\nmisc/a.PERMIT_DISTFILES_FTP=Yes\n",
+		"srv/gentoo/whitelist": blocks(t, readme(t), "whitelist")[0],
+		"srv/clocks.txt":       "deletion\tfoo-1.0.tar.xz\t1700000000\nend\t1\n",
+		"srv/dpb/history":      "1300000000 SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
+		"srv/dpb/distinfo":     "SHA256 (foo-1.0.tar.xz) = " + strings.Repeat("0", 64) + "\n",
+		"etc/distkeep.toml":    blocks(t, readme(t), "toml")[0],
 	} {
 		if err := os.WriteFile(filepath.Join(s.root, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -101,7 +105,7 @@ func (s *stage) run(t *testing.T, line string) {
 	t.Helper()
 	args := words(t, line)
 	for i, a := range args {
-		args[i] = regexp.MustCompile(`(^|:)/(srv|var|usr|etc)/`).ReplaceAllString(a, "${1}"+s.root+"/${2}/")
+		args[i] = regexp.MustCompile(`(^|[:=])/(srv|var|usr|etc)/`).ReplaceAllString(a, "${1}"+s.root+"/${2}/")
 		args[i] = s.hosts.Replace(args[i])
 	}
 	switch args[1] {
@@ -112,10 +116,39 @@ func (s *stage) run(t *testing.T, line string) {
 		return
 	}
 	var out, errs strings.Builder
-	status := (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: s.now}).run()
+	var status int
+	if args[1] == emirrordistName {
+		status = s.emirrordist(t, args, &out, &errs)
+	} else {
+		status = (&env{args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: s.now}).run()
+	}
 	if status != 0 || strings.Contains(errs.String(), "distkeep: warn") {
 		t.Errorf("%s\nstatus %d\n%s%s", line, status, out.String(), errs.String())
 	}
+}
+
+// emirrordist runs a command line of emirrordist. It takes repositories, and how
+// mirror is to fetch, out of the environment: it needs a process of its own.
+func (s *stage) emirrordist(t *testing.T, args []string, out, errs io.Writer) int {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Args, cmd.Stdout, cmd.Stderr = args, out, errs
+	var ports []string
+	for i, a := range s.fetching[:len(s.fetching)-1] {
+		if a == "--allow-port" {
+			ports = append(ports, s.fetching[i+1])
+		}
+	}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "DISTKEEP_ALLOW_PRIVATE=true", "DISTKEEP_ALLOW_PORT=" + strings.Join(ports, " "),
+		"PORTAGE_REPOSITORIES=[gentoo]\nlocation = " + filepath.Join(s.root, "var/db/repos/gentoo")}
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 // TestExamples runs the examples of the help of all commands.
@@ -152,7 +185,7 @@ func TestReadmeCommands(t *testing.T) {
 		s.run(t, line)
 	}
 	for _, f := range []string{
-		"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/success.log", "srv/deletion.log",
+		"srv/mirror/distfiles/layout.conf", "srv/gentoo/distfiles/distinfo", "srv/old/distfiles/distinfo", "srv/success.log", "srv/deletion.log",
 		"srv/all/distfiles/core/os/x86_64/core.db.sig", "srv/all/distfiles/extra/os/x86_64/b-1-1-any.pkg.tar.zst.sig",
 		"srv/all/distfiles/arm/aarch64/core/core.files", "srv/all/distfiles/package00000-part0-1.0.tar.xz",
 		"srv/iso/distfiles/list-image.iso", "srv/all/distfiles/list-port.tgz", "srv/all/distfiles/list-company.tgz",
@@ -161,6 +194,35 @@ func TestReadmeCommands(t *testing.T) {
 		if found, err := filepath.Glob(filepath.Join(s.root, f)); err != nil || len(found) != 1 {
 			t.Errorf("the commands of README.md did not make %s", f)
 		}
+	}
+	checkWayBack(t, filepath.Join(s.root, "srv/mirror/distfiles"))
+}
+
+// checkWayBack checks that the whitelist of README.md has exactly the files that an
+// archive has beside its distfiles, where emirrordist looks for distfiles.
+func checkWayBack(t *testing.T, published string) {
+	t.Helper()
+	es, err := whitelist.Parse("README.md", strings.NewReader(blocks(t, readme(t), "whitelist")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := make(map[string]bool)
+	for _, e := range es {
+		kept[string(e.Name)] = true
+	}
+	left, err := os.ReadDir(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := make(map[string]bool)
+	for _, e := range left {
+		if e.Type().IsRegular() && !strings.Contains(e.Name(), ".tar.") {
+			ours[e.Name()] = true
+		}
+	}
+	ours["history"] = true // of an archive that has had a deletion
+	if !maps.Equal(kept, ours) {
+		t.Errorf("README.md whitelists %v, an archive has %v", slices.Sorted(maps.Keys(kept)), slices.Sorted(maps.Keys(ours)))
 	}
 }
 
@@ -194,8 +256,10 @@ func TestReadmeFlags(t *testing.T) {
 	t.Parallel()
 	text := readme(t)
 	known := knownFlags(newApp(&env{}).Commands)
-	// Options of emirrordist that the ledger replaces, and of other programs.
-	for _, other := range []string{"deletion-db", "distfiles-db", "content-db", "recycle-db", "recycle-dir", "update", "timeout", "delete-delay", "clearsign"} {
+	for _, o := range oldOptions {
+		known[o.long] = true
+	}
+	for _, other := range []string{"update", "timeout", "delete-delay", "clearsign"} { // of other programs
 		known[other] = true
 	}
 	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
