@@ -35,6 +35,12 @@ type MirrorOptions struct {
 	Local string
 	// LocalExpiry is how long a file stays in Local once it is in the archive.
 	LocalExpiry time.Duration
+	// Only, if not nil, tells what may be fetched in this run. The rest waits for a
+	// run without it, with the failures that it has.
+	Only func(d *catalog.Distfile) bool
+	// Arriving, if not nil, is told before the first transfer where the bytes of what
+	// is fetched will be while they arrive.
+	Arriving func(d *catalog.Distfile, part string)
 	// Fetch configures the transfers. Events, Room, Now and Quarantine are set
 	// by Mirror.
 	Fetch fetch.Options
@@ -158,7 +164,8 @@ func (m *mirror) steps(ctx context.Context) error {
 	if err := m.misfits.remove(); err != nil {
 		return err
 	}
-	if err := (&transfers{m.run, m.fetcher, m.lost}).fetch(ctx, p); err != nil {
+	m.choose(p)
+	if err := (&transfers{m.run, m.fetcher, m.lost}).fetch(ctx, p, m.o.Arriving); err != nil {
 		return err
 	}
 	if m.sum.Views, err = m.views.Publish(ctx); err != nil {

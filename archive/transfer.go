@@ -30,8 +30,8 @@ func newFetcher(v *vault.Vault, o fetch.Options, minFree int64) (*fetch.Fetcher,
 	return fetch.New(o)
 }
 
-// fetch fetches what is missing and commits it as it comes.
-func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
+// fetch fetches what is missing and commits it as it comes. arriving may be nil.
+func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *catalog.Distfile, part string)) error {
 	if len(p.Fetches) == 0 {
 		return nil
 	}
@@ -45,6 +45,11 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 			Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
 		}
 		wants[reqs[i]] = f.Wants
+		for _, w := range f.Wants {
+			if arriving != nil {
+				arriving(w.Distfile, reqs[i].Part)
+			}
+		}
 		size += max(f.Size(), 0)
 	}
 	t.v.Events.Phase("fetch", len(reqs), size)

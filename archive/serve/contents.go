@@ -20,6 +20,8 @@ type content struct {
 	owner string
 	// origin is the URL that it came from, without its scheme.
 	origin string
+	// wanted is set of what a catalog names: whether it is held is not told.
+	wanted *catalog.Distfile
 }
 
 // contents are what an archive holds, found by digest, name and origin. They never
@@ -227,11 +229,12 @@ func (c *content) isFile(fi fs.FileInfo) bool {
 	return !c.ModTime.IsZero() && fi.Size() == c.Size && fi.ModTime().Equal(c.ModTime)
 }
 
-// different returns one content of each SHA-256 in cs.
+// different returns one of each content in cs.
 func different(cs []*content) []*content {
 	var out []*content
 	for _, c := range cs {
-		if !slices.ContainsFunc(out, func(o *content) bool { return o.SHA256() == c.SHA256() }) {
+		sum := c.Digests.Strongest()
+		if !slices.ContainsFunc(out, func(o *content) bool { return o.Digests.Strongest() == sum }) {
 			out = append(out, c)
 		}
 	}

@@ -30,6 +30,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,8 @@ import (
 type Options struct {
 	// Distfiles is the published directory, Reports that of what runs export.
 	Distfiles, Reports string
+	// Demand, if not nil, gets what the archive has not when somebody asks for it.
+	Demand *Demand
 	// Accel, if not empty, is the prefix of the paths by which a web server before this
 	// one has the published tree: it is told to send the files.
 	Accel string
@@ -59,6 +62,7 @@ type Server struct {
 	tree     tree
 	known    atomic.Pointer[known]
 	listings listings
+	demand   demand
 	counts   counts
 	logging  logging
 }
@@ -88,6 +92,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Options: o, tree: tree{root}, logging: logging{w: o.Log}}
+	s.demand.init(o.Demand)
 	s.known.Store(&known{contents: newContents(nil, nil)})
 	s.Refresh()
 	return s, nil
@@ -168,6 +173,13 @@ func (s *Server) Serve(ctx context.Context, config *tls.Config, ls ...net.Listen
 			}
 		}()
 	}
+	working, stop := context.WithCancel(ctx)
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		s.demand.work(working, s)
+	}()
+	defer func() { stop(); <-worked }()
 	tick := time.NewTicker(followTime)
 	defer tick.Stop()
 	for {
@@ -177,9 +189,9 @@ func (s *Server) Serve(ctx context.Context, config *tls.Config, ls ...net.Listen
 		case err := <-ended: // a listener that fails ends all
 			return errors.Join(err, h.Close())
 		case <-ctx.Done():
-			stop, cancel := context.WithTimeout(context.Background(), stopTime)
+			last, cancel := context.WithTimeout(context.Background(), stopTime)
 			defer cancel()
-			if err := h.Shutdown(stop); errors.Is(err, context.DeadlineExceeded) {
+			if err := h.Shutdown(last); errors.Is(err, context.DeadlineExceeded) {
 				return h.Close()
 			} else if err != nil {
 				return err
@@ -193,6 +205,10 @@ func (s *Server) Serve(ctx context.Context, config *tls.Config, ls ...net.Listen
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.Now()
 	lw := &logged{ResponseWriter: w, status: http.StatusOK}
+	defer func() { // also when the connection is broken
+		s.counts.add(lw)
+		s.logging.write(start, r, lw)
+	}()
 	w.Header()["X-Content-Type-Options"] = []string{"nosniff"}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		s.answer(lw, r)
@@ -200,8 +216,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(lw, "this server can only be read", http.StatusMethodNotAllowed)
 	}
-	s.counts.add(lw)
-	s.logging.write(start, r, lw)
 }
 
 // answer answers what may be asked.
@@ -210,31 +224,38 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		page(w, r)
 		return
 	}
-	k := s.known.Load()
 	paths := spellings(r.URL)
-	for _, p := range paths {
-		if s.published(w, r, k, p) {
-			return
-		}
+	if s.held(w, r, paths) || s.demand.answer(s, w, r, paths) {
+		return
 	}
 	missing := "nothing is known of it"
 	for i := range dialects {
-		d := &dialects[i]
 		for _, p := range paths {
-			want, ok := d.parse(p)
-			if !ok {
-				continue
-			}
-			if s.grant(w, r, k, want) {
-				s.counts.dialects[i].Add(1)
-				return
-			}
-			if len(want.sums) > 0 {
+			if want, ok := dialects[i].parse(p); ok && len(want.sums) > 0 {
 				missing = fmt.Sprintf("no content is known with this %s: the archive knows SHA-256 of all that it has, and of the others those that a list names", want.sums[0].Alg)
 			}
 		}
 	}
 	http.Error(w, missing, http.StatusNotFound)
+}
+
+// held answers with what the archive holds, and reports whether that is anything.
+func (s *Server) held(w http.ResponseWriter, r *http.Request, paths []string) bool {
+	k := s.known.Load()
+	for _, p := range paths {
+		if s.published(w, r, k, p) {
+			return true
+		}
+	}
+	for i := range dialects {
+		for _, p := range paths {
+			if want, ok := dialects[i].parse(p); ok && s.grant(w, r, k, want) {
+				s.counts.dialects[i].Add(1)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // grant answers a wish, unless nothing is known of what it is about.
@@ -326,6 +347,11 @@ func (s *Server) choices(w http.ResponseWriter, found []*content) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusMultipleChoices)
 	for _, c := range found {
-		fmt.Fprintf(w, "sha256:%s %d %s\n", c.SHA256().Hex(), c.Size, escape(c.CipherPaths()[0]))
+		at := "-" // what is only wanted has no path yet
+		if !c.SHA256().IsZero() {
+			at = escape(c.CipherPaths()[0])
+		}
+		sum := c.Digests.Strongest()
+		fmt.Fprintf(w, "%s:%s %d %s\n", strings.ToLower(sum.Alg.String()), sum.Hex(), c.Size, at)
 	}
 }

@@ -133,3 +133,10 @@ func (w *world) addDigests(texts map[string]string) {
 		}
 	})
 }
+
+// readAll reads a body that may be broken off.
+func readAll(r *http.Response) (string, error) {
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	return string(text), err
+}

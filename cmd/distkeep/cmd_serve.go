@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,11 +11,16 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive"
 	"distkeep/archive/serve"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
+	"distkeep/catalog"
 )
 
 const serveHelp = `Serve what is published over HTTP, to clients of many kinds at once. It only reads, needs
@@ -29,6 +35,11 @@ contents may be meant by is answered with status 300 and the list of their diges
 /report tells people how the last run ended, /metrics tells Prometheus, and /healthz
 whether all is well.
 
+With --on-demand, what the repositories want and the archive has not is fetched when
+somebody asks for it, once for all who do, and kept like everything else. They get it
+while it arrives, but for the end, which waits until all of it is verified. Nothing
+is fetched that no repository names.
+
 Without --listen, the sockets are those that systemd hands over. SIGTERM and SIGINT let
 what is under way end, for half a minute. With --accel-redirect, a web server before
 this one sends the files: see README.
@@ -39,7 +50,8 @@ EXIT STATUS:
 
 // serveFlags are the options of serve.
 type serveFlags struct {
-	place
+	*mirrorFlags
+	onDemand  bool
 	listen    *cli.StringSlice
 	cert, key string
 	log       string
@@ -48,13 +60,17 @@ type serveFlags struct {
 }
 
 func serveCommand(e *env) *cli.Command {
-	o := &serveFlags{listen: cli.NewStringSlice()}
+	o := &serveFlags{mirrorFlags: newMirrorFlags(), listen: cli.NewStringSlice()}
 	return &cli.Command{
 		Name:        "serve",
 		Usage:       "serve what is published over HTTP",
 		UsageText:   "distkeep serve --archive DIR --listen ADDRESS [OPTIONS]",
 		Description: strings.Replace(serveHelp, "{dialects}", dialectHelp(), 1),
-		Flags: append(o.place.flags(),
+		Flags: append(append(append(o.place.flags(), o.repoFlags.flags()...), o.fetchFlags.flags()...),
+			&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
+			&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
+			&cli.GenericFlag{Name: "min-free", Usage: "start no transfer that would leave less than `SIZE` free", Value: &o.minFree},
+			&cli.BoolFlag{Name: "on-demand", Usage: "fetch what the repositories want and the archive has not when somebody asks for it", Destination: &o.onDemand},
 			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, such as :8080, 127.0.0.1:8080 or unix:PATH; repeatable", Destination: o.listen},
 			&cli.StringFlag{Name: "tls-cert", Usage: "talk TLS with the certificate and its chain in `FILE`; it is read again when it changes", Destination: &o.cert},
 			&cli.StringFlag{Name: "tls-key", Usage: "the key of the certificate is in `FILE`", Destination: &o.key},
@@ -98,10 +114,18 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	log := e.logger(false, false)
-	s, err := serve.New(serve.Options{
+	so := serve.Options{
 		Distfiles: o.distfiles, Reports: store.ReportDir(o.state), Accel: o.accel, Log: w, Now: e.now,
 		Warn: func(format string, args ...any) { log.Warn().Msgf(format, args...) },
-	})
+	}
+	if o.onDemand {
+		if so.Demand, err = o.demand(e, log); err != nil {
+			return err
+		}
+	} else if len(o.repos.Value()) > 0 {
+		return usagef("serve: --repo is of use with --on-demand alone")
+	}
+	s, err := serve.New(so)
 	if err != nil {
 		return err
 	}
@@ -115,6 +139,55 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 		ls[i] = o.limits.Limit(l)
 	}
 	return s.Serve(ctx, config, ls...)
+}
+
+// rescan is how often the repositories are scanned for what may be asked for.
+const rescan = 30 * time.Minute
+
+// demand fetches what the repositories want by runs that fetch nothing else.
+func (o *serveFlags) demand(e *env, log zerolog.Logger) (*serve.Demand, error) {
+	// What is wrong with the options is said before anything is served.
+	if _, err := o.mirrorFlags.options(e); err != nil {
+		return nil, err
+	}
+	return &serve.Demand{
+		Every: rescan,
+		Wanted: func(ctx context.Context) ([]*catalog.Distfile, error) {
+			repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now})
+			if err != nil {
+				return nil, err
+			}
+			c, err := catalog.Collect(ctx, repos)
+			if err != nil {
+				return nil, err
+			}
+			return append(c.Distfiles, c.Shadowed...), nil
+		},
+		Get: func(ctx context.Context, ds []*catalog.Distfile, arriving func(d *catalog.Distfile, part string)) (err error) {
+			m, err := o.mirrorFlags.options(e)
+			if err != nil {
+				return err
+			}
+			names := make(map[catalog.Name]bool, len(ds))
+			for _, d := range ds {
+				names[d.Name] = true
+			}
+			m.Only = func(d *catalog.Distfile) bool { return names[d.Name] }
+			m.Arriving = arriving
+			p := newProgress(e)
+			defer p.stop()
+			v, err := vault.Open(vault.Options{
+				Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep serve",
+				Events: events(log, runLogs{}, p), Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1),
+			})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, v.Close()) }()
+			_, err = archive.Mirror(ctx, v, m)
+			return err
+		},
+	}, nil
 }
 
 // openLog opens the access log, which may be none.

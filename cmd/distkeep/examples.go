@@ -62,7 +62,7 @@ var examples = []struct {
 	}},
 	{"serve", []string{
 		"distkeep serve --archive /srv/mirror --listen :8080 --access-log -",
-		"distkeep serve --archive /srv/mirror --listen unix:/srv/serve.sock",
+		"distkeep serve --archive /srv/mirror --listen :8080 --on-demand --repo gentoo:/var/db/repos/gentoo",
 	}},
 	{"snapshot create", []string{
 		"distkeep snapshot create --archive /srv/mirror",
