@@ -309,13 +309,14 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)
 			s.Layouts = export.Layouts(m.v)
+			s.Rooms = export.Rooms(m.v, m.o.MinFree)
 			return export.Contents(m.v)
 		},
 	}
 	if err == nil {
 		steps = append(steps, lists.New(m.v, &m.facts.Facts).Publish)
 	}
-	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun() })
+	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun(err == nil) })
 	var errs []error
 	for _, step := range steps {
 		err := step()
@@ -326,8 +327,12 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	return errors.Join(errs...)
 }
 
-// recordRun writes the run record.
-func (m *mirror) recordRun() error {
+// recordRun writes the run record. ended says that the run came to its end.
+func (m *mirror) recordRun(ended bool) error {
+	if err := export.Lineage(m.v, m.sum, ended); err != nil {
+		return err
+	}
+	report.Fill(m.sum)
 	text, err := json.Marshal(m.sum)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ type run struct {
 }
 
 func newRun(v *vault.Vault, facts *survey.Survey, command string) *run {
-	sum := &report.Summary{Command: command, Start: v.Now}
+	sum := &report.Summary{Schema: report.Schema, Command: command, Start: v.Now}
 	sum.Scanned(facts.Catalog)
 	return &run{v, facts, failures.New(v, &facts.Facts, sum), sum, new(finds)}
 }

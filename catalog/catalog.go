@@ -8,6 +8,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"distkeep/catalog/digest"
 )
@@ -58,6 +59,8 @@ type Scan struct {
 	// Notes say in a line each what the operator should know and need not
 	// mend, such as how many entries were left out.
 	Notes []string
+	// Timestamp and Commit are as in RepoStats.
+	Timestamp, Commit time.Time
 	// Maintainers returns who looks after a package, see
 	// [Catalog.Maintainers]. Nil means that the tree does not say. It may read
 	// the tree: it is asked for packages in trouble alone.

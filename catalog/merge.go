@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"distkeep/catalog/digest"
 )
@@ -43,7 +44,12 @@ type RepoStats struct {
 	Problems     int    `json:"problems"`
 	// Protected are the names that only packages which cannot be known may
 	// want.
-	Protected int `json:"protected,omitempty"`
+	Protected int `json:"protected"`
+	// Timestamp is when the tree was made, by what whoever makes it puts into it
+	// at short intervals, and Commit is when its newest commit came. Either is
+	// zero where the tree does not say.
+	Timestamp time.Time `json:"timestamp"`
+	Commit    time.Time `json:"commit"`
 }
 
 // A Conflict is one name with two contents.
@@ -102,7 +108,7 @@ func Merge(scans []*Scan) *Catalog {
 	shut := make(map[Name][]*Distfile)
 	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
-		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems)}
+		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems), Timestamp: s.Timestamp, Commit: s.Commit}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {
 			st.URIs += len(d.Sources)

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"distkeep/archive/layout"
@@ -37,6 +38,7 @@ func Refresh(v *vault.Vault, command string) error {
 		return err
 	}
 	Totals(s, v.Index, v.Now)
+	s.Rooms = Rooms(v, s.Rooms.MinFree)
 	s.Layouts = Layouts(v)
 	if err := Contents(v); err != nil {
 		return err
@@ -46,7 +48,7 @@ func Refresh(v *vault.Vault, command string) error {
 
 // lastRun returns the summary of the last run.
 func lastRun(v *vault.Vault, command string) (*report.Summary, error) {
-	none := &report.Summary{Command: command, Start: v.Now}
+	none := &report.Summary{Schema: report.Schema, Command: command, Start: v.Now}
 	runs, err := v.Ledger().Runs(1)
 	if err != nil {
 		return nil, vault.Damage(err)
@@ -68,9 +70,30 @@ func Totals(s *report.Summary, x *ledger.Index, now time.Time) {
 	for _, d := range x.Distfiles {
 		s.Archive.Add(d.Size)
 	}
+	due := make(map[string]*report.Due)
 	for _, d := range x.Deletions {
-		if !d.Undone {
-			s.Pending.Add(d.Size)
+		if d.Undone {
+			continue
+		}
+		s.Pending.Add(d.Size)
+		at := d.Since.Add(s.DeletionDelay)
+		if at.Before(now) {
+			at = now
+		}
+		day := at.UTC().Format(time.DateOnly)
+		if due[day] == nil {
+			due[day] = &report.Due{Day: day}
+		}
+		due[day].Add(d.Size)
+	}
+	s.Due = make([]report.Due, 0, len(due))
+	for _, day := range slices.Sorted(maps.Keys(due)) {
+		s.Due = append(s.Due, *due[day])
+	}
+	s.Damaged = 0
+	for key := range x.Failures {
+		if strings.HasPrefix(key.Want, ledger.Lost) || strings.HasPrefix(key.Want, ledger.Unread) {
+			s.Damaged++
 		}
 	}
 	s.Ages = Ages(x, now)

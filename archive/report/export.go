@@ -127,6 +127,7 @@ func WriteDeletions(dir string, ds []Deletion, replace regular.Replacer) error {
 
 // WriteStatus exports the summary of a run as indented JSON.
 func WriteStatus(dir string, summary any, replace regular.Replacer) error {
+	Fill(summary)
 	text, err := json.MarshalIndent(summary, "", "  ")
 	if err != nil {
 		return err

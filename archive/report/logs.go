@@ -111,6 +111,10 @@ func WriteDeletionLog(path string, ds []Deletion, now time.Time) error {
 	return nil
 }
 
+// WriteText replaces the file of the operator's at path, atomically. A symbolic link
+// stays one, and what is no regular file is written to.
+func WriteText(path string, text []byte) error { return replace(path, text) }
+
 // replace writes a file of the operator's. A symbolic link stays one, and what
 // is no regular file, such as /dev/stdout, is written to and not replaced.
 func replace(path string, text []byte) error {

@@ -8,25 +8,36 @@ import (
 	"distkeep/fetch/failure"
 )
 
-// A Summary says what a run did. Its JSON form is stable: fields are added, not
-// changed.
+// Schema is the version of the JSON form of a Summary, and of what status prints. It
+// changes when a field changes its meaning or goes; fields that are added do not
+// change it.
+const Schema = 1
+
+// A Summary says what a run did. Its JSON form is stable: every field is always
+// there, see [Fill].
 type Summary struct {
+	Schema  int           `json:"schema"`
 	Command string        `json:"command"`
 	Start   time.Time     `json:"start"`
 	Took    time.Duration `json:"took_ns"`
+	// LastComplete is when the last run began that came to its end and
+	// understood every tree, LastSuccess the last of those that also could ask
+	// for files and delete what it should. Both may be this one.
+	LastComplete time.Time `json:"last_complete"`
+	LastSuccess  time.Time `json:"last_success"`
 
 	Repositories []catalog.RepoStats `json:"repositories"`
 	// Complete is false when a part of a tree could not be understood; see
 	// Problems. Nothing is deleted then.
 	Complete bool     `json:"complete"`
-	Problems []string `json:"problems,omitempty"`
+	Problems []string `json:"problems"`
 	// Unknown are the packages that could not be understood, each with the
 	// cause, and Protected the records that are kept because of them alone.
-	Unknown   []string `json:"unknown,omitempty"`
+	Unknown   []string `json:"unknown"`
 	Protected int      `json:"protected"`
 	Conflicts int      `json:"conflicts"`
 	// Notes are what repositories say that nobody need mend.
-	Notes []string `json:"notes,omitempty"`
+	Notes []string `json:"notes"`
 	// Restricted are the names that must not be mirrored.
 	Restricted int `json:"restricted"`
 
@@ -53,24 +64,24 @@ type Summary struct {
 	Snapshot         string `json:"snapshot,omitempty"`
 	SnapshotsRemoved int    `json:"snapshots_removed,omitempty"`
 	// Layouts is what becomes of the layouts, or nil when they stay.
-	Layouts *Layouts `json:"layouts,omitempty"`
+	Layouts *Layouts `json:"layouts"`
 	// Lost are records whose file was gone or changed.
 	Lost layout.Count `json:"lost"`
 	// Gone is the number of contents that are on the whitelist, or that a
 	// package may want that cannot be read, and that this run has found lost.
-	Gone int `json:"gone,omitempty"`
+	Gone int `json:"gone"`
 	// Received counts bytes over the network, failed attempts included.
 	Received int64 `json:"received"`
 
 	// Views are the directories of repositories that are published as such.
-	Views []View `json:"views,omitempty"`
+	Views []View `json:"views"`
 
 	// Failures by class, new in this run and known before it.
-	Failures map[failure.Class]FailureCount `json:"failures,omitempty"`
+	Failures map[failure.Class]FailureCount `json:"failures"`
 	// News are the first of the new ones, by name.
-	News []News `json:"news,omitempty"`
+	News []News `json:"news"`
 	// Outage says that not one host answered.
-	Outage *Outage `json:"outage,omitempty"`
+	Outage *Outage `json:"outage"`
 	// Parked are wanted files for which the time for transfers was not enough.
 	// They are no failures: the next run goes on with them.
 	Parked layout.Count `json:"parked"`
@@ -90,22 +101,49 @@ type Summary struct {
 	DeletionDelay time.Duration `json:"deletion_delay_ns"`
 	RecycleDelay  time.Duration `json:"recycle_delay_ns"`
 	// Guard is why nothing was scheduled or deleted although it was allowed.
-	Guard string `json:"guard,omitempty"`
+	Guard string `json:"guard"`
 
 	// Archive is what the archive holds after the run, Pending what of it is
 	// scheduled for deletion, Recycle what waits in recycle.
 	Archive layout.Count `json:"archive"`
 	Pending layout.Count `json:"pending"`
 	Recycle layout.Count `json:"recycle"`
+	// Due are the days on which what is Pending may go, in order.
+	Due []Due `json:"due"`
+	// Damaged is the number of files of the archive that are known not to be
+	// what they should be, and that nobody has mended.
+	Damaged int `json:"damaged"`
+	// Rooms are what the archive has beside its files.
+	Rooms Rooms `json:"rooms"`
 	// Ages tell when the archive was last verified.
 	Ages Ages `json:"ages"`
 
 	// Interrupted says that the run was ended early, Broken why it could not
 	// go on.
-	Interrupted bool   `json:"interrupted,omitempty"`
-	Broken      string `json:"broken,omitempty"`
+	Interrupted bool   `json:"interrupted"`
+	Broken      string `json:"broken"`
 
-	Hosts []Host `json:"hosts,omitempty"`
+	Hosts []Host `json:"hosts"`
+}
+
+// A Due is what may be deleted on one day, or was to be before the first.
+type Due struct {
+	Day string `json:"day"` // in UTC: 2026-11-28
+	layout.Count
+}
+
+// Rooms are what an archive has beside its published files.
+type Rooms struct {
+	// Free are the bytes that may still be written to the file system of the
+	// published tree, StateFree to that of the state, and MinFree those that the
+	// run was told to leave.
+	Free      int64 `json:"free"`
+	StateFree int64 `json:"state_free"`
+	MinFree   int64 `json:"min_free"`
+	// Parts are transfers that were not complete, Quarantine what came and was not
+	// what the tree says.
+	Parts      layout.Count `json:"parts"`
+	Quarantine layout.Count `json:"quarantine"`
 }
 
 // Scanned puts into s what a scan has found.
@@ -225,14 +263,14 @@ type Ages struct {
 	// Oldest is when the one was read that was read longest ago: every byte
 	// has been read since. It is zero for an empty archive, and when there
 	// are Unknown ones.
-	Oldest time.Time `json:"oldest,omitzero"`
+	Oldest time.Time `json:"oldest"`
 	// Within counts contents by age; each is in the first that fits. Older
 	// are those beyond the last.
-	Within []Age        `json:"within,omitempty"`
+	Within []Age        `json:"within"`
 	Older  layout.Count `json:"older"`
 	// Unknown are those of Older that were read at a time that has yet to come:
 	// the clock was wrong once.
-	Unknown layout.Count `json:"unknown,omitzero"`
+	Unknown layout.Count `json:"unknown"`
 }
 
 // An Age counts what was read at most Days days ago.
@@ -252,10 +290,10 @@ type View struct {
 	// State is "current" when the index was published before, "published"
 	// when it is now, and "held back" when the old one stays, because of Why.
 	State string `json:"state"`
-	Why   string `json:"why,omitempty"`
+	Why   string `json:"why"`
 	// Missing are files that it names and that are not there, although it is
 	// published.
-	Missing []catalog.Name `json:"missing,omitempty"`
+	Missing []catalog.Name `json:"missing"`
 }
 
 // The states of a View.
@@ -296,13 +334,13 @@ type Host struct {
 	Spent time.Duration `json:"spent"`
 	// Dead says why the host is not asked any more, and DeadClass what kind
 	// of trouble that is; empty when it is.
-	Dead      string        `json:"dead,omitempty"`
-	DeadClass failure.Class `json:"dead_class,omitempty"`
+	Dead      string        `json:"dead"`
+	DeadClass failure.Class `json:"dead_class"`
 	// SkipVerify tells that certificates of the host are not verified.
-	SkipVerify bool `json:"skip_verify,omitempty"`
+	SkipVerify bool `json:"skip_verify"`
 	// Lowered is what was given up to get files from the host, such as modern
 	// TLS; the digests have proved the files all the same.
-	Lowered string `json:"lowered,omitempty"`
+	Lowered string `json:"lowered"`
 }
 
 // Layouts tells of layouts that change.
@@ -310,10 +348,10 @@ type Layouts struct {
 	// Next is what layout.conf is going to list when it is not before Due, or
 	// empty. Due is zero before what is new is listed at all: Unlinked files lack
 	// links for that.
-	Next     []string  `json:"next,omitempty"`
-	Due      time.Time `json:"due,omitzero"`
-	Unlinked int       `json:"unlinked,omitempty"`
+	Next     []string  `json:"next"`
+	Due      time.Time `json:"due"`
+	Unlinked int       `json:"unlinked"`
 	// Leaving are the layouts that layout.conf does not list any more, and until
 	// when they keep their paths.
-	Leaving map[string]time.Time `json:"leaving,omitempty"`
+	Leaving map[string]time.Time `json:"leaving"`
 }

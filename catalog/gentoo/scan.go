@@ -111,6 +111,7 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 		return nil, err
 	}
 	t.own.finish()
+	t.scan.Timestamp, t.scan.Commit = readAge(root)
 	t.collect(units)
 	return &t.scan, nil
 }

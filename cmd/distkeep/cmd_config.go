@@ -66,17 +66,17 @@ func printOptions(w io.Writer, c *cli.Context, from map[string]string) error {
 func valueOf(c *cli.Context, f cli.Flag) any {
 	name := f.Names()[0]
 	switch f := f.(type) {
-	case valueFlag:
+	case *cli.GenericFlag:
 		return f.Value.String()
-	case stringsFlag:
+	case *cli.StringSliceFlag:
 		list := make([]string, 0)
 		for _, s := range c.StringSlice(name) {
 			list = append(list, catalog.Redact(s))
 		}
 		return list
-	case intsFlag:
+	case *cli.IntSliceFlag:
 		return append([]int{}, c.IntSlice(name)...)
-	case stringFlag:
+	case *cli.StringFlag:
 		return catalog.Redact(c.String(name))
 	}
 	return c.Value(name)

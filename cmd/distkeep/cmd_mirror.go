@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
+	"distkeep/archive/report/metrics"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/whitelist"
@@ -46,6 +48,7 @@ type mirrorFlags struct {
 	maxDelete                           percentValue
 	retired                             *cli.StringSlice
 	successLog, failureLog, deletionLog string
+	metrics                             string
 	failOn, missing                     choiceValue
 	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
@@ -84,6 +87,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.StringFlag{Name: "success-log", Usage: "append what was added and removed to `FILE`, as emirrordist does", Destination: &o.successLog},
 		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
 		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
+		&cli.StringFlag{Name: "metrics", Usage: "write what the run did to `FILE` for Prometheus, as node_exporter's textfile collector reads it", Destination: &o.metrics},
 		&cli.GenericFlag{Name: "fail-on", Usage: "exit with status 1 on `WHICH` failures: any, new or never", Value: &o.failOn},
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
 		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
@@ -147,21 +151,54 @@ type voice interface {
 	preview(e *env, s *report.Summary, actions []plan.Action) error
 }
 
-// runMirror is the hourly job.
-func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err error) {
+// runMirror is the hourly job. However it ends, its metrics tell, but for a run that
+// another keeps from running.
+func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) error {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
 	if err := o.snapshot.check(&o.place); err != nil {
 		return err
 	}
+	began := e.now()
+	s, err := o.mirror(ctx, e, says)
+	if o.metrics == "" || o.dryRun || errors.Is(err, vault.ErrLocked) {
+		return err
+	}
+	if merr := o.writeMetrics(&metrics.Sample{Summary: s, Ran: began, Exit: exitStatus(ctx, err)}); merr != nil {
+		return errors.Join(err, merr)
+	}
+	return err
+}
+
+// writeMetrics writes the metrics of a run. One that could not even begin has those of
+// the archive from the last.
+func (o *mirrorFlags) writeMetrics(s *metrics.Sample) error {
+	if s.Summary == nil {
+		s.Summary = new(report.Summary)
+		if err := report.LoadStatus(store.ReportDir(o.state), s.Summary); err != nil && !errors.Is(err, report.ErrNoRun) {
+			return err
+		}
+	}
+	var b bytes.Buffer
+	if err := metrics.Write(&b, s); err != nil {
+		return err
+	}
+	if err := report.WriteText(o.metrics, b.Bytes()); err != nil {
+		return fmt.Errorf("--metrics: %w", err)
+	}
+	return nil
+}
+
+// mirror is the run itself. Its summary is nil when it could not begin.
+func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report.Summary, err error) {
 	m, err := o.options(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	logs, err := o.openLogs()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, logs.close()) }()
 	p := newProgress(e)
@@ -178,7 +215,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 		Events: ev, Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if o.dryRun {
@@ -187,34 +224,34 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) (err err
 			err = says.preview(e, s, actions)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return outcome(s, "never")
+		return s, outcome(s, "never")
 	}
-	s, err := archive.Mirror(ctx, a, m)
+	s, err = archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {
-		return err
+		return nil, err
 	}
 	if err == nil {
 		err = snapshotError(o.snapshot.take(ctx, e, a, s, int64(o.minFree)))
 	}
 	if perr := says.print(e, s); perr != nil {
-		return perr
+		return s, perr
 	}
 	if err != nil {
-		return err
+		return s, err
 	}
 	if o.deletionLog != "" {
 		ds, err := report.LoadDeletions(store.ReportDir(o.state))
 		if err != nil {
-			return err
+			return s, err
 		}
 		if err := report.WriteDeletionLog(o.deletionLog, ds, s.Start); err != nil {
-			return err
+			return s, err
 		}
 	}
-	return outcome(s, o.failOn.value)
+	return s, outcome(s, o.failOn.value)
 }
 
 // preview prints what a run would do, and to standard error why it would delete
@@ -240,6 +277,7 @@ func (o *mirrorFlags) listen(*vault.Events) {}
 
 func (o *mirrorFlags) print(e *env, s *report.Summary) error {
 	if o.json {
+		report.Fill(s)
 		return json.NewEncoder(e.stdout).Encode(s)
 	}
 	return printSummary(e.stdout, s)

@@ -15,44 +15,104 @@ import (
 	"distkeep/archive/vault"
 )
 
+const statusHelp = `It reads what the last run exported, and who holds the lock. It needs no lock itself
+and may be called during a run.
+
+With --check it prints one line for Nagios and its like, and exits with 0 when all is
+well, 1 for a warning, 2 for what is critical and 3 when it cannot be told. Critical are
+an archive that is broken, damaged or out of room, and no complete run within --max-age;
+that is a warning while a run goes on. Warnings are a run that was killed, an incomplete
+scan, a guard, no host that answers, little room, a tree that is a day old by its own
+metadata/timestamp.chk, and, with --max-new, new failures.
+
+With --json every field is always there; schema changes when one changes its meaning.
+`
+
 func statusCommand(e *env) *cli.Command {
 	var p place
-	var asJSON bool
+	var asJSON, check bool
+	maxAge, maxNew := durationValue(3*time.Hour), 0
 	return &cli.Command{
 		Name:        "status",
 		Usage:       "show how the last run ended and what the archive holds",
-		UsageText:   "distkeep status --archive DIR [--json]",
-		Description: "It reads what the last run exported, and who holds the lock. It needs no lock itself\nand may be called during a run.",
-		Flags:       append(p.flags(), jsonFlag(&asJSON)),
+		UsageText:   "distkeep status --archive DIR [--json]\ndistkeep status --archive DIR --check [--max-age DURATION] [--max-new N]",
+		Description: statusHelp,
+		Flags: append(p.flags(), jsonFlag(&asJSON),
+			&cli.BoolFlag{Name: "check", Usage: "judge the archive in a line and an exit status, as Nagios has it", Destination: &check},
+			&cli.GenericFlag{Name: "max-age", Usage: "with --check: how old the last complete run may be: `DURATION`", Value: &maxAge},
+			&cli.IntFlag{Name: "max-new", Usage: "with --check: how many new failures, `N`, are no warning; negative is any number", Value: -1, Destination: &maxNew}),
 		Action: func(*cli.Context) error {
+			if check {
+				return runCheck(e, &p, report.Limits{MaxAge: time.Duration(maxAge), MaxNew: maxNew})
+			}
 			dir, err := p.reports()
 			if err != nil {
 				return err
 			}
-			s := statusRecord{Summary: new(report.Summary)}
-			if s.Holder, s.Running, err = vault.Holder(p.state); err != nil {
-				return err
-			}
-			if err := s.load(dir); err != nil && (!errors.Is(err, report.ErrNoRun) || s.Holder == "") {
+			s, err := p.status(dir)
+			if err != nil && (!errors.Is(err, report.ErrNoRun) || s.Holder == "") {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(s)
+				return s.encode(e.stdout)
 			}
 			return s.print(e.stdout, e.now())
 		},
 	}
 }
 
+// runCheck prints one line and exits as Nagios' plugins do, whatever happens.
+func runCheck(e *env, p *place, l report.Limits) error {
+	dir, err := p.reports()
+	var s statusRecord
+	if err == nil {
+		s, err = p.status(dir)
+	}
+	level, line := report.Unclear, ""
+	if err == nil || errors.Is(err, report.ErrNoRun) && dir != "" {
+		c := report.Condition{Summary: s.Summary, Since: s.Since}
+		if s.Running {
+			c.Running = s.Holder
+		} else {
+			c.Killed = s.Holder
+		}
+		level, line = c.Check(e.now(), l)
+	} else {
+		line = "DISTKEEP UNKNOWN - " + report.OneLine(err.Error())
+	}
+	if _, err := fmt.Fprintln(e.stdout, line); err != nil {
+		return err
+	}
+	return status(level)
+}
+
 // A statusRecord is what status tells: how the last run ended, and what is going
 // on since.
 type statusRecord struct {
 	*report.Summary        // nil before the first run has ended
-	Holder          string `json:"holder,omitempty"`
+	Holder          string `json:"holder"`
 	// Running is false when the holder was killed.
-	Running bool `json:"running,omitempty"`
+	Running bool `json:"running"`
 	// Since is the number of failures that were found after the last run.
-	Since int `json:"failures_since,omitempty"`
+	Since int `json:"failures_since"`
+}
+
+// status finds out how the last run ended and what goes on. Its error is of the first.
+func (p *place) status(dir string) (s statusRecord, err error) {
+	s.Summary = new(report.Summary)
+	if s.Holder, s.Running, err = vault.Holder(p.state); err != nil {
+		return s, err
+	}
+	return s, s.load(dir)
+}
+
+// encode prints all fields; those of a run are zero before there was one.
+func (s *statusRecord) encode(w io.Writer) error {
+	if s.Summary == nil {
+		s.Summary = &report.Summary{Schema: report.Schema}
+	}
+	report.Fill(s.Summary)
+	return json.NewEncoder(w).Encode(s)
 }
 
 func (s *statusRecord) load(dir string) error {
@@ -89,6 +149,14 @@ func (s *statusRecord) print(w io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "%-12s %s since the last run: see distkeep failures\n", "found", plural(s.Since, "failure"))
 	}
 	fmt.Fprintf(&b, "%-12s %s at %s, %v ago\n", "last run", s.Command, s.Start.Format(time.RFC3339), now.Sub(s.Start).Round(time.Second))
+	for _, r := range s.Repositories {
+		switch {
+		case !r.Timestamp.IsZero():
+			fmt.Fprintf(&b, "%-12s %s was made at %s, %s before the run\n", "tree", r.Name, stamp(r.Timestamp), age(s.Start.Sub(r.Timestamp)))
+		case !r.Commit.IsZero():
+			fmt.Fprintf(&b, "%-12s %s has its newest commit of %s\n", "tree", r.Name, stamp(r.Commit))
+		}
+	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return err
 	}
