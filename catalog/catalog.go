@@ -134,9 +134,9 @@ type Distfile struct {
 	Kind Kind
 }
 
-// ByHand reports whether d may be published once a person has obtained it: by the
+// byHand reports whether d may be published once a person has obtained it: by the
 // PMS, fetch implies mirror, and elsewhere it does not.
-func (d *Distfile) ByHand() bool {
+func (d *Distfile) byHand() bool {
 	return d.Restrict == "" || d.Restrict == RestrictFetch && d.Kind != Gentoo
 }
 

@@ -70,7 +70,7 @@ func (c *Catalog) Complete() bool {
 func (c *Catalog) Barred(name Name) *Distfile {
 	i, ok := slices.BinarySearchFunc(c.Restricted, name, func(d *Distfile, n Name) int { return cmp.Compare(d.Name, n) })
 	for ; ok && i < len(c.Restricted) && c.Restricted[i].Name == name; i++ {
-		if d := c.Restricted[i]; !d.ByHand() {
+		if d := c.Restricted[i]; !d.byHand() {
 			return d
 		}
 	}

@@ -22,15 +22,15 @@ import (
 )
 
 var (
-	// ErrLocked means that another process has the ledger open.
-	ErrLocked = errors.New("ledger is open in another process")
+	// errLocked means that another process has the ledger open.
+	errLocked = errors.New("ledger is open in another process")
 	// ErrDamaged means that the files of the ledger cannot be used. They
 	// hold nothing that the archive itself does not: set them aside, and
 	// the next run adopts every file anew.
 	ErrDamaged = errors.New("ledger is damaged")
-	// ErrHeld means that badger has the files of the ledger open elsewhere: in a
+	// errHeld means that badger has the files of the ledger open elsewhere: in a
 	// program of its own, or in this process, where Close had no room.
-	ErrHeld = errors.New("badger has the ledger open already")
+	errHeld = errors.New("badger has the ledger open already")
 	// ErrStuck means that the file system does not let the ledger be closed.
 	ErrStuck = errors.New("badger cannot write what it has")
 )
@@ -82,8 +82,8 @@ func badgerOptions(dir string, o Options) badger.Options {
 		WithLogger(badgerLog{o.Warn})
 }
 
-// Open opens or creates the ledger in dir. Its error wraps ErrLocked, ErrHeld or
-// ErrDamaged where that is the cause.
+// Open opens or creates the ledger in dir. Its error wraps ErrDamaged where
+// that is the cause.
 func Open(dir string, o Options) (*Ledger, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
@@ -100,7 +100,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if ok, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock ledger: %w", err)
 	} else if !ok {
-		return nil, fmt.Errorf("open ledger %s: %w", dir, ErrLocked)
+		return nil, fmt.Errorf("open ledger %s: %w", dir, errLocked)
 	}
 	if err := checkManifest(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
@@ -169,7 +169,7 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 	return badger.Open(o)
 }
 
-// cause tells what the operating system refused, and ErrHeld, from ErrDamaged.
+// cause tells what the operating system refused, and errHeld, from ErrDamaged.
 func cause(err error) error {
 	// badger cuts the chain of errors when it opens files.
 	for _, e := range []error{
@@ -180,7 +180,7 @@ func cause(err error) error {
 		}
 	}
 	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
-		return ErrHeld
+		return errHeld
 	}
 	return ErrDamaged // a bad sector, too: a new ledger has other ones
 }

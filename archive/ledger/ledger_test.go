@@ -199,8 +199,8 @@ func TestSecondOpen(t *testing.T) {
 	dir := t.TempDir() + "/l"
 	l := open(t, dir)
 	defer l.Close()
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
-		t.Errorf("second Open: %v, want ErrLocked", err)
+	if _, err := Open(dir, Options{}); !errors.Is(err, errLocked) {
+		t.Errorf("second Open: %v, want errLocked", err)
 	}
 }
 

@@ -36,8 +36,8 @@ func TestCloseWithoutRoom(t *testing.T) {
 		t.Errorf("a table was written: %v, %v", tables, err)
 	}
 	// This process still has the database open, which is no damage.
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrHeld) || errors.Is(err, ErrDamaged) {
-		t.Errorf("open again: %v, want ErrHeld", err)
+	if _, err := Open(dir, Options{}); !errors.Is(err, errHeld) || errors.Is(err, ErrDamaged) {
+		t.Errorf("open again: %v, want errHeld", err)
 	}
 	other := filepath.Join(t.TempDir(), "ledger")
 	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {

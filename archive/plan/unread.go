@@ -15,9 +15,9 @@ import (
 // failure in every run until it can be told what is there. This file decides what
 // is unknown, and what became of contents that nobody could fetch again.
 
-// Doubt returns why it is not known whether the archive has the file of d, none
+// doubt returns why it is not known whether the archive has the file of d, none
 // of whose paths has the verified one, or nil when it is known that it has not.
-func (v *Facts) Doubt(d *ledger.Distfile) error {
+func (v *Facts) doubt(d *ledger.Distfile) error {
 	for rel := range v.Shelf.Paths(&d.Content) {
 		f, there := v.Shelf.Files.Get(rel)
 		switch {
@@ -51,7 +51,7 @@ func (b *planner) reread(d *ledger.Distfile, as Reading) bool {
 // doubted reports whether it is not known if the archive has the bytes of d, and
 // notes that.
 func (b *planner) doubted(d *ledger.Distfile) bool {
-	err := b.Doubt(d)
+	err := b.doubt(d)
 	if err == nil {
 		return false
 	}
@@ -106,7 +106,7 @@ func (f *Facts) Vanished() error {
 		if f.Shelf.Sound(&d.Content) != "" {
 			continue
 		}
-		switch err := f.Doubt(d); {
+		switch err := f.doubt(d); {
 		case errors.Is(err, layout.ErrWriting):
 		case err != nil:
 			unread = err

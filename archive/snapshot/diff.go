@@ -40,8 +40,7 @@ type View struct {
 	top  *dir
 }
 
-// OpenView opens the snapshot of that name; "latest" is the newest. Its error
-// wraps ErrNotFound when there is none.
+// OpenView opens the snapshot of that name; "latest" is the newest.
 func (d *Dir) OpenView(name string) (*View, error) {
 	if name == latestName {
 		list, err := d.List()
@@ -50,11 +49,11 @@ func (d *Dir) OpenView(name string) (*View, error) {
 		}
 		s := newest(list)
 		if s == nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(d.path, name), ErrNotFound)
+			return nil, fmt.Errorf("%s: %w", filepath.Join(d.path, name), errNotFound)
 		}
 		name = s.Name
 	}
-	if _, err := d.Get(name); err != nil {
+	if _, err := d.get(name); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(d.path, name)

@@ -19,8 +19,8 @@ type Policy struct {
 	Last, Hourly, Daily, Weekly, Monthly, Yearly int
 }
 
-// ErrPolicy means that a policy would keep nothing, or makes no sense.
-var ErrPolicy = errors.New("bad retention policy")
+// errPolicy means that a policy would keep nothing, or makes no sense.
+var errPolicy = errors.New("bad retention policy")
 
 // A Decision is what becomes of a snapshot.
 type Decision struct {
@@ -54,16 +54,16 @@ func (p Policy) rules() []rule {
 }
 
 // Apply decides about list, which is in any order. The decisions are in the
-// order of time, the oldest first. Its error wraps ErrPolicy when every number
+// order of time, the oldest first. Its error wraps errPolicy when every number
 // is zero or one is below -1.
 func (p Policy) Apply(list []Snapshot) ([]Decision, error) {
 	if p == (Policy{}) {
-		return nil, fmt.Errorf("%w: it keeps nothing: say how many to keep, as in --keep-daily 7; to remove all, name them to snapshot remove", ErrPolicy)
+		return nil, fmt.Errorf("%w: it keeps nothing: say how many to keep, as in --keep-daily 7; to remove all, name them to snapshot remove", errPolicy)
 	}
 	rules := p.rules()
 	for _, r := range rules {
 		if r.left < -1 {
-			return nil, fmt.Errorf("%w: %d %s: want a number, or -1 for all", ErrPolicy, r.left, r.name)
+			return nil, fmt.Errorf("%w: %d %s: want a number, or -1 for all", errPolicy, r.left, r.name)
 		}
 	}
 	list = slices.Clone(list)

@@ -105,7 +105,7 @@ func TestPolicy(t *testing.T) {
 		})
 	}
 	for _, p := range []Policy{{}, {Last: -2}, {Last: 1, Yearly: -3}} {
-		if _, err := p.Apply(nil); !errors.Is(err, ErrPolicy) {
+		if _, err := p.Apply(nil); !errors.Is(err, errPolicy) {
 			t.Errorf("%+v: %v", p, err)
 		}
 	}
@@ -119,7 +119,7 @@ func TestPrune(t *testing.T) {
 	for range 3 {
 		all = append(all, w.create(CreateOptions{}).Name)
 	}
-	if _, _, err := w.d.Prune(t.Context(), Policy{}); !errors.Is(err, ErrPolicy) {
+	if _, _, err := w.d.Prune(t.Context(), Policy{}); !errors.Is(err, errPolicy) {
 		t.Errorf("keep nothing: %v", err)
 	}
 	if _, err := w.d.Decide(Policy{Last: 1}); err != nil || len(listDir(t, w.dir)) != 3+2 {

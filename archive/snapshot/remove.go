@@ -24,9 +24,8 @@ type Removed struct {
 }
 
 // Remove removes snapshots, one after the other, the oldest first, and each once.
-// Before the first, it makes
-// sure that all are there; its error then wraps ErrNotFound. Each vanishes from
-// sight in one step, and latest never points at one that is gone.
+// Before the first it makes sure that all are there. Each vanishes from sight in one
+// step, and latest never points at one that is gone.
 //
 // Nothing outside the view is touched: neither symbolic links nor mounts are
 // followed. When ctx is done, it stops after a snapshot; what it returns are
@@ -44,7 +43,7 @@ func (d *Dir) Remove(ctx context.Context, names ...string) (removed []Removed, e
 func (d *Dir) remove(ctx context.Context, names []string) (removed []Removed, err error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	for _, name := range names {
-		if _, err := d.Get(name); err != nil {
+		if _, err := d.get(name); err != nil {
 			return nil, fmt.Errorf("remove snapshot: %w", err)
 		}
 	}

@@ -38,11 +38,11 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// ErrNotFound means that there is no snapshot of that name.
-var ErrNotFound = errors.New("no such snapshot")
+// errNotFound means that there is no snapshot of that name.
+var errNotFound = errors.New("no such snapshot")
 
-// ErrPlace means that snapshots cannot be kept where they were asked to be.
-var ErrPlace = errors.New("snapshots cannot be kept there")
+// errPlace means that snapshots cannot be kept where they were asked to be.
+var errPlace = errors.New("snapshots cannot be kept there")
 
 const (
 	latestName = "latest"
@@ -129,8 +129,8 @@ func Open(path string, now func() time.Time) (*Dir, error) {
 
 // Make makes the directory path for snapshots of the tree that is published in
 // the directory published, unless it is there, and opens it. Its parent must be
-// there. Its error wraps ErrPlace when one is inside the other, or they are on
-// two file systems.
+// there. It is an error when one is inside the other, or they are on two file
+// systems.
 func Make(path, published string, now func() time.Time) (*Dir, error) {
 	if err := checkPlace(path, published); err != nil {
 		return nil, err
@@ -159,9 +159,9 @@ func checkPlace(path, published string) error {
 	}
 	switch {
 	case isInside(real, tree):
-		return fmt.Errorf("%w: %s is inside the published tree %s: every view would hold all older ones", ErrPlace, path, published)
+		return fmt.Errorf("%w: %s is inside the published tree %s: every view would hold all older ones", errPlace, path, published)
 	case isInside(tree, real):
-		return fmt.Errorf("%w: the published tree %s is inside %s", ErrPlace, published, path)
+		return fmt.Errorf("%w: the published tree %s is inside %s", errPlace, published, path)
 	}
 	a, err := device(tree)
 	if err != nil {
@@ -175,7 +175,7 @@ func checkPlace(path, published string) error {
 		return err
 	}
 	if a != b {
-		return fmt.Errorf("%w: %s and %s are on different file systems, so that files cannot be hard-linked between them: give --snapshots DIR on that of the published tree", ErrPlace, path, published)
+		return fmt.Errorf("%w: %s and %s are on different file systems, so that files cannot be hard-linked between them: give --snapshots DIR on that of the published tree", errPlace, path, published)
 	}
 	return nil
 }
@@ -230,8 +230,8 @@ func (d *Dir) List() ([]Snapshot, error) {
 	}
 	var list []Snapshot
 	for _, name := range names {
-		s, err := d.Get(name)
-		if errors.Is(err, ErrNotFound) {
+		s, err := d.get(name)
+		if errors.Is(err, errNotFound) {
 			continue
 		} else if err != nil {
 			return nil, fmt.Errorf("list snapshots: %w", err)
@@ -257,22 +257,22 @@ func newest(list []Snapshot) *Snapshot {
 	return nil
 }
 
-// Get returns one snapshot. Its error wraps ErrNotFound unless name is that of
+// get returns one snapshot. Its error wraps errNotFound unless name is that of
 // a directory that Create has made: a symbolic link is none.
-func (d *Dir) Get(name string) (Snapshot, error) {
+func (d *Dir) get(name string) (Snapshot, error) {
 	if _, _, ok := parseName(name); !ok {
-		return Snapshot{}, fmt.Errorf("%s: %w", filepath.Join(d.path, name), ErrNotFound)
+		return Snapshot{}, fmt.Errorf("%s: %w", filepath.Join(d.path, name), errNotFound)
 	}
 	fi, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
-		return Snapshot{}, fmt.Errorf("%s: %w", filepath.Join(d.path, name), ErrNotFound)
+		return Snapshot{}, fmt.Errorf("%s: %w", filepath.Join(d.path, name), errNotFound)
 	} else if err != nil {
 		return Snapshot{}, err
 	}
 	file := filepath.Join(name, recordName)
 	text, err := regular.ReadIn(d.root, file, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Snapshot{}, fmt.Errorf("%s: %w: a directory without %s was not made by snapshot create", filepath.Join(d.path, name), ErrNotFound, recordName)
+		return Snapshot{}, fmt.Errorf("%s: %w: a directory without %s was not made by snapshot create", filepath.Join(d.path, name), errNotFound, recordName)
 	} else if err != nil {
 		return Snapshot{}, err
 	}

@@ -203,7 +203,7 @@ func TestViewOfView(t *testing.T) {
 	w.check(os.Rename(w.view(one), w.tree))
 	w.publish("b", "b")
 	two := w.create(CreateOptions{})
-	got, err := w.d.Get(two.Name)
+	got, err := w.d.get(two.Name)
 	if err != nil || got.Files != 2 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -328,7 +328,7 @@ func TestMakeRefuses(t *testing.T) {
 	for _, path := range []string{
 		filepath.Join(w.tree, "snapshots"), w.tree, top, filepath.Join(top, "alias", "s"), filepath.Join(top, "none", "..", "distfiles", "s"),
 	} {
-		if _, err := Make(path, w.tree, nil); !errors.Is(err, ErrPlace) {
+		if _, err := Make(path, w.tree, nil); !errors.Is(err, errPlace) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -348,7 +348,7 @@ func TestMakeRefuses(t *testing.T) {
 		t.Skip("no other file system")
 	}
 	_, err = Make(filepath.Join(other, "s"), w.tree, nil)
-	if !errors.Is(err, ErrPlace) || !strings.Contains(err.Error(), "different file systems") || len(listDir(t, other)) > 0 {
+	if !errors.Is(err, errPlace) || !strings.Contains(err.Error(), "different file systems") || len(listDir(t, other)) > 0 {
 		t.Errorf("other file system: %v", err)
 	}
 }
@@ -372,14 +372,14 @@ func TestNames(t *testing.T) {
 		if name == s.Name {
 			continue
 		}
-		if _, err := w.d.Remove(t.Context(), s.Name, name); !errors.Is(err, ErrNotFound) {
+		if _, err := w.d.Remove(t.Context(), s.Name, name); !errors.Is(err, errNotFound) {
 			t.Errorf("remove %q: %v", name, err)
 		}
-		if _, err := w.d.OpenView(name); !errors.Is(err, ErrNotFound) && name != latestName {
+		if _, err := w.d.OpenView(name); !errors.Is(err, errNotFound) && name != latestName {
 			t.Errorf("open %q: %v", name, err)
 		}
 	}
-	if _, err := w.d.Get(s.Name); err != nil {
+	if _, err := w.d.get(s.Name); err != nil {
 		t.Errorf("a refused removal removed: %v", err)
 	}
 	record := filepath.Join(w.view(s), recordName)

@@ -139,7 +139,7 @@ func TestDiskFull(t *testing.T) {
 	if _, _, err := importFrom(t.Context(), s, src, part); !Broken(err) || exists(part) {
 		t.Errorf("import: error = %v, want one that is Broken; part is left: %v", err, exists(part))
 	}
-	if err := s.Room(2<<20, 0); !errors.Is(err, ErrFull) {
+	if err := s.Room(2<<20, 0); !errors.Is(err, errFull) {
 		t.Errorf("room: %v", err)
 	}
 }

@@ -275,15 +275,15 @@ func TestRoom(t *testing.T) {
 	}
 	for _, c := range []struct{ need, keep int64 }{{math.MaxInt64, 0}, {0, math.MaxInt64}, {math.MaxInt64, math.MaxInt64}} {
 		err := s.Room(c.need, c.keep)
-		if !errors.Is(err, ErrFull) || !Broken(err) {
-			t.Errorf("Room(%d, %d) = %v, want ErrFull", c.need, c.keep, err)
+		if !errors.Is(err, errFull) || !Broken(err) {
+			t.Errorf("Room(%d, %d) = %v, want errFull", c.need, c.keep, err)
 		}
 	}
 }
 
 func TestBroken(t *testing.T) {
 	t.Parallel()
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE, ErrFull} {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE, errFull} {
 		if !Broken(fmt.Errorf("x: %w", &fs.PathError{Op: "write", Path: "x", Err: e})) {
 			t.Errorf("%v is not broken", e)
 		}

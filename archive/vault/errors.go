@@ -14,9 +14,8 @@ var (
 	ErrLocked = store.ErrLocked
 	// ErrNoArchive means that there is no archive where one was expected.
 	ErrNoArchive = errors.New("no archive here")
-	// ErrBroken means that the archive itself is damaged. Ask Broken, which
-	// knows what else is.
-	ErrBroken = errors.New("archive is damaged or full")
+	// errBroken marks what Damage was given.
+	errBroken = errors.New("archive is damaged or full")
 )
 
 // Broken reports whether err says that the file system or the ledger of an
@@ -24,7 +23,7 @@ var (
 // looks at what was asked for.
 func Broken(err error) bool {
 	is := func(e error) bool { return errors.Is(err, e) }
-	return is(ErrBroken) || is(ledger.ErrDamaged) || is(ledger.ErrStuck) || is(report.ErrDamaged) || store.Broken(err)
+	return is(errBroken) || is(ledger.ErrDamaged) || is(ledger.ErrStuck) || is(report.ErrDamaged) || store.Broken(err)
 }
 
 // Damage makes err one that Broken knows, and leaves its text as it is.
@@ -37,7 +36,7 @@ func Damage(err error) error {
 
 type damageError struct{ error }
 
-func (d damageError) Unwrap() []error { return []error{d.error, ErrBroken} }
+func (d damageError) Unwrap() []error { return []error{d.error, errBroken} }
 
 // A FileError is trouble with the files of one content. It ends nothing else.
 type FileError struct {

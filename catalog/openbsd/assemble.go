@@ -19,7 +19,7 @@ import (
 // A distinfo is one file that ports check their distfiles against.
 type distinfo struct {
 	file     string // for problems
-	entries  []Entry
+	entries  []entry
 	names    []catalog.Name
 	index    map[catalog.Name]int
 	used     []bool // a port mentions the entry
@@ -29,10 +29,10 @@ type distinfo struct {
 
 // lookup returns the entry of name, if there is one, and remembers that it is
 // wanted.
-func (i *distinfo) lookup(name catalog.Name) (Entry, bool) {
+func (i *distinfo) lookup(name catalog.Name) (entry, bool) {
 	n, ok := i.index[name]
 	if !ok {
-		return Entry{Name: name, Size: -1}, false
+		return entry{Name: name, Size: -1}, false
 	}
 	i.used[n] = true
 	return i.entries[n], true
@@ -137,7 +137,7 @@ func (i *distinfo) read(root *os.Root, rel string) {
 		return
 	}
 	defer f.Close()
-	i.entries, i.problems = ParseDistinfo(i.file, f)
+	i.entries, i.problems = parseDistinfo(i.file, f)
 	i.used = make([]bool, len(i.entries))
 	i.index = make(map[catalog.Name]int, len(i.entries))
 	for n, e := range i.entries {
@@ -175,7 +175,7 @@ func (a *assembler) port(p *port) {
 			a.problem(p, a.dump.label, p.line, "word %q: %v", clip(w.local), err)
 			continue
 		}
-		e := Entry{Name: name, Size: -1}
+		e := entry{Name: name, Size: -1}
 		if info != nil {
 			e = a.entry(p, info, name)
 		}
@@ -277,7 +277,7 @@ func (a *assembler) info(p *port) *distinfo {
 
 // entry returns what info says about name, and reports what dpb does not
 // accept.
-func (a *assembler) entry(p *port, info *distinfo, name catalog.Name) Entry {
+func (a *assembler) entry(p *port, info *distinfo, name catalog.Name) entry {
 	e, ok := info.lookup(name)
 	switch {
 	case !ok:

@@ -21,8 +21,8 @@ const (
 	maxFileProblems = 100
 )
 
-// An Entry is what a distinfo file says about one distfile.
-type Entry struct {
+// An entry is what a distinfo file says about one distfile.
+type entry struct {
 	// Name is the path below DISTDIR, after dpb's normalisation.
 	Name catalog.Name
 	// Size is -1 where the file has no SIZE line.
@@ -34,7 +34,7 @@ type Entry struct {
 	Line int
 }
 
-// ParseDistinfo reads a distinfo file: lines "SIZE (path) = n" and
+// parseDistinfo reads a distinfo file: lines "SIZE (path) = n" and
 // "ALGORITHM (path) = digest" with the digest in base64 or, as older files
 // have it, in hexadecimal. Entries are in the order of their first
 // lines. An entry may lack its size or its SHA256: whether that matters depends
@@ -44,7 +44,7 @@ type Entry struct {
 // does. A line that is known but wrong, contradicts an earlier one, or names a
 // path outside of DISTDIR is a problem; it carries file and line only. The error
 // of r, and a file beyond the limits, are problems too.
-func ParseDistinfo(file string, r io.Reader) ([]Entry, []catalog.Problem) {
+func parseDistinfo(file string, r io.Reader) ([]entry, []catalog.Problem) {
 	p := distinfoParser{file: file, index: make(map[catalog.Name]int)}
 	rest := &io.LimitedReader{R: r, N: maxDistinfo + 1}
 	lr := newLineReader(rest, maxDistinfoLine)
@@ -66,7 +66,7 @@ func ParseDistinfo(file string, r io.Reader) ([]Entry, []catalog.Problem) {
 	if rest.N == 0 {
 		p.problem(lr.num, "distinfo is larger than %d bytes", maxDistinfo)
 	}
-	entries := make([]Entry, len(p.entries))
+	entries := make([]entry, len(p.entries))
 	for i, e := range p.entries {
 		// Contradictions were reported when they were read.
 		e.Digests, _ = digest.NewSet(e.Digests...)
@@ -77,7 +77,7 @@ func ParseDistinfo(file string, r io.Reader) ([]Entry, []catalog.Problem) {
 
 type distinfoParser struct {
 	file     string
-	entries  []Entry // Digests in the order of the lines
+	entries  []entry // Digests in the order of the lines
 	index    map[catalog.Name]int
 	problems []catalog.Problem
 }
@@ -119,12 +119,12 @@ func (p *distinfoParser) line(num int, line []byte) {
 }
 
 // entry returns the entry of name, valid until the next call.
-func (p *distinfoParser) entry(num int, name catalog.Name) *Entry {
+func (p *distinfoParser) entry(num int, name catalog.Name) *entry {
 	i, ok := p.index[name]
 	if !ok {
 		i = len(p.entries)
 		p.index[name] = i
-		p.entries = append(p.entries, Entry{Name: name, Size: -1, Line: num})
+		p.entries = append(p.entries, entry{Name: name, Size: -1, Line: num})
 	}
 	return &p.entries[i]
 }
@@ -165,4 +165,4 @@ func (p *distinfoParser) digest(num int, name catalog.Name, alg digest.Algorithm
 }
 
 // sha256 returns the digest without which dpb takes a port for broken.
-func (e Entry) sha256() digest.Digest { return e.Digests.Get(digest.SHA256) }
+func (e entry) sha256() digest.Digest { return e.Digests.Get(digest.SHA256) }

@@ -92,7 +92,7 @@ func TestParseDistinfoLimits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			entries, problems := ParseDistinfo("f", c.r)
+			entries, problems := parseDistinfo("f", c.r)
 			var got []string
 			for _, p := range problems {
 				got = append(got, p.Error())
@@ -102,14 +102,14 @@ func TestParseDistinfoLimits(t *testing.T) {
 			}
 		})
 	}
-	_, problems := ParseDistinfo("f", strings.NewReader(strings.Repeat("SIZE (a) = x\n", 1000)))
+	_, problems := parseDistinfo("f", strings.NewReader(strings.Repeat("SIZE (a) = x\n", 1000)))
 	if len(problems) != maxFileProblems+1 {
 		t.Errorf("%d problems, want %d and one that says so", len(problems), maxFileProblems)
 	}
 }
 
 // format writes entries as make makesum does.
-func format(entries []Entry) []byte {
+func format(entries []entry) []byte {
 	var b bytes.Buffer
 	for _, e := range entries {
 		for _, d := range e.Digests {
@@ -127,13 +127,13 @@ func FuzzDistinfo(f *testing.F) {
 	f.Add([]byte("MD5 (x/../b) = 9800068b0a06ae5370633fafa57eae10\nRMD160 (b) = xqlxBasmzx0ratRdUoiUYoz/BYY=\nSIZE (b) = 2\nSIZE (b) = 3\n"))
 	f.Add([]byte("SHA256 (../a) = 1\nSIZE (a) = 1) = 2"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		first, problems := ParseDistinfo("in", bytes.NewReader(in))
+		first, problems := parseDistinfo("in", bytes.NewReader(in))
 		for _, p := range problems {
 			if strings.ContainsAny(p.Error(), "\n\x1b") {
 				t.Errorf("problem is not fit to be printed: %q", p.Error())
 			}
 		}
-		again, problems := ParseDistinfo("again", bytes.NewReader(format(first)))
+		again, problems := parseDistinfo("again", bytes.NewReader(format(first)))
 		if len(problems) > 0 || !bytes.Equal(format(first), format(again)) {
 			t.Errorf("parse(format(x)) is not x: %v\n%s\n%s", problems, format(first), format(again))
 		}

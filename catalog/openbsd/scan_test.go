@@ -216,7 +216,7 @@ func TestRealDistinfo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got tree
-			first := make(map[catalog.Name]Entry)
+			first := make(map[catalog.Name]entry)
 			err := filepath.WalkDir(filepath.Join(dir, name), func(path string, _ os.DirEntry, err error) error {
 				if err != nil || filepath.Base(path) != "distinfo" {
 					return err
@@ -226,7 +226,7 @@ func TestRealDistinfo(t *testing.T) {
 					return err
 				}
 				defer f.Close()
-				entries, problems := ParseDistinfo(path, f)
+				entries, problems := parseDistinfo(path, f)
 				got.Files++
 				got.Entries += len(entries)
 				got.Problems += len(problems)
@@ -246,7 +246,7 @@ func TestRealDistinfo(t *testing.T) {
 	}
 }
 
-func (c *tree) count(e Entry, first map[catalog.Name]Entry) {
+func (c *tree) count(e entry, first map[catalog.Name]entry) {
 	if strings.Contains(string(e.Name), "/") {
 		c.Subdirs++
 	}

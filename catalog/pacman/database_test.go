@@ -21,7 +21,7 @@ func show(db *Database, problems []catalog.Problem) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "entries %d\n", db.Entries)
 	for _, p := range db.Packages {
-		fmt.Fprintf(&b, "%s %s %q %s %d sig=%q weak=%v\n", p.Name, p.Version, p.Arch, p.Filename, p.CSize, p.PGPSig, p.Weak())
+		fmt.Fprintf(&b, "%s %s %q %s %d sig=%q weak=%v\n", p.Name, p.Version, p.Arch, p.Filename, p.CSize, p.PGPSig, p.weak())
 		for _, d := range p.Digests() {
 			fmt.Fprintf(&b, "  %s\n", d)
 		}

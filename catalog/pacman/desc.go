@@ -52,9 +52,9 @@ func (p *Package) Digests() digest.Set {
 	return nil
 }
 
-// Weak reports whether the database does not prove the content: it has no
+// weak reports whether the database does not prove the content: it has no
 // SHA256SUM.
-func (p *Package) Weak() bool { return p.SHA256.IsZero() }
+func (p *Package) weak() bool { return p.SHA256.IsZero() }
 
 // A descError is a defect of a desc. Line is 0 when no line is to blame.
 type descError struct {
