@@ -35,7 +35,7 @@ type Getter interface {
 	// no such file, or ErrTrouble. It must wrap ErrUnchanged, without a call of start, when
 	// the upstream still has the content that have names.
 	Get(ctx context.Context, url string, have Version, most int64, start func() (io.Writer, error)) (Version, error)
-	// Close lets go of connections; the Getter can be used again.
+	// Close closes connections; the Getter can be used again.
 	Close() error
 }
 

@@ -190,8 +190,8 @@ func New(o Options) (*Fetcher, error) {
 var errRunning = errors.New("fetcher is running already")
 
 // Run fetches reqs and calls done once for each, from several goroutines at
-// once, as soon as each is settled. It returns when all are. When ctx ends, the
-// rest is settled at once with errors that wrap its cause, and Run returns that
+// once, as soon as each has ended. It returns when all have. When ctx ends, the
+// rest ends at once with errors that wrap its cause, and Run returns that
 // cause.
 //
 // done may block for a while: that holds transfers back, but no host's slot.
@@ -222,7 +222,7 @@ func (f *Fetcher) Hosts() []HostStats {
 	return out
 }
 
-// Close lets go of all idle connections. The Fetcher must not be running.
+// Close closes all idle connections. The Fetcher must not be running.
 func (f *Fetcher) Close() error {
 	f.quarantine.tidy()
 	f.http.close()

@@ -93,7 +93,7 @@ func run(t testing.TB, ctx context.Context, f *fetch.Fetcher, reqs ...*fetch.Req
 		mu.Lock()
 		defer mu.Unlock()
 		if _, twice := out[string(r.Request.Name)]; twice {
-			t.Errorf("%s: settled twice", r.Request.Name)
+			t.Errorf("%s: ended twice", r.Request.Name)
 		}
 		out[string(r.Request.Name)] = r
 	})

@@ -27,7 +27,7 @@ type job struct {
 	claim   int64 // of Fetcher.claimed
 	patient bool  // its .part is large, and waits until all others were looked at
 	res     Result
-	settled bool
+	ended   bool
 	// lanes counts sources by lane, when there are many.
 	lanes map[*lane]int
 	// widened tells that the fallback archives are among the sources.

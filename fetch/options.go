@@ -36,7 +36,7 @@ type Options struct {
 	// need to pack the file. Zero means 30 s, and a minute.
 	ConnectTimeout time.Duration
 	HeaderTimeout  time.Duration
-	// MaxTime bounds a Run. What is left then is settled at once with errors of
+	// MaxTime bounds a Run. What is left then is ended at once with errors of
 	// class interrupted; a .part stays. Zero means no bound.
 	MaxTime time.Duration
 

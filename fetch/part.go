@@ -103,7 +103,7 @@ func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err er
 	if r.Size < 0 || p.have == r.Size {
 		sum := p.hash.Sum()
 		if verify(r, sum) == nil {
-			w.settle(j, sum)
+			w.complete(j, sum)
 			return true, false, nil
 		}
 		if r.Size >= 0 {
@@ -134,8 +134,8 @@ func (w *worker) rehash(ctx context.Context, p *part, f *os.File) error {
 	}
 }
 
-// settle fills in the result of a file that is complete and verified.
-func (w *worker) settle(j *job, sum digest.Set) {
+// complete fills in the result of a file that is complete and verified.
+func (w *worker) complete(j *job, sum digest.Set) {
 	j.res.Digests, j.res.Size = sum, j.part.have
 	w.release(&j.part)
 }

@@ -40,7 +40,7 @@ func (s *scheduler) admit(jobs []job) {
 		}
 	}
 	for i := range jobs {
-		if !jobs[i].settled {
+		if !jobs[i].ended {
 			s.local.queue.push(&jobs[i])
 		}
 	}

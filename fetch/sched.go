@@ -26,7 +26,7 @@ type scheduler struct {
 	ready    readyLists
 	local    *lane    // jobs whose .part is to be looked at
 	finished jobQueue // jobs whose result is to be handed over
-	open     int      // jobs that are not settled and handed over
+	open     int      // jobs that are not ended and handed over
 	sleepers sleepers
 	timer    *time.Timer
 	halted   error // nothing new is started
@@ -101,7 +101,7 @@ func (s *scheduler) work(w *worker) {
 		switch {
 		case j == nil:
 			return
-		case j.settled:
+		case j.ended:
 			s.done(j.res)
 			s.handedOver()
 		case j.lane == nil:
@@ -178,7 +178,7 @@ func (s *scheduler) look(w *worker, j *job) {
 	s.touch(s.local)
 	switch {
 	case complete:
-		s.settle(j, nil)
+		s.end(j, nil)
 	case later && s.halted == nil:
 		j.patient = true
 		s.local.queue.push(j)
@@ -232,7 +232,7 @@ func (s *scheduler) try(w *worker, j *job) {
 		if j.hop == nil {
 			l.led(nil)
 		}
-		s.settle(j, nil)
+		s.end(j, nil)
 	default:
 		if out.class == failure.Disk && !errors.Is(out.err, ErrRoom) {
 			s.halt(out.err)
@@ -307,7 +307,7 @@ func (s *scheduler) tooMany(j *job, why string) {
 	j.note(s.f, -1, Attempt{Class: failure.Policy, Err: &policyError{why}})
 }
 
-// fail settles a job that no source can satisfy, or, with a cause, one that is
+// fail ends a job that no source can satisfy, or, with a cause, one that is
 // not tried any further.
 func (s *scheduler) fail(j *job, cause error) {
 	attempts := j.res.Attempts
@@ -316,11 +316,11 @@ func (s *scheduler) fail(j *job, cause error) {
 	if c := Classify(cause); cause != nil && (c == failure.Interrupted || c == failure.Disk || len(attempts) == 0) {
 		e.Class, e.Err = c, cause
 	}
-	s.settle(j, e)
+	s.end(j, e)
 }
 
-// settle hands a job to a worker that reports its result.
-func (s *scheduler) settle(j *job, err error) {
+// end hands a job to a worker that reports its result.
+func (s *scheduler) end(j *job, err error) {
 	if j.layout != nil {
 		s.learnt(j.layout)
 		return
@@ -331,7 +331,7 @@ func (s *scheduler) settle(j *job, err error) {
 		j.res.Took = 0
 	}
 	j.res.Request = j.req
-	j.settled = true
+	j.ended = true
 	s.f.claimed.Add(-j.claim)
 	j.claim = 0
 	j.part.hash = nil
@@ -349,7 +349,7 @@ func (s *scheduler) touch(l *lane) {
 	}
 }
 
-// halt settles all jobs that are not with a worker.
+// halt ends all jobs that are not with a worker.
 func (s *scheduler) halt(cause error) {
 	if s.halted != nil || s.open == 0 {
 		return

@@ -283,7 +283,7 @@ func TestTransientMovesOn(t *testing.T) {
 	})
 }
 
-// TestCancel settles everything at once: transfers, pauses and queues.
+// TestCancel ends everything at once: transfers, pauses and queues.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -418,7 +418,7 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// TestNothingUsable settles requests that cannot be asked for at all.
+// TestNothingUsable ends requests that cannot be asked for at all.
 func TestNothingUsable(t *testing.T) {
 	t.Parallel()
 	f, w := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return 0, nil })

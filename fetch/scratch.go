@@ -124,7 +124,7 @@ func (t *transfer) adopt(ctx context.Context, cause error) error {
 	p.path = was.path
 	t.w.release(&was)
 	if err == nil {
-		t.w.settle(t.j, p.hash.Sum())
+		t.w.complete(t.j, p.hash.Sum())
 	}
 	return err
 }

@@ -386,7 +386,7 @@ func (t *transfer) finish(fill int) error {
 			return err
 		}
 	}
-	t.w.settle(t.j, sum)
+	t.w.complete(t.j, sum)
 	return nil
 }
 

@@ -93,8 +93,8 @@ func files(t *testing.T, prefix string, n int, hosts ...string) []*Request {
 	return reqs
 }
 
-// outcomes runs and counts the classes of results, and notes when each name was
-// settled.
+// outcomes runs and counts the classes of results, and notes when each name
+// ended.
 func outcomes(t *testing.T, ctx context.Context, f *Fetcher, reqs []*Request) (count map[failure.Class]int, when map[catalog.Name]time.Duration, results []Result) {
 	t.Helper()
 	var mu sync.Mutex

@@ -54,7 +54,7 @@ type List struct {
 // their names and in sub-directories as well, the regular files whose names
 // neither begin with "." nor end in "~".
 //
-// A list that is not read whole would let go of files that somebody wants
+// A list that is not read whole would have files deleted that somebody wants
 // kept. So a missing path, a name that cannot be one of a distfile, a symbolic
 // link to nothing or to a directory, and what is neither file nor directory are
 // errors: a run reads its lists twice, and a pipe has its bytes only once.

@@ -43,7 +43,7 @@ func benchTree(b *testing.B) string {
 }
 
 // BenchmarkSnapshot walks 100,000 names. In seconds, on two cores that were busy
-// with other work (load 9), so that only the ratios mean much; the views of
+// with other work (load 9), so that only the ratios mean much; the snapshots of
 // 300,000 names need 22 MiB of memory:
 //
 //	                      tmpfs   ext4   cp -al and rm -rf on ext4
@@ -51,7 +51,7 @@ func benchTree(b *testing.B) string {
 //	create, by_cipher       4.3   13.4   30.1   (another time 23.1 and 50.6)
 //	remove, named           1.0    0.9
 //	remove, by_cipher       3.0   25.6   46.5
-//	diff of equal views     0.8    0.7
+//	diff of equal snapshots     0.8    0.7
 func BenchmarkSnapshot(b *testing.B) {
 	tree := benchTree(b)
 	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -84,11 +84,11 @@ func BenchmarkSnapshot(b *testing.B) {
 			create(b)
 			create(b)
 			for b.Loop() {
-				one, err := d.OpenView(names[len(names)-1])
+				one, err := d.OpenSnapshot(names[len(names)-1])
 				if err != nil {
 					b.Fatal(err)
 				}
-				other, err := d.OpenView(names[len(names)-2])
+				other, err := d.OpenSnapshot(names[len(names)-2])
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -45,7 +45,7 @@ func createAndDie(at string) int {
 	return 0
 }
 
-// TestKilled kills a process at each step of making a view: nothing of it is
+// TestKilled kills a process at each step of making a snapshot: nothing of it is
 // seen, and the next command removes what is left.
 func TestKilled(t *testing.T) {
 	t.Parallel()
@@ -83,13 +83,13 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	if kills < 5 || left != kills {
-		t.Errorf("%d kills have left %d hidden views", kills, left)
+		t.Errorf("%d kills have left %d hidden snapshots", kills, left)
 	}
 	if diff := cmp.Diff(tree, sums(t, w.tree)); diff != "" {
 		t.Errorf("tree:\n%s", diff)
 	}
 	if diff := cmp.Diff(view, sums(t, w.view(one))); diff != "" {
-		t.Errorf("view:\n%s", diff)
+		t.Errorf("snapshot:\n%s", diff)
 	}
 	if list, err := w.d.List(); err != nil || len(list) != 2 {
 		t.Errorf("%v, %v", list, err)

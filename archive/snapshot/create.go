@@ -30,21 +30,21 @@ type CreateOptions struct {
 	Room func() error
 }
 
-// Create makes a view of the tree published in the directory published and
-// points latest at the newest. When it returns, the view is durable.
+// Create makes a snapshot of the tree published in the directory published and
+// points latest at the newest. When it returns, the snapshot is durable.
 //
 // The archive may be changed meanwhile, and its lock is not needed: an hourly
-// run that found it taken would not happen. Every file of the view is whole
-// nevertheless; a name that was there all the time is in the view, with one of
+// run that found it taken would not happen. Every file of the snapshot is whole
+// nevertheless; a name that was there all the time is in the snapshot, with one of
 // the contents that it had; of those that came or went meanwhile, some are.
 // What names other files comes first, the lists of the archive and the
 // databases of pacman, so that what they name is there: files are published
-// before they are named, and deleted long after. To have the view of a single
+// before they are named, and deleted long after. To have the snapshot of a single
 // moment, make it between two runs.
 //
 // Its error wraps fs.ErrExist when there is one of that name and
 // store.ErrLocked when another command is changing the snapshots. Nothing of
-// the view is left then.
+// the snapshot is left then.
 func (d *Dir) Create(ctx context.Context, published string, o CreateOptions) (s Snapshot, err error) {
 	now := d.now().UTC().Truncate(time.Second)
 	name, err := Name(now, o.Label)
@@ -74,7 +74,7 @@ func (d *Dir) Create(ctx context.Context, published string, o CreateOptions) (s 
 	return s, err
 }
 
-// create makes the view under a hidden name and then gives it its own.
+// create makes the snapshot under a hidden name and then gives it its own.
 func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o CreateOptions) (err error) {
 	src, err := openPublished(published)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o Creat
 	hidden := newPrefix + s.Name
 	defer func() {
 		if err != nil {
-			_, cleanup := removeView(top, hidden)
+			_, cleanup := removeSnapshot(top, hidden)
 			err = errors.Join(err, cleanup)
 		}
 	}()
@@ -122,7 +122,7 @@ func (d *Dir) create(ctx context.Context, published string, s *Snapshot, o Creat
 	return d.sync()
 }
 
-// newest opens the newest view, or returns nil.
+// newest opens the newest snapshot, or returns nil.
 func (d *Dir) newest(top *dir) (*dir, error) {
 	list, err := d.List()
 	s := newest(list)
@@ -132,7 +132,7 @@ func (d *Dir) newest(top *dir) (*dir, error) {
 	return top.open(s.Name)
 }
 
-// fill links everything into the view.
+// fill links everything into the snapshot.
 func (c *creation) fill(ctx context.Context, src *dir) error {
 	for _, indexes := range []bool{true, false} {
 		g, ctx := errgroup.WithContext(ctx)
@@ -153,7 +153,7 @@ func (c *creation) fill(ctx context.Context, src *dir) error {
 	return nil
 }
 
-// record writes what says that the view is a snapshot.
+// record writes what says that the directory is a snapshot.
 func (c *creation) record(s *Snapshot) error {
 	text, err := json.Marshal(s)
 	if err != nil {

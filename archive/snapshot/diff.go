@@ -15,12 +15,12 @@ import (
 	"distkeep/archive/layout"
 )
 
-// A Change is a name that two views do not have alike.
+// A Change is a name that two snapshots do not have alike.
 type Change struct {
-	// Op is "+" for a name that only the second view has, "-" for one that
+	// Op is "+" for a name that only the second snapshot has, "-" for one that
 	// only the first has, and "~" for one whose content differs.
 	Op string `json:"op"`
-	// Name is a path relative to the view.
+	// Name is a path relative to the snapshot.
 	Name string `json:"name"`
 	// Old and New are SHA-256 in hex, or "-> TARGET" for symbolic links; only
 	// for "~".
@@ -34,14 +34,14 @@ type Change struct {
 // maxChanges is the number of changes that are held in memory: some 30 MB.
 const maxChanges = 1 << 16
 
-// A View is an open view, or the published tree itself.
-type View struct {
+// A Tree is an open snapshot, or the published tree itself.
+type Tree struct {
 	path string
 	top  *dir
 }
 
-// OpenView opens the snapshot of that name; "latest" is the newest.
-func (d *Dir) OpenView(name string) (*View, error) {
+// OpenSnapshot opens the snapshot of that name; "latest" is the newest.
+func (d *Dir) OpenSnapshot(name string) (*Tree, error) {
 	if name == latestName {
 		list, err := d.List()
 		if err != nil {
@@ -61,46 +61,46 @@ func (d *Dir) OpenView(name string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{path, top}, nil
+	return &Tree{path, top}, nil
 }
 
-// OpenTree opens a published tree to compare it with a view.
-func OpenTree(path string) (*View, error) {
+// OpenTree opens a published tree to compare it with a snapshot.
+func OpenTree(path string) (*Tree, error) {
 	top, err := openPublished(path)
 	if err != nil {
 		return nil, err
 	}
-	return &View{path, top}, nil
+	return &Tree{path, top}, nil
 }
 
-// Close closes the view.
-func (v *View) Close() error { return v.top.Close() }
+// Close closes the snapshot.
+func (t *Tree) Close() error { return t.top.Close() }
 
-// check returns an error if the view was removed since it was opened.
-func (v *View) check() error {
-	fi, err := os.Stat(v.path)
+// check returns an error if the snapshot was removed since it was opened.
+func (t *Tree) check() error {
+	fi, err := os.Stat(t.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	now, err2 := v.top.Stat()
+	now, err2 := t.top.Stat()
 	if err2 != nil {
 		return err2
 	}
 	if err != nil || !os.SameFile(fi, now) {
-		return fmt.Errorf("%s was removed while it was read: what was found is not all true", v.path)
+		return fmt.Errorf("%s was removed while it was read: what was found is not all true", t.path)
 	}
 	return nil
 }
 
-// Diff calls f with the names that the views a and b do not have alike, until f
+// Diff calls f with the names that the snapshots a and b do not have alike, until f
 // returns an error. It walks one directory after the other, and the changes of
 // a directory are sorted by name, but in pieces when there are very many.
 //
 // What is below by_cipher, distinfo, history, lastsync and lastupdate are left
 // out. Two links to one inode are alike. For other files a digest decides: the
-// one of distinfo when the by_cipher of the same view confirms it, which needs
+// one of distinfo when the by_cipher of the same snapshot confirms it, which needs
 // no reading, or that of the bytes.
-func Diff(ctx context.Context, a, b *View, f func(Change) error) error {
+func Diff(ctx context.Context, a, b *Tree, f func(Change) error) error {
 	d := &differ{ctx: ctx, a: a.top, b: b.top, emit: f}
 	if err := errors.Join(a.top.rewind(), b.top.rewind()); err != nil {
 		return err

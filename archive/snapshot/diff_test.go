@@ -19,9 +19,9 @@ func hexSum(text string) string { return digest.SHA256.Sum([]byte(text)).Hex() }
 // changes compares two snapshots, or one with the tree.
 func (w *world) changes(names ...string) []string {
 	w.t.Helper()
-	var views []*View
+	var views []*Tree
 	for _, name := range names {
-		v, err := w.d.OpenView(name)
+		v, err := w.d.OpenSnapshot(name)
 		w.check(err)
 		defer v.Close()
 		views = append(views, v)
@@ -152,7 +152,7 @@ func digestBase64(t *testing.T, hex string) string {
 	return d.Base64()
 }
 
-// TestDiffRemoved removes a view while it is compared.
+// TestDiffRemoved removes a snapshot while it is compared.
 func TestDiffRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -160,10 +160,10 @@ func TestDiffRemoved(t *testing.T) {
 	one := w.create(CreateOptions{})
 	w.publish("b", "b")
 	w.create(CreateOptions{})
-	a, err := w.d.OpenView(one.Name)
+	a, err := w.d.OpenSnapshot(one.Name)
 	w.check(err)
 	defer a.Close()
-	b, err := w.d.OpenView("latest")
+	b, err := w.d.OpenSnapshot("latest")
 	w.check(err)
 	defer b.Close()
 	err = Diff(t.Context(), a, b, func(Change) error {
@@ -182,7 +182,7 @@ func TestDiffStops(t *testing.T) {
 	for i := range 10 {
 		w.publish(fmt.Sprint(i), "")
 	}
-	a, err := w.d.OpenView("latest")
+	a, err := w.d.OpenSnapshot("latest")
 	w.check(err)
 	defer a.Close()
 	b, err := OpenTree(w.tree)

@@ -22,9 +22,9 @@ import (
 // else that is not understood.
 const maxLine = 4 << 10
 
-// distinfo calls f with the lines of the distinfo in a view: the name, the
+// distinfo calls f with the lines of the distinfo in a snapshot: the name, the
 // digest in hex, and the path below by_cipher that the content has if the line
-// is true. A view without one has no lines.
+// is true. A snapshot without one has no lines.
 func (d *dir) distinfo(f func(name, sum, path string)) error {
 	file, err := d.openFile("distinfo")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -27,7 +27,7 @@ type Removed struct {
 // Before the first it makes sure that all are there. Each vanishes from sight in one
 // step, and latest never points at one that is gone.
 //
-// Nothing outside the view is touched: neither symbolic links nor mounts are
+// Nothing outside the snapshot is touched: neither symbolic links nor mounts are
 // followed. When ctx is done, it stops after a snapshot; what it returns are
 // those that are removed.
 func (d *Dir) Remove(ctx context.Context, names ...string) (removed []Removed, err error) {
@@ -76,14 +76,14 @@ func (d *Dir) removeOne(top *dir, name string) (Removed, error) {
 	if err := d.sync(); err != nil {
 		return Removed{}, err
 	}
-	r, err := removeView(top, oldPrefix+name)
+	r, err := removeSnapshot(top, oldPrefix+name)
 	r.Name = name
 	return r, err
 }
 
-// removeView removes the directory name of top with everything in it. That it
+// removeSnapshot removes the directory name of top with everything in it. That it
 // is not there is no error.
-func removeView(top *dir, name string) (Removed, error) {
+func removeSnapshot(top *dir, name string) (Removed, error) {
 	d, err := top.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Removed{}, nil
@@ -96,7 +96,7 @@ func removeView(top *dir, name string) (Removed, error) {
 	return Removed{Files: r.files.Load(), Freed: r.freed.Load()}, err
 }
 
-// A removal is a view that is being removed, by several goroutines.
+// A removal is a snapshot that is being removed, by several goroutines.
 type removal struct {
 	free         chan struct{} // has room when another goroutine may begin
 	files, freed atomic.Int64

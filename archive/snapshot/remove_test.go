@@ -93,7 +93,7 @@ func TestRemoveStops(t *testing.T) {
 	}
 }
 
-// TestRemoveMount makes sure that a bind mount inside a view is left alone. It
+// TestRemoveMount makes sure that a bind mount inside a snapshot is left alone. It
 // needs the right to mount.
 func TestRemoveMount(t *testing.T) {
 	t.Parallel()

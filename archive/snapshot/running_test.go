@@ -62,7 +62,7 @@ func TestReadAgain(t *testing.T) {
 		got[name] = ""
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-tree +view:\n%s", diff)
+		t.Errorf("-tree +snapshot:\n%s", diff)
 	}
 	if s.Files != 3*batch+201 || s.Vanished != 0 {
 		t.Errorf("%+v", s)
@@ -86,7 +86,7 @@ func TestVanished(t *testing.T) {
 				}
 			})})
 			if diff := cmp.Diff(sums(t, w.tree), sums(t, w.view(s))); diff != "" {
-				t.Errorf("-tree +view:\n%s", diff)
+				t.Errorf("-tree +snapshot:\n%s", diff)
 			}
 			if s.Vanished != 1 || s.Files != 2 {
 				t.Errorf("%+v", s)
@@ -192,7 +192,7 @@ func (m *mirror) step() error {
 	return m.put(name)
 }
 
-// TestUnderRunningMirror is the promise of the package: views that are made,
+// TestUnderRunningMirror is the promise of the package: snapshots that are made,
 // pruned and removed while the tree changes hold whole files, everything that
 // was there all the time, and never change.
 func TestUnderRunningMirror(t *testing.T) {

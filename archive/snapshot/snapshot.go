@@ -1,21 +1,21 @@
-// Package snapshot keeps dated views of a published tree that no later change
+// Package snapshot keeps dated copies of a published tree that no later change
 // of the tree can alter.
 //
-// A view is a directory with the names of the published tree, made of hard
+// A snapshot is a directory with the names of the published tree, made of hard
 // links. That is enough for distfiles: a published inode is read-only and never
 // written to again, and a content that changes is another inode, put in place
 // by rename. What a person or another program may write in place is copied.
 //
-// Views have their time for a name and stand in one directory, which belongs on
+// Snapshots have their time for a name and stand in one directory, which belongs on
 // the file system of the published tree:
 //
-//	SNAPSHOTS/2026-01-02T030000Z/        a view
-//	SNAPSHOTS/2026-01-02T030000Z.label/  a view that Policy never lets go
-//	SNAPSHOTS/latest                     a symbolic link to the newest view, but for those
+//	SNAPSHOTS/2026-01-02T030000Z/        a snapshot
+//	SNAPSHOTS/2026-01-02T030000Z.label/  a snapshot that Policy never removes
+//	SNAPSHOTS/latest                     a symbolic link to the newest snapshot, but for those
 //	                                     whose time has yet to come
 //	SNAPSHOTS/lock
 //
-// A view is never seen half made or half removed: until it is whole, and from
+// A snapshot is never seen half made or half removed: until it is whole, and from
 // when it goes, it has a hidden name. The next command that changes anything
 // removes what an interrupted one has left there.
 package snapshot
@@ -46,11 +46,11 @@ var errPlace = errors.New("snapshots cannot be kept there")
 
 const (
 	latestName = "latest"
-	// recordName is the file in a view that says what it is. It is the last
+	// recordName is the file in a snapshot that says what it is. It is the last
 	// that is written. In a published tree, where it is when somebody has
-	// copied a view back, it is not looked at.
+	// copied a snapshot back, it is not looked at.
 	recordName = ".snapshot.json"
-	// newPrefix and oldPrefix hide views that are being made and removed.
+	// newPrefix and oldPrefix hide snapshots that are being made and removed.
 	newPrefix = ".new-"
 	oldPrefix = ".old-"
 
@@ -58,7 +58,7 @@ const (
 	maxRecord  = 64 << 10
 )
 
-// A Snapshot is what is known of a view without walking it.
+// A Snapshot is what is known of a snapshot without walking it.
 type Snapshot struct {
 	Name string `json:"name"`
 	// Time is when it was begun, in UTC and in whole seconds.
@@ -68,9 +68,9 @@ type Snapshot struct {
 	Files int64 `json:"files"`
 	// Bytes is the size of all its contents, each counted once.
 	Bytes int64 `json:"bytes"`
-	// ByCipher says that the view has by_cipher, as a directory.
+	// ByCipher says that the snapshot has by_cipher, as a directory.
 	ByCipher bool `json:"by_cipher"`
-	// Vanished is the number of names that went away while the view was made, and
+	// Vanished is the number of names that went away while the snapshot was made, and
 	// of symbolic links to directories outside the tree that somebody else has made.
 	// More than zero means that a run was deleting or replacing files, mostly.
 	Vanished int64 `json:"vanished,omitempty"`
@@ -159,7 +159,7 @@ func checkPlace(path, published string) error {
 	}
 	switch {
 	case isInside(real, tree):
-		return fmt.Errorf("%w: %s is inside the published tree %s: every view would hold all older ones", errPlace, path, published)
+		return fmt.Errorf("%w: %s is inside the published tree %s: every snapshot would hold all older ones", errPlace, path, published)
 	case isInside(tree, real):
 		return fmt.Errorf("%w: the published tree %s is inside %s", errPlace, published, path)
 	}
@@ -213,7 +213,7 @@ func syncPath(path string) error {
 	return regular.SyncDir(path)
 }
 
-// Close lets go of the directory.
+// Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
 // List returns the snapshots, the oldest first. Whatever else is in the
@@ -308,7 +308,7 @@ func (d *Dir) lock(what string) (unlock func() error, err error) {
 	return unlock, nil
 }
 
-// sweep removes hidden views. The lock makes sure that nobody works on them.
+// sweep removes hidden snapshots. The lock makes sure that nobody works on them.
 func (d *Dir) sweep() error {
 	top, err := d.open()
 	if err != nil {
@@ -327,7 +327,7 @@ func (d *Dir) sweep() error {
 		if _, _, ok := parseName(rest); !ok || rest == name {
 			continue
 		}
-		if _, err := removeView(top, name); err != nil {
+		if _, err := removeSnapshot(top, name); err != nil {
 			return err
 		}
 	}

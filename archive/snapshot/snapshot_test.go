@@ -165,7 +165,7 @@ func TestViewIsTheTree(t *testing.T) {
 
 	s := w.create(CreateOptions{})
 	if diff := cmp.Diff(want, sums(t, w.view(s))); diff != "" {
-		t.Errorf("-tree +view:\n%s", diff)
+		t.Errorf("-tree +snapshot:\n%s", diff)
 	}
 	wantS := Snapshot{
 		Name: "2026-01-02T040000Z", Time: w.now, ByCipher: true, Latest: true,
@@ -189,11 +189,11 @@ func TestViewIsTheTree(t *testing.T) {
 	s = w.create(CreateOptions{NoByCipher: true, Label: "x"})
 	maps.DeleteFunc(want, func(path, _ string) bool { return path == layout.ByCipherDir || inByCipher(path) })
 	if diff := cmp.Diff(want, sums(t, w.view(s))); diff != "" || s.ByCipher || s.Files != 8 {
-		t.Errorf("without by_cipher: %+v, -tree +view:\n%s", s, diff)
+		t.Errorf("without by_cipher: %+v, -tree +snapshot:\n%s", s, diff)
 	}
 }
 
-// What a restored view has of its own is not part of the tree.
+// What a restored snapshot has of its own is not part of the tree.
 func TestViewOfView(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -252,11 +252,11 @@ func TestInodes(t *testing.T) {
 		t.Errorf("written in place, -before +after:\n%s", diff)
 	}
 
-	// A copy that is still right is shared with the view before.
+	// A copy that is still right is shared with the snapshot before.
 	two := w.create(CreateOptions{})
 	for name, shared := range map[string]bool{"distinfo": true, "history": true, "layout.conf": false, "index.html": false} {
 		if got := sameFile(t, filepath.Join(w.view(s), name), filepath.Join(w.view(two), name)); got != shared {
-			t.Errorf("%s: shared with the view before: %v", name, got)
+			t.Errorf("%s: shared with the snapshot before: %v", name, got)
 		}
 	}
 	// Neither the same time nor the same size makes it right.
@@ -375,7 +375,7 @@ func TestNames(t *testing.T) {
 		if _, err := w.d.Remove(t.Context(), s.Name, name); !errors.Is(err, errNotFound) {
 			t.Errorf("remove %q: %v", name, err)
 		}
-		if _, err := w.d.OpenView(name); !errors.Is(err, errNotFound) && name != latestName {
+		if _, err := w.d.OpenSnapshot(name); !errors.Is(err, errNotFound) && name != latestName {
 			t.Errorf("open %q: %v", name, err)
 		}
 	}
@@ -454,7 +454,7 @@ func TestTooManyLinks(t *testing.T) {
 	}
 	s := w.create(CreateOptions{})
 	if diff := cmp.Diff(sums(t, w.tree), sums(t, w.view(s))); diff != "" {
-		t.Errorf("-tree +view:\n%s", diff)
+		t.Errorf("-tree +snapshot:\n%s", diff)
 	}
 	if sameFile(t, filepath.Join(w.tree, "a"), filepath.Join(w.view(s), "a")) {
 		t.Error("linked although there was no link left")

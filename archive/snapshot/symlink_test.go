@@ -12,7 +12,7 @@ import (
 )
 
 // TestLinkedDirectory: what a symbolic link to a directory outside the published
-// tree leads to is in the view as it was, whatever becomes of it later.
+// tree leads to is in the snapshot as it was, whatever becomes of it later.
 func TestLinkedDirectory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -41,7 +41,7 @@ func TestLinkedDirectory(t *testing.T) {
 		}
 	}
 	if !one.ByCipher {
-		t.Error("the view has by_cipher, and its record says otherwise")
+		t.Error("the snapshot has by_cipher, and its record says otherwise")
 	}
 	if diff := changes(t, w, one.Name); diff != "" {
 		t.Errorf("differs from the tree:\n%s", diff)
@@ -49,7 +49,7 @@ func TestLinkedDirectory(t *testing.T) {
 	w.check(os.WriteFile(filepath.Join(outside, "new"), []byte("new"), 0o444))
 	w.check(os.Remove(filepath.Join(outside, "deep", "file")))
 	if diff := cmp.Diff(view, sums(t, w.view(one))); diff != "" {
-		t.Errorf("the view has changed:\n%s", diff)
+		t.Errorf("the snapshot has changed:\n%s", diff)
 	}
 	if got, want := changes(t, w, one.Name), "- deeper/file\n+ out/new\n- out/deep/file\n"; got != want {
 		t.Errorf("changes are:\n%swant:\n%s", got, want)
@@ -70,7 +70,7 @@ func TestLinkedDirectory(t *testing.T) {
 }
 
 // TestLinkRefused: a link that cannot be followed, and would not mean the same in
-// a view, is an error that names it.
+// a snapshot, is an error that names it.
 func TestLinkRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -109,7 +109,7 @@ func TestLinkRefused(t *testing.T) {
 // changes are those of the published tree since a snapshot.
 func changes(t *testing.T, w *world, name string) string {
 	t.Helper()
-	a, err := w.d.OpenView(name)
+	a, err := w.d.OpenSnapshot(name)
 	w.check(err)
 	defer a.Close()
 	b, err := OpenTree(w.tree)

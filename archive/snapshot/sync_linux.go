@@ -10,8 +10,8 @@ import (
 // syncCopies says that copied files are to be synchronised one by one.
 const syncCopies = false
 
-// durable returns when everything in the view is on the disk. One syncfs is as
-// dear as a few fsyncs, and a view has a directory for each content. File
+// durable returns when everything in the snapshot is on the disk. One syncfs is as
+// dear as a few fsyncs, and a snapshot has a directory for each content. File
 // systems that have nothing to do in it (NFS, FUSE) get the bytes of copies by
 // it, and have got the names already.
 func durable(_ context.Context, view *dir) error {
@@ -22,7 +22,7 @@ func durable(_ context.Context, view *dir) error {
 }
 
 // openBelow is openat that does not cross mounts either: a bind mount inside a
-// view would otherwise lose its files with the view.
+// snapshot would otherwise lose its files with the snapshot.
 func openBelow(fd int, name string, flags int) (int, error) {
 	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH}
 	for {

@@ -13,7 +13,7 @@ import (
 // syncCopies says that copied files are to be synchronised one by one.
 const syncCopies = true
 
-// durable returns when everything in the view is on the disk. Only Linux has
+// durable returns when everything in the snapshot is on the disk. Only Linux has
 // syncfs(2): here each directory is synchronised by itself.
 func durable(ctx context.Context, view *dir) error {
 	if err := view.rewind(); err != nil {

@@ -36,7 +36,7 @@ type dir struct {
 	at    string
 	depth int
 	// root is the real path of the published tree that it belongs to, or empty:
-	// in a view, no symbolic link is followed. links are the real paths of the
+	// in a snapshot, no symbolic link is followed. links are the real paths of the
 	// directories outside of it that symbolic links have led to on the way here.
 	root  string
 	links []string
@@ -69,8 +69,8 @@ func openPublished(path string) (*dir, error) {
 
 // follow opens the directory outside the published tree that the symbolic link
 // name in d leads to; rel is the path of d in the tree. It returns nil for what is
-// no link, and for a link that means the same in a view: to a directory of the tree, by a relative path,
-// or to no directory at all. Any other is an error, as a view would show what it
+// no link, and for a link that means the same in a snapshot: to a directory of the tree, by a relative path,
+// or to no directory at all. Any other is an error, as a snapshot would show what it
 // leads to as it is at any time. That of a link which somebody else has made says
 // that its name is gone.
 func (d *dir) follow(name, rel string) (*dir, error) {

@@ -30,7 +30,7 @@ const (
 	maxCopies = 3
 )
 
-// A creation is a view that is being made. It walks the published tree twice:
+// A creation is a snapshot that is being made. It walks the published tree twice:
 // first for what names other files, then for these.
 type creation struct {
 	o       CreateOptions
@@ -38,14 +38,14 @@ type creation struct {
 	group   *errgroup.Group
 	indexes bool // it is the first walk
 	view    *dir
-	prev    *dir // the newest view before this one, or nil
+	prev    *dir // the newest snapshot before this one, or nil
 
 	files, vanished atomic.Int64
 
 	mu       sync.Mutex
 	contents inodes
 	bytes    int64
-	// spare has the paths in the view of copies of inodes that have as many
+	// spare has the paths in the snapshot of copies of inodes that have as many
 	// links as the file system allows, by inode.
 	spare map[uint64]string
 }
@@ -139,7 +139,7 @@ func (c *creation) addDir(src, dst *dir, rel string, again bool) error {
 	return c.descend(from, dst, rel)
 }
 
-// addLink adds a symbolic link: as it is where it means the same in the view, or
+// addLink adds a symbolic link: as it is where it means the same in the snapshot, or
 // as a directory with what it leads to, which another link could change.
 func (c *creation) addLink(src, dst *dir, parent, rel string, again bool) error {
 	if rel == layout.ByCipherDir && (c.indexes || c.o.NoByCipher) {
@@ -245,7 +245,7 @@ func (c *creation) linkFailed(err error, src *dir, name string) error {
 	return c.unlessGone(err)
 }
 
-// count notes that rel is in the view.
+// count notes that rel is in the snapshot.
 func (c *creation) count(rel string, st *unix.Stat_t) {
 	if !inByCipher(rel) {
 		c.files.Add(1)
@@ -258,7 +258,7 @@ func (c *creation) count(rel string, st *unix.Stat_t) {
 }
 
 // linkSpare does what link does for an inode that has as many links as the
-// file system allows, 65,000 on ext4: the view gets its own copy of it.
+// file system allows, 65,000 on ext4: the snapshot gets its own copy of it.
 func (c *creation) linkSpare(src, dst *dir, rel string) error {
 	name := filepath.Base(rel)
 	f, err := src.openFile(name)
@@ -321,7 +321,7 @@ func (c *creation) copyOwn(src, dst *dir, name string) error {
 }
 
 // copy makes rel, which is in dst, a read-only copy of f. Is f the same as in
-// the view before, it is a link to the copy there.
+// the snapshot before, it is a link to the copy there.
 func (c *creation) copy(f *os.File, dst *dir, rel string) error {
 	name := filepath.Base(rel)
 	if c.prev != nil && c.linkPrevious(f, dst, rel) {
@@ -375,7 +375,7 @@ func copyFile(f *os.File, dst *dir, name string) (same bool, err error) {
 	return after.Size() == before.Size() && after.ModTime().Equal(before.ModTime()), nil
 }
 
-// linkPrevious links rel of the view before if it has the time and the bytes
+// linkPrevious links rel of the snapshot before if it has the time and the bytes
 // of f. Whatever stands in the way, a copy will do.
 func (c *creation) linkPrevious(f *os.File, dst *dir, rel string) bool {
 	old, err := c.prev.openFile(rel)

@@ -24,10 +24,10 @@ const maxHolder = 512
 
 // A Held lock is held by this process.
 type Held struct {
-	// Unsynced says that something of what is there may not be durable: the
-	// holder before was killed, or left it set. Whoever makes it durable clears
-	// it; whoever fails to sets it. A holder that was killed on a disk too full
-	// for a name in the lock file is not found out.
+	// Unsynced says that the holder before may have left changes that are not
+	// durable: it was killed, or has set this. Whoever makes everything durable
+	// clears it, whoever cannot sets it. A holder that was killed on a disk too
+	// full for its name in the lock file has left no sign.
 	Unsynced bool
 
 	file *flock.Flock
@@ -84,7 +84,7 @@ func signature(path string) string {
 }
 
 // Holder returns who holds the lock of the archive, as Lock was told, or whoever
-// held it last if that did not let it go properly: then held is false. Without
+// held it last if that did not give it back properly: then held is false. Without
 // either it returns "".
 func Holder(state string) (who string, held bool, err error) {
 	path := lockPath(state)
@@ -118,7 +118,7 @@ func (h *Held) sign(path, text string) (err error) {
 	return h.text.Truncate(int64(len(text)))
 }
 
-// Unlock lets the lock go. The holder's name stays in the lock file when it is
+// Unlock gives the lock back. The holder's name stays in the lock file when it is
 // Unsynced, as that of one that was killed does.
 func (h *Held) Unlock() error {
 	var err error

@@ -11,7 +11,7 @@ import (
 	"distkeep/archive/layout"
 )
 
-// recycle lets go of contents as a run does.
+// recycle deletes contents as a run does.
 func recycle(t testing.TB, s *Store, cs ...*layout.Content) {
 	t.Helper()
 	missing, _, err := s.Recycle.Keep(cs)

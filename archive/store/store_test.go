@@ -101,7 +101,7 @@ func look(path string) Source {
 	return src
 }
 
-// publish commits one content and lets go of its part.
+// publish commits one content and removes its part.
 func publish(t testing.TB, s *Store, name catalog.Name, data string) *layout.Content {
 	t.Helper()
 	it := part(t, s, name, data)

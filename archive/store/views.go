@@ -223,8 +223,8 @@ func copyFrom(w io.Writer, path string) error {
 	return err
 }
 
-// Withdraw removes published paths that Expose has made and lets go of
-// directories that become empty. SyncRemoved makes it durable.
+// Withdraw removes published paths that Expose has made, and directories that become
+// empty by it. SyncRemoved makes it durable.
 func (w *Views) Withdraw(rels ...string) error {
 	for _, rel := range rels {
 		path := w.at.Path(rel)

@@ -51,7 +51,7 @@ func CheckSnapshots(dir, distfiles, state string) error {
 	}
 	switch {
 	case Within(real, p.distfiles):
-		return refuse("it is inside the published tree %s, and every view would hold all older ones", distfiles)
+		return refuse("it is inside the published tree %s, and every snapshot would hold all older ones", distfiles)
 	case Within(p.distfiles, real):
 		return refuse("the published tree %s is inside it", distfiles)
 	case own != "":

@@ -11,7 +11,7 @@
 // that dpb would mark as broken is a problem of that port: make failed in it, a
 // dependency does not exist, CHECKSUM_FILE is missing, or a file has no SHA256
 // or no SIZE. The names of such a port are wanted nevertheless, with what is
-// known about them, so that nothing is let go because a port is broken.
+// known about them, so that nothing is deleted because a port is broken.
 //
 // PERMIT_DISTFILES (before 2020 PERMIT_DISTFILES_FTP) with any other value than
 // "yes" restricts the files of the port with [catalog.RestrictPermit],

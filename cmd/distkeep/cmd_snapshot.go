@@ -229,10 +229,10 @@ func runSnapshotDiff(ctx context.Context, e *env, o *snapshotFlags, names []stri
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	views := make([]*snapshot.View, 2)
+	views := make([]*snapshot.Tree, 2)
 	for i := range views {
 		if i < len(names) {
-			views[i], err = d.OpenView(names[i])
+			views[i], err = d.OpenSnapshot(names[i])
 		} else {
 			views[i], err = snapshot.OpenTree(o.distfiles)
 		}

@@ -52,5 +52,5 @@ func (e answerError) Unwrap() []error {
 	return []error{e.err}
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (g upstreamGetter) Close() error { return g.f.Close() }

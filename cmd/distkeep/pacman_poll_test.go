@@ -349,7 +349,7 @@ func TestPacmanClientNeverMisses(t *testing.T) {
 				serves("packages that the archive has", 0, 0)
 			} else {
 				m.mirror(0) // and recycle, too
-				serves("packages that were let go of", 0, 0)
+				serves("packages that were deleted", 0, 0)
 			}
 			if n := stop(); n < 100 {
 				t.Errorf("the client downloaded only %d files", n)
