@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"distkeep/archive/history"
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
@@ -97,6 +98,23 @@ func merge[V any](to *map[catalog.Name]V, from map[catalog.Name]V) {
 	for name, v := range from {
 		put(to, name, v)
 	}
+}
+
+// Paths returns the names of files that layouts put by content, which their paths do
+// not tell. Of several names of one content it has the first.
+func (f *Facts) Paths(layouts layout.Conf) map[string]catalog.Name {
+	paths := make(map[string]catalog.Name)
+	for name, sets := range f.Contents {
+		for _, l := range layouts {
+			for _, set := range sets {
+				rel, ok := l.Path(name, set)
+				if first, taken := paths[rel]; ok && l.IsContentHash() && (!taken || name < first) {
+					paths[rel] = name
+				}
+			}
+		}
+	}
+	return paths
 }
 
 // Clock returns a function that tells since when nobody has wanted a content, or

@@ -38,6 +38,9 @@ type Facts struct {
 	// empty. Only Expire asks for them.
 	Viewed       map[*ledger.Distfile]bool
 	ViewsUnknown string
+	// Remembered are the names of files at paths by content, as another program
+	// knew them.
+	Remembered map[string]catalog.Name
 	// Ciphers are the files below by_cipher, when the ledger is new.
 	Ciphers []Cipher
 	// Strays are the files of a size, or those of a name where the size is

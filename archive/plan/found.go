@@ -165,6 +165,9 @@ func (b *planner) foreign() {
 	growing := make(map[catalog.Name]bool)
 	b.Shelf.Files.All(func(rel string, f layout.File) bool {
 		name, ok := layout.NameOf(b.Shelf.Layouts, rel, false)
+		if !ok {
+			name, ok = b.Remembered[rel]
+		}
 		if !ok || b.Shelf.Layouts.Check(name) != nil || planned[rel] || b.Index.Named(name) != nil || b.inodes[f.Inode] && f.Inode != (layout.Inode{}) {
 			return true
 		}

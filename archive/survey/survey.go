@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"distkeep/archive/imported"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
@@ -119,6 +120,11 @@ func (s *Survey) look(ctx context.Context) (err error) {
 				"but what was scheduled for deletion or in recycle only distkeep doctor --repair can tell", v.Store.LedgerDir(), len(s.Ciphers))
 		}
 	}
+	known, err := imported.Load(store.ImportedFile(v.State))
+	if err != nil {
+		return err
+	}
+	s.Remembered = known.Paths(v.Store.Layouts())
 	s.Drops, err = listDrops(s.o.Local, v.Warn, v.Distfiles, v.State)
 	return err
 }
