@@ -6,6 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler; go knows whether there is one.
 RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 PREFIX ?= /usr/local
+BIN ?= bin/distkeep
 FUZZTIME ?= 30s
 SEEDS ?= 300
 # Where it has to build as well.
@@ -60,9 +61,19 @@ cover:
 
 ci: lint test demo
 
-install: bin/distkeep
-	mkdir -p $(DESTDIR)$(PREFIX)/bin
-	install -m 755 bin/distkeep $(DESTDIR)$(PREFIX)/bin/distkeep
+# The program, its man pages, completions for three shells, and units for systemd,
+# which start nothing before they are enabled.
+share = $(DESTDIR)$(PREFIX)/share
+install: $(BIN)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(share)/man/man1 \
+		$(share)/bash-completion/completions $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/distkeep
+	$(BIN) generate man $(share)/man/man1
+	$(BIN) generate bash >$(share)/bash-completion/completions/distkeep
+	$(BIN) generate zsh >$(share)/zsh/site-functions/_distkeep
+	$(BIN) generate fish >$(share)/fish/vendor_completions.d/distkeep.fish
+	set -e; for u in cmd/distkeep/systemd/*; do \
+		sed 's,/usr/local/bin/,$(PREFIX)/bin/,' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
 
 clean:
 	rm -rf bin demo cover.out

@@ -58,6 +58,7 @@ func newApp(e *env) *cli.App {
 		importCommand(e),
 		configCommand(e),
 		helpCommand(e),
+		generateCommand(e),
 	)
 }
 

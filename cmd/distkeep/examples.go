@@ -120,6 +120,10 @@ var examples = []struct {
 		"distkeep config mirror --config /etc/distkeep.toml",
 		"distkeep config verify --archive /srv/mirror --rate 20MB",
 	}},
+	{"generate", []string{
+		"distkeep generate bash",
+		"distkeep generate man /srv",
+	}},
 	{"help", []string{
 		"distkeep help mirror",
 		"distkeep help whitelist add",

@@ -84,16 +84,34 @@ func (h *helpText) name(name, usage, usageText, description string) {
 	h.description(description)
 }
 
-// description prints a description: lines without indentation are filled up to the
-// width as paragraphs, others stay as they are, and one such as "EXAMPLES:" begins a
-// section.
+// description prints a description.
 func (h *helpText) description(text string) {
 	h.title("DESCRIPTION")
 	indent := "   "
+	describe(text, description{
+		title: func(s string) {
+			// The blank line before it is the title's own.
+			text := strings.TrimSuffix(h.String(), "\n")
+			h.Reset()
+			h.WriteString(text)
+			h.title(s)
+			indent = ""
+		},
+		paragraph: func(s string) { h.fill(s, 3, 3) },
+		verbatim:  func(s string) { h.WriteString(strings.TrimRight(indent+s, " ") + "\n") },
+	})
+}
+
+// A description is told the parts of one, in their order.
+type description struct{ title, paragraph, verbatim func(s string) }
+
+// describe takes a description apart: lines without indentation are paragraphs, others
+// stay as they are, and one such as "EXAMPLES:" begins a section.
+func describe(text string, d description) {
 	var open []string
 	flush := func() {
 		if len(open) > 0 {
-			h.fill(strings.Join(open, " "), 3, 3)
+			d.paragraph(strings.Join(open, " "))
 		}
 		open = nil
 	}
@@ -103,15 +121,10 @@ func (h *helpText) description(text string) {
 		switch {
 		case isTitle && title != "" && strings.ToUpper(title) == title && title[0] != ' ':
 			flush()
-			// The blank line before it is the title's own.
-			text := strings.TrimSuffix(h.String(), "\n")
-			h.Reset()
-			h.WriteString(text)
-			h.title(title)
-			indent = ""
+			d.title(title)
 		case line == "" || line[0] == ' ':
 			flush()
-			h.WriteString(strings.TrimRight(indent+line, " ") + "\n")
+			d.verbatim(line)
 		default:
 			open = append(open, line)
 		}
@@ -165,28 +178,51 @@ func sortFlags(flags []cli.Flag) []cli.Flag {
 	})
 }
 
-// option prints what the library's own printer knows of a flag, but for its variable:
-// that has the name of the option.
 func (h *helpText) option(f cli.Flag) {
+	if o, ok := optionOf(f); ok {
+		h.entry(strings.TrimSuffix(o.spelt()+" "+o.value, " "), o.text, 24)
+	}
+}
+
+// An option is what is to be said of a flag: what the library's own printer knows of
+// it, but for its variable, which has the name of the option.
+type option struct {
+	names       []string
+	value, text string
+	takesValue  bool
+}
+
+func optionOf(f cli.Flag) (o option, ok bool) {
 	d, ok := f.(cli.DocGenerationFlag)
 	if !ok {
-		return
+		return o, false
 	}
-	usage := d.GetUsage()
-	name := ""
-	for _, n := range f.Names() {
-		name += map[bool]string{true: "-", false: "--"}[len(n) == 1] + n + ", "
-	}
-	name = strings.TrimSuffix(name, ", ")
-	if _, rest, ok := strings.Cut(usage, "`"); ok {
-		value, _, _ := strings.Cut(rest, "`")
-		name += " " + value
-		usage = strings.ReplaceAll(usage, "`", "")
+	o = option{names: f.Names(), text: d.GetUsage(), takesValue: d.TakesValue()}
+	if _, rest, ok := strings.Cut(o.text, "`"); ok {
+		o.value, _, _ = strings.Cut(rest, "`")
+		o.text = strings.ReplaceAll(o.text, "`", "")
 	}
 	if def := d.GetDefaultText(); d.TakesValue() && def != "" && def != `""` {
-		usage += " (default: " + strings.Trim(def, `"`) + ")"
+		o.text += " (default: " + strings.Trim(def, `"`) + ")"
 	}
-	h.entry(name, usage, 24)
+	return o, true
+}
+
+// spelt are its names as they are given.
+func (o *option) spelt() string {
+	names := make([]string, len(o.names))
+	for i, n := range o.names {
+		names[i] = dashed(n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// dashed is the name of an option as it is given.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // entry prints a name and what is to be said of it, in a column of its own.

@@ -259,7 +259,7 @@ func TestReadmeFlags(t *testing.T) {
 	for _, o := range oldOptions {
 		known[o.long] = true
 	}
-	for _, other := range []string{"update", "timeout", "delete-delay", "clearsign"} { // of other programs
+	for _, other := range []string{"update", "timeout", "delete-delay", "now", "clearsign"} { // of other programs
 		known[other] = true
 	}
 	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
