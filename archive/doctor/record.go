@@ -98,22 +98,7 @@ func intact(r *ledger.Distfile, n *node) bool {
 // record compares one record with the disk.
 func (d *examination) record(ctx context.Context, r *ledger.Distfile) error {
 	rels, err := d.paths(r)
-	var good *node
-	count := make(map[inode]int, 1)
-	for _, rel := range rels {
-		n := d.at(rel)
-		switch {
-		case n == nil:
-			d.filled[path.Dir(rel)] = true
-		case intact(r, n):
-			count[n.inode]++
-		}
-	}
-	for _, rel := range rels {
-		if n := d.at(rel); n != nil && count[n.inode] > 0 && (good == nil || count[n.inode] > count[good.inode]) {
-			good = n
-		}
-	}
+	good := d.most(r, rels)
 	if good == nil {
 		d.bytesOf(r, rels)
 		return nil
@@ -164,6 +149,27 @@ func (d *examination) record(ctx context.Context, r *ledger.Distfile) error {
 		d.find(f)
 	}
 	return nil
+}
+
+// most returns the intact file of r that most of rels are links to, or nil, and notes
+// the directories in which a link is missing.
+func (d *examination) most(r *ledger.Distfile, rels []string) (good *node) {
+	count := make(map[inode]int, 1)
+	for _, rel := range rels {
+		n := d.at(rel)
+		switch {
+		case n == nil:
+			d.filled[path.Dir(rel)] = true
+		case intact(r, n):
+			count[n.inode]++
+		}
+	}
+	for _, rel := range rels {
+		if n := d.at(rel); n != nil && count[n.inode] > 0 && (good == nil || count[n.inode] > count[good.inode]) {
+			good = n
+		}
+	}
+	return good
 }
 
 // otherBytes is about a record whose file has the size and the time of the one

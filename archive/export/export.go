@@ -25,7 +25,6 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
-	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
 
@@ -186,20 +185,11 @@ func Contents(v *vault.Vault) error {
 }
 
 func exported(d *ledger.Distfile) *report.Distfile {
-	r := &report.Distfile{
+	return &report.Distfile{
 		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Modified: d.ModTime, Named: d.Named,
 		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
+		Digests: d.Digests.Others(),
 	}
-	for _, s := range d.Digests {
-		if s.Alg == digest.SHA256 {
-			continue
-		}
-		if r.Digests == nil {
-			r.Digests = make(map[string]string, len(d.Digests))
-		}
-		r.Digests[s.Alg.String()] = s.Hex()
-	}
-	return r
 }
 
 // Lists exports the failures, what is on its way out by the delays of s, and s.

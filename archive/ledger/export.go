@@ -270,15 +270,7 @@ func exportDistfile(k, v []byte, e *entry) error {
 		return err
 	}
 	e.setKey(key)
-	for _, s := range d.Digests {
-		if s.Alg == digest.SHA256 {
-			continue
-		}
-		if e.Digests == nil {
-			e.Digests = make(map[string]string)
-		}
-		e.Digests[s.Alg.String()] = s.Hex()
-	}
+	e.Digests = d.Digests.Others()
 	e.Size, e.Named, e.Owner, e.Kind, e.Origin = d.Size, d.Named, d.Owner, string(d.Kind), d.Origin
 	e.Added, e.Verified, e.ModTime = d.Added, d.Verified, d.ModTime
 	if k[0] == prefixRecycled {

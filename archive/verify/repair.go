@@ -127,26 +127,7 @@ func (x *examined) damage(v *vault.Vault) string {
 func (r *verifier) repair(x *examined, why string) error {
 	v := r.v
 	d := Damage{Names: x.names(), SHA256: x.sum.Hex(), Size: x.size, Reason: why}
-	for _, c := range x.copies {
-		if c.Wrong == "" {
-			continue
-		}
-		kept, err := v.Store.Quarantine.SetAside("damaged."+x.sum.Hex(), c.Info, c.Paths)
-		if errors.Is(err, store.ErrStuck) {
-			d.Stuck = true
-			d.Reason += "; " + report.OneLine(err.Error())
-		} else if err != nil {
-			return err
-		}
-		if kept != "" {
-			d.Kept = append(d.Kept, kept)
-			r.explain(kept, &d, c)
-		}
-		for _, p := range c.Paths {
-			v.LookAgain(p)
-		}
-	}
-	if err := v.Store.SyncRemoved(); err != nil {
+	if err := r.quarantine(x, &d); err != nil {
 		return err
 	}
 	if d.Stuck {
@@ -184,6 +165,30 @@ func (r *verifier) repair(x *examined, why string) error {
 	d.Healed = good != nil
 	r.sum.Damaged = append(r.sum.Damaged, d)
 	return nil
+}
+
+// quarantine moves the wrong files of x to quarantine.
+func (r *verifier) quarantine(x *examined, d *Damage) error {
+	for _, c := range x.copies {
+		if c.Wrong == "" {
+			continue
+		}
+		kept, err := r.v.Store.Quarantine.SetAside("damaged."+x.sum.Hex(), c.Info, c.Paths)
+		if errors.Is(err, store.ErrStuck) {
+			d.Stuck = true
+			d.Reason += "; " + report.OneLine(err.Error())
+		} else if err != nil {
+			return err
+		}
+		if kept != "" {
+			d.Kept = append(d.Kept, kept)
+			r.explain(kept, d, c)
+		}
+		for _, p := range c.Paths {
+			r.v.LookAgain(p)
+		}
+	}
+	return r.v.Store.SyncRemoved()
 }
 
 // A setAside is the note beside a file in quarantine, for a person.

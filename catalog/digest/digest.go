@@ -248,6 +248,23 @@ func (s Set) Algorithms() []Algorithm {
 	return as
 }
 
+// Others returns the digests but SHA256, in hex by the names of their algorithms, or
+// nil if there are none: so records of a content, which has SHA256 for a key, are
+// written for other programs.
+func (s Set) Others() map[string]string {
+	var m map[string]string
+	for _, d := range s {
+		if d.Alg == SHA256 {
+			continue
+		}
+		if m == nil {
+			m = make(map[string]string, len(s))
+		}
+		m[d.Alg.String()] = d.Hex()
+	}
+	return m
+}
+
 // Verifiable reports whether this program can compute at least one digest of
 // s. Content that is not verifiable is never archived.
 func (s Set) Verifiable() bool {

@@ -3,6 +3,7 @@ package digest
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -247,6 +248,18 @@ func TestVerifiable(t *testing.T) {
 	}
 	if !set(t, of(t, WHIRLPOOL, 1), of(t, MD5, 1)).Verifiable() {
 		t.Error("one that can be computed is not enough")
+	}
+}
+
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	sha512, md5 := of(t, SHA512, 1), of(t, MD5, 1)
+	want := map[string]string{"SHA512": sha512.Hex(), "MD5": md5.Hex()}
+	if got := set(t, of(t, SHA256, 1), sha512, md5).Others(); !maps.Equal(got, want) {
+		t.Errorf("Others = %v, want %v", got, want)
+	}
+	if got := set(t, of(t, SHA256, 1)).Others(); got != nil {
+		t.Errorf("Others of the key alone = %v", got)
 	}
 }
 
