@@ -301,7 +301,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		s.Interrupted = true
 	}
-	if vault.Broken(err) && m.v.Store.StateRoom(store.LedgerRoom) != nil {
+	if vault.Broken(err) && m.v.Store.StateRoom(m.v.Ledger().Need(runRecord)) != nil {
 		return nil // nothing can be written; what is recorded is true
 	}
 	steps := []func() error{
@@ -326,6 +326,9 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	}
 	return errors.Join(errs...)
 }
+
+// runRecord is more than the end of a run has to record.
+const runRecord = 1 << 20
 
 // recordRun writes the run record. ended says that the run came to its end.
 func (m *mirror) recordRun(ended bool) error {

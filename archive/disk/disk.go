@@ -47,6 +47,8 @@ type FS interface {
 	// Free returns how many bytes and files may still be written in dir. It is
 	// asked before each change of the ledger, which is no file to a store.
 	Free(dir string) (bytes, files int64, err error)
+	// Reserve makes a file that takes size bytes of the disk.
+	Reserve(path string, size int64) error
 	// Replace and Take do what regular.Replace and regular.Tree.Remove do.
 	Replace(path, temp string, write func(w io.Writer) error) error
 	Take(tree regular.Tree, rel string, was regular.ID) error

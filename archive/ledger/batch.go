@@ -133,6 +133,7 @@ func (l *Ledger) Commit(b *Batch, x *Index) error {
 	}
 	for len(b.ops) > 0 {
 		n := txnLen(b.ops)
+		l.stored += bytesOf(b.ops[:n])
 		err := l.db.Update(func(txn *badger.Txn) error {
 			for _, o := range b.ops[:n] {
 				var err error
@@ -157,6 +158,17 @@ func (l *Ledger) Commit(b *Batch, x *Index) error {
 	}
 	b.ops = nil
 	return nil
+}
+
+// Bytes bounds what the changes of b are in badger's log.
+func (b *Batch) Bytes() int64 { return bytesOf(b.ops) }
+
+func bytesOf(ops []op) (bytes int64) {
+	const frame = 64 // of an entry
+	for _, o := range ops {
+		bytes += int64(len(o.key)+len(o.value)) + frame
+	}
+	return bytes
 }
 
 // txnLen is how many of ops go into one transaction: at least one.

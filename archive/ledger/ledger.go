@@ -35,13 +35,9 @@ var (
 	ErrStuck = errors.New("badger cannot write what it has")
 )
 
-const (
-	// room is what badger may come to write in one run before anybody looks
-	// again: two memtables with their logs, one value log and a compaction.
-	room = 256 << 20
-	// closeRoom is what it may come to write when it is closed.
-	closeRoom = 64 << 20
-)
+// slack is what badger writes beside records: the beginnings of its logs, its
+// MANIFEST, and blocks that are not full.
+const slack = 4 << 20
 
 // Options of Open. The zero value is ready for use.
 type Options struct {
@@ -61,6 +57,28 @@ type Ledger struct {
 	sealed map[string]sealed
 	db     *badger.DB
 	lock   *flock.Flock
+	stored int64 // what it takes of the disk, and was given to badger since
+}
+
+// Need is how many bytes have to be free where the ledger is before more bytes are
+// committed, so that badger can write them and, on closing, a compacted copy of all
+// that there is.
+func (l *Ledger) Need(more int64) int64 { return need(l.stored, more) }
+
+func need(stored, more int64) int64 { return 2*(stored+more) + more + slack }
+
+// storedIn is what the files of a ledger take of the disk: those that are open, or
+// that a killed process has left, are larger than that.
+func storedIn(dir string) (bytes int64) {
+	files, _ := os.ReadDir(dir) // what cannot be listed cannot be opened either
+	for _, f := range files {
+		if fi, err := f.Info(); err == nil {
+			if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+				bytes += int64(st.Blocks) * 512
+			}
+		}
+	}
+	return bytes
 }
 
 // badgerOptions are tuned for a process that lives for minutes and keeps some
@@ -90,8 +108,9 @@ func Open(dir string, o Options) (*Ledger, error) {
 	}
 	// badger writes through mmap, where a full disk arrives as SIGBUS and
 	// ends the process: it must never meet one.
+	stored := storedIn(dir)
 	if o.Room != nil {
-		if err := o.Room(room); err != nil {
+		if err := o.Room(need(stored, 0)); err != nil {
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
@@ -117,7 +136,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		lock.Unlock()
 		return nil, fmt.Errorf("open ledger %s: %w: %w", dir, cause(err), err)
 	}
-	l := &Ledger{dir, o.Room, sealed, db, lock}
+	l := &Ledger{dir, o.Room, sealed, db, lock, stored}
 	if err := l.checkSchema(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -195,7 +214,7 @@ const closeTime = time.Minute
 // That there is too little room is no error of Close; anything else is one.
 func (l *Ledger) Close() error {
 	if l.room != nil {
-		if err := l.room(closeRoom); err != nil {
+		if err := l.room(l.Need(0)); err != nil {
 			if !errors.Is(err, syscall.EROFS) {
 				err = nil
 			}

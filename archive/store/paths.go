@@ -20,6 +20,7 @@ const (
 	sourcesDir    = "sources"
 	importedFile  = "imported"
 	lockFile      = "lock"
+	reserveFile   = "reserve"
 	whitelistFile = "whitelist"
 )
 

@@ -7,17 +7,15 @@ import (
 	"slices"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"distkeep/archive/disk"
 )
 
 // errFull means that the file system of the archive has too little room.
 var errFull = errors.New("too little free space")
 
-// LedgerRoom is what must be free beside the ledger before it is written to, and
-// before it is closed: badger may flush both memtables and compact on its account.
-const LedgerRoom = 64 << 20
+// leastFree is what transfers leave free in any case: the ledger has to record what
+// has come.
+const leastFree = 64 << 20
 
 // ledgerFiles is how many files badger may make meanwhile, and those that lists
 // beside it are written to before they are renamed.
@@ -29,7 +27,7 @@ func (s *Store) Room(need, keep int64) error { return Room(s.published, need, ke
 // Room returns an error that is Broken unless need bytes can be written to the file
 // system of dir and keep bytes, and what the ledger needs, are still free afterwards.
 func Room(dir string, need, keep int64) error {
-	keep = max(keep, LedgerRoom)
+	keep = max(keep, leastFree)
 	bytes, files, err := disk.Free(dir)
 	switch {
 	case err != nil:
@@ -39,23 +37,6 @@ func Room(dir string, need, keep int64) error {
 			dir, errFull, bytes>>20, need>>20, keep>>20)
 	}
 	return enough(dir, files)
-}
-
-// StateRoom returns an error that is Broken unless need bytes can be written where
-// the ledger is. Nothing can when a file system has turned itself read-only because
-// it met an error, or was made so.
-func (s *Store) StateRoom(need int64) error {
-	if err := unix.Access(s.LedgerDir(), unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &fs.PathError{Op: "write", Path: s.LedgerDir(), Err: err}
-	}
-	bytes, files, err := s.shared.fs.Free(s.state)
-	switch {
-	case err != nil:
-		return &fs.PathError{Op: "statfs", Path: s.state, Err: err}
-	case bytes < need:
-		return fmt.Errorf("%s: %w: %d MiB free, the ledger needs %d MiB", s.state, errFull, bytes>>20, need>>20)
-	}
-	return enough(s.state, files)
 }
 
 func enough(dir string, files int64) error {

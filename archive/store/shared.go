@@ -27,6 +27,7 @@ type shared struct {
 	unsynced bool   // something was linked and could not be made durable
 	failed   bool   // syncAll has
 	removed  dirSet // directories that SyncRemoved has to look after
+	givenUp  bool   // the reserve was, for want of room
 
 	readings readings // what HashOnce has read
 }

@@ -59,6 +59,9 @@ func Init(distfiles, state string, conf layout.Conf, now time.Time) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.KeepReserve(store.LeastReserve); err != nil {
+		return err
+	}
 	if len(text) == 0 {
 		return nil
 	}

@@ -127,8 +127,24 @@ func (v *Vault) openLedger() error {
 func (v *Vault) OpenLedger() (err error) {
 	v.ledger, err = ledger.Open(v.Store.LedgerDir(), ledger.Options{
 		Warn: func(msg string) { v.Warn("ledger: %s", msg) },
-		Room: v.Store.StateRoom,
+		Room: v.room,
 	})
+	if err != nil {
+		return err
+	}
+	if err := v.Store.KeepReserve(2 * v.ledger.Need(0)); err != nil {
+		v.Warn("%v", err)
+	}
+	return nil
+}
+
+// room is StateRoom of the store, and tells when that has given up the reserve.
+func (v *Vault) room(need int64) error {
+	before := v.Store.GivenUp()
+	err := v.Store.StateRoom(need)
+	if v.Store.GivenUp() && !before && err == nil {
+		v.Warn("the disk of %s is full: its reserve is used up now: distkeep mirror --delete, or whoever else has files there, must free some", v.State)
+	}
 	return err
 }
 
@@ -186,7 +202,7 @@ func (v *Vault) Commit(b *ledger.Batch) error {
 		return Damage(err)
 	}
 	// badger cannot meet a full disk and live.
-	if err := v.Store.StateRoom(store.LedgerRoom); err != nil {
+	if err := v.room(v.ledger.Need(b.Bytes())); err != nil {
 		return Damage(err)
 	}
 	return Damage(v.ledger.Commit(b, v.Index))

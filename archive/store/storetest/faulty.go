@@ -172,6 +172,10 @@ func (f *Faulty) Free(dir string) (bytes, files int64, err error) {
 	return bytes, files, err
 }
 
+func (f *Faulty) Reserve(path string, size int64) error {
+	return f.do(func() error { return f.FS.Reserve(path, size) }, "replace", path)
+}
+
 func (f *Faulty) Replace(path, temp string, write func(w io.Writer) error) error {
 	return f.do(func() error { return f.FS.Replace(path, temp, write) }, "replace", path)
 }
