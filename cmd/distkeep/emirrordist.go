@@ -84,11 +84,9 @@ func runEmirrordist(c *cli.Context, e *env) error {
 	if err := e.workAsOwner(place{distfiles: r.distfiles, state: r.state}); err != nil {
 		return err
 	}
+	defer func() { os.RemoveAll(r.scratch) }() // of an empty path it removes nothing
 	if err := r.prepare(c.Context, e); err != nil {
 		return err
-	}
-	if r.has("dry-run") {
-		defer os.RemoveAll(r.scratch) // of an empty path it removes nothing
 	}
 	says := &oldVoice{oldRun: r, err: e.stderr}
 	o := newMirrorFlags()

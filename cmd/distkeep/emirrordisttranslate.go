@@ -213,6 +213,10 @@ func (r *oldRun) mirrorArgs() []string {
 	if r.has("recycle-deletion-delay") {
 		args = append(args, "--recycle-delay="+seconds(r.last("recycle-deletion-delay")))
 	}
+	if r.scratch != "" && r.has("recycle-dir") {
+		// A run imports what is there; one that changes nothing looks at it.
+		args = append(args, "--adopt-from="+r.last("recycle-dir"))
+	}
 	// They are said in any case: the environment may set them for mirror.
 	args = append(args, "--delete="+strconv.FormatBool(r.has("delete")), "--dry-run="+strconv.FormatBool(r.has("dry-run")))
 	if len(r.values["verbose"]) > 1 {
