@@ -349,5 +349,8 @@ func (m *mirror) recordRun(ended bool) error {
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
-	return export.Lists(m.v, m.sum)
+	if err := export.Lists(m.v, m.sum); err != nil {
+		return err
+	}
+	return report.AddRun(m.v.Store.ReportDir(), report.RunOf(m.sum), m.v.Store.Replace)
 }

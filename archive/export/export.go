@@ -5,7 +5,7 @@
 // The rules that callers may rely on:
 //
 //   - Everything is made from the records of the vault. What was exported before is
-//     never read back.
+//     never read back, but for the log of runs, which nothing depends on.
 //   - A file is replaced as a whole, or stays as it is.
 //   - The vault is not changed, except by ImportLedger.
 //

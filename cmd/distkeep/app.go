@@ -54,6 +54,7 @@ func newApp(e *env) *cli.App {
 		snapshotCommand(e),
 		serveCommand(e),
 		quarantineCommand(e),
+		reportCommand(e),
 		emirrordistCommand(e),
 		importCommand(e),
 		configCommand(e),

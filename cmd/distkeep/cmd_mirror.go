@@ -49,6 +49,7 @@ type mirrorFlags struct {
 	retired                             *cli.StringSlice
 	successLog, failureLog, deletionLog string
 	metrics                             string
+	report                              string
 	failOn, missing                     choiceValue
 	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
@@ -92,6 +93,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
 		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
 		&cli.BoolFlag{Name: "log-json", Usage: "write messages as JSON lines", Destination: &o.logJSON},
+		&cli.StringFlag{Name: "report", Usage: "make web pages of the failures and of everything else in `DIR`, see distkeep report", Destination: &o.report},
 		jsonFlag(&o.json),
 	)
 }
@@ -248,6 +250,11 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 			return s, err
 		}
 		if err := report.WriteDeletionLog(o.deletionLog, ds, s.Start); err != nil {
+			return s, err
+		}
+	}
+	if o.report != "" {
+		if err := writePages(o.report, &o.place, o.whitelists.Value(), e.now()); err != nil {
 			return s, err
 		}
 	}

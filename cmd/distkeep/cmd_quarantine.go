@@ -44,11 +44,16 @@ func (o *quarantineFlags) dir() (string, error) {
 	if _, err := o.reports(); err != nil { // checks that there is an archive
 		return "", err
 	}
-	dirs := store.QuarantineDirs(o.distfiles, o.state)
+	return quarantineDir(&o.place), nil
+}
+
+// quarantineDir is the directory of quarantine.
+func quarantineDir(p *place) string {
+	dirs := store.QuarantineDirs(p.distfiles, p.state)
 	if i := slices.IndexFunc(dirs, exists); i >= 0 {
-		return dirs[i], nil
+		return dirs[i]
 	}
-	return dirs[0], nil
+	return dirs[0]
 }
 
 func quarantineCommand(e *env) *cli.Command {

@@ -116,6 +116,10 @@ var examples = []struct {
 		"distkeep quarantine drop --archive /srv/mirror bad-3.tar.xz",
 		"distkeep quarantine drop --archive /srv/mirror replaced.bad-4.zip.0",
 	}},
+	{"report", []string{
+		"distkeep report --archive /srv/mirror --html /srv/pages",
+		"distkeep report --archive /srv/mirror --html /srv/pages --whitelist-from /srv/keep",
+	}},
 	{"config", []string{
 		"distkeep config mirror --config /etc/distkeep.toml",
 		"distkeep config verify --archive /srv/mirror --rate 20MB",

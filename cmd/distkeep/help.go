@@ -36,7 +36,7 @@ var optionGroups = []struct {
 	{"Serving", []string{"listen", "on-demand", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "access-log"}},
 	{"Snapshots", []string{"snapshot", "no-by-cipher", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"}},
 	{"Reporting", []string{
-		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "metrics", "fail-on",
+		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "metrics", "report", "fail-on",
 	}},
 	{"Everywhere", []string{"config", "help", "version"}},
 }

@@ -46,6 +46,7 @@ var layers = map[string]string{
 	"archive/report":          "catalog catalog/regular fetch/failure archive/layout",
 	"archive/report/metrics":  "archive/report fetch/failure",
 	"archive/report/triage":   "archive/report fetch/failure",
+	"archive/report/pages":    "archive/report archive/report/triage catalog/regular",
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/disk archive/history archive/layout archive/ledger archive/report archive/store",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/vault",

@@ -113,7 +113,7 @@ func Groups(fs []report.Failure, by string) []Group {
 	exampleNew := make(map[string]bool)
 	for i := range fs {
 		f := &fs[i]
-		for _, key := range keys(f, by) {
+		for _, key := range KeysOf(f, by) {
 			g := groups[key]
 			if g == nil {
 				g = &Group{Key: key, Oldest: f.First, Example: f.Name}
@@ -152,8 +152,8 @@ const (
 	Unknown = "(unknown)"
 )
 
-// keys are those of the groups that f is in, each once.
-func keys(f *report.Failure, by string) (ks []string) {
+// KeysOf are those of the groups that f is in, each once.
+func KeysOf(f *report.Failure, by string) (ks []string) {
 	if by == Class {
 		return []string{f.Class}
 	}
