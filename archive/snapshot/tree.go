@@ -69,10 +69,10 @@ func openPublished(path string) (*dir, error) {
 
 // follow opens the directory outside the published tree that the symbolic link
 // name in d leads to; rel is the path of d in the tree. It returns nil for what is
-// no link, and for a link that means the same in a snapshot: to a directory of the tree, by a relative path,
-// or to no directory at all. Any other is an error, as a snapshot would show what it
-// leads to as it is at any time. That of a link which somebody else has made says
-// that its name is gone.
+// no link, and for a link that means the same in a snapshot: one by a relative path
+// to a directory of the tree, or one to no directory at all. Any other is an error: a
+// snapshot would show what it leads to as that is later. The error about a link that
+// somebody else has made says that its name is gone.
 func (d *dir) follow(name, rel string) (*dir, error) {
 	if d.root == "" {
 		return nil, nil

@@ -353,10 +353,10 @@ func (t *Tree) linkAll(it *Item, src string, paths []string, dirs dirSet) error 
 	return nil
 }
 
-// mayTake returns why src, that is fi and holds the content of it, cannot be published at dst, or nil. What
-// is there with the same size and other bytes may be the content of it in a file
-// of its own, as an archive that was copied without its hard links has it, and
-// src the one that has rotted: neither size nor time tell.
+// mayTake returns why src, which is fi, cannot be published at dst as the content of
+// it, or nil. If dst has the same size and other bytes, either of the two may be the
+// one that has rotted, as in an archive that was copied without its hard links:
+// neither size nor time tell. Then src is read.
 func (t *Tree) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
 	old, err := t.lstat(dst)
 	switch {
@@ -373,7 +373,7 @@ func (t *Tree) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
 	case !old.Mode().IsRegular() || old.Size() != fi.Size() || os.SameFile(old, fi) || t.same(src, dst):
 		return nil
 	}
-	sums, _, err := t.Hash(context.Background(), src)
+	sums, _, err := t.read(context.Background(), src, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 // Hash computes the digests of the file at path in one pass. It refuses what
 // is not a regular file, and a file that changes while it is read. Its error
 // wraps ErrDamaged when the disk cannot read the file.
-func (s *shared) Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+func (s *Store) Hash(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	return s.read(ctx, path, nil, algs)
 }
 

@@ -62,7 +62,11 @@ func (r *reading) has(algs []digest.Algorithm) bool {
 // HashOnce is Hash for what an archive is looked through for: whatever links a file
 // has, it is read when it is first asked for, and again only for other digests or
 // when it was written to.
-func (s *shared) HashOnce(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+func (s *Store) HashOnce(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
+	return s.hashOnce(ctx, path, algs...)
+}
+
+func (s *shared) hashOnce(ctx context.Context, path string, algs ...digest.Algorithm) (digest.Set, fs.FileInfo, error) {
 	f, err := regular.OpenItself(path)
 	if err != nil {
 		return nil, nil, err
@@ -125,7 +129,7 @@ func (s *shared) knownSame(f, g *os.File) (same, known bool) {
 
 // sumOf returns the SHA-256 of a file, or zero where it cannot be read.
 func (s *shared) sumOf(path string) digest.Digest {
-	sums, _, err := s.HashOnce(context.Background(), path)
+	sums, _, err := s.hashOnce(context.Background(), path)
 	if err != nil {
 		return digest.Digest{}
 	}

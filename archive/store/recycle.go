@@ -89,7 +89,7 @@ func (r *Recycle) isAnother(c *layout.Content, src string, fi fs.FileInfo) bool 
 	if fi.ModTime().Equal(c.ModTime) {
 		return false
 	}
-	sums, _, err := r.Hash(context.Background(), src)
+	sums, _, err := r.read(context.Background(), src, nil, nil)
 	return err == nil && sums.Get(digest.SHA256) != c.SHA256()
 }
 

@@ -55,9 +55,9 @@ func (a *Addition) itemOf(have store.Source) *store.Item {
 const BatchFiles = 2048
 
 // Publish publishes and records additions, in that order. When two contents get
-// one name, the later one keeps it. An addition that cannot be published has Err
-// set, and is warned of when no package wants it; the others are published all the same. The parts of next, which a
-// later call is to publish, may be made durable with them.
+// one name, the later one keeps it. An addition that cannot be published has Err set,
+// and is warned of when no package wants it; the others are published all the same.
+// The parts of next, which a later call is to publish, may be made durable with them.
 func (v *Vault) Publish(adds, next []*Addition) error {
 	named := make(map[catalog.Name]digest.Digest, len(adds))
 	for i, a := range adds {

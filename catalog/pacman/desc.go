@@ -70,8 +70,8 @@ type descValues struct {
 	line map[string]int
 }
 
-// MaxSignature bounds a detached signature, such as a decoded PGPSIG. pacman downloads at most 16 KiB of a
-// signature; keys of the future may need more.
+// MaxSignature bounds a detached signature, such as a decoded PGPSIG. pacman downloads
+// at most 16 KiB of a signature; keys of the future may need more.
 const MaxSignature = 64 << 10
 
 // parseDesc reads the text of one desc as libalpm does (sync_db_read in
