@@ -59,6 +59,7 @@ func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	default:
 		for _, w := range wants {
 			c.run.fails.Tried(w, fe)
+			c.run.v.Events.Missed(string(w.Name))
 		}
 		if fe.Class == failure.Disk && !errors.Is(fe, fetch.ErrRoom) {
 			c.fail(vault.Damage(fe))

@@ -28,6 +28,7 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	}
 	m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
 	m.sum.Guard = e.Guard
+	m.coming(p)
 	ofViews, err := m.views.Actions(absent(p))
 	if err != nil {
 		return nil, nil, err

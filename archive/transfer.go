@@ -32,7 +32,9 @@ func newFetcher(v *vault.Vault, o fetch.Options, minFree int64) (*fetch.Fetcher,
 
 // fetch fetches what is missing and commits it as it comes. arriving may be nil.
 func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *catalog.Distfile, part string)) error {
+	t.coming(p)
 	if len(p.Fetches) == 0 {
+		t.v.Events.Coming(t.sum.Coming)
 		return nil
 	}
 	var size int64
@@ -52,6 +54,7 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *ca
 		}
 		size += max(f.Size(), 0)
 	}
+	t.v.Events.Coming(t.sum.Coming)
 	t.v.Events.Phase("fetch", len(reqs), size)
 
 	// A failing archive ends the transfers; what has arrived stays in parts.
@@ -70,6 +73,12 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *ca
 		t.sum.Parked = c.parked
 	}
 	return rerr
+}
+
+// coming says what p is going to fetch. What is free is told as far as it is known.
+func (r *run) coming(p *plan.Plan) {
+	r.sum.Coming.Count, r.sum.Coming.Hosts = p.Coming()
+	r.sum.Coming.Free, _, _ = r.v.Store.Free()
 }
 
 // fallbackPaths are those at which another archive keeps what is wanted, by its

@@ -70,6 +70,8 @@ type Summary struct {
 	// Gone is the number of contents that are on the whitelist, or that a
 	// package may want that cannot be read, and that this run has found lost.
 	Gone int `json:"gone"`
+	// Coming is what there was to fetch.
+	Coming Coming `json:"coming"`
 	// Received counts bytes over the network, failed attempts included.
 	Received int64 `json:"received"`
 
@@ -172,6 +174,15 @@ type Found struct {
 	Wrong layout.Count `json:"wrong"`
 	// Missing are the contents that had to be fetched.
 	Missing layout.Count `json:"missing"`
+}
+
+// Coming says what a plan is going to fetch.
+type Coming struct {
+	layout.Count
+	// Hosts is how many hosts the first sources are on, Free what may still be
+	// written where the archive is.
+	Hosts int   `json:"hosts"`
+	Free  int64 `json:"free"`
 }
 
 // A Wrong file was in the place of something wanted, and is now in quarantine.

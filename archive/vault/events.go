@@ -46,6 +46,10 @@ type Events struct {
 	// Failed is told of every failure of this run; known says that the last
 	// run had it too.
 	Failed func(f *ledger.Failure, known bool)
+	// Coming is told what is going to be fetched, before the first request.
+	Coming func(c report.Coming)
+	// Missed is told of every transfer that has failed.
+	Missed func(name string)
 	// Received is told of bytes that came over the network, Read of bytes that
 	// were read from the archive to verify them.
 	Received func(n int)
@@ -75,6 +79,12 @@ func (e Events) withDefaults() Events {
 	}
 	if e.Failed == nil {
 		e.Failed = func(*ledger.Failure, bool) {}
+	}
+	if e.Coming == nil {
+		e.Coming = func(report.Coming) {}
+	}
+	if e.Missed == nil {
+		e.Missed = func(string) {}
 	}
 	if e.Read == nil {
 		e.Read = func(int) {}

@@ -211,6 +211,11 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 			p.above(func() { fmt.Fprintf(e.stdout, "%-12s %s\n", "found", foundLine(f)) })
 		}
 	}
+	ev.Coming = func(c report.Coming) {
+		if o.verbose || e.terminal() > 0 {
+			p.above(func() { fmt.Fprintln(e.stderr, "distkeep:", comingLine(c)) })
+		}
+	}
 	says.listen(&ev)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
@@ -230,6 +235,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 		}
 		return s, outcome(s, "never")
 	}
+	p.publish(o.state)
 	s, err = archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {
@@ -274,6 +280,12 @@ func (o *mirrorFlags) preview(e *env, s *report.Summary, actions []plan.Action) 
 		fmt.Fprintf(e.stdout, "%s\t%s\t%d\t%s\n", x.Do, x.Name, x.Size, x.Detail)
 	}
 	var b strings.Builder
+	if len(actions) == 0 && !o.json {
+		fmt.Fprintln(&b, "distkeep: nothing to do")
+	}
+	if s.Coming.Files > 0 {
+		fmt.Fprintln(&b, "distkeep:", comingLine(s.Coming))
+	}
 	printFrozen(&b, s, "nothing would be scheduled or deleted", "mend these first")
 	_, err := io.WriteString(e.stderr, b.String())
 	return err
@@ -370,6 +382,7 @@ func events(log zerolog.Logger, logs runLogs, p *progress) vault.Events {
 				log.Info().Str("file", string(f.Name)).Bool("known", known).Str("reason", f.Reason).Msg("failed")
 			})
 		},
+		Missed:   func(string) { p.failed() },
 		Received: p.received,
 		Read:     p.received,
 		Checked: func(name string, size int64, damage string) {

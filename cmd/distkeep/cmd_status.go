@@ -95,6 +95,8 @@ type statusRecord struct {
 	Running bool `json:"running"`
 	// Since is the number of failures that were found after the last run.
 	Since int `json:"failures_since"`
+	// Progress is where the run stands that goes on, or nil.
+	Progress *report.Progress `json:"progress"`
 }
 
 // status finds out how the last run ended and what goes on. Its error is of the first.
@@ -103,7 +105,18 @@ func (p *place) status(dir string) (s statusRecord, err error) {
 	if s.Holder, s.Running, err = vault.Holder(p.state); err != nil {
 		return s, err
 	}
+	if s.Running {
+		s.Progress = report.LoadProgress(dir, holderPID(s.Holder))
+	}
 	return s, s.load(dir)
+}
+
+// holderPID is the process that the lock file names.
+func holderPID(holder string) (pid int) {
+	if _, rest, ok := strings.Cut(holder, ", pid "); ok {
+		_, _ = fmt.Sscan(rest, &pid) // zero is of nobody
+	}
+	return pid
 }
 
 // encode prints all fields; those of a run are zero before there was one.
@@ -137,6 +150,9 @@ func (s *statusRecord) print(w io.Writer, now time.Time) error {
 	switch {
 	case s.Running:
 		fmt.Fprintf(&b, "%-12s %s\n", "running", s.Holder)
+		if s.Progress != nil {
+			fmt.Fprintf(&b, "%-12s %s\n", "progress", progressText(s.Progress))
+		}
 	case s.Holder != "":
 		fmt.Fprintf(&b, "%-12s %s, was killed or failed; the next run goes on\n", "broken off", s.Holder)
 	}

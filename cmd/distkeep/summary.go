@@ -191,6 +191,14 @@ func foundLine(f report.Found) string {
 		count(f.Right), count(f.Wrong), count(f.Foreign), count(f.Elsewhere), count(f.Missing))
 }
 
+// comingLine says what is going to be fetched.
+func comingLine(c report.Coming) string {
+	if c.Files == 0 {
+		return "nothing to fetch"
+	}
+	return fmt.Sprintf("%s to fetch, from %s; %s free", count(c.Count), plural(c.Hosts, "host"), humanSize(c.Free))
+}
+
 func files(c layout.Count) string { return plural(c.Files, "file") }
 
 // origins tells where additions came from.
