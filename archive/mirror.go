@@ -180,6 +180,9 @@ func (m *mirror) steps(ctx context.Context) error {
 	if err := (&dropBox{m.run, m.o.LocalExpiry}).expire(ctx); err != nil {
 		return err
 	}
+	if err := m.obeyUndo(ctx); err != nil {
+		return err
+	}
 	if err := m.expiry.carryOut(ctx); err != nil {
 		return err
 	}
@@ -306,6 +309,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	}
 	steps := []func() error{
 		func() error { return m.fails.Record(err == nil) },
+		m.obeyRetry,
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)
 			s.Layouts = export.Layouts(m.v)

@@ -16,6 +16,7 @@ const (
 	quarantineDir = "quarantine"
 	recycleDir    = "recycle"
 	reportDir     = "report"
+	requestsDir   = "requests"
 	snapshotsDir  = "snapshots"
 	sourcesDir    = "sources"
 	importedFile  = "imported"
@@ -26,7 +27,7 @@ const (
 
 // StateDirs are the directories that an archive makes in its state directory, for
 // itself alone. Whatever is found there may be removed or moved.
-var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, quarantineDir, recycleDir, reportDir, snapshotsDir, sourcesDir}
+var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir}
 
 // WorkDirs are those of them that are in the WorkDir when the state is on another
 // file system than the published tree.
@@ -43,6 +44,9 @@ func ReportDir(state string) string { return filepath.Join(state, reportDir) }
 func QuarantineDirs(distfiles, state string) []string {
 	return []string{filepath.Join(state, quarantineDir), filepath.Join(WorkDir(distfiles), quarantineDir)}
 }
+
+// RequestsDir holds what people ask for while a run goes on.
+func RequestsDir(state string) string { return filepath.Join(state, requestsDir) }
 
 // RecycleDirs are where recycle may be: in the first of them that is there.
 func RecycleDirs(distfiles, state string) []string {
@@ -79,6 +83,9 @@ func (p *Places) RecycleDir() string { return filepath.Join(p.work, recycleDir) 
 
 // QuarantineDir holds wrong bytes for a person to look at.
 func (p *Places) QuarantineDir() string { return filepath.Join(p.work, quarantineDir) }
+
+// RequestsDir holds what people ask for while a run goes on.
+func (p *Places) RequestsDir() string { return RequestsDir(p.state) }
 
 // ReportDir holds what runs export for readers.
 func (p *Places) ReportDir() string { return ReportDir(p.state) }

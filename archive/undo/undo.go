@@ -44,6 +44,15 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 	if err := v.Load(ctx); err != nil {
 		return nil, err
 	}
+	undone, err := TakeBack(ctx, v, names)
+	if len(undone) == 0 && err != nil {
+		return nil, err
+	}
+	return undone, errors.Join(err, export.Refresh(v, "undo"))
+}
+
+// TakeBack is Undo in a vault that is loaded, and exports nothing.
+func TakeBack(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, error) {
 	scheduled, recycled, err := onTheWay(v, names)
 	if err != nil {
 		return nil, err
@@ -65,9 +74,6 @@ func Undo(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undone, 
 		}
 	}
 	undone, err := unschedule(v, scheduled, recycled)
-	if rerr := export.Refresh(v, "undo"); err == nil {
-		err = rerr
-	}
 	for _, a := range adds {
 		if a.Err != nil && !vault.Broken(err) {
 			err = errors.Join(err, fmt.Errorf("undo: %s stays in recycle: %w", a.Entry.Name, a.Err))
@@ -133,6 +139,15 @@ func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, erro
 	if err := v.Load(ctx); err != nil {
 		return 0, err
 	}
+	n, err := MakeDue(v, names)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, export.Refresh(v, "retry")
+}
+
+// MakeDue is Retry in a vault that is loaded, and exports nothing.
+func MakeDue(v *vault.Vault, names []catalog.Name) (int, error) {
 	failed := make(map[catalog.Name]bool)
 	var b ledger.Batch
 	for _, f := range v.Index.Failures {
@@ -149,9 +164,5 @@ func Retry(ctx context.Context, v *vault.Vault, names []catalog.Name) (int, erro
 			return 0, fmt.Errorf("retry: %s has no failure", n)
 		}
 	}
-	n := b.Len()
-	if err := v.Commit(&b); err != nil || n == 0 {
-		return n, err
-	}
-	return n, export.Refresh(v, "retry")
+	return b.Len(), v.Commit(&b)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive/report"
+	"distkeep/archive/requests"
 	"distkeep/archive/undo"
 	"distkeep/archive/vault"
 )
@@ -67,7 +68,9 @@ func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
 		return err
 	}
 	a, err := p.open(e, "distkeep deletions --undo", vault.Events{Warn: e.warner()})
-	if err != nil {
+	if errors.Is(err, vault.ErrLocked) {
+		return p.queue(e, &requests.Request{Do: requests.Undo, Names: names}, err)
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()

@@ -11,6 +11,7 @@ import (
 
 	"distkeep/archive/report"
 	"distkeep/archive/report/triage"
+	"distkeep/archive/requests"
 	"distkeep/archive/undo"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
@@ -162,7 +163,9 @@ func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
 		}
 	}
 	a, err := p.open(e, "distkeep failures --retry", vault.Events{Warn: e.warner()})
-	if err != nil {
+	if errors.Is(err, vault.ErrLocked) {
+		return p.queue(e, &requests.Request{Do: requests.Retry, Names: names}, err)
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()

@@ -45,6 +45,7 @@ var layers = map[string]string{
 	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
 	"archive/report":          "catalog catalog/regular fetch/failure archive/layout",
 	"archive/report/metrics":  "archive/report fetch/failure",
+	"archive/requests":        "catalog catalog/regular",
 	"archive/report/triage":   "archive/report fetch/failure",
 	"archive/report/pages":    "archive/report archive/report/triage catalog/regular",
 	"archive/plan":            "catalog catalog/digest fetch/failure archive/layout archive/ledger",
@@ -64,7 +65,7 @@ var layers = map[string]string{
 	"archive/undo":            "archive/export archive/ledger archive/vault catalog",
 	"archive/relayout":        "archive/export archive/layout archive/ledger archive/report archive/vault catalog/digest",
 	"archive/failures":        "archive/ledger archive/plan archive/report archive/vault catalog catalog/digest fetch fetch/failure",
-	"archive":                 "archive/deletion archive/export archive/failures archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/takeover archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist",
+	"archive":                 "archive/deletion archive/export archive/failures archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/takeover archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist archive/requests archive/undo",
 	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }
