@@ -9,8 +9,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/report"
+	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // BenchmarkListing lists 100,000 names.
@@ -71,4 +77,44 @@ func BenchmarkSmall(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+// BenchmarkContents reads what an archive of 60,000 files exports, with the digests and
+// the lengths that those of gentoo have, and reports what that takes.
+func BenchmarkContents(b *testing.B) {
+	const files = 60_000
+	dir := b.TempDir()
+	err := report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
+		for i := range files {
+			name := fmt.Sprintf("some-package-name-%06d.tar.xz", i)
+			sum := func(a digest.Algorithm) string { return a.Sum([]byte(name)).Hex() }
+			d := &report.Distfile{
+				Name: name, SHA256: sum(digest.SHA256), Size: int64(i), Modified: time.Unix(int64(i), 0).UTC(), Named: true, Kind: "gentoo",
+				Digests: map[string]string{"BLAKE2B": sum(digest.BLAKE2B), "SHA512": sum(digest.SHA512)},
+				Owner:   fmt.Sprintf("dev-libs/some-package-%d::gentoo", i), Origin: "https://downloads.example.org/releases/" + name,
+			}
+			if !yield(d) {
+				return
+			}
+		}
+	}, regular.Replace)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var c *contents
+	for b.Loop() {
+		if c, err = loadContents(dir, layout.Conf{layout.Flat()}); err != nil || len(c.all) != files {
+			b.Fatal(err)
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	with := heap()
+	runtime.KeepAlive(c)
+	c = nil
+	b.ReportMetric(float64(with-heap())/(1<<20), "MiB")
 }

@@ -3,10 +3,8 @@ package serve
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding"
 	"errors"
-	"hash"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -29,6 +27,10 @@ type Demand struct {
 	// Every.
 	Wanted func(ctx context.Context) ([]*catalog.Distfile, error)
 	Every  time.Duration
+	// Mirror, if not nil, brings everything into the archive and does whatever else a
+	// run does, when the server starts and again after MirrorEvery.
+	Mirror      func(ctx context.Context, arriving func(d *catalog.Distfile, part string)) error
+	MirrorEvery time.Duration
 	// Get brings ds into the archive, or what of them can be had. It tells at once in which
 	// file the bytes of each arrive; what is there may be wrong. Its error is about
 	// all of them.
@@ -44,6 +46,7 @@ type demand struct {
 	mu     sync.Mutex
 	queue  []*transfer
 	going  map[string]*transfer // by key
+	parts  map[string]string    // by key, where the bytes are of what is under way
 	failed map[string]time.Time // what could not be had, until when nobody tries
 }
 
@@ -56,6 +59,14 @@ type transfer struct {
 	err            error
 }
 
+// arrives tells whoever waits for t where its bytes are.
+func (t *transfer) arrives(part string) {
+	if t.part == "" {
+		t.part = part
+		close(t.arriving)
+	}
+}
+
 // keyOf is the same for each content that is got once.
 func keyOf(d *catalog.Distfile) string {
 	return cmp.Or(d.Digests.Strongest().String(), string(d.Name))
@@ -63,7 +74,7 @@ func keyOf(d *catalog.Distfile) string {
 
 func (d *demand) init(get *Demand) {
 	d.get, d.wake = get, make(chan struct{}, 1)
-	d.going, d.failed = make(map[string]*transfer), make(map[string]time.Time)
+	d.going, d.failed, d.parts = make(map[string]*transfer), make(map[string]time.Time), make(map[string]string)
 	d.wanted.Store(newContents(nil, nil))
 }
 
@@ -86,6 +97,9 @@ func (d *demand) ask(c *content, now time.Time) *transfer {
 	t := &transfer{want: c.wanted, arriving: make(chan struct{}), done: make(chan struct{})}
 	d.going[key] = t
 	d.queue = append(d.queue, t)
+	if part := d.parts[key]; part != "" {
+		t.arrives(part)
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -101,6 +115,10 @@ func (d *demand) work(ctx context.Context, s *Server) {
 	d.scan(ctx, s)
 	every := time.NewTicker(d.get.Every)
 	defer every.Stop()
+	var mirror <-chan time.Time
+	if d.get.Mirror != nil {
+		mirror = time.After(0)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,9 +126,36 @@ func (d *demand) work(ctx context.Context, s *Server) {
 			return
 		case <-every.C:
 			d.scan(ctx, s)
+		case <-mirror:
+			d.run(ctx, s, func() error { return d.get.Mirror(ctx, d.arrive) })
+			d.scan(ctx, s)
+			mirror = time.After(d.get.MirrorEvery)
 		case <-d.wake:
 			d.serve(ctx, s, d.take())
 		}
+	}
+}
+
+// run does something to the archive, and then knows what that has changed.
+func (d *demand) run(ctx context.Context, s *Server, do func() error) error {
+	err := do()
+	if err != nil && ctx.Err() == nil {
+		s.Warn("%v", err)
+	}
+	d.mu.Lock()
+	clear(d.parts)
+	d.mu.Unlock()
+	s.Refresh()
+	return err
+}
+
+// arrive notes where the bytes of x arrive.
+func (d *demand) arrive(x *catalog.Distfile, part string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parts[keyOf(x)] = part
+	if t := d.going[keyOf(x)]; t != nil {
+		t.arrives(part)
 	}
 }
 
@@ -146,24 +191,18 @@ func (d *demand) take() []*transfer {
 	return ts
 }
 
-// serve gets what ts are about.
+// serve gets what ts are about, unless a run has brought it meanwhile.
 func (d *demand) serve(ctx context.Context, s *Server, ts []*transfer) {
-	byKey := make(map[string]*transfer, len(ts))
 	var ds []*catalog.Distfile
 	for _, t := range ts {
-		byKey[keyOf(t.want)] = t
-		ds = append(ds, t.want)
-	}
-	err := d.get.Get(ctx, ds, func(x *catalog.Distfile, part string) {
-		if t := byKey[keyOf(x)]; t != nil && t.part == "" {
-			t.part = part
-			close(t.arriving)
+		if len(s.known.Load().contents.want(wishFor(t.want))) == 0 {
+			ds = append(ds, t.want)
 		}
-	})
-	if err != nil && ctx.Err() == nil {
-		s.Warn("%v", err)
 	}
-	s.Refresh()
+	var err error
+	if len(ds) > 0 {
+		err = d.run(ctx, s, func() error { return d.get.Get(ctx, ds, d.arrive) })
+	}
 	d.end(ts, err, s)
 }
 
@@ -261,12 +300,15 @@ const (
 	pollTime = 20 * time.Millisecond
 )
 
-// follow sends a file while its bytes arrive. Nothing is sent, and false returned, when
-// they are all there before. The end is held back until the archive has the content: when
-// what was sent before is not of that, the connection is broken.
+// follow sends a file while its bytes arrive, and returns false when nothing has been
+// sent. The end is held back until all is verified: when it is not what was wanted, the
+// connection is broken.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request, c *content, t *transfer) bool {
 	from, length, partial := askedFor(r.Header.Get("Range"), c.Size)
-	f := &follower{ctx: r.Context(), t: t, hash: sha256.New(), size: c.Size, from: from, to: from + length}
+	f := &follower{
+		ctx: r.Context(), t: t, size: c.Size, from: from, to: from + length,
+		hash: digest.NewHasher(c.Digests.Algorithms()...), buf: make([]byte, 2*heldBack),
+	}
 	if !f.open() {
 		return false
 	}
@@ -278,13 +320,10 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, c *content, t *t
 	status := http.StatusOK
 	if partial {
 		status = http.StatusPartialContent
-		h.Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(from+length-1, 10)+"/"+strconv.FormatInt(c.Size, 10))
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+length-1, c.Size))
 	}
 	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return true
-	}
-	if err := f.send(w); err != nil || !s.sendRest(w, f, c) {
+	if r.Method != http.MethodHead && f.send(w) != nil {
 		panic(http.ErrAbortHandler) // net/http breaks the connection
 	}
 	return true
@@ -313,17 +352,19 @@ type follower struct {
 	ctx            context.Context
 	t              *transfer
 	part           *os.File
-	hash           hash.Hash // of the first at bytes
+	hash           *digest.Hasher // of the first at bytes
 	at             int64
 	size, from, to int64
+	buf            []byte
 }
 
-// open waits until something of the file has arrived. It returns false when all has.
+// open waits until something of the file has arrived. It returns false when the transfer
+// is over before.
 func (f *follower) open() bool {
 	for {
 		part, err := regular.OpenItself(f.t.part)
 		if err == nil {
-			if fi, err := part.Stat(); err == nil && fi.Size() > 0 && fi.Size() < f.size {
+			if fi, err := part.Stat(); err == nil && fi.Size() > 0 && fi.Size() <= f.size {
 				f.part = part
 				return true
 			}
@@ -347,88 +388,75 @@ func (f *follower) wait() bool {
 	}
 }
 
-var errStartedAnew = errors.New("the transfer was started anew")
+// What can become of a transfer that somebody follows.
+var (
+	errFailed = errors.New("the transfer has failed, or was started anew")
+	errWrong  = errors.New("the file is not what was wanted")
+)
 
-// send sends what arrives, but for the end.
+// send sends what arrives, and the end when all is verified.
 func (f *follower) send(w http.ResponseWriter) error {
-	buf := make([]byte, 128<<10)
 	flusher := http.NewResponseController(w)
 	for f.at < f.size-heldBack {
-		n, err := f.part.ReadAt(buf[:min(int64(len(buf)), f.size-heldBack-f.at)], f.at)
-		if err := f.pass(w, buf[:n]); err != nil {
+		b, err := f.read(f.buf[:min(int64(len(f.buf)), f.size-heldBack-f.at)])
+		if err == nil {
+			err = f.pass(w, b)
+		}
+		if err == nil {
+			err = flusher.Flush()
+		}
+		if err != nil {
 			return err
-		}
-		switch {
-		case err != nil && err != io.EOF:
-			return err
-		case n > 0:
-			if err := flusher.Flush(); err != nil {
-				return err
-			}
-			continue
-		}
-		if fi, err := f.part.Stat(); err != nil || fi.Size() < f.at {
-			return errors.Join(err, errStartedAnew)
-		}
-		if !f.wait() {
-			break
 		}
 	}
-	<-f.over()
-	return f.ctx.Err()
+	end := f.buf[:f.size-f.at]
+	for n, start := 0, f.at; n < len(end); {
+		b, err := f.read(end[n:])
+		if err != nil {
+			return err
+		}
+		n += len(b)
+		f.at = start + int64(n)
+	}
+	f.at -= int64(len(end))
+	whole := f.hash
+	whole.Write(end)
+	if r := f.t.want.Digests.Compare(whole.Sum()); r != digest.Same && r != digest.Weak {
+		return errWrong
+	}
+	_, err := w.Write(f.asked(end))
+	return err
 }
 
-func (f *follower) over() <-chan struct{} {
-	select {
-	case <-f.t.done:
-		return f.t.done
-	case <-f.ctx.Done():
-		return f.ctx.Done()
+// read reads what there is at f.at, and waits until there is something.
+func (f *follower) read(b []byte) ([]byte, error) {
+	for over := false; ; over = !f.wait() {
+		n, err := f.part.ReadAt(b, f.at)
+		if n > 0 {
+			return b[:n], nil
+		}
+		if err != io.EOF {
+			return nil, err
+		}
+		if fi, err := f.part.Stat(); err != nil || fi.Size() < f.at || over {
+			return nil, errors.Join(err, errFailed)
+		}
 	}
 }
 
 // pass hashes b, which is at f.at, and sends what of it was asked for.
 func (f *follower) pass(w io.Writer, b []byte) error {
 	f.hash.Write(b)
-	start, end := max(f.from-f.at, 0), min(f.to-f.at, int64(len(b)))
+	_, err := w.Write(f.asked(b))
 	f.at += int64(len(b))
-	if start >= end {
-		return nil
-	}
-	_, err := w.Write(b[start:end])
 	return err
 }
 
-// sendRest sends what was held back, from the file that the archive has now, if what was
-// sent before is the beginning of that.
-func (s *Server) sendRest(w io.Writer, f *follower, c *content) bool {
-	k := s.known.Load()
-	for _, x := range k.contents.want(wishFor(c.wanted)) {
-		file, _, err := s.tree.open(x.CipherPaths()[0])
-		if err != nil {
-			continue
-		}
-		defer file.Close()
-		state, err := f.hash.(encoding.BinaryMarshaler).MarshalBinary()
-		if err != nil {
-			return false
-		}
-		whole := sha256.New()
-		if err := whole.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
-			return false
-		}
-		rest := io.NewSectionReader(file, f.at, f.size-f.at)
-		if _, err := io.Copy(whole, rest); err != nil || string(whole.Sum(nil)) != string(x.SHA256().Raw()) {
-			return false
-		}
-		buf := make([]byte, 128<<10)
-		for f.at < f.size {
-			n, err := file.ReadAt(buf[:min(int64(len(buf)), f.size-f.at)], f.at)
-			if perr := f.pass(w, buf[:n]); perr != nil || err != nil && err != io.EOF || n == 0 {
-				return false
-			}
-		}
-		return true
+// asked is what of b, which is at f.at, was asked for.
+func (f *follower) asked(b []byte) []byte {
+	start, end := max(f.from-f.at, 0), min(f.to-f.at, int64(len(b)))
+	if start >= end {
+		return nil
 	}
-	return false
+	return b[start:end]
 }

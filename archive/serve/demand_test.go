@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -117,34 +118,39 @@ func TestFollowPart(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("0123456789abcdef", 20_000)
 	for what, c := range map[string]struct {
-		arrives string
-		put     bool
-		ok      bool
+		first, rest string
+		ok          bool
 	}{
-		"right":             {text[:200_000], true, true},
-		"wrong":             {text[1:200_001], true, false},
-		"failed":            {text[:200_000], false, false},
-		"not the whole end": {text[:len(text)-1], true, true},
+		"right":          {text[:200_000], text[200_000:], true},
+		"all at once":    {text, "", true},
+		"wrong":          {"x" + text[1:200_000], text[200_000:], false},
+		"wrong end":      {text[:len(text)-1], "x", false},
+		"failed":         {text[:200_000], "", false},
+		"failed at last": {text[:len(text)-1], "", false},
+		"started anew":   {text[:200_000], "anew", false},
 	} {
 		w := newWorld(t)
-		part := filepath.Join(t.TempDir(), "part")
+		part, begun := filepath.Join(t.TempDir(), "part"), make(chan struct{})
 		w.working(&Demand{
 			Every: time.Hour,
 			Wanted: func(context.Context) ([]*catalog.Distfile, error) {
 				return []*catalog.Distfile{wanted("a.tgz", text)}, nil
 			},
 			Get: func(_ context.Context, ds []*catalog.Distfile, arriving func(*catalog.Distfile, string)) error {
-				if err := os.WriteFile(part, []byte(c.arrives), 0o600); err != nil {
+				if err := os.WriteFile(part, []byte(c.first), 0o600); err != nil {
 					return err
 				}
 				arriving(ds[0], part)
-				for range 50 { // the client looks at it meanwhile
-					time.Sleep(pollTime / 10)
+				<-begun
+				if c.rest == "anew" {
+					return os.Truncate(part, 10)
 				}
-				if c.put {
-					w.Put("a.tgz", catalog.Gentoo, true, text)
+				f, err := os.OpenFile(part, os.O_WRONLY|os.O_APPEND, 0)
+				if err != nil {
+					return err
 				}
-				return nil
+				_, err = f.WriteString(c.rest)
+				return errors.Join(err, f.Close(), os.Remove(part))
 			},
 		})
 		l := listen(t, "127.0.0.1:0")
@@ -155,9 +161,58 @@ func TestFollowPart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		first := make([]byte, 100_000)
+		if _, err := io.ReadFull(r.Body, first); err != nil {
+			t.Errorf("%s: the beginning: %v", what, err)
+		}
+		close(begun)
 		got, err := readAll(r)
+		got = string(first) + got
 		if (err == nil) != c.ok || c.ok && got != text || !c.ok && len(got) > len(text)-heldBack {
 			t.Errorf("%s: %s, %d bytes, %v", what, r.Status, len(got), err)
 		}
+	}
+}
+
+// TestMirrorEvery: a run that the server makes itself is followed by who asks for what it
+// fetches, and what it has brought is not got again.
+func TestMirrorEvery(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := strings.Repeat("0123456789abcdef", 20_000)
+	part := filepath.Join(t.TempDir(), "part")
+	arriving, asked := make(chan struct{}), make(chan struct{})
+	w.working(&Demand{
+		Every: time.Hour, MirrorEvery: time.Hour,
+		Wanted: func(context.Context) ([]*catalog.Distfile, error) {
+			return []*catalog.Distfile{wanted("a.tgz", text)}, nil
+		},
+		Mirror: func(_ context.Context, tell func(*catalog.Distfile, string)) error {
+			if err := os.WriteFile(part, []byte(text[:200_000]), 0o600); err != nil {
+				return err
+			}
+			tell(wanted("a.tgz", text), part)
+			close(arriving)
+			<-asked
+			w.Put("a.tgz", catalog.Gentoo, true, text)
+			return os.WriteFile(part, []byte(text), 0o600)
+		},
+		Get: func(context.Context, []*catalog.Distfile, func(*catalog.Distfile, string)) error {
+			t.Error("what a run brings was got again")
+			return nil
+		},
+	})
+	l := listen(t, "127.0.0.1:0")
+	srv := &http.Server{Handler: w.s}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	<-arriving
+	r, err := http.Get("http://" + l.Addr().String() + "/a.tgz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(asked)
+	if got, err := readAll(r); got != text || err != nil {
+		t.Errorf("%s: %d bytes, %v", r.Status, len(got), err)
 	}
 }

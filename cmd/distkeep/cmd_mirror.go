@@ -23,6 +23,7 @@ import (
 	"distkeep/archive/report/metrics"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
+	"distkeep/catalog"
 	"distkeep/whitelist"
 )
 
@@ -53,6 +54,10 @@ type mirrorFlags struct {
 	failOn, missing                     choiceValue
 	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
+
+	// only and arriving are those of archive.MirrorOptions.
+	only     func(d *catalog.Distfile) bool
+	arriving func(d *catalog.Distfile, part string)
 }
 
 func newMirrorFlags() *mirrorFlags {
@@ -135,6 +140,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 		}
 		m.AdoptFrom = append(m.AdoptFrom, dir)
 	}
+	m.Only, m.Arriving = o.only, o.arriving
 	m.LocalExpiry = time.Duration(o.localExpiry)
 	m.MinFree = int64(o.minFree)
 	m.Delete, m.Partial = o.delete, o.partial

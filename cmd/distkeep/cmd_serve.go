@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,17 +8,15 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
-	"distkeep/archive"
 	"distkeep/archive/serve"
 	"distkeep/archive/store"
-	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -38,7 +35,9 @@ whether all is well.
 With --on-demand, what the repositories want and the archive has not is fetched when
 somebody asks for it, once for all who do, and kept like everything else. They get it
 while it arrives, but for the end, which waits until all of it is verified. Nothing
-is fetched that no repository names.
+is fetched that no repository names. The options are those of mirror, and with
+--mirror-every it does all that mirror does in the same process, which holds the lock
+meanwhile.
 
 Without --listen, the sockets are those that systemd hands over. SIGTERM and SIGINT let
 what is under way end, for half a minute. With --accel-redirect, a web server before
@@ -51,12 +50,13 @@ EXIT STATUS:
 // serveFlags are the options of serve.
 type serveFlags struct {
 	*mirrorFlags
-	onDemand  bool
-	listen    *cli.StringSlice
-	cert, key string
-	log       string
-	accel     string
-	limits    serve.Limits
+	onDemand    bool
+	mirrorEvery durationValue
+	listen      *cli.StringSlice
+	cert, key   string
+	log         string
+	accel       string
+	limits      serve.Limits
 }
 
 func serveCommand(e *env) *cli.Command {
@@ -66,11 +66,11 @@ func serveCommand(e *env) *cli.Command {
 		Usage:       "serve what is published over HTTP",
 		UsageText:   "distkeep serve --archive DIR --listen ADDRESS [OPTIONS]",
 		Description: strings.Replace(serveHelp, "{dialects}", dialectHelp(), 1),
-		Flags: append(append(append(o.place.flags(), o.repoFlags.flags()...), o.fetchFlags.flags()...),
-			&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
-			&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
-			&cli.GenericFlag{Name: "min-free", Usage: "start no transfer that would leave less than `SIZE` free", Value: &o.minFree},
+		Flags: append(slices.DeleteFunc(o.mirrorFlags.flags(), func(f cli.Flag) bool {
+			return slices.Contains([]string{"dry-run", "json", "fail-on"}, f.Names()[0])
+		}),
 			&cli.BoolFlag{Name: "on-demand", Usage: "fetch what the repositories want and the archive has not when somebody asks for it", Destination: &o.onDemand},
+			&cli.GenericFlag{Name: "mirror-every", Usage: "with --on-demand, do all that mirror does, now and each `DURATION` after", Value: &o.mirrorEvery},
 			&cli.StringSliceFlag{Name: "listen", Usage: "listen on `ADDRESS`, such as :8080, 127.0.0.1:8080 or unix:PATH; repeatable", Destination: o.listen},
 			&cli.StringFlag{Name: "tls-cert", Usage: "talk TLS with the certificate and its chain in `FILE`; it is read again when it changes", Destination: &o.cert},
 			&cli.StringFlag{Name: "tls-key", Usage: "the key of the certificate is in `FILE`", Destination: &o.key},
@@ -119,11 +119,11 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 		Warn: func(format string, args ...any) { log.Warn().Msgf(format, args...) },
 	}
 	if o.onDemand {
-		if so.Demand, err = o.demand(e, log); err != nil {
+		if so.Demand, err = o.demand(e); err != nil {
 			return err
 		}
-	} else if len(o.repos.Value()) > 0 {
-		return usagef("serve: --repo is of use with --on-demand alone")
+	} else if o.mirrorEvery > 0 {
+		return usagef("serve: --mirror-every goes with --on-demand")
 	}
 	s, err := serve.New(so)
 	if err != nil {
@@ -144,13 +144,13 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 // rescan is how often the repositories are scanned for what may be asked for.
 const rescan = 30 * time.Minute
 
-// demand fetches what the repositories want by runs that fetch nothing else.
-func (o *serveFlags) demand(e *env, log zerolog.Logger) (*serve.Demand, error) {
+// demand fetches what is asked for by runs that fetch nothing else.
+func (o *serveFlags) demand(e *env) (*serve.Demand, error) {
 	// What is wrong with the options is said before anything is served.
 	if _, err := o.mirrorFlags.options(e); err != nil {
 		return nil, err
 	}
-	return &serve.Demand{
+	d := &serve.Demand{
 		Every: rescan,
 		Wanted: func(ctx context.Context) ([]*catalog.Distfile, error) {
 			repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now})
@@ -163,31 +163,38 @@ func (o *serveFlags) demand(e *env, log zerolog.Logger) (*serve.Demand, error) {
 			}
 			return append(c.Distfiles, c.Shadowed...), nil
 		},
-		Get: func(ctx context.Context, ds []*catalog.Distfile, arriving func(d *catalog.Distfile, part string)) (err error) {
-			m, err := o.mirrorFlags.options(e)
-			if err != nil {
-				return err
-			}
+		Get: func(ctx context.Context, ds []*catalog.Distfile, arriving func(d *catalog.Distfile, part string)) error {
 			names := make(map[catalog.Name]bool, len(ds))
 			for _, d := range ds {
 				names[d.Name] = true
 			}
-			m.Only = func(d *catalog.Distfile) bool { return names[d.Name] }
-			m.Arriving = arriving
-			p := newProgress(e)
-			defer p.stop()
-			v, err := vault.Open(vault.Options{
-				Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep serve",
-				Events: events(log, runLogs{}, p), Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1),
-			})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, v.Close()) }()
-			_, err = archive.Mirror(ctx, v, m)
-			return err
+			f := *o.mirrorFlags
+			f.delete, f.snapshot = false, snapshotAfter{}
+			f.only, f.arriving = func(d *catalog.Distfile) bool { return names[d.Name] }, arriving
+			return f.runWithin(ctx, e, io.Discard)
 		},
-	}, nil
+	}
+	if o.mirrorEvery > 0 {
+		d.MirrorEvery = time.Duration(o.mirrorEvery)
+		d.Mirror = func(ctx context.Context, arriving func(d *catalog.Distfile, part string)) error {
+			f := *o.mirrorFlags
+			f.arriving = arriving
+			return f.runWithin(ctx, e, e.stderr)
+		}
+	}
+	return d, nil
+}
+
+// runWithin makes a run within another command, which says to out what it did. What it
+// found is in its records: only what kept it from its work is an error.
+func (o *mirrorFlags) runWithin(ctx context.Context, e *env, out io.Writer) error {
+	inner := *e
+	inner.stdout = out
+	err := runMirror(ctx, &inner, o, o)
+	if s := status(0); errors.As(err, &s) {
+		return nil
+	}
+	return err
 }
 
 // openLog opens the access log, which may be none.

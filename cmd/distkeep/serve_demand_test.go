@@ -236,3 +236,26 @@ func TestServeOnDemandRest(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestServeMirrorEvery: the server does the hourly job itself, from the start, and tells on
+// standard error what that did.
+func TestServeMirrorEvery(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, map[string][]byte{"a.tgz": []byte("a"), "b.tgz": []byte("b")}, nil)
+	s.run(0, "init", "--archive", "archive")
+	srv := startServing(t, s.command("serve", "--archive", "archive", "--listen", "127.0.0.1:0", "--on-demand", "--repo", "gentoo:"+s.tree, "--mirror-every", "1h", "--access-log", "-"))
+	srv.wait("/report", http.StatusOK)
+	s.up.take()
+	for _, name := range []string{"a.tgz", "b.tgz"} {
+		if _, status := srv.get("/" + name); status != http.StatusOK {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if got := s.up.take(); len(got) != 0 {
+		t.Errorf("upstream was asked again for %v", got)
+	}
+	srv.stop()
+	if strings.Contains(srv.stdout.String(), "fetched") {
+		t.Errorf("the access log has:\n%s", srv.stdout.String())
+	}
+}

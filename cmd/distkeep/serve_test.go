@@ -366,9 +366,13 @@ func TestServeNginx(t *testing.T) {
 	}
 	s.run(0, "mirror", "--archive", "archive", "--repo", "sources:list.jsonl")
 	// Everybody on the way has to let nginx pass, whose workers have no rights.
-	for dir := s.dir; dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
+	for dir := s.dir; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if fi, err := os.Stat(dir); err != nil {
 			t.Fatal(err)
+		} else if fi.Mode().Perm()&0o001 == 0 {
+			if err := os.Chmod(dir, fi.Mode().Perm()|0o055); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	socket := filepath.Join(s.dir, "serve.sock")
