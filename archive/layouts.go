@@ -2,7 +2,10 @@ package archive
 
 import (
 	"fmt"
+	"os"
+	"path"
 	"slices"
+	"strings"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/plan"
@@ -43,9 +46,35 @@ func (f formerLinks) unlink(p *plan.Plan) error {
 		f.v.Changed = true
 	}
 	if !left {
+		f.prune()
 		f.v.Shelf.Former = nil
 	}
 	return relayout.Note(f.v, f.v.Index.Notes.Change) // the next run tries again what is left
+}
+
+// prune removes the directories of former layouts that have become empty. Those of
+// which a run was killed when it had removed the last link are among them.
+func (f formerLinks) prune() {
+	empty := make(map[string]bool)
+	for _, l := range f.v.Shelf.Former {
+		for _, d := range f.v.Index.Distfiles {
+			if rel := d.Path(l); strings.Contains(rel, "/") {
+				empty[path.Dir(rel)] = true
+			}
+		}
+	}
+	if len(empty) == 0 {
+		return
+	}
+	f.v.Disk.All(func(rel string, _ layout.File) bool {
+		delete(empty, path.Dir(rel))
+		return true
+	})
+	for dir := range empty {
+		if _, err := os.Lstat(f.v.Store.Path(dir)); err == nil {
+			f.v.Store.Prune(f.v.Store.Path(dir))
+		}
+	}
 }
 
 // dropNameless removes the paths by content of records without a name, which a

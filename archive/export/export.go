@@ -109,7 +109,9 @@ func Layouts(v *vault.Vault) *report.Layouts {
 	}
 	l := &report.Layouts{Leaving: make(map[string]time.Time)}
 	for x, until := range n.Leaving {
-		l.Leaving[x.String()] = until
+		if !until.IsZero() {
+			l.Leaving[x.String()] = until
+		}
 	}
 	if c := n.Change; c != nil {
 		for _, x := range c.To {

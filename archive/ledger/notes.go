@@ -24,7 +24,7 @@ type Notes struct {
 	// has come to its end with this ledger.
 	Layouts []layout.Layout
 	// Leaving are those of them that layout.conf does not list any more, and until
-	// when they keep their paths.
+	// when they keep their paths; zero is that a run has begun to remove them.
 	Leaving map[layout.Layout]time.Time
 	// Change is the change of the layouts that is under way, or nil.
 	Change *layout.Change

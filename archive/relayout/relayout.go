@@ -108,10 +108,6 @@ func Move(v *vault.Vault) error {
 	conf, next := c.Next(v.Now, v.LayoutGrace)
 	for _, l := range v.Listed {
 		if !slices.Contains(conf, l) {
-			v.Leaving = maps.Clone(v.Leaving)
-			if v.Leaving == nil {
-				v.Leaving = make(map[layout.Layout]time.Time)
-			}
 			v.Leaving[l] = v.Now.Add(v.LayoutGrace)
 		}
 	}
@@ -141,7 +137,9 @@ func Begin(v *vault.Vault) error {
 func Note(v *vault.Vault, c *layout.Change) error {
 	layouts := slices.Concat([]layout.Layout(v.Shelf.Layouts), v.Shelf.Former)
 	v.Changed = v.Changed || !slices.Equal(layouts, v.Index.Notes.Layouts)
+	leaving := maps.Clone(v.Leaving)
+	maps.DeleteFunc(leaving, func(l layout.Layout, _ time.Time) bool { return !slices.Contains(layouts, l) })
 	var b ledger.Batch
-	v.Note(&b, func(n *ledger.Notes) { n.Layouts, n.Leaving, n.Change = layouts, v.Leaving, c })
+	v.Note(&b, func(n *ledger.Notes) { n.Layouts, n.Leaving, n.Change = layouts, leaving, c })
 	return v.Commit(&b)
 }

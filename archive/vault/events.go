@@ -23,6 +23,9 @@ type Options struct {
 	// LayoutGrace is how long a layout keeps its paths when layout.conf does not
 	// list it any more. Zero means 48 hours, negative not at all.
 	LayoutGrace time.Duration
+	// Relayout goes on with the layouts: contents are published by what a change
+	// brings, and by what has had its grace they are not any more.
+	Relayout bool
 	// Events are told what happens. Nil fields are ignored.
 	Events Events
 	// Around, when set, is given the operations on files and returns those that

@@ -14,10 +14,14 @@ import (
 func (v *Vault) layouts() (use layout.Conf, former []layout.Layout) {
 	n := &v.Index.Notes
 	use = v.Listed
-	if n.Change != nil && n.Change.Follows(v.Listed) {
-		use = layout.Join(use, n.Change.To)
+	if c := n.Change; c != nil && c.Follows(v.Listed) {
+		for _, l := range c.To {
+			if v.Relayout || slices.Contains(n.Layouts, l) {
+				use = layout.Join(use, []layout.Layout{l})
+			}
+		}
 	}
-	v.Leaving = nil
+	v.Leaving = make(map[layout.Layout]time.Time)
 	for _, l := range n.Layouts {
 		if slices.Contains(use, l) {
 			continue
@@ -26,20 +30,18 @@ func (v *Vault) layouts() (use layout.Conf, former []layout.Layout) {
 		if !noted {
 			until = v.Now.Add(v.LayoutGrace)
 		}
-		with := layout.Join(use, []layout.Layout{l})
-		if !until.After(v.Now) {
-			former = append(former, l)
+		// Only the run that removes its links ends a grace: until then none is missing.
+		if until.IsZero() || v.Relayout && !until.After(v.Now) {
+			v.Leaving[l], former = time.Time{}, append(former, l)
 			continue
 		}
+		with := layout.Join(use, []layout.Layout{l})
 		if d := v.Refused(use, with); d != nil {
 			v.Warn("layout %s keeps no paths: %v", l, with.Check(d.Name))
-			former = append(former, l)
+			v.Leaving[l], former = time.Time{}, append(former, l)
 			continue
 		}
-		if use = with; v.Leaving == nil {
-			v.Leaving = make(map[layout.Layout]time.Time)
-		}
-		v.Leaving[l] = until
+		v.Leaving[l], use = until, with
 	}
 	return use, former
 }

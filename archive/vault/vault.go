@@ -43,8 +43,9 @@ type Vault struct {
 	Memory
 	Recycle *Recycle
 	// Listed are the layouts of layout.conf, which clients ask by. Leaving are
-	// those that it does not list any more and that keep their paths, and until
-	// when: contents are published by both, and by what a change brings.
+	// those that it does not list any more, and until when they keep their paths;
+	// zero is that they do not any more. Contents are published by all that have
+	// paths, and by what a change brings.
 	Listed  layout.Conf
 	Leaving map[layout.Layout]time.Time
 	// Changed says that the content of the archive is not what it was when it

@@ -225,7 +225,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 	says.listen(&ev)
 	a, err := vault.Open(vault.Options{
 		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
-		Events: ev, Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1),
+		Events: ev, Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1), Relayout: true,
 	})
 	if err != nil {
 		return nil, err

@@ -122,14 +122,14 @@ func newLife(t *testing.T, dir string) *life {
 	}
 }
 
-// live mirrors, changes the tree, the layout and the drop box, damages a file,
+// live mirrors, changes the tree, the layouts and the drop box, damages a file,
 // deletes and purges, and cleans the history. Each run is killed at its operation
 // k, if it has as many, and done again. It returns how many were killed.
 func (l *life) live(k int) (kills int) {
 	l.t.Helper()
 	l.must(os.Mkdir(l.drop, 0o755))
 	l.step(0, "init", "--archive", "archive")
-	mirror := l.mirrorArgs("archive", "--delete", "--deletion-delay", "0", "--recycle-delay", "0", "--max-delete", "100%")
+	mirror := l.mirrorArgs("archive", "--delete", "--deletion-delay", "0", "--recycle-delay", "0", "--max-delete", "100%", "--layout-grace", "0")
 	l.step(k, mirror...)
 
 	// Some files are not wanted any more, one has another content, one comes
@@ -160,6 +160,11 @@ func (l *life) live(k int) (kills int) {
 	// so does what has come from the drop box.
 	for range 3 {
 		l.step(k, append(mirror, "--local-expiry", "0")...)
+	}
+	// The layout changes once more: linked, listed, and the old one goes.
+	l.step(k, "layout", "set", "--archive", "archive", "content-hash SHA512 8:8", "flat")
+	for range 2 {
+		l.step(k, mirror...)
 	}
 	if out, err := l.try(0, "verify", "--archive", "archive"); err != nil {
 		l.t.Fatalf("verify: %v\n%s", err, out)
