@@ -51,7 +51,7 @@ func source(path string, vars map[string]string, depth int) error {
 // source is called with the names of the files that it wants to be read in
 // between. Of the shell's language it has assignments, which may begin with
 // export and have blanks around their sign, quotes, $NAME and ${NAME}, and
-// nothing else.
+// nothing else. A value with any other ${...} is empty, as it is in Portage.
 func ParseMakeConf(file, text string, vars map[string]string, source func(path string) error) error {
 	p := &makeConf{file: file, text: text, line: 1, vars: vars}
 	for p.skip(" \t\r\n"); p.text != ""; p.skip(" \t\r\n") {
@@ -66,7 +66,8 @@ type makeConf struct {
 	file, text string // text is what is left
 	line       int
 	vars       map[string]string
-	size       int // of all values
+	size       int  // of all values
+	bad        bool // the value has what is not understood
 }
 
 func (p *makeConf) errorf(format string, args ...any) error {
@@ -127,9 +128,13 @@ func (p *makeConf) statement(source func(path string) error) error {
 	}
 	p.next(1)
 	p.skip(" \t")
+	p.bad = false
 	v, err := p.value()
 	if err != nil {
 		return err
+	}
+	if p.bad {
+		v = ""
 	}
 	p.vars[key] = v
 	return nil
@@ -193,10 +198,13 @@ func (p *makeConf) variable() (string, error) {
 	}
 	p.next(1)
 	name := p.next(nameLen(p.text))
-	if name == "" || !strings.HasPrefix(p.text, "}") {
-		return "", p.errorf("only ${NAME} is understood")
+	end := strings.IndexByte(p.text, '}')
+	if end < 0 {
+		return "", p.errorf("a ${ has no end")
 	}
-	p.next(1)
+	if p.next(end+1) != "}" || name == "" {
+		p.bad = true
+	}
 	return p.vars[name], nil
 }
 

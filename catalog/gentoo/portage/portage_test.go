@@ -115,6 +115,7 @@ func TestParseMakeConf(t *testing.T) {
 		{"variables", "A=x\nB=\"$A-${A}-${NO}\"\nC='$A'\nD=\\$A$\n", map[string]string{"A": "x", "B": "x-x-", "C": "$A", "D": "$A$"}},
 		{"lines", "A=\"b \\\n  c\"\nB=\"d\ne\"\n", map[string]string{"A": "b   c", "B": "d\ne"}},
 		{"a comment behind", "A=\"b\" # c\nB=c#d\n", map[string]string{"A": "b", "B": "c#d"}},
+		{"other substitutions", "A=b\nB=\"a ${A:-c}\" C=${A}\nD=\"-j$(nproc)\"\n", map[string]string{"A": "b", "B": "", "C": "b", "D": "-j$(nproc)"}},
 		{"a source", "source other\nB=$A", map[string]string{"A": "from other", "B": "from other"}},
 		{"source as a name", "source=x\n", map[string]string{"source": "x"}},
 	} {
@@ -131,7 +132,7 @@ func TestParseMakeConf(t *testing.T) {
 	}
 	for _, c := range []struct{ name, text, want string }{
 		{"a command", "A=b\nif true; then\n", "make.conf:2: if has no value"},
-		{"a substitution", "A=\"${B:-c}\"\n", "make.conf:1: only ${NAME} is understood"},
+		{"an open brace", "A=\"\nb ${B\"\n", "make.conf:2: a ${ has no end"},
 		{"an open quote", "A=\"\n\nb", "make.conf:3: a quote has no end"},
 		{"an open single quote", "A='b", "a quote has no end"},
 		{"no name", "=b\n", `"=b\n" is no assignment`},
