@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"distkeep/archive/export"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
@@ -18,6 +19,8 @@ import (
 const (
 	batchBytes = 256 << 20
 	batchAge   = time.Second
+	// listsEvery is how often readers get lists while transfers go on.
+	listsEvery = 5 * time.Minute
 	// enough is a batch of what came while another was committed: its bytes
 	// are durable by then, and it is not kept waiting.
 	enough = 256
@@ -30,6 +33,8 @@ type committer struct {
 	in   chan []*addition
 	done chan struct{}
 	stop context.CancelCauseFunc
+	// now asks for the lists of readers at once; nil never does.
+	now <-chan struct{}
 
 	mu       sync.Mutex
 	received int64
@@ -38,8 +43,8 @@ type committer struct {
 }
 
 // newCommitter starts a committer. When it fails, it calls stop.
-func newCommitter(r *run, stop context.CancelCauseFunc) *committer {
-	c := &committer{run: r, in: make(chan []*addition, vault.BatchFiles), done: make(chan struct{}), stop: stop}
+func newCommitter(r *run, stop context.CancelCauseFunc, now <-chan struct{}) *committer {
+	c := &committer{now: now, run: r, in: make(chan []*addition, vault.BatchFiles), done: make(chan struct{}), stop: stop}
 	go c.loop()
 	return c
 }
@@ -114,8 +119,16 @@ func (c *committer) loop() {
 	var b batch
 	age := time.NewTimer(batchAge)
 	age.Stop()
+	lists := time.NewTicker(listsEvery)
+	defer lists.Stop()
 	for {
 		select {
+		case <-lists.C:
+			c.export()
+			continue
+		case <-c.now:
+			c.export()
+			continue
 		case adds, ok := <-c.in:
 			if !ok {
 				c.commit(b.adds, nil)
@@ -138,6 +151,17 @@ func (c *committer) loop() {
 		if age.Stop(); len(b.adds) > 0 {
 			age.Reset(batchAge)
 		}
+	}
+}
+
+// export exports the lists of readers as they are so far: transfers may take days. That
+// it cannot is told, and ends nothing.
+func (c *committer) export() {
+	c.mu.Lock()
+	fails := c.run.fails.SoFar()
+	c.mu.Unlock()
+	if err := export.Meanwhile(c.run.v, fails); err != nil {
+		c.run.v.Warn("the lists are not exported meanwhile: %v", err)
 	}
 }
 

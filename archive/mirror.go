@@ -68,6 +68,9 @@ type MirrorOptions struct {
 	// it names are missing, when each of them has been for MissingGrace.
 	PublishMissing bool
 	MissingGrace   time.Duration
+	// ExportNow, when something comes of it during the transfers, has the lists of
+	// readers exported at once; they are every few minutes in any case.
+	ExportNow <-chan struct{}
 }
 
 // A mirror is one run of Mirror.
@@ -165,7 +168,7 @@ func (m *mirror) steps(ctx context.Context) error {
 		return err
 	}
 	m.choose(p)
-	if err := (&transfers{m.run, m.fetcher, m.lost}).fetch(ctx, p, m.o.Arriving); err != nil {
+	if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p, m.o.Arriving); err != nil {
 		return err
 	}
 	if m.sum.Views, err = m.views.Publish(ctx); err != nil {

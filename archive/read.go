@@ -40,7 +40,7 @@ func (rd *readings) all(ctx context.Context, rs []*plan.Reading) error {
 	rd.v.Events.Phase("read", len(rs), bytes)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := newCommitter(rd.run, stop)
+	c := newCommitter(rd.run, stop, nil)
 	g := new(errgroup.Group)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, r := range rs {

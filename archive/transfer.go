@@ -16,6 +16,7 @@ type transfers struct {
 	*run
 	fetcher *fetch.Fetcher
 	lost    *losses
+	now     <-chan struct{} // see MirrorOptions.ExportNow
 }
 
 // newFetcher makes the fetcher of a run. It asks nobody yet.
@@ -60,7 +61,7 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *ca
 	// A failing archive ends the transfers; what has arrived stays in parts.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := newCommitter(t.run, stop)
+	c := newCommitter(t.run, stop, t.now)
 	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
 	cerr := c.close()
 	for _, h := range t.fetcher.Hosts() {

@@ -16,6 +16,7 @@ package export
 import (
 	"cmp"
 	"encoding/json"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -197,7 +198,7 @@ func exported(d *ledger.Distfile) *report.Distfile {
 // Lists exports the failures, what is on its way out by the delays of s, and s.
 func Lists(v *vault.Vault, s *report.Summary) error {
 	dir := v.Store.ReportDir()
-	if err := report.WriteFailures(dir, failures(v.Index, s.Start), v.Store.Replace); err != nil {
+	if err := report.WriteFailures(dir, failures(maps.Values(v.Index.Failures), s.Start), v.Store.Replace); err != nil {
 		return err
 	}
 	if err := report.WriteDeletions(dir, deletions(v.Index, s), v.Store.Replace); err != nil {
@@ -206,10 +207,19 @@ func Lists(v *vault.Vault, s *report.Summary) error {
 	return report.WriteStatus(dir, s, v.Store.Replace)
 }
 
+// Meanwhile exports the contents of the archive and fails, the failures so far, while
+// a run goes on. What says how the last run ended stays.
+func Meanwhile(v *vault.Vault, fails []*ledger.Failure) error {
+	if err := Contents(v); err != nil {
+		return err
+	}
+	return report.WriteFailures(v.Store.ReportDir(), failures(slices.Values(fails), v.Now), v.Store.Replace)
+}
+
 // failures lists the failures. Those are new that were not there before last, when
 // the last run began.
-func failures(x *ledger.Index, last time.Time) (fs []report.Failure) {
-	for _, f := range x.Failures {
+func failures(all iter.Seq[*ledger.Failure], last time.Time) (fs []report.Failure) {
+	for f := range all {
 		r := report.Failure{
 			Name: string(f.Name), Class: f.Class, Reason: f.Reason, Hint: cmp.Or(f.Hint, failure.Class(f.Class).Hint()), Owner: f.Owner,
 			Owners: f.Owners, Maintainers: f.Maintainers, Size: f.Size, New: !f.First.Before(last),

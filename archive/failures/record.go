@@ -2,6 +2,7 @@ package failures
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -141,6 +142,17 @@ func (fs *Failures) failed(key ledger.FailureKey, fe *fetch.Error, w *plan.Want)
 	}
 	f.Next = nextTry(fe.Class, f.Asked, old, fs.v.Now)
 	return f
+}
+
+// SoFar are the failures as a run that ended now would leave them, were it not to look
+// at what it has not come to.
+func (fs *Failures) SoFar() []*ledger.Failure {
+	all := maps.Clone(fs.v.Index.Failures)
+	wants := fs.wants()
+	for key, fe := range fs.tried {
+		all[key] = fs.failed(key, fe, wants[key])
+	}
+	return slices.Collect(maps.Values(all))
 }
 
 // wants finds the wants behind failures.

@@ -242,6 +242,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 		return s, outcome(s, "never")
 	}
 	p.publish(o.state)
+	m.ExportNow = p.asked
 	s, err = archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {

@@ -35,6 +35,8 @@ type progress struct {
 	// dir is where others read of it, or empty; told says that they can.
 	dir  string
 	told bool
+	// asked is told of SIGUSR1.
+	asked chan struct{}
 }
 
 // How often the line is drawn, and others are told.
@@ -46,7 +48,7 @@ const (
 // newProgress returns a progress line that is drawn only if standard error is a
 // terminal. SIGUSR1 prints it in any case, as a line of its own.
 func newProgress(e *env) *progress {
-	p := &progress{e: e, w: e.stderr, done: make(chan struct{})}
+	p := &progress{e: e, w: e.stderr, done: make(chan struct{}), asked: make(chan struct{}, 1)}
 	p.begin = time.Now() // of the display; decisions use the injected clock
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
@@ -70,6 +72,10 @@ func newProgress(e *env) *progress {
 				p.mu.Unlock()
 			case <-asked:
 				p.above(func() { fmt.Fprintln(p.w, "distkeep:", p.line()) })
+				select {
+				case p.asked <- struct{}{}:
+				default: // it was asked for before
+				}
 			case <-p.done:
 				return
 			}
