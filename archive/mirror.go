@@ -126,6 +126,9 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 		fetcher.Close()
 		return nil, err
 	}
+	for _, name := range facts.NoSuchRepos() {
+		v.Warn("there is no repository %s to retire, and there was none in the last complete run", name)
+	}
 	r := newRun(v, facts, "mirror")
 	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
 	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}, misfits: &misfits{run: r}}

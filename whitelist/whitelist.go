@@ -159,7 +159,8 @@ const maxAhead = 14 * time.Hour
 
 // Check returns the issues of the list in its order: names without a comment,
 // or whose comment lacks the author, the date or the reason, dates after now,
-// names that occur twice, and names that seem to have a comment behind them.
+// names that occur twice, names that seem to have a comment behind them, and names
+// that look like patterns.
 func (l *List) Check(now time.Time) []Issue {
 	var is []Issue
 	for i, e := range l.entries {
@@ -180,6 +181,25 @@ func (l *List) Check(now time.Time) []Issue {
 		}
 		if strings.Contains(string(e.Name), " #") {
 			add("the whole line is taken for the name: put the comment on a line of its own")
+		}
+		if strings.ContainsAny(string(e.Name), "*?[") {
+			add("it is taken for the name of one file: a whitelist has no patterns")
+		}
+	}
+	return is
+}
+
+// Stale returns, in the order of the list, the entries that hold nothing: names of which
+// the archive has no file, and names that a package wants again. held says whether the
+// archive has a file, unwanted whether no package wants it.
+func (l *List) Stale(held, unwanted func(catalog.Name) bool) []Issue {
+	var is []Issue
+	for _, e := range l.entries {
+		switch {
+		case !held(e.Name):
+			is = append(is, Issue{e.File, e.Line, e.Name, "the archive has no such file"})
+		case !unwanted(e.Name):
+			is = append(is, Issue{e.File, e.Line, e.Name, "a package wants it, and keeps it by itself"})
 		}
 	}
 	return is

@@ -20,6 +20,17 @@ func (f *Facts) Guard(due layout.Count) string {
 	return cmp.Or(clockGuard(f.Now, &f.Index.Notes), f.repoGuard(), f.shareGuard(due), f.ViewsUnknown)
 }
 
+// NoSuchRepos returns the names of Retired that no repository has or had.
+func (f *Facts) NoSuchRepos() (names []string) {
+	for _, name := range f.Retired {
+		called := func(r catalog.RepoStats) bool { return r.Name == name }
+		if !slices.ContainsFunc(f.Catalog.Repos, called) && !slices.ContainsFunc(f.Index.Notes.Repositories, called) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // repoGuard objects when repositories are missing, or not what they were.
 func (f *Facts) repoGuard() string {
 	for _, l := range f.Index.Notes.Repositories {

@@ -64,9 +64,10 @@ func parseMirrors(s string, group func(line int, name string, urls []string) err
 
 // mirrors returns the groups that apply to the repository: its own, its
 // masters' mirrors after them as portage stacks them, where -URL takes a mirror
-// away that came before and -* all of them, then the overrides, then the skips. A file that cannot be read is among the errors; the rest applies
-// nevertheless.
-func (r *Repository) mirrors() (map[string][]string, []error) {
+// away that came before and -* all of them, then the overrides, then the skips. A file
+// that cannot be read is among the errors; the rest applies
+// nevertheless. unknown are the groups to skip that there are not.
+func (r *Repository) mirrors() (applying map[string][]string, unknown []string, errors []error) {
 	groups := make(map[string][]string)
 	var errs []error
 	for _, path := range append([]string{r.path}, r.opts.Masters...) {
@@ -76,9 +77,12 @@ func (r *Repository) mirrors() (map[string][]string, []error) {
 	}
 	maps.Copy(groups, r.opts.MirrorOverrides)
 	for _, name := range r.opts.MirrorSkip {
+		if groups[name] == nil {
+			unknown = append(unknown, name)
+		}
 		delete(groups, name)
 	}
-	return groups, errs
+	return groups, unknown, errs
 }
 
 // addMirrors adds the groups of the repository at path.

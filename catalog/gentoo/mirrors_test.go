@@ -18,7 +18,7 @@ func TestMirrorsAreStacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, errs := r.mirrors()
+	got, _, errs := r.mirrors()
 	want := map[string][]string{"a": {"https://1", "https://6"}, "b": {"https://7"}, "d": {"https://8"}}
 	if len(errs) > 0 || !maps.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("%v, %v; want %v", got, errs, want)

@@ -94,9 +94,13 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 	for _, g := range r.opts.MirrorExemptions {
 		t.exempt[g] = true
 	}
-	var errs []error
 	t.masters = t.readMasters()
-	t.mirrors, errs = r.mirrors()
+	var unknown []string
+	var errs []error
+	t.mirrors, unknown, errs = r.mirrors()
+	for _, name := range unknown {
+		t.scan.Notes = append(t.scan.Notes, fmt.Sprintf("there is no mirror group %q to skip", name))
+	}
 	for _, err := range errs {
 		t.problem("", err.Error())
 	}

@@ -90,7 +90,7 @@ func TestRealMirrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	// grep -c . profiles/thirdpartymirrors
-	if groups, errs := r.mirrors(); len(groups) != 44 || errs != nil {
+	if groups, _, errs := r.mirrors(); len(groups) != 44 || errs != nil {
 		t.Errorf("%d mirror groups, want 44: %v", len(groups), errs)
 	}
 }

@@ -78,10 +78,14 @@ func failuresCommand(e *env) *cli.Command {
 
 func (o *failuresFlags) run(c *cli.Context, e *env) error {
 	if known := failure.Classes(); o.class != "" && !slices.Contains(known, failure.Class(o.class)) {
-		return usagef("failures: --class %s: the classes are\n%s", o.class, classList(known))
+		var names []string
+		for _, k := range known {
+			names = append(names, string(k))
+		}
+		return usagef("failures: there is no class %s%s; the classes are\n%s", o.class, suggest(o.class, names), classList(known))
 	}
 	if o.by != "" && !slices.Contains(triage.Keys, o.by) {
-		return usagef("failures: --by %s: use one of %s", o.by, strings.Join(triage.Keys, ", "))
+		return usagef("failures: --by %s: use one of %s%s", o.by, strings.Join(triage.Keys, ", "), suggest(o.by, slices.Clone(triage.Keys)))
 	}
 	dir, err := o.reports()
 	if err != nil {

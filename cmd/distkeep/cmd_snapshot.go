@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/layout"
 	"distkeep/archive/snapshot"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
@@ -144,8 +145,15 @@ func runSnapshotCreate(ctx context.Context, e *env, o *snapshotFlags, c snapshot
 	return t.flush()
 }
 
+// A listedSnapshot is a snapshot, and what only it has if that was asked for.
+type listedSnapshot struct {
+	snapshot.Snapshot
+	Alone *layout.Count `json:"alone,omitempty"`
+}
+
 func snapshotList(e *env) *cli.Command {
 	o := &snapshotFlags{}
+	var alone bool
 	return &cli.Command{
 		Name:      "list",
 		Usage:     "list snapshots, the oldest first",
@@ -154,11 +162,12 @@ func snapshotList(e *env) *cli.Command {
 A line has the name, the time, the number of files outside by_cipher, the size of
 all contents in bytes, and "latest" for the newest, or "future" when its time has
 yet to come: the clock was wrong, and it is never the latest. All else was noted when
-the snapshot was made.
+the snapshot was made. With --alone, each file is looked at, and there are two columns
+more: the number and the bytes of the contents that only this snapshot has.
 `,
-		Flags: o.flags(),
-		Action: func(*cli.Context) error {
-			list, err := o.list(e)
+		Flags: append(o.flags(), &cli.BoolFlag{Name: "alone", Usage: "say what only this snapshot has, which its removal would free", Destination: &alone}),
+		Action: func(c *cli.Context) error {
+			list, err := o.list(c.Context, e, alone)
 			if err != nil {
 				return err
 			}
@@ -168,6 +177,9 @@ the snapshot was made.
 			t := newTable(e.stdout)
 			for _, s := range list {
 				cells := []string{s.Name, s.Time.Format(time.RFC3339), itoa(s.Files), itoa(s.Bytes)}
+				if s.Alone != nil {
+					cells = append(cells, itoa(int64(s.Alone.Files)), itoa(s.Alone.Bytes))
+				}
 				if s.Latest {
 					cells = append(cells, "latest")
 				} else if s.Future {
@@ -181,7 +193,7 @@ the snapshot was made.
 }
 
 // list lists the snapshots: none where none was made yet.
-func (o *snapshotFlags) list(e *env) ([]snapshot.Snapshot, error) {
+func (o *snapshotFlags) list(ctx context.Context, e *env, alone bool) (list []listedSnapshot, err error) {
 	asked := o.dir != ""
 	if err := o.resolve(); err != nil {
 		return nil, err
@@ -193,8 +205,23 @@ func (o *snapshotFlags) list(e *env) ([]snapshot.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := d.List()
-	return list, errors.Join(err, d.Close())
+	defer func() { err = errors.Join(err, d.Close()) }()
+	all, err := d.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		l := listedSnapshot{Snapshot: s}
+		if alone {
+			n, err := d.Alone(ctx, s.Name)
+			if err != nil {
+				return nil, err
+			}
+			l.Alone = &n
+		}
+		list = append(list, l)
+	}
+	return list, nil
 }
 
 const snapshotDiffHelp = snapshotHelp + `
@@ -322,14 +349,24 @@ func runSnapshotPrune(ctx context.Context, e *env, o *snapshotFlags, p snapshot.
 		return writeJSON(e.stdout, ds)
 	}
 	t := newTable(e.stdout)
+	var gone []string
 	for _, x := range ds {
 		if x.Keep {
 			t.row("keep", x.Name, strings.Join(x.Reasons, ", "))
 		} else {
 			t.row("remove", x.Name)
+			gone = append(gone, x.Name)
 		}
 	}
-	return t.flush()
+	if err := t.flush(); err != nil || !dryRun || len(gone) == 0 {
+		return err
+	}
+	free, err := d.Alone(ctx, gone...)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stderr, "distkeep: %s, %s would be free\n", plural(free.Files, "file"), humanSize(free.Bytes))
+	return err
 }
 
 func snapshotRemove(e *env) *cli.Command {

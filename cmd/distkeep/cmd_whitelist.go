@@ -5,10 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/history"
+	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/catalog"
 	"distkeep/whitelist"
@@ -99,6 +102,11 @@ func whitelistAdd(e *env) *cli.Command {
 			entries := make([]whitelist.Entry, len(names))
 			for i, n := range names {
 				entries[i] = whitelist.Entry{Name: n, Author: author, Date: whitelist.Day(e.now().UTC()), Reason: reason}
+			}
+			for _, x := range entries {
+				if strings.ContainsAny(string(x.Name), "*?[") {
+					e.warner()(fmt.Sprintf("%q is taken for the name of one file: a whitelist has no patterns", x.Name))
+				}
 			}
 			return whitelist.Add(path, entries...)
 		},
@@ -193,19 +201,31 @@ func whitelistList(e *env) *cli.Command {
 
 func whitelistCheck(e *env) *cli.Command {
 	var o whitelistFlags
-	var asJSON bool
+	var asJSON, stale bool
 	return &cli.Command{
-		Name:        "check",
-		Usage:       "find entries that do not say who, when and why",
-		UsageText:   "distkeep whitelist check --archive DIR [--json]",
-		Description: whitelistHelp + "\nExit status 2 says that something was found.\n",
-		Flags:       append(o.flags(), jsonFlag(&asJSON)),
+		Name:      "check",
+		Usage:     "find entries that do not say who, when and why, or hold nothing",
+		UsageText: "distkeep whitelist check --archive DIR [--stale] [--json]",
+		Description: whitelistHelp + `
+Exit status 2 says that something was found. With --stale, entries are found as well
+that hold nothing: the archive has no such file, or a package wants it, as far as the
+last run knows.
+`,
+		Flags: append(o.flags(), jsonFlag(&asJSON),
+			&cli.BoolFlag{Name: "stale", Usage: "find entries that hold nothing", Destination: &stale}),
 		Action: func(*cli.Context) error {
 			l, err := o.load()
 			if err != nil {
 				return err
 			}
 			issues := l.Check(e.now())
+			if stale {
+				more, err := o.stale(l)
+				if err != nil {
+					return err
+				}
+				issues = append(issues, more...)
+			}
 			if asJSON {
 				err = writeJSON(e.stdout, issues)
 			} else {
@@ -220,6 +240,30 @@ func whitelistCheck(e *env) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// stale finds the entries that hold nothing in the archive.
+func (o *whitelistFlags) stale(l *whitelist.List) ([]whitelist.Issue, error) {
+	dir, err := o.reports()
+	if err != nil {
+		return nil, err
+	}
+	ds, err := report.LoadDistfiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	held, unwanted := make(map[catalog.Name]bool), make(map[catalog.Name]bool)
+	for _, d := range ds {
+		held[catalog.Name(d.Name)] = true
+	}
+	lines, err := history.LoadHistory(filepath.Join(o.distfiles, "history"))
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		unwanted[line.Name] = true
+	}
+	return l.Stale(func(n catalog.Name) bool { return held[n] }, func(n catalog.Name) bool { return unwanted[n] }), nil
 }
 
 func printIssues(w io.Writer, issues []whitelist.Issue) error {
