@@ -120,6 +120,8 @@ type Report struct {
 	Archive  layout.Count `json:"archive"`
 	Recycle  layout.Count `json:"recycle"`
 	Findings []*Finding   `json:"findings"`
+	// Strays are what lies where no layout would have it.
+	Strays []Stray `json:"strays,omitempty"`
 }
 
 // Left is the number of findings that were not repaired.
@@ -162,7 +164,9 @@ func Doctor(ctx context.Context, o vault.Options, d Options) (r *Report, err err
 			return nil, err
 		}
 		doc.v = v
-		err = doc.run(ctx)
+		if err = doc.run(ctx); err == nil {
+			doc.report.Strays, err = strays(ctx, v)
+		}
 		var s report.Summary
 		export.Totals(&s, v.Index, v.Now)
 		doc.report.Archive, doc.report.Recycle = s.Archive, s.Recycle

@@ -13,14 +13,10 @@ import (
 
 // Everything returns all files of the published tree outside by_cipher, hidden ones,
 // those behind symbolic links and those in directories that no layout has included,
-// as they were when they were first looked at. skip, asked with a relative path,
-// leaves such a directory out. What an unreadable directory holds is not known; warn
-// is told.
-func (l *Listing) Everything(ctx context.Context, skip func(dir string) bool, warn func(error)) (found []*layout.Stray, err error) {
+// as they were when they were first looked at. What an unreadable directory holds is
+// not known; warn is told.
+func (l *Listing) Everything(ctx context.Context, warn func(error)) (found []*layout.Stray, err error) {
 	for _, rel := range l.aside {
-		if skip(rel) {
-			continue
-		}
 		if found, err = l.s.strays(ctx, found, l.s.Path(rel), warn); err != nil {
 			return nil, fmt.Errorf("list archive: %w", err)
 		}

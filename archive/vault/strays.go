@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"path"
 	"strings"
 
 	"distkeep/archive/layout"
@@ -12,17 +13,28 @@ import (
 // have them, unless a record has them there all the same, as one of a former layout
 // has. views are directories whose files are somebody else's.
 func (v *Vault) Strays(ctx context.Context, views map[string]bool) ([]*layout.Stray, error) {
-	found, err := v.Disk.Everything(ctx, func(dir string) bool { return views[dir] }, func(err error) { v.Warn("%v", err) })
+	found, err := v.Disk.Everything(ctx, func(err error) { v.Warn("%v", err) })
 	if err != nil {
 		return nil, err
 	}
 	strays := found[:0]
 	for _, s := range found {
-		if rel, ok := strings.CutPrefix(s.Path, v.Store.Path("")+"/"); !ok || v.Shelf.Stray(rel, v.named) {
+		rel, ok := strings.CutPrefix(s.Path, v.Store.Path("")+"/")
+		if !ok || v.Shelf.Stray(rel, v.named) && !inside(rel, views) {
 			strays = append(strays, s)
 		}
 	}
 	return strays, nil
+}
+
+// inside reports whether rel is in one of dirs or below it.
+func inside(rel string, dirs map[string]bool) bool {
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		if dirs[dir] {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *Vault) named(name catalog.Name) bool { return v.Index.Named(name) != nil }

@@ -115,6 +115,9 @@ func (o *doctorFlags) print(e *env, r *doctor.Report) error {
 		}
 		t.row(state, f.Kind, what, f.Problem, remedy)
 	}
+	for _, s := range r.Strays {
+		t.row("note", "elsewhere", s.Path, count(s.Count)+" where no layout would have them", "mirror takes of them what is wanted; the rest is yours")
+	}
 	if err := t.flush(); err != nil {
 		return err
 	}
