@@ -252,7 +252,7 @@ func (c Conf) Algorithms() []digest.Algorithm {
 // is a directory of that other name. A name that web servers give a meaning has an
 // error in all layouts, because by_cipher shows it in any case.
 func (c Conf) Check(name catalog.Name) error {
-	if Obeyed(name) {
+	if obeyed(name) {
 		return fmt.Errorf("name %q begins with a dot: web servers obey such files", name)
 	}
 	first, _, _ := strings.Cut(string(name), "/")

@@ -250,9 +250,9 @@ func (l Layout) InBuckets(dir string) bool {
 	return true
 }
 
-// Obeyed reports whether web servers give a meaning to name, such as .htaccess, or
+// obeyed reports whether web servers give a meaning to name, such as .htaccess, or
 // to a directory in it, such as .well-known.
-func Obeyed(name catalog.Name) bool {
+func obeyed(name catalog.Name) bool {
 	return strings.HasPrefix(string(name), ".") || strings.Contains(string(name), "/.")
 }
 

@@ -170,8 +170,8 @@ func TestObeyed(t *testing.T) {
 	for n, want := range map[catalog.Name]bool{
 		".htaccess": true, ".well-known/acme-challenge/x": true, "go/.user.ini": true, "a.htaccess": false, "a..b": false, "x/y.z": false,
 	} {
-		if Obeyed(n) != want {
-			t.Errorf("Obeyed(%q) = %v", n, !want)
+		if obeyed(n) != want {
+			t.Errorf("obeyed(%q) = %v", n, !want)
 		}
 		for _, c := range []Conf{{Flat()}, {mustParse(t, "filename-hash BLAKE2B 8")}, {mustParse(t, "content-hash SHA512 8")}} {
 			if err := c.Check(n); (err != nil) != want {

@@ -104,7 +104,7 @@ func (s *Shelf) Stray(rel string, known func(catalog.Name) bool) bool {
 	for _, l := range slices.Concat([]Layout(s.Layouts), s.Former) {
 		name, ok := l.NameOf(rel)
 		ours := slices.Contains(s.Layouts, l) && (l != Flat() || !strings.Contains(rel, "/"))
-		if ok && (ours && !Obeyed(name) || known(name)) {
+		if ok && (ours && !obeyed(name) || known(name)) {
 			return false
 		}
 		if l.IsContentHash() && l.isPlace(rel) {
