@@ -147,6 +147,9 @@ func (m *mirror) mend() error {
 	if err != nil {
 		return err
 	}
+	if err := m.v.Disk.LetIn(); err != nil {
+		m.v.Warn("%s", report.OneLine(err.Error()))
+	}
 	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
 	for _, p := range whole {
 		m.facts.Whole[p] = true

@@ -35,6 +35,8 @@ type FS interface {
 	Rmdir(dir string) error
 	// ReadAt reads bytes of a file, of the archive or to be taken into it.
 	ReadAt(f *os.File, p []byte, off int64) (n int, err error)
+	// Chmod changes the mode of a file or directory that is no symbolic link.
+	Chmod(path string, mode fs.FileMode) error
 	// Create makes a file that is not there yet, for writing.
 	Create(path string, perm fs.FileMode) (*os.File, error)
 	// Sync makes the bytes of a file durable, SyncDir the entries of a
@@ -157,6 +159,12 @@ func (d *Disk) Create(path string, perm fs.FileMode) (f *os.File, err error) {
 }
 
 func (d *Disk) ReadAt(f *os.File, p []byte, off int64) (int, error) { return f.ReadAt(p, off) }
+
+func (d *Disk) Chmod(path string, mode fs.FileMode) error {
+	return d.one("chmod", path, func(dir int, base string) error {
+		return unix.Fchmodat(dir, base, uint32(mode.Perm()), 0)
+	})
+}
 
 func (d *Disk) Sync(f *os.File) error      { return f.Sync() }
 func (d *Disk) SyncDir(dir string) error   { return regular.SyncDir(dir) }

@@ -97,6 +97,7 @@ const (
 	FindUnknown     = "unknown-file" // bytes without a record
 	FindSuperfluous = "superfluous"  // a further link to a file that has a record
 	FindFormer      = "former-layout"
+	FindShut        = "shut"        // readers are kept out by its mode
 	FindIrregular   = "not-regular" // neither file nor directory
 	FindEmpty       = "empty-directory"
 	FindPending     = "interrupted" // a deletion that a crash interrupted

@@ -48,6 +48,11 @@ func examine(ctx context.Context, v *vault.Vault, local string, sums map[judged]
 		return nil, err
 	}
 	d.findings = unread
+	for rel, n := range d.nodes {
+		if n.regular() && n.shut {
+			d.find(d.shut(rel, n.mode))
+		}
+	}
 	d.claim()
 	records := slices.SortedFunc(maps.Values(d.v.Index.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	d.twice(records)

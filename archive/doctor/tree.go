@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -36,10 +37,12 @@ type node struct {
 	mode  fs.FileMode
 	// foreign: somebody else can write to it.
 	foreign bool
+	// shut: its mode keeps readers out.
+	shut bool
 }
 
 func (t *tree) node(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Tree.Foreign(fi)}
+	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Tree.Foreign(fi), t.v.Store.Shut(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }
@@ -91,6 +94,9 @@ func (t *tree) walk(ctx context.Context) (unread []*Finding, err error) {
 		for _, e := range entries {
 			sub := filepath.Join(rel, e.Name())
 			if e.IsDir() {
+				if fi, err := e.Info(); err == nil && inUse(sub) && t.v.Store.Shut(fi) {
+					unread = append(unread, t.shut(sub, fi.Mode()))
+				}
 				if !strings.HasPrefix(e.Name(), ".") && (all || inUse(sub)) {
 					err = read(sub)
 				}
@@ -104,6 +110,13 @@ func (t *tree) walk(ctx context.Context) (unread []*Finding, err error) {
 		return nil
 	}
 	return unread, read("")
+}
+
+// shut is about what keeps readers out.
+func (t *tree) shut(rel string, mode fs.FileMode) *Finding {
+	f := &Finding{Kind: FindShut, Path: rel, Problem: fmt.Sprintf("its mode %04o keeps readers out", mode.Perm()), Remedy: "let them in"}
+	f.fix = func(context.Context) error { return t.v.Store.LetIn(t.v.Store.Path(rel)) }
+	return f
 }
 
 func (t *tree) put(rel string, e fs.DirEntry) error {

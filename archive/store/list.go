@@ -79,6 +79,8 @@ type Listing struct {
 	// aside are entries that are neither files nor directories of a layout: what
 	// is hidden, symbolic links, other directories.
 	aside []string
+	// shut are files and directories that keep readers out.
+	shut []string
 }
 
 // List reads the directories that the layouts use: the top of the published
@@ -124,6 +126,11 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 			}
 			sub := filepath.Join(rel, e.Name())
 			if inHashDir(sub, layouts) {
+				if fi, err := e.Info(); err == nil && l.s.Shut(fi) {
+					l.mu.Lock()
+					l.shut = append(l.shut, sub)
+					l.mu.Unlock()
+				}
 				if err := l.read(ctx, g, sub, layouts); err != nil {
 					return err
 				}
@@ -156,6 +163,7 @@ func readDir(dir string) ([]fs.DirEntry, error) {
 
 func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) error {
 	files := make([]layout.File, len(entries))
+	var shut []string
 	for i, e := range entries {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -163,6 +171,9 @@ func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) e
 		switch fi, err := e.Info(); {
 		case err == nil:
 			files[i] = l.s.ours(fi)
+			if l.s.Shut(fi) {
+				shut = append(shut, filepath.Join(rel, e.Name()))
+			}
 		case errors.Is(err, fs.ErrNotExist):
 			files[i].Size = -1
 		default:
@@ -171,6 +182,7 @@ func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.shut = append(l.shut, shut...)
 	for i, e := range entries {
 		if files[i].Size >= 0 || files[i].Err != nil {
 			l.files[filepath.Join(rel, e.Name())] = files[i]

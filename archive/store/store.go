@@ -36,7 +36,8 @@ type Store struct {
 	Quarantine *Quarantine // wrong bytes
 	*shared
 
-	device uint64 // of the published tree: no hard link leads out of it
+	device  uint64      // of the published tree: no hard link leads out of it
+	readers fs.FileMode // the mode of the published tree
 }
 
 // Open opens the store whose published half is the directory distfiles and
@@ -104,6 +105,10 @@ func (s *Store) open() error {
 		return err
 	}
 	s.device = InodeOf(fi).Dev
+	if fi, err = os.Stat(s.published); err != nil {
+		return err
+	}
+	s.readers = fi.Mode().Perm()
 	s.sync, err = disk.NewSyncer(s.published)
 	s.sync.Whole = s.sync.Whole && s.fs.Whole()
 	return err

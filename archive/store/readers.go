@@ -1,0 +1,55 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Shut reports whether what fi is keeps somebody out who may read the published tree
+// itself: its mode says for whom all of it is.
+func (s *Store) Shut(fi fs.FileInfo) bool { return fi.Mode().Perm()|s.readable(fi) != fi.Mode().Perm() }
+
+// readable are the bits of mode that fi must have.
+func (s *Store) readable(fi fs.FileInfo) fs.FileMode {
+	needs := fs.FileMode(0o400)
+	if fi.IsDir() {
+		needs = 0o500
+	}
+	for shift := range 3 {
+		if s.readers>>(3*shift)&0o5 == 0o5 {
+			needs |= needs & 0o500 >> (6 - 3*shift)
+		}
+	}
+	return needs
+}
+
+// LetIn gives a file or directory of the published tree the mode that lets its
+// readers in.
+func (s *Store) LetIn(path string) error {
+	fi, err := s.lstat(path)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() && !fi.Mode().IsRegular() || !s.Shut(fi) {
+		return nil
+	}
+	if err := s.shared.fs.Chmod(path, fi.Mode().Perm()|s.readable(fi)); err != nil {
+		owner, _ := ownerOf(fi)
+		return fmt.Errorf("readers are kept out, and its owner %d has to let them in: %w", owner, err)
+	}
+	return nil
+}
+
+// LetIn lets readers in to what the listing came by. Those whom that cannot be done
+// for are in the error.
+func (l *Listing) LetIn() error {
+	var errs []error
+	for _, rel := range l.shut {
+		if err := l.s.LetIn(l.s.Path(rel)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
