@@ -173,8 +173,7 @@ func (m *mirror) steps(ctx context.Context) error {
 	if err := m.misfits.remove(); err != nil {
 		return err
 	}
-	m.choose(p)
-	if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p, m.o.Arriving); err != nil {
+	if err := m.fetchAll(ctx, p); err != nil {
 		return err
 	}
 	if m.sum.Views, err = m.views.Publish(ctx); err != nil {
@@ -196,6 +195,37 @@ func (m *mirror) steps(ctx context.Context) error {
 		return err
 	}
 	return m.views.Prune(m.expiry.abandoned)
+}
+
+// fetchAll fetches what is missing. What was doubtful is planned anew once what it
+// may be is there.
+func (m *mirror) fetchAll(ctx context.Context, p *plan.Plan) error {
+	held := m.sum.Held
+	for {
+		for _, f := range p.Fetches {
+			for _, w := range f.Wants {
+				m.facts.Tried[w.Key()] = true
+			}
+		}
+		m.choose(p)
+		if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p, m.o.Arriving); err != nil || len(p.Doubtful) == 0 {
+			return err
+		}
+		if m.sum.Parked.Files > 0 {
+			for _, w := range p.Doubtful {
+				m.fails.Waits(w)
+			}
+			return nil
+		}
+		var err error
+		if p, err = m.plan(ctx); err != nil {
+			return err
+		}
+		m.sum.Held = held
+		if err := m.link(p); err != nil {
+			return err
+		}
+	}
 }
 
 // plan reads the files that have to be read until the plan has no more of
@@ -235,7 +265,7 @@ func (m *mirror) plan(ctx context.Context) (*plan.Plan, error) {
 			return nil, err
 		}
 		m.expiry.unsure = p.Unsure
-		m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
+		m.sum.Wanted, m.sum.Held, m.sum.Waiting, m.sum.Conflicts = p.Wanted, p.Held, len(p.Waiting), p.Conflicts
 		for _, f := range p.Failing {
 			m.fails.Add(f)
 		}

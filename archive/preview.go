@@ -26,7 +26,7 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	if err != nil {
 		return nil, nil, err
 	}
-	m.sum.Wanted, m.sum.Held, m.sum.Waiting = p.Wanted, p.Held, len(p.Waiting)
+	m.sum.Wanted, m.sum.Held, m.sum.Waiting, m.sum.Conflicts = p.Wanted, p.Held, len(p.Waiting), p.Conflicts
 	m.sum.Guard = e.Guard
 	m.coming(p)
 	ofViews, err := m.views.Actions(absent(p))

@@ -64,6 +64,7 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *ca
 	c := newCommitter(t.run, stop, t.now)
 	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
 	cerr := c.close()
+	t.sum.Hosts = nil
 	for _, h := range t.fetcher.Hosts() {
 		t.sum.Hosts = append(t.sum.Hosts, report.Host(h))
 	}

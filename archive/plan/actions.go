@@ -49,6 +49,9 @@ func (p *Plan) Actions(f *Facts) (as []Action) {
 			do("fetch", string(w.Name), w.Size, detail)
 		}
 	}
+	for _, w := range p.Doubtful {
+		do("compare", string(w.Name), w.Size, "with what is fetched under that name for another package")
+	}
 	for _, p := range p.Failing {
 		do("fail", string(p.Key.Name), 0, string(p.Class)+": "+p.Reason)
 	}

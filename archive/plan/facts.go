@@ -62,6 +62,8 @@ type Facts struct {
 	// Wrong are the files of the published tree that do not hold what is wanted
 	// under their names, and why.
 	Wrong map[string]string
+	// Tried are the wants that were to be fetched, with or without success.
+	Tried map[ledger.FailureKey]bool
 	// Failed are the files of the published tree, and FailedDrops those of the
 	// drop box, that could not be read, and why.
 	Failed      map[string]error

@@ -112,6 +112,25 @@ func TestMake(t *testing.T) {
 			w.Unread[w.recycled("a", "x", long).Key()] = true
 		}, "fetch a"},
 		"missing": {func(w *world) { w.wants("a", "x") }, "fetch a"},
+		"two contents that cannot be compared": {func(w *world) {
+			w.wants("a", "x")
+			w.incomparable("a", "x")
+		}, "fetch a, compare a"},
+		"two contents that cannot be compared, and the first has failed": {func(w *world) {
+			w.Tried[NewWant(w.wants("a", "x"), true).Key()] = true
+			w.incomparable("a", "x")
+		}, "fetch a, fail a conflict"},
+		"two contents that turned out to be one": {func(w *world) {
+			w.wants("a", "x")
+			d := w.incomparable("a", "x")
+			held := w.held("a", "x")
+			held.Digests = held.Digests.Union(d.Digests)
+		}, "held 1"},
+		"two contents, and it is not known whether the held one is both": {func(w *world) {
+			w.wants("a", "x")
+			w.incomparable("a", "x")
+			w.held("a", "x")
+		}, "held 1, read a /a/distfiles/a, fail a conflict"},
 		"missing under two names": {func(w *world) {
 			w.wants("a", "x")
 			w.wants("b", "x")

@@ -43,8 +43,13 @@ type Plan struct {
 	Fetches      []*Fetching
 	Failing      []*Failing
 	Waiting      []*Want // failed before; the next try is not due
-	Stale        []Stale
-	Misfits      []*Misfit
+	// Doubtful may be what is fetched under their names for others: that is to be
+	// seen first. A plan that has some is followed by another one.
+	Doubtful []*Want
+	// Conflicts is the number of names that are wanted for two contents.
+	Conflicts int
+	Stale     []Stale
+	Misfits   []*Misfit
 	// Unsure are records of which it is not known whether their bytes are
 	// there, and why.
 	Unsure map[ledger.Key]error
@@ -53,7 +58,7 @@ type Plan struct {
 // Make plans how to get what the catalog wants.
 func Make(f *Facts) *Plan {
 	p := &Plan{Unsure: make(map[ledger.Key]error)}
-	b := &planner{Facts: f, Plan: p, transfers: make(map[string]*Fetching), awaited: make(map[string]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
+	b := &planner{Facts: f, Plan: p, transfers: make(map[string]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[string]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(f.Catalog.Conflicts))
 	for _, c := range f.Catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -63,8 +68,19 @@ func Make(f *Facts) *Plan {
 	}
 	for _, d := range f.Catalog.Shadowed {
 		w := NewWant(d, false)
-		b.want(w)
-		if kept := conflicts[d]; kept != nil {
+		kept := conflicts[d]
+		switch {
+		case kept == nil:
+			b.want(w)
+		case b.one(kept, d):
+			if w.Kind.Base64() {
+				b.want(w) // for its spelling below by_cipher
+			}
+		case b.doubtful(w):
+			b.Doubtful = append(b.Doubtful, w)
+		default:
+			b.want(w)
+			b.Conflicts++
 			b.fail(w.KeyOf("conflict"), w, failure.Conflict, conflictReason(kept, d))
 		}
 	}
@@ -80,6 +96,7 @@ type planner struct {
 	*Plan
 	// transfers joins the names of one content that is to be fetched.
 	transfers map[string]*Fetching
+	byName    map[catalog.Name][]*Fetching
 	// seen are the records that packages want.
 	seen map[ledger.Key]bool
 	// bySize is made when first asked for.
@@ -112,7 +129,11 @@ func (b *planner) want(w *Want) {
 			return
 		case d.Relation(w.Distfile) == digest.Unknown && w.Digests.Verifiable():
 			// Verified by digests that this tree does not publish.
-			if rel := b.Shelf.Sound(&d.Content); rel != "" && b.readOnce(&Reading{Rel: rel, Name: w.Name, Size: d.Size, Want: w}) {
+			if d.Named && !w.Named { // it keeps its name whatever it turns out to be
+				if b.learn(d, w.Digests.Algorithms()) {
+					return
+				}
+			} else if rel := b.Shelf.Sound(&d.Content); rel != "" && b.readOnce(&Reading{Rel: rel, Name: w.Name, Size: d.Size, Want: w}) {
 				return
 			}
 		}
@@ -134,7 +155,29 @@ func (b *planner) want(w *Want) {
 		b.Waiting = append(b.Waiting, w)
 		return
 	}
-	b.fetch(w)
+	if !b.Tried[w.Key()] { // once a run is enough
+		b.fetch(w)
+	}
+}
+
+// one reports whether the archive has found out that two wanted contents of one
+// name, which the trees do not allow to compare, are one.
+func (b *planner) one(x, y *catalog.Distfile) bool {
+	return slices.ContainsFunc(b.Index.ByName(x.Name), func(d *ledger.Distfile) bool { return d.Satisfies(x) && d.Satisfies(y) })
+}
+
+// doubtful reports whether w may be what is to be fetched under its name already:
+// then that is checked against the digests of w as well.
+func (b *planner) doubtful(w *Want) bool {
+	for _, f := range b.byName[w.Name] {
+		for _, o := range f.Wants {
+			if o.Name == w.Name && o.Same(w.Distfile) == digest.Unknown {
+				f.Algs = append(f.Algs, w.Digests.Algorithms()...)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // due reports whether what has failed is to be tried in this run: when its pause is
@@ -320,12 +363,14 @@ func (b *planner) fetch(w *Want) {
 		if f := b.transfers[sum.String()]; f != nil && (f.Size() == w.Size || f.Size() < 0 || w.Size < 0) {
 			f.Wants = append(f.Wants, w)
 			f.Algs = append(f.Algs, w.Digests.Algorithms()...)
+			b.byName[w.Name] = append(b.byName[w.Name], f)
 			return
 		}
 	}
 	f := &Fetching{Wants: []*Want{w}, Algs: b.algorithms(w)}
 	b.transfers[sum.String()] = f
 	b.Fetches = append(b.Fetches, f)
+	b.byName[w.Name] = append(b.byName[w.Name], f)
 }
 
 func (b *planner) fail(key ledger.FailureKey, w *Want, class failure.Class, reason string) {

@@ -73,7 +73,7 @@ func newWorld() *world {
 		There: func(string) bool { return w.there },
 		Asked: func(catalog.Name, []catalog.Source) string { return "asked" },
 		Read:  make(map[string]bool), Wrong: make(map[string]string), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
-		Drops: make(map[catalog.Name]*Drop), Stuck: make(map[ledger.Key]bool), Unread: make(map[ledger.Key]bool),
+		Drops: make(map[catalog.Name]*Drop), Tried: make(map[ledger.FailureKey]bool), Stuck: make(map[ledger.Key]bool), Unread: make(map[ledger.Key]bool),
 	}
 	w.Strays = func(size int64, base string) (found []*layout.Stray) {
 		for _, s := range w.lying {
@@ -111,6 +111,13 @@ func (w *world) wants(name catalog.Name, text string) *catalog.Distfile {
 		Sources: []catalog.Source{{URI: "https://h.example/" + string(name)}},
 	}
 	w.scan.Distfiles = append(w.scan.Distfiles, d)
+	return d
+}
+
+// incomparable makes another package want text under name, by another digest.
+func (w *world) incomparable(name catalog.Name, text string) *catalog.Distfile {
+	d := w.wants(name, text)
+	d.Digests, _ = digest.NewSet(digest.SHA512.Sum([]byte(text)))
 	return d
 }
 

@@ -97,7 +97,7 @@ func newSurvey(v *vault.Vault, o Options) *Survey {
 			return err == nil
 		},
 		Recycled: lookOnce(v),
-		Read:     make(map[string]bool), Wrong: make(map[string]string), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
+		Read:     make(map[string]bool), Tried: make(map[ledger.FailureKey]bool), Wrong: make(map[string]string), Failed: make(map[string]error), FailedDrops: make(map[catalog.Name]error),
 		Stuck: make(map[ledger.Key]bool), Unread: make(map[ledger.Key]bool),
 	}
 	return s

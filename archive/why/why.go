@@ -189,6 +189,13 @@ func (w *asked) answer(name catalog.Name, held []report.Distfile) *Answer {
 	for _, d := range held {
 		a.Contents = append(a.Contents, w.held(a, d))
 	}
+	for i := range a.Wanted {
+		x := &a.Wanted[i]
+		x.Shadowed = x.Shadowed && !slices.ContainsFunc(a.Contents, func(h Held) bool {
+			d := ledger.Distfile{Content: contentOf(&h.Distfile)}
+			return h.Named && !h.Recycled && d.Satisfies(x.distfile) // it has the name, with another package
+		})
+	}
 	a.Why, a.Known = w.verdict(a)
 	return a
 }
