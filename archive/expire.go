@@ -7,6 +7,7 @@ import (
 	"distkeep/archive/deletion"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
+	"distkeep/archive/report"
 	"distkeep/archive/takeover"
 	"distkeep/archive/vault"
 	"distkeep/archive/views"
@@ -31,7 +32,10 @@ func (x *expiry) plan() (*plan.Expiry, error) {
 		return nil, err
 	}
 	e := plan.Expire(&x.facts.Facts, x.unsure)
-	x.sum.Protected = e.Protected
+	x.sum.Protected, x.sum.ProtectedFiles = len(e.Protected), nil
+	for _, d := range e.Protected {
+		x.sum.ProtectedFiles = append(x.sum.ProtectedFiles, report.ProtectedFile{Name: string(d.Name), SHA256: d.SHA256().Hex(), By: x.facts.Catalog.Protector(d.Name, d.Owner)})
+	}
 	return e, nil
 }
 

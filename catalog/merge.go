@@ -128,6 +128,10 @@ func Merge(scans []*Scan) *Catalog {
 			}
 		}
 		st.Distfiles += len(names)
+		if c.protected.repos == nil {
+			c.protected.repos = make(map[string]bool, len(scans))
+		}
+		c.protected.repos[s.Repo] = true
 		for _, n := range s.Notes {
 			c.Notes = append(c.Notes, s.Repo+": "+n)
 		}

@@ -9,7 +9,7 @@ func TestProtected(t *testing.T) {
 		{Repo: "r", Package: "a/dir", Scope: OnePackage},
 		{Repo: "r", Package: "recipe", Scope: OnePackage},
 		{Repo: "r", Package: "a/whole", Names: []Name{"w"}},
-	}}})
+	}}, {Repo: "other"}})
 	if c.Complete() {
 		t.Error("a problem of the whole tree leaves the catalog complete")
 	}
@@ -21,6 +21,9 @@ func TestProtected(t *testing.T) {
 		{"n", "x/y-1::other", true},
 		{"m", "a/b-1::r", true},
 		{"m", "a/b-1::other", false},
+		{"m", "a/b-1::former", true}, // a repository was renamed
+		{"m", "a/dir-2::former", true},
+		{"m", "a/b-2::former", false},
 		{"m", "a/b-1-r1::r", false},
 		{"m", "a/b-2::r", false},
 		{"m", "a/dir-2.0-r1::r", true},

@@ -26,6 +26,8 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
+	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
 
@@ -255,8 +257,20 @@ func deletions(x *ledger.Index, s *report.Summary) (ds []report.Deletion) {
 	for r := range maps.Values(x.Recycled) {
 		add(&r.Distfile, report.Recycled, r.Since, s.RecycleDelay)
 	}
+	for _, p := range s.ProtectedFiles {
+		sum, err := digest.Parse(digest.SHA256, p.SHA256)
+		if d := x.Distfiles[ledger.Key{Name: catalog.Name(p.Name), SHA256: sum}]; err == nil && d != nil {
+			ds = append(ds, report.Deletion{Name: p.Name, SHA256: p.SHA256, Size: d.Size, Owner: d.Owner, State: report.Protected, By: p.By})
+		}
+	}
+	never := func(d report.Deletion) int {
+		if d.Due.IsZero() {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(ds, func(a, b report.Deletion) int {
-		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
+		return cmp.Or(never(a)-never(b), a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
 	})
 	return ds
 }

@@ -192,8 +192,8 @@ func expiry(f *Facts, unsure map[ledger.Key]error) string {
 	for _, a := range e.Actions(f) {
 		out = append(out, a.Do+" "+a.Name)
 	}
-	if e.Protected > 0 {
-		out = append(out, fmt.Sprint("protected ", e.Protected))
+	if n := len(e.Protected); n > 0 {
+		out = append(out, fmt.Sprint("protected ", n))
 	}
 	if e.Guard != "" {
 		guard, _, _ := strings.Cut(e.Guard, ":")

@@ -20,9 +20,9 @@ type Expiry struct {
 	// Guard is why nothing is in Schedule, Due and Purge, or empty. That the
 	// catalog is not complete is another reason, which Facts.KnowsAll tells.
 	Guard string
-	// Protected is the number of records that are kept only because a package
-	// that may want them cannot be known.
-	Protected int
+	// Protected are the records that are kept only because a package that may
+	// want them cannot be known.
+	Protected []*ledger.Distfile
 }
 
 // Expire decides what is deleted. unsure are the records of the plan of which it
@@ -31,6 +31,7 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 	e := new(Expiry)
 	kept, protected := f.Kept()
 	e.Protected = protected
+	slices.SortFunc(e.Protected, func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	for d := range f.Viewed {
 		kept[d] = true
 	}
@@ -96,10 +97,10 @@ func (f *Facts) Purgeable() (rs []*ledger.Recycled) {
 }
 
 // Kept are the records that somebody wants: a package, the whitelist, or the drop
-// box, and those that a package which cannot be known may want; protected is the
-// number of the latter. A content that still holds the published name of a wanted
+// box, and those that a package which cannot be known may want; protected are the
+// latter. A content that still holds the published name of a wanted
 // one is kept as well: it goes when its successor has come.
-func (f *Facts) Kept() (kept map[*ledger.Distfile]bool, protected int) {
+func (f *Facts) Kept() (kept map[*ledger.Distfile]bool, protected []*ledger.Distfile) {
 	x := f.Index
 	kept = f.WantedRecords()
 	for _, w := range f.Catalog.Distfiles {
@@ -116,7 +117,7 @@ func (f *Facts) Kept() (kept map[*ledger.Distfile]bool, protected int) {
 			kept[d] = true
 		case f.Catalog.Protected(d.Name, d.Owner):
 			kept[d] = true
-			protected++
+			protected = append(protected, d)
 		}
 	}
 	return kept, protected

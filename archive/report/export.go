@@ -68,18 +68,22 @@ func (f *Failure) Text() string {
 const (
 	Scheduled = "scheduled" // published until Due
 	Recycled  = "recycled"  // in recycle until Due
+	Protected = "protected" // published until the package By is known
 )
 
-// A Deletion is a content on its way out.
+// A Deletion is a content on its way out, or one that would be.
 type Deletion struct {
 	Name   string    `json:"name"`
 	SHA256 string    `json:"sha256"`
 	Size   int64     `json:"size"`
 	Owner  string    `json:"owner"`
 	State  string    `json:"state"`
-	Since  time.Time `json:"since"`
-	// Due is when it leaves its state at the earliest.
-	Due time.Time `json:"due"`
+	Since  time.Time `json:"since,omitzero"`
+	// Due is when it leaves its state at the earliest; for what is protected
+	// nobody can tell.
+	Due time.Time `json:"due,omitzero"`
+	// By is the package that cannot be known and protects it.
+	By string `json:"by,omitempty"`
 }
 
 // ErrNoRun means that no run has exported anything yet.

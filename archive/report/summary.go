@@ -33,9 +33,10 @@ type Summary struct {
 	Problems []string `json:"problems"`
 	// Unknown are the packages that could not be understood, each with the
 	// cause, and Protected the records that are kept because of them alone.
-	Unknown   []string `json:"unknown"`
-	Protected int      `json:"protected"`
-	Conflicts int      `json:"conflicts"`
+	Unknown        []string        `json:"unknown"`
+	Protected      int             `json:"protected"`
+	ProtectedFiles []ProtectedFile `json:"protected_files"`
+	Conflicts      int             `json:"conflicts"`
 	// Notes are what repositories say that nobody need mend.
 	Notes []string `json:"notes"`
 	// Restricted are the names that must not be mirrored.
@@ -203,6 +204,14 @@ func (s *Summary) AddWrong(w Wrong) {
 	if len(s.Wrong) < MaxWrong {
 		s.Wrong = append(s.Wrong, w)
 	}
+}
+
+// A ProtectedFile is a record that is kept only because the package By, which may
+// want it, cannot be known.
+type ProtectedFile struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	By     string `json:"by"`
 }
 
 // FailureCount are the failures of one class.

@@ -247,12 +247,12 @@ func (w *asked) held(a *Answer, d report.Distfile) Held {
 			h.Unwanted = r.Time
 		}
 	}
-	state := report.Scheduled
+	states := []string{report.Scheduled, report.Protected}
 	if d.Recycled {
-		state = report.Recycled
+		states = []string{report.Recycled}
 	}
 	for i, x := range w.deletions {
-		if x.Name == d.Name && x.SHA256 == d.SHA256 && x.State == state {
+		if x.Name == d.Name && x.SHA256 == d.SHA256 && slices.Contains(states, x.State) {
 			h.Deletion = &w.deletions[i]
 		}
 	}
@@ -344,12 +344,14 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 	case a.Local != "" && h.Named:
 		return "in distfiles-local: " + a.Local
 	case w.catalog != nil && w.catalog.Protected(a.Name, h.Owner):
-		return "kept, because a package that cannot be known may want it"
+		return protectedBy(w.catalog.Protector(a.Name, h.Owner))
+	case w.catalog == nil && h.Deletion != nil && h.Deletion.State == report.Protected:
+		return protectedBy(h.Deletion.By)
 	case h.Deletion != nil && h.Recycled:
 		return fmt.Sprintf("in recycle since %s, removed for good at %s at the earliest", day(h.Deletion.Since), day(h.Deletion.Due))
 	case h.Recycled:
 		return "in recycle"
-	case h.Deletion != nil:
+	case h.Deletion != nil && h.Deletion.State == report.Scheduled:
 		return fmt.Sprintf("no package has wanted it since %s, deleted at %s at the earliest", day(h.Deletion.Since), day(h.Deletion.Due))
 	case !h.Undone.IsZero():
 		return fmt.Sprintf("no package wants it; taken off the schedule at %s, scheduled again at %s at the earliest", day(h.Undone), day(h.Undone.Add(max(w.status.DeletionDelay, ledger.UndoHold))))
@@ -363,6 +365,10 @@ func (w *asked) keeps(a *Answer, h *Held) string {
 		return "wanted by " + h.Owner
 	}
 	return "nobody wanted it when it was added"
+}
+
+func protectedBy(pkg string) string {
+	return "kept, because " + pkg + ", a package that cannot be known, may want it"
 }
 
 func entry(e *whitelist.Entry) string {

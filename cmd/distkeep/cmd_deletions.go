@@ -17,7 +17,8 @@ import (
 const deletionsHelp = `Print a line for each file that is on its way out, the next to go first: name,
 state (scheduled: still published; recycled: in recycle), when it leaves that
 state at the earliest, size in bytes, the owner that wanted it last, and SHA-256.
-It reads what the last run exported, and says on standard error how old that is.
+The last are protected: no package is known to want them, but one that cannot be
+known may; --json says which. It reads what the last run exported, and says on standard error how old that is.
 
 With --undo, take names off the schedule, and publish again what is in recycle
 under them. That counts for a deletion delay, and for a day at least: a file that
@@ -102,7 +103,11 @@ func printUndone(w io.Writer, us []undo.Undone, asJSON bool) error {
 func printDeletions(w io.Writer, ds []report.Deletion) error {
 	t := newTable(w)
 	for _, d := range ds {
-		t.row(d.Name, d.State, d.Due.UTC().Format(time.RFC3339), itoa(d.Size), d.Owner, d.SHA256)
+		due := "-"
+		if !d.Due.IsZero() {
+			due = d.Due.UTC().Format(time.RFC3339)
+		}
+		t.row(d.Name, d.State, due, itoa(d.Size), d.Owner, d.SHA256)
 	}
 	return t.flush()
 }

@@ -148,6 +148,13 @@ func printFrozen(b *strings.Builder, s *report.Summary, what, more string) {
 		}
 	}
 	printUnknown(b, s.Unknown, fmt.Sprintf("; %s kept for them", plural(s.Protected, "file")), more)
+	for i, p := range s.ProtectedFiles {
+		if i == maxShown {
+			fmt.Fprintf(b, "%-12s and %s more: see distkeep deletions\n", "protected", plural(len(s.ProtectedFiles)-i, "file"))
+			break
+		}
+		fmt.Fprintf(b, "%-12s %s, by %s\n", "protected", p.Name, p.By)
+	}
 	if s.Guard != "" {
 		fmt.Fprintf(b, "%-12s %s: %s\n", "guard", what, s.Guard)
 	}
