@@ -349,6 +349,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	steps := []func() error{
 		func() error { return m.fails.Record(err == nil) },
 		m.obeyRetry,
+		m.forget,
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)
 			s.Layouts = export.Layouts(m.v)
@@ -372,6 +373,15 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 
 // runRecord is more than the end of a run has to record.
 const runRecord = 1 << 20
+
+// forget drops the records of what was done that are too old to be asked for.
+func (m *mirror) forget() error {
+	var b ledger.Batch
+	if err := m.v.Ledger().DropOldSuccesses(&b, m.v.Now); err != nil {
+		return vault.Damage(err)
+	}
+	return m.v.Commit(&b)
+}
 
 // recordRun writes the run record. ended says that the run came to its end.
 func (m *mirror) recordRun(ended bool) error {

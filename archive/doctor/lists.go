@@ -25,6 +25,7 @@ func (d *examination) lists() {
 		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
 		"deletions.jsonl": func() error { _, err := report.LoadDeletions(dir); return err },
 		"distfiles.jsonl": func() error { return report.CheckDistfiles(dir) },
+		"past.jsonl":      func() error { return report.CheckPast(dir) },
 	} {
 		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
 			d.find(&Finding{

@@ -167,6 +167,9 @@ func Contents(v *vault.Vault) error {
 	if !v.Restated && !x.Notes.Changed && report.HasDistfiles(dir) {
 		return nil
 	}
+	if err := past(v); err != nil {
+		return err
+	}
 	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
 	return report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
@@ -186,6 +189,20 @@ func Contents(v *vault.Vault) error {
 				return
 			}
 		}
+	}, v.Store.Replace)
+}
+
+// past exports what was done with contents, but for what their records tell.
+func past(v *vault.Vault) error {
+	return report.WritePast(v.Store.ReportDir(), func(write func(*report.Event) error) error {
+		return v.Ledger().Successes(func(s *ledger.Success) error {
+			if v.Index.HasSuccess(s) {
+				return nil
+			}
+			return write(&report.Event{
+				Name: string(s.Name), SHA256: s.SHA256.Hex(), Size: s.Bytes, What: string(s.What), Time: s.Time, Origin: s.Origin,
+			})
+		})
 	}, v.Store.Replace)
 }
 

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,11 +68,6 @@ func (b *Batch) PutFailure(f *Failure) {
 // DropFailure forgets a failure.
 func (b *Batch) DropFailure(k FailureKey) {
 	b.drop(failureKey(k), func(x *Index) { delete(x.Failures, k) })
-}
-
-// PutSuccess records an addition or a removal; it replaces the one before.
-func (b *Batch) PutSuccess(s *Success) {
-	b.put(nameKey(prefixSuccess, s.Name), wireSuccess{s.SHA256.Hex(), s.Time.Unix(), s.Bytes, s.Origin, s.Removed}, nil)
 }
 
 // PutDeletion schedules a deletion. d belongs to the index after Commit.
@@ -190,18 +184,7 @@ const keepRuns = 90 * 24 * time.Hour
 // DropOldRuns puts into b the removal of the run records that are older than
 // three months at now.
 func (l *Ledger) DropOldRuns(b *Batch, now time.Time) error {
-	limit := runKey(now.Add(-keepRuns))
-	err := l.db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues = false
-		o.Prefix = []byte{prefixRun, '/'}
-		it := txn.NewIterator(o)
-		defer it.Close()
-		for it.Rewind(); it.Valid() && bytes.Compare(it.Item().Key(), limit) < 0; it.Next() {
-			b.drop(it.Item().KeyCopy(nil), nil)
-		}
-		return nil
-	})
+	err := l.dropBefore(b, []byte{prefixRun, '/'}, runKey(now.Add(-keepRuns)))
 	if err != nil {
 		return fmt.Errorf("ledger: old runs: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 const (
 	prefixDistfile = 'd' // d/<name>/<sha256 in hex>
 	prefixFailure  = 'f' // f/<name>/<want, 16 characters>
-	prefixSuccess  = 's' // s/<name>
+	prefixSuccess  = 's' // s/<0><unix seconds, 12 digits><sha256 in hex><deed><name>
 	prefixDeletion = 'x' // x/<name>/<sha256 in hex>
 	prefixRecycled = 'y' // y/<name>/<sha256 in hex>
 	prefixDropped  = 'l' // l/<name>
@@ -91,10 +91,11 @@ type wireDistfile struct {
 }
 
 type wireSuccess struct {
-	SHA256  string `json:"h"`
-	Time    int64  `json:"t"`
-	Bytes   int64  `json:"z"`
-	Origin  string `json:"u,omitempty"`
+	Bytes  int64  `json:"z"`
+	Origin string `json:"u,omitempty"`
+	// Of the former form alone, which had these not in its key.
+	SHA256  string `json:"h,omitempty"`
+	Time    int64  `json:"t,omitempty"`
 	Removed bool   `json:"r,omitempty"`
 }
 

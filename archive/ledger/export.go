@@ -51,7 +51,8 @@ type entry struct {
 	Pending bool      `json:"pending,omitempty"` // recycled
 	Undone  bool      `json:"undone,omitempty"`  // deletion
 	Time    time.Time `json:"time,omitzero"`     // success
-	Removed bool      `json:"removed,omitempty"` // success
+	What    Deed      `json:"what,omitempty"`    // success
+	Removed bool      `json:"removed,omitempty"` // success, of former programs
 	Want    string    `json:"want,omitempty"`    // dropped
 	Dev     uint64    `json:"dev,omitempty"`     // dropped
 	Inode   uint64    `json:"inode,omitempty"`   // dropped
@@ -333,22 +334,6 @@ func importFailure(e *entry, b *Batch) (err error) {
 		e.Failure.Name, err = e.name()
 	}
 	b.PutFailure(e.Failure)
-	return err
-}
-
-func exportSuccess(k, v []byte, e *entry) error {
-	var w wireSuccess
-	if err := decode(v, &w); err != nil {
-		return err
-	}
-	e.setName(catalog.Name(k[2:]))
-	e.SHA256, e.Time, e.Size, e.Origin, e.Removed = w.SHA256, secs(w.Time), w.Bytes, w.Origin, w.Removed
-	return nil
-}
-
-func importSuccess(e *entry, b *Batch) error {
-	k, err := e.key()
-	b.PutSuccess(&Success{k, e.Time, e.Size, e.Origin, e.Removed})
 	return err
 }
 

@@ -27,7 +27,7 @@ func full(t testing.TB, l *Ledger) {
 		b.PutRecycled(&Recycled{*old, t0, i%2 == 0})
 		b.PutDeletion(&Deletion{d.Key(), t0, "o", 7, i%2 == 1})
 		b.PutDropped(&Dropped{catalog.Name(n), regular.ID{Dev: 1, Inode: 2, Size: 7, ModTime: 5, Changed: 6}, d.SHA256(), t0, "0123456789abcdef", "because"})
-		b.PutSuccess(&Success{d.Key(), t0, 7, OriginLocal, true})
+		b.PutSuccess(&Success{d.Key(), Deleted, t0, 7, OriginLocal})
 		b.PutFailure(&Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Count: 2, Answers: []Answer{{URL: "https://h.example", Class: "gone", Text: "404"}}})
 	}
 	b.PutRun(&Run{t0, []byte(`{"n":1,"html":"<&>"}`)})

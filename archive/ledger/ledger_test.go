@@ -78,7 +78,7 @@ func TestRoundTrip(t *testing.T) {
 		p := &Dropped{catalog.Name(n), regular.ID{Dev: 1, Inode: 2, Size: 7, ModTime: 5, Changed: 6}, d.SHA256(), t0, "0123456789abcdef", "because"}
 		b.PutDropped(p)
 		want.Dropped[p.Name] = p
-		b.PutSuccess(&Success{d.Key(), t0, 7, OriginLocal, true})
+		b.PutSuccess(&Success{d.Key(), Deleted, t0, 7, OriginLocal})
 	}
 	want.Notes = Notes{
 		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
@@ -108,14 +108,6 @@ func TestRoundTrip(t *testing.T) {
 	if d := cmp.Diff(want, got, compare); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	s, err := l.Success("a")
-	if err != nil || s == nil || s.Bytes != 7 || !s.Removed || s.Origin != OriginLocal {
-		t.Errorf("Success = %+v, %v", s, err)
-	}
-	if s, err := l.Success("nobody"); s != nil || err != nil {
-		t.Errorf("Success of an unknown name = %v, %v", s, err)
-	}
-
 	for k := range want.Distfiles {
 		b.DropDistfile(k)
 		b.DropDeletion(k)

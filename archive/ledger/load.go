@@ -10,7 +10,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
 
-	"distkeep/catalog"
 	"distkeep/catalog/digest"
 )
 
@@ -206,32 +205,6 @@ func (s *State) addMeta(k, v []byte) error {
 		return err
 	}
 	return s.Notes.set(string(k[2:]), text)
-}
-
-// Success returns the last addition or removal of name, or nil.
-func (l *Ledger) Success(name catalog.Name) (*Success, error) {
-	var s *Success
-	err := l.db.View(func(txn *badger.Txn) error {
-		it, err := txn.Get(nameKey(prefixSuccess, name))
-		if err == badger.ErrKeyNotFound {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		return it.Value(func(v []byte) error {
-			var w wireSuccess
-			if err := decode(v, &w); err != nil {
-				return err
-			}
-			sum, err := digest.Parse(digest.SHA256, w.SHA256)
-			s = &Success{Key{name, sum}, secs(w.Time), w.Bytes, w.Origin, w.Removed}
-			return err
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: success of %s: %w", name, err)
-	}
-	return s, nil
 }
 
 // Runs returns the records of the last n runs, the newest first.

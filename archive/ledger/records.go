@@ -126,17 +126,6 @@ type Answer struct {
 	Text  string `json:"text"`
 }
 
-// A Success is the last time a name was added or taken away.
-type Success struct {
-	Key
-	// Time is when, Bytes how many, Origin as in Distfile.
-	Time   time.Time
-	Bytes  int64
-	Origin string
-	// Removed says that it was taken away, not added.
-	Removed bool
-}
-
 // A Deletion is a held content that nobody wants any more.
 type Deletion struct {
 	Key

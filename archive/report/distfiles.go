@@ -100,7 +100,13 @@ func VersionOf(dir string) (v Version, err error) {
 // those whose SHA-256 in hex is name. Only their lines are decoded. The error
 // wraps ErrDamaged when one of those cannot be read.
 func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
-	f, err := open(dir, distfilesFile)
+	return findLines[Distfile](dir, distfilesFile, name)
+}
+
+// findLines returns the records of a file of which the name, their first field, or
+// the SHA-256 is name.
+func findLines[T any](dir, file, name string) (found []T, err error) {
+	f, err := open(dir, file)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +119,7 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 	}
 	quoted := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	byName := fmt.Appendf(nil, `{"name":%s,`, quoted)
-	bySum := fmt.Appendf(nil, `"sha256":%s,`, quoted)
+	bySum := fmt.Appendf(nil, `,"sha256":%s,`, quoted)
 	sc := bufio.NewScanner(f)
 	sc.Buffer(make([]byte, 64<<10), maxLine)
 	n := 1
@@ -122,24 +128,24 @@ func FindDistfiles(dir string, name string) (ds []Distfile, err error) {
 		if !bytes.HasPrefix(line, byName) && !bytes.Contains(line, bySum) {
 			continue
 		}
-		var d Distfile
-		if err := json.Unmarshal(line, &d); err != nil {
+		var r T
+		if err := json.Unmarshal(line, &r); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w: %w; distkeep doctor --repair writes it anew", f.Name(), n, ErrDamaged, err)
 		}
-		if d.Name == name || d.SHA256 == name {
-			ds = append(ds, d)
-		}
+		found = append(found, r)
 	}
 	if err := sc.Err(); err != nil {
 		return nil, fmt.Errorf("%s:%d: %w: %w; distkeep doctor --repair writes it anew", f.Name(), n, ErrDamaged, err)
 	}
-	return ds, nil
+	return found, nil
 }
 
 // CheckDistfiles returns an error that names the first line that WriteDistfiles
 // cannot have written.
-func CheckDistfiles(dir string) error {
-	f, err := open(dir, distfilesFile)
+func CheckDistfiles(dir string) error { return checkLines(dir, distfilesFile) }
+
+func checkLines(dir, file string) error {
+	f, err := open(dir, file)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ func (v *Vault) Lose(b *ledger.Batch, d *ledger.Distfile, why string) {
 // forget leaves a failure behind for the next run, which knows the whitelist and
 // decides whether anybody misses d.
 func (v *Vault) forget(b *ledger.Batch, d *ledger.Distfile, why string) {
+	b.PutSuccess(ledger.NewSuccess(&d.Content, d.Origin, ledger.Gone, v.Now))
 	b.PutFailure(&ledger.Failure{
 		Name: d.Name, Want: d.Failure(ledger.Lost).Want, Class: string(failure.Local), Owner: d.Owner,
 		Reason: why, First: v.Now, Last: v.Now, Count: 1,

@@ -174,6 +174,7 @@ func (p *publication) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfi
 		without := *old
 		without.Named = false
 		b.PutDistfile(&without)
+		b.PutSuccess(ledger.NewSuccess(&old.Content, old.Origin, ledger.Replaced, p.Now))
 		former = append(former, old)
 	}
 	if p.Index.Deletions[d.Key()] != nil && a.wanted() {
@@ -192,7 +193,11 @@ func (p *publication) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfi
 		b.PutDropped(a.Drop)
 	}
 	if a.New {
-		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: p.Now, Bytes: d.Size, Origin: d.Origin})
+		what := ledger.Added
+		if d.Origin == ledger.OriginRecycle {
+			what = ledger.Restored
+		}
+		b.PutSuccess(ledger.NewSuccess(&d.Content, d.Origin, what, p.Now))
 	}
 	return former
 }

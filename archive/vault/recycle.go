@@ -36,12 +36,14 @@ func (c *Recycle) Put(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []*F
 		gone = append(gone, d)
 		b.DropDistfile(d.Key())
 		b.DropDeletion(d.Key())
-		b.PutSuccess(&ledger.Success{Key: d.Key(), Time: c.v.Now, Bytes: d.Size, Origin: d.Origin, Removed: true})
+		what := ledger.Gone
 		if !slices.Contains(missing, cs[i]) {
+			what = ledger.Deleted
 			r := &ledger.Recycled{Distfile: *d, Since: c.v.Now, Pending: true}
 			b.PutRecycled(r)
 			moved = append(moved, r)
 		}
+		b.PutSuccess(ledger.NewSuccess(&d.Content, d.Origin, what, c.v.Now))
 	}
 	if err := c.v.Commit(&b); err != nil {
 		return nil, stay, err
@@ -115,6 +117,9 @@ func (c *Recycle) Purge(rs []*ledger.Recycled) error {
 			keys[i] = r.Key()
 		}
 		var b ledger.Batch
+		for _, r := range chunk {
+			b.PutSuccess(ledger.NewSuccess(&r.Content, r.Origin, ledger.Purged, c.v.Now))
+		}
 		c.beginPurge(&b, keys)
 		if err := c.v.Commit(&b); err != nil {
 			return err

@@ -53,6 +53,8 @@ type Answer struct {
 	Wanted []Wanted `json:"wanted,omitempty"`
 	// Failures are those of the last run.
 	Failures []report.Failure `json:"failures,omitempty"`
+	// Past is what was done with it in the last year, the oldest first.
+	Past []report.Event `json:"past,omitempty"`
 	// Whitelist is the entry that keeps the name.
 	Whitelist *whitelist.Entry `json:"whitelist,omitempty"`
 	// Local is its file in the drop box.
@@ -109,17 +111,42 @@ func Ask(ctx context.Context, o Options, names []string) ([]*Answer, error) {
 		if err != nil && !errors.Is(err, report.ErrNoRun) {
 			return nil, err
 		}
+		past, err := report.FindPast(w.reports, n)
+		if err != nil {
+			return nil, err
+		}
 		full := n
-		if _, err := digest.Parse(digest.SHA256, n); err == nil && len(held) > 0 {
+		if _, err := digest.Parse(digest.SHA256, n); err != nil {
+			// It is a name.
+		} else if len(held) > 0 {
 			full = held[0].Name
+		} else if len(past) > 0 {
+			full = past[0].Name
 		}
 		name, err := catalog.ParsePath(full)
 		if err != nil {
 			return nil, err
 		}
-		answers = append(answers, w.answer(name, held))
+		answers = append(answers, w.answer(name, held, past))
 	}
 	return answers, nil
+}
+
+// pastOf joins what was done with a name with what the records of its contents tell.
+func pastOf(past []report.Event, held []report.Distfile) []report.Event {
+	for _, d := range held {
+		e := report.Event{Name: d.Name, SHA256: d.SHA256, Size: d.Size, What: string(ledger.Added), Time: d.Added, Origin: d.Origin}
+		if d.Origin == ledger.OriginRecycle {
+			e.What = string(ledger.Restored)
+		}
+		if !slices.ContainsFunc(past, func(p report.Event) bool {
+			return p.What == e.What && p.SHA256 == e.SHA256 && p.Time.Unix() == e.Time.Unix()
+		}) {
+			past = append(past, e)
+		}
+	}
+	slices.SortStableFunc(past, func(a, b report.Event) int { return a.Time.Compare(b.Time) })
+	return past
 }
 
 // A lastRun is what Ask needs of the summary that the last run exported.
@@ -164,8 +191,8 @@ func (w *asked) load(ctx context.Context) (err error) {
 	return nil
 }
 
-func (w *asked) answer(name catalog.Name, held []report.Distfile) *Answer {
-	a := &Answer{Name: name, AsOf: w.status.Start}
+func (w *asked) answer(name catalog.Name, held []report.Distfile, past []report.Event) *Answer {
+	a := &Answer{Name: name, AsOf: w.status.Start, Past: pastOf(past, held)}
 	if w.Whitelist != nil {
 		if e, ok := w.Whitelist.Has(name); ok {
 			a.Whitelist = &e
@@ -405,6 +432,9 @@ func (w *asked) verdict(a *Answer) (why string, known bool) {
 		return "not in the archive; on the whitelist: " + entry(a.Whitelist), true
 	case a.Local != "":
 		return "not in the archive; in distfiles-local: the next run takes it", true
+	case len(a.Past) > 0:
+		last := a.Past[len(a.Past)-1]
+		return fmt.Sprintf("not in the archive: %s at %s", last.What, last.Time.UTC().Format(time.RFC3339)), true
 	}
 	return "nothing is known of it", false
 }

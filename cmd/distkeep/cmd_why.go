@@ -11,11 +11,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/ledger"
 	"distkeep/archive/why"
 )
 
 const whyHelp = `Tell all that is known of a distfile: who wants it, what keeps it, when it would go,
-where it came from, its digests, where its links are, and why it is not there. An
+where it came from, its digests, where its links are, why it is not there, and what
+was done with it in the last year, which is known of a name that is gone as well. An
 argument is a name, or the SHA-256 of a content in hex.
 
 It reads what the last run exported and needs no lock, so that it works during a
@@ -132,6 +134,13 @@ func printAnswer(b *strings.Builder, a *why.Answer) {
 	}
 	for _, h := range a.Contents {
 		printHeld(b, &h)
+	}
+	for _, e := range a.Past {
+		from := ""
+		if e.What == string(ledger.Added) && e.Origin != "" {
+			from = " from " + e.Origin
+		}
+		field(b, "past", "%s %s, SHA256 %.16s, %s%s", stamp(e.Time), e.What, e.SHA256, plural(int(e.Size), "byte"), from)
 	}
 	for _, f := range a.Failures {
 		field(b, "failure", "%s", f.Text())

@@ -1,0 +1,209 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"distkeep/archive/layout"
+	"distkeep/catalog/digest"
+)
+
+// A Success is something that was done with a content: the ledger keeps them for a
+// year, also when the content is gone.
+type Success struct {
+	Key
+	What Deed
+	Time time.Time
+	// Bytes is how many it has, Origin as in Distfile.
+	Bytes  int64
+	Origin string
+}
+
+// A Deed is what was done.
+type Deed string
+
+// The deeds.
+const (
+	Added    Deed = "added"
+	Restored Deed = "restored" // added, from recycle
+	Replaced Deed = "replaced" // another content has its name now
+	Deleted  Deed = "recycled" // moved from the published tree to recycle
+	Purged   Deed = "purged"
+	Gone     Deed = "lost" // its bytes were gone, or were not its own
+)
+
+// deeds are the letters of keys.
+var deeds = map[Deed]byte{Added: 'a', Restored: 'b', Replaced: 'n', Deleted: 'r', Purged: 'p', Gone: 'l'}
+
+func deedOf(letter byte) (Deed, bool) {
+	for d, l := range deeds {
+		if l == letter {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+// NewSuccess returns a record of what was done with a content of the origin at
+// now.
+func NewSuccess(c *layout.Content, origin string, what Deed, now time.Time) *Success {
+	return &Success{Key: Key{c.Name, c.SHA256()}, What: what, Time: now, Bytes: c.Size, Origin: origin}
+}
+
+// PutSuccess records something that was done.
+func (b *Batch) PutSuccess(s *Success) {
+	b.put(successKey(s), wireSuccess{Bytes: s.Bytes, Origin: s.Origin}, nil)
+}
+
+// timeLen is the length of a time in a key, in Unix seconds.
+const timeLen = 12
+
+// successStart begins the keys of successes, which are in the order of time. No
+// name begins with its last byte: before there were such keys, the name followed
+// the letter.
+var successStart = []byte{prefixSuccess, '/', 0}
+
+func successKey(s *Success) []byte {
+	k := fmt.Appendf(bytes.Clone(successStart), "%0*d%s%c", timeLen, max(s.Time.Unix(), 0), s.SHA256.Hex(), deeds[s.What])
+	return append(k, s.Name...)
+}
+
+// parseSuccess reads a record in the present form or in the former one, which had
+// but one for each name.
+func parseSuccess(k, v []byte) (*Success, error) {
+	var w wireSuccess
+	if err := decode(v, &w); err != nil {
+		return nil, err
+	}
+	s := &Success{Bytes: w.Bytes, Origin: w.Origin}
+	sum, rest, sec := w.SHA256, k[2:], w.Time
+	if s.What = Added; w.Removed {
+		s.What = Deleted
+	}
+	if bytes.HasPrefix(k, successStart) {
+		rest = k[len(successStart):]
+		if len(rest) <= timeLen+65 {
+			return nil, fmt.Errorf("key %q: %w", k, errRecord)
+		}
+		var err error
+		if sec, err = strconv.ParseInt(string(rest[:timeLen]), 10, 64); err != nil {
+			return nil, fmt.Errorf("key %q: %w", k, errRecord)
+		}
+		var ok bool
+		if s.What, ok = deedOf(rest[timeLen+64]); !ok {
+			return nil, fmt.Errorf("key %q: %w", k, errRecord)
+		}
+		sum, rest = string(rest[timeLen:timeLen+64]), rest[timeLen+65:]
+	}
+	var err error
+	if s.Name, err = parseName(rest); err != nil {
+		return nil, err
+	}
+	s.Time = secs(sec)
+	if s.SHA256, err = digest.Parse(digest.SHA256, sum); err != nil {
+		return nil, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
+	}
+	return s, nil
+}
+
+// Successes calls yield for each record, the oldest first, but for those in the
+// former form, which come last. An error of yield ends it and is returned.
+func (l *Ledger) Successes(yield func(*Success) error) error {
+	err := l.db.View(func(txn *badger.Txn) error {
+		return each(txn, []byte{prefixSuccess, '/'}, func(k, v []byte) error {
+			s, err := parseSuccess(k, v)
+			if err != nil {
+				return err
+			}
+			return yield(s)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: successes: %w", err)
+	}
+	return nil
+}
+
+// keepSuccesses is how long the records of what was done are kept.
+const keepSuccesses = 365 * 24 * time.Hour
+
+// DropOldSuccesses puts into b the removal of the records that are older than a
+// year at now, and gives those of the former form the present one.
+func (l *Ledger) DropOldSuccesses(b *Batch, now time.Time) error {
+	since := now.Add(-keepSuccesses)
+	limit := fmt.Appendf(bytes.Clone(successStart), "%0*d", timeLen, max(since.Unix(), 0))
+	if err := l.dropBefore(b, successStart, limit); err != nil {
+		return fmt.Errorf("ledger: old successes: %w", err)
+	}
+	return l.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{prefixSuccess, '/'}})
+		defer it.Close()
+		for it.Seek([]byte{prefixSuccess, '/', 1}); it.Valid(); it.Next() {
+			k := it.Item().KeyCopy(nil)
+			err := it.Item().Value(func(v []byte) error {
+				s, err := parseSuccess(k, v)
+				if err == nil && s.Time.After(since) {
+					b.PutSuccess(s)
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("ledger: old successes: %w", err)
+			}
+			b.drop(k, nil)
+		}
+		return nil
+	})
+}
+
+// dropBefore puts into b the removal of the records with the prefix whose keys are
+// before limit.
+func (l *Ledger) dropBefore(b *Batch, prefix, limit []byte) error {
+	return l.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+		defer it.Close()
+		for it.Rewind(); it.Valid() && bytes.Compare(it.Item().Key(), limit) < 0; it.Next() {
+			b.drop(it.Item().KeyCopy(nil), nil)
+		}
+		return nil
+	})
+}
+
+func exportSuccess(k, v []byte, e *entry) error {
+	s, err := parseSuccess(k, v)
+	if err != nil {
+		return err
+	}
+	e.setKey(s.Key)
+	e.What, e.Time, e.Size, e.Origin = s.What, s.Time, s.Bytes, s.Origin
+	return nil
+}
+
+func importSuccess(e *entry, b *Batch) error {
+	k, err := e.key()
+	if err != nil {
+		return err
+	}
+	switch { // an export of the former form
+	case e.What == "" && e.Removed:
+		e.What = Deleted
+	case e.What == "":
+		e.What = Added
+	}
+	if deeds[e.What] == 0 {
+		return fmt.Errorf("unknown deed %q", e.What)
+	}
+	b.PutSuccess(&Success{k, e.What, e.Time, e.Size, e.Origin})
+	return nil
+}
+
+// HasSuccess reports whether s is told by the record of its content: that it was
+// added, and from where.
+func (x *Index) HasSuccess(s *Success) bool {
+	d := x.Distfiles[s.Key]
+	return d != nil && (s.What == Added || s.What == Restored) && d.Added.Unix() == s.Time.Unix()
+}
