@@ -402,6 +402,9 @@ func (m *mirror) recordRun(ended bool) error {
 	if err := m.v.Commit(&b); err != nil {
 		return err
 	}
+	if err := export.Restricted(m.v, m.facts.Catalog.Restricted); err != nil {
+		return err
+	}
 	if err := export.Lists(m.v, m.sum); err != nil {
 		return err
 	}

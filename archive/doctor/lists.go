@@ -21,11 +21,12 @@ func (d *examination) lists() {
 	d.distinfoList()
 	dir := d.v.Store.ReportDir()
 	for file, load := range map[string]func() error{
-		"status.json":     func() error { return report.LoadStatus(dir, new(report.Summary)) },
-		"failures.jsonl":  func() error { _, err := report.LoadFailures(dir); return err },
-		"deletions.jsonl": func() error { _, err := report.LoadDeletions(dir); return err },
-		"distfiles.jsonl": func() error { return report.CheckDistfiles(dir) },
-		"past.jsonl":      func() error { return report.CheckPast(dir) },
+		"status.json":      func() error { return report.LoadStatus(dir, new(report.Summary)) },
+		"failures.jsonl":   func() error { _, err := report.LoadFailures(dir); return err },
+		"restricted.jsonl": func() error { _, err := report.LoadRestricted(dir); return err },
+		"deletions.jsonl":  func() error { _, err := report.LoadDeletions(dir); return err },
+		"distfiles.jsonl":  func() error { return report.CheckDistfiles(dir) },
+		"past.jsonl":       func() error { return report.CheckPast(dir) },
 	} {
 		if err := load(); err != nil && !errors.Is(err, report.ErrNoRun) {
 			d.find(&Finding{

@@ -235,6 +235,21 @@ func Meanwhile(v *vault.Vault, fails []*ledger.Failure) error {
 	return report.WriteFailures(v.Store.ReportDir(), failures(slices.Values(fails), v.Now), v.Store.Replace)
 }
 
+// Restricted exports what must not be mirrored, and why.
+func Restricted(v *vault.Vault, ds []*catalog.Distfile) error {
+	fs := make([]report.Failure, len(ds))
+	for i, d := range ds {
+		fs[i] = report.Failure{
+			Name: string(d.Name), Class: string(failure.Restricted), Owner: d.FirstOwner(), Hint: failure.Restricted.Hint(),
+			Reason: report.OneLine(cmp.Or(d.Reason, string(d.Restrict))), Size: max(d.Size, 0),
+		}
+		for _, o := range d.Owners {
+			fs[i].Owners = append(fs[i].Owners, o.String())
+		}
+	}
+	return report.WriteRestricted(v.Store.ReportDir(), fs, v.Store.Replace)
+}
+
 // failures lists the failures. Those are new that were not there before last, when
 // the last run began.
 func failures(all iter.Seq[*ledger.Failure], last time.Time) (fs []report.Failure) {

@@ -22,9 +22,10 @@ import (
 
 // The files of the report directory.
 const (
-	failuresFile  = "failures.jsonl"
-	deletionsFile = "deletions.jsonl"
-	statusFile    = "status.json"
+	failuresFile   = "failures.jsonl"
+	restrictedFile = "restricted.jsonl"
+	deletionsFile  = "deletions.jsonl"
+	statusFile     = "status.json"
 )
 
 // A Failure is a wanted content that the archive does not have.
@@ -42,8 +43,8 @@ type Failure struct {
 	Size int64 `json:"size"`
 	// New says that the run before the last had it not.
 	New   bool      `json:"new"`
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 	// Next is when the next try is due; zero is in every run.
 	Next  time.Time `json:"next,omitzero"`
 	Count int       `json:"count"`
@@ -96,11 +97,21 @@ var ErrDamaged = errors.New("the list is damaged")
 // is too long for readers the last answers and the end of the reason are left out:
 // trees are untrusted, and one may name thousands of URIs for a file.
 func WriteFailures(dir string, fs []Failure, replace regular.Replacer) error {
+	return writeShort(dir, failuresFile, fs, replace)
+}
+
+// WriteRestricted exports what must not be mirrored, in the form of failures, of
+// which it is none: it has neither times nor a count.
+func WriteRestricted(dir string, fs []Failure, replace regular.Replacer) error {
+	return writeShort(dir, restrictedFile, fs, replace)
+}
+
+func writeShort(dir, file string, fs []Failure, replace regular.Replacer) error {
 	short := make([]Failure, len(fs))
 	for i, f := range fs {
 		short[i] = f.short()
 	}
-	return writeLines(dir, failuresFile, short, replace)
+	return writeLines(dir, file, short, replace)
 }
 
 // Encoding makes a byte six at the most, so that these fit into a line together.
@@ -141,6 +152,9 @@ func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 
 // LoadFailures reads what WriteFailures wrote.
 func LoadFailures(dir string) ([]Failure, error) { return loadLines[Failure](dir, failuresFile) }
+
+// LoadRestricted reads what WriteRestricted wrote.
+func LoadRestricted(dir string) ([]Failure, error) { return loadLines[Failure](dir, restrictedFile) }
 
 // LoadDeletions reads what WriteDeletions wrote.
 func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](dir, deletionsFile) }

@@ -31,6 +31,9 @@ character; several options mean what they have in common. --by prints a line a g
 failures, new ones, missing bytes, the day of the oldest, the group and an example. A
 file with several owners, or asked of several hosts, is in the group of each.
 
+--class restricted lists what the trees forbid to mirror, with the reason, which is no
+failure and is in no other list.
+
 What failed for good, such as a file that is gone, is not tried in every run: the
 pauses grow from an hour to a day. With --retry, the next run tries the names, or
 with --all all of them.
@@ -91,7 +94,11 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	fs, err := report.LoadFailures(dir)
+	load := report.LoadFailures
+	if o.class == string(failure.Restricted) {
+		load = report.LoadRestricted
+	}
+	fs, err := load(dir)
 	if err != nil {
 		return err
 	}

@@ -17,14 +17,29 @@ func printFailures(t *table, fs []report.Failure, hints bool, now time.Time) {
 	for _, f := range fs {
 		if t.terminal() {
 			pkg, _, _ := strings.Cut(f.Owner, "::")
-			t.row(f.Name, f.Class, age(now.Sub(f.First)), pkg, strings.TrimPrefix(f.Reason, f.Class+": "))
+			t.row(f.Name, f.Class, ageOf(f.First, now), pkg, strings.TrimPrefix(f.Reason, f.Class+": "))
 		} else {
-			t.row(f.Name, f.Class, fmt.Sprint(f.Count), f.First.UTC().Format(time.RFC3339), f.Owner, f.Reason)
+			t.row(f.Name, f.Class, fmt.Sprint(f.Count), firstOf(f.First), f.Owner, f.Reason)
 		}
 		if hints && f.Hint != "" {
 			t.note("    hint: " + f.Hint)
 		}
 	}
+}
+
+// firstOf and ageOf say when a failure was first. What is restricted is none.
+func firstOf(first time.Time) string {
+	if first.IsZero() {
+		return "-"
+	}
+	return first.UTC().Format(time.RFC3339)
+}
+
+func ageOf(first, now time.Time) string {
+	if first.IsZero() {
+		return "-"
+	}
+	return age(now.Sub(first))
 }
 
 // age is a duration in one unit.
