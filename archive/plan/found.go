@@ -10,6 +10,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
 )
 
@@ -30,8 +31,8 @@ func (b *planner) onDisk(w *Want) bool {
 			continue
 		}
 		f, ok := b.Shelf.Files.Get(rel)
-		if d := b.Index.Named(w.Name); !ok || d != nil && b.Shelf.Intact(&d.Content, rel) {
-			continue // known, and another content
+		if !ok || b.known(w, l, rel) {
+			continue
 		}
 		switch {
 		case w.Size >= 0 && f.Size != w.Size:
@@ -52,6 +53,19 @@ func (b *planner) onDisk(w *Want) bool {
 		return true
 	}
 	return reading
+}
+
+// known reports whether a record tells what a file in the place of w is: another
+// content that has the name, or, in a layout by content, that of w under another
+// name, from which it is linked.
+func (b *planner) known(w *Want, l layout.Layout, rel string) bool {
+	if d := b.Index.Named(w.Name); d != nil && b.Shelf.Intact(&d.Content, rel) {
+		return true
+	}
+	return l.IsContentHash() && slices.ContainsFunc(w.Digests, func(s digest.Digest) bool {
+		ds := b.Index.WithSum(s) // they have one path, and may be thousands
+		return s.Alg.Strong() && len(ds) > 0 && ds[0].Path(l) == rel && b.Shelf.Intact(&ds[0].Content, rel)
+	})
 }
 
 // former reports whether a file is one that the archive had before its ledger was

@@ -16,10 +16,7 @@ func TestMake(t *testing.T) {
 	t.Parallel()
 	const gone = "gone" // a class that is tried seldom
 	denied := layout.File{Size: -1, Err: fs.ErrPermission}
-	hashed, err := layout.Parse("filename-hash BLAKE2B 8")
-	if err != nil {
-		t.Fatal(err)
-	}
+	hashed := parsed(t, "filename-hash BLAKE2B 8")
 	for name, c := range map[string]struct {
 		set  func(w *world)
 		want string
@@ -87,6 +84,11 @@ func TestMake(t *testing.T) {
 			w.files["a"] = layout.File{Size: 1, ModTime: t0.Add(-time.Second)}
 		}, "fail a local, unsure a"},
 		"under another name": {func(w *world) {
+			w.wants("a", "x")
+			w.held("b", "x")
+		}, "link a b"},
+		"under another name in a layout by content": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{parsed(t, "content-hash BLAKE2B 8")}
 			w.wants("a", "x")
 			w.held("b", "x")
 		}, "link a b"},
@@ -274,7 +276,7 @@ func TestMake(t *testing.T) {
 		"a layout needs another digest": {func(w *world) {
 			w.wants("a", "x")
 			w.held("a", "x")
-			w.Shelf.Layouts = layout.Conf{contentHash(t)}
+			w.Shelf.Layouts = layout.Conf{parsed(t, "content-hash SHA512 8")}
 			w.Shelf.Former = []layout.Layout{layout.Flat()}
 		}, "read a /a/distfiles/a, stale a"},
 		"a layout was added": {func(w *world) {
@@ -362,8 +364,9 @@ func (w *world) read(rel string) {
 	}
 }
 
-func contentHash(t *testing.T) layout.Layout {
-	l, err := layout.Parse("content-hash SHA512 8")
+func parsed(t *testing.T, spec string) layout.Layout {
+	t.Helper()
+	l, err := layout.Parse(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
