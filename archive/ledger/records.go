@@ -24,7 +24,10 @@ type Key struct {
 
 // Compare orders keys by name, then by digest.
 func (k Key) Compare(o Key) int {
-	return cmp.Or(cmp.Compare(k.Name, o.Name), cmp.Compare(k.SHA256.Hex(), o.SHA256.Hex()))
+	if c := cmp.Compare(k.Name, o.Name); c != 0 {
+		return c // most names are had once
+	}
+	return k.SHA256.Compare(o.SHA256)
 }
 
 // A Distfile is one content that the archive holds under one name. Its bytes

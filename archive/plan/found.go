@@ -94,7 +94,7 @@ func (b *planner) misfit(w *Want, rel string, f layout.File, reason string) {
 // there under another name.
 func (b *planner) awaits(w *Want) bool {
 	s := w.Digests.Strongest()
-	return s.Alg.Strong() && b.awaited[s.String()]
+	return s.Alg.Strong() && b.awaited[s]
 }
 
 // readFor plans to read what may be the content of w, unless that was done before.
@@ -102,7 +102,7 @@ func (b *planner) readFor(w *Want, r *Reading) bool {
 	if !b.readOnce(r) {
 		return false
 	}
-	b.awaited[w.Digests.Strongest().String()] = true
+	b.awaited[w.Digests.Strongest()] = true
 	return true
 }
 

@@ -58,7 +58,7 @@ type Plan struct {
 // Make plans how to get what the catalog wants.
 func Make(f *Facts) *Plan {
 	p := &Plan{Unsure: make(map[ledger.Key]error)}
-	b := &planner{Facts: f, Plan: p, transfers: make(map[string]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[string]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
+	b := &planner{Facts: f, Plan: p, transfers: make(map[digest.Digest]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[digest.Digest]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(f.Catalog.Conflicts))
 	for _, c := range f.Catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -95,7 +95,7 @@ type planner struct {
 	*Facts
 	*Plan
 	// transfers joins the names of one content that is to be fetched.
-	transfers map[string]*Fetching
+	transfers map[digest.Digest]*Fetching
 	byName    map[catalog.Name][]*Fetching
 	// seen are the records that packages want.
 	seen map[ledger.Key]bool
@@ -108,7 +108,7 @@ type planner struct {
 	// digests that they may show to be there: what has the same waits for them.
 	planned map[string]bool
 	inodes  map[layout.Inode]bool
-	awaited map[string]bool
+	awaited map[digest.Digest]bool
 	// ciphers are the files below by_cipher when the ledger is new.
 	ciphers map[layout.Inode]bool
 	// names are those that packages want, made when first asked for.
@@ -360,7 +360,7 @@ func (v *Facts) Restorable(r *ledger.Recycled) bool {
 func (b *planner) fetch(w *Want) {
 	sum := w.Digests.Strongest()
 	if sum.Alg.Strong() {
-		if f := b.transfers[sum.String()]; f != nil && (f.Size() == w.Size || f.Size() < 0 || w.Size < 0) {
+		if f := b.transfers[sum]; f != nil && (f.Size() == w.Size || f.Size() < 0 || w.Size < 0) {
 			f.Wants = append(f.Wants, w)
 			f.Algs = append(f.Algs, w.Digests.Algorithms()...)
 			b.byName[w.Name] = append(b.byName[w.Name], f)
@@ -368,7 +368,7 @@ func (b *planner) fetch(w *Want) {
 		}
 	}
 	f := &Fetching{Wants: []*Want{w}, Algs: b.algorithms(w)}
-	b.transfers[sum.String()] = f
+	b.transfers[sum] = f
 	b.Fetches = append(b.Fetches, f)
 	b.byName[w.Name] = append(b.byName[w.Name], f)
 }
