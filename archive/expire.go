@@ -56,6 +56,9 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	if rerr != nil && x.facts.Delete {
 		e.Guard = rerr.Error()
 	}
+	if err := memory.Outdate(x.facts.Catalog.Distfiles, e.Kept); err != nil {
+		return err
+	}
 	if e.Restore, err = x.facts.ReadBack(ctx, e.Restore, x.fails.Add); err != nil {
 		return err
 	}

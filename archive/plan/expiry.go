@@ -17,6 +17,8 @@ type Expiry struct {
 	Restore    []*ledger.Recycled // on the whitelist since they went
 	Due        []*ledger.Distfile // scheduled for long enough
 	Purge      []*ledger.Recycled // in recycle for long enough
+	// Kept are the records that somebody wants, or may want.
+	Kept map[*ledger.Distfile]bool
 	// Guard is why nothing is in Schedule, Due and Purge, or empty. That the
 	// catalog is not complete is another reason, which Facts.KnowsAll tells.
 	Guard string
@@ -30,7 +32,7 @@ type Expiry struct {
 func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 	e := new(Expiry)
 	kept, protected := f.Kept()
-	e.Protected = protected
+	e.Kept, e.Protected = kept, protected
 	slices.SortFunc(e.Protected, func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	for d := range f.Viewed {
 		kept[d] = true

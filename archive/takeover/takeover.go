@@ -211,7 +211,7 @@ func Recall(v *vault.Vault) (*Memory, error) {
 		}
 	}
 	for k, s := range v.Index.Deletions {
-		if since := m.Since(k); !s.Undone && since.Before(s.Since) {
+		if since := m.knew(k); !s.Undone && since.Before(s.Since) {
 			earlier := *s
 			earlier.Since, earlier.Owner = since, cmp.Or(s.Owner, facts.Owners[k.Name])
 			b.PutDeletion(&earlier)
@@ -220,9 +220,45 @@ func Recall(v *vault.Vault) (*Memory, error) {
 	return m, v.Commit(&b)
 }
 
+// Outdate ends what the other program knew of what somebody wants by now: when nobody
+// does any more, a new time begins. names are what packages want, kept the records
+// that stay.
+func (m *Memory) Outdate(names []*catalog.Distfile, kept map[*ledger.Distfile]bool) error {
+	f := m.facts
+	if len(f.Unwanted)+len(f.History) == 0 {
+		return nil
+	}
+	unwanted, lines := len(f.Unwanted), len(f.History)
+	for _, d := range names {
+		delete(f.Unwanted, d.Name)
+	}
+	held := make(map[history.Line]bool, len(kept))
+	for d := range kept {
+		delete(f.Unwanted, d.Name)
+		held[history.Line{Name: d.Name, SHA256: d.SHA256()}] = true
+	}
+	f.History = slices.DeleteFunc(f.History, func(r history.Record) bool {
+		r.Base64 = false // a matter of spelling
+		return held[r.Line]
+	})
+	if len(f.Unwanted) == unwanted && len(f.History) == lines {
+		return nil
+	}
+	m.clock = f.Clock()
+	return m.v.Store.Replace(store.ImportedFile(m.v.State), m.v.Store.PartsDir(), f.Write)
+}
+
 // Since is when a content that nobody wants was first found to be unwanted: now,
-// unless the other program knew better.
+// unless the other program knew better, and nobody has taken it back since then.
 func (m *Memory) Since(k ledger.Key) time.Time {
+	if m.v.Index.Deletions[k] != nil {
+		return m.v.Now
+	}
+	return m.knew(k)
+}
+
+// knew is what the other program knew of the clock of a content, or now.
+func (m *Memory) knew(k ledger.Key) time.Time {
 	if t := m.clock(k.Name, k.SHA256); !t.IsZero() && t.Before(m.v.Now) {
 		return t
 	}
