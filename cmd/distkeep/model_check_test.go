@@ -28,14 +28,15 @@ import (
 // What people have changed by hand is excused at the paths where they did it,
 // until it can be known.
 
-// mourning notes which whitelisted names have lost every content by hand.
+// mourning notes which whitelisted names have lost every content by hand, if there
+// is a ledger that knows of them.
 func (m *model) mourning(before state) {
 	after := m.scan()
 	any := func(s state, n string) bool {
 		return slices.ContainsFunc(modelContents, func(c string) bool { return s.held(n, c) })
 	}
 	for _, n := range modelNames {
-		if m.white[n] && any(before, n) && !any(after, n) {
+		if m.white[n] && !m.unlisted && any(before, n) && !any(after, n) {
 			m.mourned[n] = true
 		}
 	}
@@ -170,25 +171,44 @@ func (m *model) foresee(s state, deleting bool) {
 		if !s.held(n, c) {
 			return
 		}
-		if _, ok := m.since[p]; !ok && deleting && !m.keeps(n, c) {
-			m.since[p] = m.now
+		if deleting && !m.keeps(n, c) {
+			earliest(m.since, p, m.now)
 		}
-		if _, ok := m.noted[p]; !ok && !slices.Contains(m.wants[n], c) {
-			m.noted[p] = m.now
+		if !slices.Contains(m.wants[n], c) {
+			earliest(m.noted, p, m.now)
 		}
 	})
 }
 
+// earliest notes that something may have begun at now, unless it may have before:
+// the clock steps back, and a run that was killed may have recorded nothing.
+func earliest(times map[string]time.Time, p string, now time.Time) {
+	if t, ok := times[p]; !ok || now.Before(t) {
+		times[p] = now
+	}
+}
+
+// old reports whether a delay may have passed for "NAME CONTENT".
+func (m *model) old(since map[string]time.Time, p string, delay time.Duration) bool {
+	t, ok := since[p]
+	return ok && !t.After(m.now) && m.now.Sub(t) >= delay
+}
+
 // learn follows a command that the rules hold for.
 func (m *model) learn(words []string, status int, before, after state) {
+	purges := status == killed && words[0] == "mirror" && words[len(words)-1] == "delete"
 	pairs(func(n, c, p string) {
 		if words[0] == "mirror" && (status == 0 || status == 1) && m.keeps(n, c) || words[0] == "undo" && words[1] == n && status == 0 {
 			delete(m.since, p)
 		}
-		if _, ok := m.gone[p]; !after.recycled(n, c) {
+		if !after.recycled(n, c) {
 			delete(m.gone, p)
-		} else if !ok {
-			m.gone[p] = m.now
+			delete(m.purging, p)
+			return
+		}
+		earliest(m.gone, p, m.now)
+		if purges && m.old(m.gone, p, modelRecycle) {
+			m.purging[p] = true
 		}
 	})
 	if status == killed {
@@ -202,6 +222,10 @@ func (m *model) learn(words []string, status int, before, after state) {
 		return
 	}
 	m.hands, m.relaid = false, false
+	clear(m.purging)
+	if status == exitOK || status == exitNew {
+		m.unlisted = false
+	}
 	for n, cs := range m.wants {
 		for i, c := range cs {
 			if how := m.serve[c]; how != "" && how != "ok" || words[len(words)-1] == "full" || !m.satisfied(after, n, c, i == 0) {
@@ -229,7 +253,7 @@ func (m *model) checkStatus(words []string, status int, before, after state) *mo
 			}
 			delete(m.mourned, n)
 			back := slices.ContainsFunc(modelContents, func(c string) bool { return after.held(n, c) })
-			if m.white[n] && !back && !m.blind && status != exitBroken && (status != exitGuard || !m.disorder) {
+			if m.white[n] && !back && status != exitBroken && (status != exitGuard || !m.disorder) {
 				return m.wrong("lost", "%s is on the whitelist, its only file is gone, and the status is %d", n, status)
 			}
 		}
@@ -323,10 +347,6 @@ func (m *model) checkDistinfo(before, after state) *modelError {
 
 // checkGone is the rule "early".
 func (m *model) checkGone(words []string, before, after state, deleting bool) (err *modelError) {
-	old := func(since map[string]time.Time, p string, delay time.Duration) bool {
-		t, ok := since[p]
-		return ok && !t.After(m.now) && m.now.Sub(t) >= delay
-	}
 	pairs(func(n, c, p string) {
 		pub, rec := before.published[cipherPath(n, c)], before.recycle[recycleKey(n, c)]
 		if before.held(n, c) && pub.tainted == "" && !after.held(n, c) {
@@ -335,9 +355,9 @@ func (m *model) checkGone(words []string, before, after state, deleting bool) (e
 				err = m.wrong("early", "%s, which somebody keeps, is not published any more", p)
 			case !after.recycled(n, c) && !before.recycled(n, c):
 				err = m.wrong("early", "%s is not published any more, and not in recycle", p)
-			case before.recycled(n, c) && old(m.since, p, modelDeletion):
+			case before.recycled(n, c) && m.old(m.since, p, modelDeletion):
 				// A run that was killed had moved it.
-			case !deleting || words[0] == "mirror" && !old(m.since, p, modelDeletion) || words[0] == "clean" && !old(m.noted, p, modelBefore):
+			case !deleting || words[0] == "mirror" && !m.old(m.since, p, modelDeletion) || words[0] == "clean" && !m.old(m.noted, p, modelBefore):
 				err = m.wrong("early", "%s went to recycle before its time", p)
 			}
 		}
@@ -346,7 +366,7 @@ func (m *model) checkGone(words []string, before, after state, deleting bool) (e
 			switch {
 			case m.keeps(n, c):
 				err = m.wrong("early", "%s, which somebody keeps, is not in recycle any more", p)
-			case !elsewhere && !(words[0] == "mirror" && deleting && old(m.gone, p, modelRecycle)):
+			case !elsewhere && !m.purging[p] && !(words[0] == "mirror" && deleting && m.old(m.gone, p, modelRecycle)):
 				err = m.wrong("early", "%s is not in recycle any more before its time", p)
 			}
 		}

@@ -19,9 +19,11 @@ type beliefs struct {
 	// history may have, and gone when it went to recycle.
 	since, noted, gone map[string]time.Time
 	savedSince         map[string]time.Time
+	purging            map[string]bool      // what a run that was killed may have begun to purge
 	retry              map[string]time.Time // when "NAME CONTENT" is tried again at the latest
 	mourned            map[string]bool      // whitelisted names whose content was destroyed by hand
-	blind              bool                 // the ledger does not know of recycle
+	unlisted           bool                 // the ledger does not know of what is published
+	blind              bool                 // nor of recycle
 	stale              bool                 // the ledger is an older one
 	hands              bool                 // something was done by hand since the last run
 	spoilt             bool                 // ever
@@ -32,14 +34,18 @@ func newBeliefs() beliefs {
 	return beliefs{
 		tainted: make(map[uint64]string), sums: make(map[uint64]string), legit: map[string]bool{"base Z": true},
 		since: make(map[string]time.Time), noted: make(map[string]time.Time), gone: make(map[string]time.Time),
-		retry: make(map[string]time.Time), mourned: make(map[string]bool),
+		retry: make(map[string]time.Time), mourned: make(map[string]bool), purging: make(map[string]bool),
 	}
 }
 
-func (b *beliefs) forgetLedger() { b.blind, b.hands, b.spoilt = true, true, true }
+func (b *beliefs) forgetLedger() {
+	b.unlisted, b.blind, b.hands, b.spoilt = true, true, true, true
+	clear(b.mourned)
+}
 
 func (b *beliefs) restoreLedger() {
-	b.blind, b.stale, b.hands, b.spoilt = true, true, true, true
+	b.forgetLedger()
+	b.stale = true
 	for k, t := range b.savedSince {
 		if s, ok := b.since[k]; !ok || t.Before(s) {
 			b.since[k] = t
