@@ -59,11 +59,18 @@ type entry struct {
 	Changed time.Time `json:"changed,omitzero"`  // dropped
 	Refused string    `json:"refused,omitempty"` // dropped
 
-	Failure *Failure        `json:"failure,omitempty"`
+	Failure *entryFailure   `json:"failure,omitempty"`
 	Start   time.Time       `json:"start,omitzero"`    // run
 	Summary json.RawMessage `json:"summary,omitempty"` // run
 	Key     string          `json:"key,omitempty"`     // meta
 	Value   string          `json:"value,omitempty"`   // meta
+}
+
+// An entryFailure is a failure in an export. Those of earlier versions have the URLs that
+// were asked, without the answers: the next try finds them again.
+type entryFailure struct {
+	Failure
+	URLs []string `json:"urls,omitempty"`
 }
 
 // kindOf is a kind of record in an export. entry makes a line of a key and its
@@ -318,8 +325,8 @@ func importRecycled(e *entry, b *Batch) error {
 }
 
 func exportFailure(k, v []byte, e *entry) error {
-	e.Failure = new(Failure)
-	if err := decode(v, e.Failure); err != nil {
+	e.Failure = new(entryFailure)
+	if err := decode(v, &e.Failure.Failure); err != nil {
 		return err
 	}
 	e.setName(catalog.Name(k[2 : len(k)-1-wantLen]))
@@ -333,7 +340,7 @@ func importFailure(e *entry, b *Batch) (err error) {
 	if e.Name != "" || e.NameHex != "" { // else it is a failure of a package
 		e.Failure.Name, err = e.name()
 	}
-	b.PutFailure(e.Failure)
+	b.PutFailure(&e.Failure.Failure)
 	return err
 }
 

@@ -190,3 +190,20 @@ func BenchmarkExport(b *testing.B) {
 		}
 	}
 }
+
+// TestImportOld: what earlier versions have exported of a failure is read.
+func TestImportOld(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir()+"/l")
+	defer l.Close()
+	const text = `{"record":"ledger","schema":"1"}
+{"record":"failure","name":"a","failure":{"name":"a","want":"0123456789abcdef","class":"gone","reason":"r","owner":"o","urls":["https://example.org/a"],"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:05Z","count":1}}
+{"record":"end","count":1}
+`
+	if n, err := l.Import("in", strings.NewReader(text)); err != nil || n != 1 {
+		t.Fatalf("Import: %d, %v", n, err)
+	}
+	if got := exported(t, l); !strings.Contains(got, `"class":"gone"`) || strings.Contains(got, "urls") {
+		t.Errorf("it is now\n%s", got)
+	}
+}

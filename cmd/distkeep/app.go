@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"distkeep/archive/disk"
@@ -31,6 +32,8 @@ type env struct {
 	around         func(disk.FS) disk.FS // see vault.Options
 	at             *place                // the archive, once it is known
 
+	// outlives is set by what goes on after SIGHUP; run makes it.
+	outlives *atomic.Bool
 	// logJSON: messages are JSON lines.
 	logJSON bool
 	// showOptions: commands print their options, and do nothing.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+
+	"golang.org/x/term"
 
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -33,7 +36,7 @@ const exitHelp = `EXIT STATUS:
    5    the archive itself is damaged or its disk is full
    75   another run holds the lock
    129  interrupted by SIGHUP, 130 by SIGINT, 143 by SIGTERM; partial work is
-        kept`
+        kept. Where no terminal is, mirror goes on after SIGHUP`
 
 // A status is an outcome that was reported already: it decides the exit status
 // and prints nothing.
@@ -85,7 +88,7 @@ func (e *signalError) Error() string { return "interrupted by " + e.sig.String()
 func (e *signalError) Is(target error) bool { return target == context.Canceled }
 
 // signals returns a context that the first SIGHUP, SIGINT or SIGTERM ends. A
-// second one ends the process at once.
+// second one ends the process at once. What goes on after SIGHUP sets e.outlives.
 func (e *env) signals() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := make(chan os.Signal, 1)
@@ -93,17 +96,31 @@ func (e *env) signals() (context.Context, func()) {
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, where it stays so
 		signal.Notify(ch, syscall.SIGHUP)
 	}
+	e.outlives = new(atomic.Bool)
 	done := make(chan struct{})
 	go func() {
-		select {
-		case s := <-ch:
-			signal.Stop(ch) // the next one has its usual effect
-			fmt.Fprintln(e.stderr, "distkeep: interrupted: finishing what is under way; again to stop at once")
-			cancel(&signalError{s.(syscall.Signal)})
-		case <-done:
+		for {
+			select {
+			case s := <-ch:
+				if s == syscall.SIGHUP && e.outlives.Load() {
+					continue
+				}
+				signal.Stop(ch) // the next one has its usual effect
+				fmt.Fprintln(e.stderr, "distkeep: interrupted: finishing what is under way; again to stop at once")
+				cancel(&signalError{s.(syscall.Signal)})
+			case <-done:
+			}
+			return
 		}
 	}()
 	return ctx, func() { signal.Stop(ch); close(done); cancel(nil) }
+}
+
+// attended reports whether a person may be at the keyboard: then SIGHUP says that the
+// session is lost.
+func (e *env) attended() bool {
+	stdin, ok := e.stdin.(*os.File)
+	return width(e.stderr) > 0 || width(e.stdout) > 0 || ok && term.IsTerminal(int(stdin.Fd()))
 }
 
 // hint returns advice for the person at the keyboard, or "".

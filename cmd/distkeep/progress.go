@@ -35,7 +35,7 @@ type progress struct {
 	// dir is where others read of it, or empty; told says that they can.
 	dir  string
 	told bool
-	// asked is told of SIGUSR1.
+	// asked is told of SIGUSR1, or SIGHUP.
 	asked chan struct{}
 }
 
@@ -46,12 +46,17 @@ const (
 )
 
 // newProgress returns a progress line that is drawn only if standard error is a
-// terminal. SIGUSR1 prints it in any case, as a line of its own.
+// terminal. SIGUSR1 prints it in any case, as a line of its own, and so does SIGHUP
+// where nobody is at a terminal.
 func newProgress(e *env) *progress {
 	p := &progress{e: e, w: e.stderr, done: make(chan struct{}), asked: make(chan struct{}, 1)}
 	p.begin = time.Now() // of the display; decisions use the injected clock
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
+	if !e.attended() && !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(asked, syscall.SIGHUP)
+		e.outlives.Store(true)
+	}
 	draw, tell := time.NewTicker(drawEvery), time.NewTicker(tellEvery)
 	if e.terminal() == 0 {
 		draw.Stop()

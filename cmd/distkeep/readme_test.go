@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -295,5 +296,35 @@ func TestReadmeStatuses(t *testing.T) {
 	}
 	if a, b := slices.Sorted(maps.Keys(inReadme)), slices.Sorted(maps.Keys(inHelp)); !slices.Equal(a, b) || len(a) != 10 {
 		t.Errorf("README.md has the statuses %v, the help texts have %v", a, b)
+	}
+}
+
+// TestReadmeCron runs the lines for cron with a program that ends in every way: what
+// mails is what somebody has to look at.
+func TestReadmeCron(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for _, b := range blocks(t, readme(t), "crontab") {
+		lines = append(lines, strings.Split(strings.TrimSpace(b), "\n")...)
+	}
+	if len(lines) != 2 {
+		t.Fatalf("README.md has %d lines for cron", len(lines))
+	}
+	dir := t.TempDir()
+	for i, mails := range []map[int]bool{
+		{0: false, 1: true, 2: true, 3: false, 4: false, 5: true, 75: false},
+		{0: false, 1: true, 2: true, 3: true},
+	} {
+		fields := strings.SplitN(lines[i], " ", 7)
+		for status, mail := range mails {
+			program := filepath.Join(dir, fmt.Sprintf("distkeep%d-%d", i, status))
+			if err := os.WriteFile(program, fmt.Appendf(nil, "#!/bin/sh\necho summary of \"$@\"\nexit %d\n", status), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command("/bin/sh", "-c", strings.ReplaceAll(fields[6], "/usr/local/bin/distkeep", program)).CombinedOutput()
+			if err != nil || (len(out) > 0) != mail {
+				t.Errorf("%s\nstatus %d: %v, mails %q", lines[i], status, err, out)
+			}
+		}
 	}
 }

@@ -21,7 +21,7 @@ func TestSignal(t *testing.T) {
 	for _, tc := range []struct {
 		signal syscall.Signal
 		status int
-	}{{syscall.SIGHUP, 129}, {syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
 		t.Run(tc.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			if signal.Ignored(tc.signal) {
