@@ -7,7 +7,10 @@ import (
 	"crypto/sha3"
 	"crypto/sha512"
 	"hash"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/blake2s"
@@ -60,7 +63,8 @@ func (a Algorithm) Sum(data []byte) Digest {
 }
 
 // A Hasher computes several digests of one stream in one pass. It is an
-// io.Writer whose Write never fails. It must not be used concurrently.
+// io.Writer whose Write never fails. It must not be used concurrently, but computes
+// the digests of large pieces at the same time while the program leaves cores idle.
 type Hasher struct {
 	algs   []Algorithm
 	hashes []hash.Hash
@@ -80,12 +84,42 @@ func NewHasher(algs ...Algorithm) *Hasher {
 	return h
 }
 
-// Write adds p to the stream.
+// worthHelp is the size of pieces that are worth another goroutine: to start one and
+// to wait for it takes some 5 µs, the fastest digest of so much 40.
+const worthHelp = 64 << 10
+
+// hashing is how many goroutines of the program compute digests of large pieces.
+var hashing atomic.Int32
+
+// Write adds p to the stream. No goroutine of it is left when it returns.
 func (h *Hasher) Write(p []byte) (int, error) {
-	for _, w := range h.hashes {
-		w.Write(p)
-	}
 	h.n += int64(len(p))
+	if len(p) < worthHelp {
+		for _, w := range h.hashes {
+			w.Write(p)
+		}
+		return len(p), nil
+	}
+	var next atomic.Int32
+	next.Store(int32(len(h.hashes)))
+	work := func() {
+		// From the end: the first is SHA256, the cheapest, and fills the gap.
+		for i := next.Add(-1); i >= 0; i = next.Add(-1) {
+			h.hashes[i].Write(p)
+		}
+		hashing.Add(-1)
+	}
+	hashing.Add(1)
+	var helpers sync.WaitGroup
+	for range len(h.hashes) - 1 {
+		if hashing.Add(1) > int32(runtime.GOMAXPROCS(0)) {
+			hashing.Add(-1)
+			break
+		}
+		helpers.Go(work)
+	}
+	work()
+	helpers.Wait()
 	return len(p), nil
 }
 
