@@ -94,14 +94,14 @@ func BenchmarkDigests(b *testing.B) {
 // into lanes that were halved.
 func BenchmarkStorm(b *testing.B) {
 	for _, c := range []struct {
-		name  string
-		every int
-		calm  bool
-	}{{"calm", 10, true}, {"one-in-10", 10, false}, {"one-in-5", 5, false}} {
+		name   string
+		every  int
+		faults []fetchtest.Fault
+	}{{"calm", 10, nil}, {"one-in-10", 10, fetchtest.Faults(true)}, {"one-in-5", 5, fetchtest.Faults(true)}} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				s := newStorm(b, 2000, c.every, c.calm)
+				s := newStorm(b, 2000, c.every, c.faults)
 				for _, h := range s.hosts {
 					h.Delay = 20 * time.Millisecond
 				}

@@ -402,7 +402,7 @@ func TestTooSlow(t *testing.T) {
 	data := fetchtest.Content("f", 1000)
 	u.Add("f", data)
 	o := options(u.URL)
-	o.Stall = 5 * time.Second
+	o.RateWindow = 1200 * time.Millisecond
 	res := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", data, u.URL+"/drip/f"))["f"]
 	checkClass(t, res, failure.Stalled, nil)
 	if u.Total() != 1 || !strings.Contains(res.Err.Error(), "bytes a second") {
@@ -410,6 +410,24 @@ func TestTooSlow(t *testing.T) {
 	}
 	if left, err := os.ReadFile(res.Request.Part); err != nil || !strings.HasPrefix(string(data), string(left)) || len(left) == 0 {
 		t.Errorf("%d bytes are left (%v)", len(left), err)
+	}
+}
+
+// TestStalled: what stalls is cut and continued. That may happen more than once on a
+// busy machine.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1000, 300_000} {
+		u := upstream(t, "127.0.0.1:0")
+		data := fetchtest.Content("f", size)
+		u.Add("f", data)
+		o := options(u.URL)
+		o.Stall, o.Retries = 500*time.Millisecond, 1000
+		res := run(t, t.Context(), fetcher(t, o), want(t, t.TempDir(), "f", data, u.URL+"/stall/f"))["f"]
+		checkClass(t, res, "", data)
+		if fetch.Classify(res.Attempts[0].Err) != failure.Stalled {
+			t.Errorf("attempts %+v", res.Attempts)
+		}
 	}
 }
 

@@ -27,27 +27,27 @@ type storm struct {
 	size  int64
 }
 
-// newStorm makes n files, of which one in every shows a fault. With calm every
-// URL is served well.
-func newStorm(t testing.TB, n, every int, calm bool) *storm {
+// newStorm makes n files, of which one in every shows one of the faults. Without
+// faults every URL is served well.
+func newStorm(t testing.TB, n, every int, faults []fetchtest.Fault) *storm {
 	t.Helper()
 	s := &storm{class: make(map[string]failure.Class), data: make(map[string][]byte)}
 	for i := range 8 {
 		u := upstream(t, fmt.Sprintf("127.0.0.%d:0", i+2))
 		u.Stall = 5 * time.Second
-		if calm {
+		if len(faults) == 0 {
 			u.WriteBuffer = 64 << 10 // counts what was sent exactly enough
 		}
 		s.hosts = append(s.hosts, u)
 	}
-	faults := fetchtest.Faults()
+	calm := len(faults) == 0
 	dir := t.TempDir()
 	dead := closedPort(t)
 	for i := range n {
 		host := s.hosts[i%len(s.hosts)]
 		host.Other = s.hosts[(i+1)%len(s.hosts)].URL
 		fault := fetchtest.Fault{Name: "ok"}
-		if k := i / len(s.hosts); k%every == 1 {
+		if k := i / len(s.hosts); k%every == 1 && !calm {
 			fault = faults[(k/every*len(s.hosts)+i%len(s.hosts))%len(faults)]
 		}
 		name := fmt.Sprintf("%04d-%s", i, fault.Name)
@@ -57,9 +57,6 @@ func newStorm(t testing.TB, n, every int, calm bool) *storm {
 		}
 		s.data[name], s.class[name] = data, failure.Class(fault.Class)
 		s.size += int64(len(data))
-		if calm {
-			fault.Name, s.class[name] = "ok", ""
-		}
 		r := want(t, dir, name, data, host.URL+"/"+fault.Name+"/"+name)
 		if !calm {
 			switch i % (10 * every) {
@@ -110,7 +107,7 @@ func TestStorm(t *testing.T) {
 	if os.Getenv("DISTKEEP_SWEEP") != "" {
 		n = 2000
 	}
-	s := newStorm(t, n, 5, false)
+	s := newStorm(t, n, 5, fetchtest.Faults(false))
 	began := time.Now()
 	f := fetcher(t, s.options(t))
 	for name, r := range run(t, t.Context(), f, s.reqs...) {
@@ -135,7 +132,7 @@ func TestStorm(t *testing.T) {
 // much more than once.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	s := newStorm(t, 300, 2, true)
+	s := newStorm(t, 300, 2, nil)
 	big := fetchtest.Content("big", 32<<20)
 	s.hosts[0].Add("big", big)
 	s.data["big"] = big
