@@ -6,7 +6,10 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"distkeep/archive/export"
+	"distkeep/archive/generations"
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/lists"
@@ -71,6 +74,8 @@ type MirrorOptions struct {
 	// ExportNow, when something comes of it during the transfers, has the lists of
 	// readers exported at once; they are every few minutes in any case.
 	ExportNow <-chan struct{}
+	// Signers sign the generation that the run publishes.
+	Signers []note.Signer
 }
 
 // A mirror is one run of Mirror.
@@ -358,7 +363,9 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 		},
 	}
 	if err == nil {
-		steps = append(steps, lists.New(m.v, &m.facts.Facts).Publish)
+		steps = append(steps,
+			func() error { return generations.Publish(m.v, m.o.Signers...) },
+			lists.New(m.v, &m.facts.Facts).Publish)
 	}
 	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun(err == nil) })
 	var errs []error

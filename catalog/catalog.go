@@ -22,6 +22,7 @@ const (
 	OpenBSD Kind = "openbsd"
 	Pacman  Kind = "pacman"
 	Sources Kind = "sources"
+	Archive Kind = "archive"
 )
 
 // Base64 reports whether the packages of the kind ask for a content by the

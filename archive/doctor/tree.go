@@ -97,7 +97,7 @@ func (t *tree) walk(ctx context.Context) (unread []*Finding, err error) {
 				if fi, err := e.Info(); err == nil && inUse(sub) && t.v.Store.Shut(fi) {
 					unread = append(unread, t.shut(sub, fi.Mode()))
 				}
-				if !strings.HasPrefix(e.Name(), ".") && (all || inUse(sub)) {
+				if !strings.HasPrefix(e.Name(), ".") && (all && sub != layout.GenerationsDir || inUse(sub)) {
 					err = read(sub)
 				}
 			} else {

@@ -258,16 +258,20 @@ func obeyed(name catalog.Name) bool {
 
 // Reserved reports whether name is one that the archive needs itself beside
 // the distfiles of a flat layout: layout.conf, distinfo, history, by_cipher,
-// lastsync, lastupdate, or anything below such a name. A hashed layout puts a
+// lastsync, lastupdate, generations, or anything below such a name. A hashed layout puts a
 // directory in front and may use every name.
 func Reserved(name catalog.Name) bool {
 	first, _, _ := strings.Cut(string(name), "/")
 	switch first {
-	case confName, "distinfo", "history", ByCipherDir, "lastsync", "lastupdate":
+	case confName, "distinfo", "history", ByCipherDir, GenerationsDir, "lastsync", "lastupdate":
 		return true
 	}
 	return false
 }
+
+// GenerationsDir is the directory of the published tree that tells archives downstream
+// what has changed.
+const GenerationsDir = "generations"
 
 // ByCipherDir is the directory of the published tree in which every content is found
 // by its digest.

@@ -153,7 +153,7 @@ func TestAlgorithm(t *testing.T) {
 
 func TestReserved(t *testing.T) {
 	t.Parallel()
-	for _, n := range []catalog.Name{"layout.conf", "distinfo", "history", "by_cipher", "by_cipher/a", "lastsync", "lastupdate", "history/x"} {
+	for _, n := range []catalog.Name{"layout.conf", "distinfo", "history", "by_cipher", "by_cipher/a", "lastsync", "lastupdate", "history/x", "generations", "generations/latest"} {
 		if !Reserved(n) {
 			t.Errorf("Reserved(%q) = false", n)
 		}

@@ -176,7 +176,7 @@ func (d *differ) half(x, y *dir, rel string, f func(name string, st, other *unix
 		for _, e := range entries {
 			name := e.Name()
 			switch path := filepath.Join(rel, name); {
-			case isList(path), path == layout.ByCipherDir, path == recordName, path == "lost+found":
+			case isList(path), path == layout.ByCipherDir, path == layout.GenerationsDir, path == recordName, path == "lost+found":
 				continue
 			}
 			var st, other unix.Stat_t

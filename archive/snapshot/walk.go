@@ -102,7 +102,7 @@ func changed(d *dir) (int64, error) {
 func (c *creation) add(src, dst *dir, parent string, e fs.DirEntry, again bool) error {
 	rel := filepath.Join(parent, e.Name())
 	switch {
-	case rel == recordName || rel == "lost+found":
+	case rel == recordName || rel == "lost+found" || rel == layout.GenerationsDir:
 		return nil
 	case e.IsDir():
 		if rel == layout.ByCipherDir && (c.indexes || c.o.NoByCipher) {

@@ -134,7 +134,7 @@ func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layou
 				if err := l.read(ctx, g, sub, layouts); err != nil {
 					return err
 				}
-			} else if !layout.InByCipher(sub) {
+			} else if !layout.Reserved(catalog.Name(sub)) {
 				l.aside = append(l.aside, sub)
 			}
 		case e.Type().IsRegular():

@@ -13,6 +13,7 @@ const (
 	logDir        = "log"
 	pacmanDir     = "pacman"
 	partsDir      = "parts"
+	peerDir       = "peer"
 	quarantineDir = "quarantine"
 	recycleDir    = "recycle"
 	reportDir     = "report"
@@ -27,7 +28,7 @@ const (
 
 // StateDirs are the directories that an archive makes in its state directory, for
 // itself alone. Whatever is found there may be removed or moved.
-var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir}
+var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, peerDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir}
 
 // WorkDirs are those of them that are in the WorkDir when the state is on another
 // file system than the published tree.
@@ -53,10 +54,11 @@ func RecycleDirs(distfiles, state string) []string {
 	return []string{filepath.Join(state, recycleDir), filepath.Join(WorkDir(distfiles), recycleDir)}
 }
 
-// PacmanDir holds what is known of the pacman upstream name, SourcesDir what is known
-// of the list name.
+// PacmanDir holds what is known of the pacman upstream name, SourcesDir of the list
+// name, and PeerDir of the archive name.
 func PacmanDir(state, name string) string  { return filepath.Join(state, pacmanDir, name) }
 func SourcesDir(state, name string) string { return filepath.Join(state, sourcesDir, name) }
+func PeerDir(state, name string) string    { return filepath.Join(state, peerDir, name) }
 
 // WhitelistFile is the whitelist that belongs to the archive.
 func WhitelistFile(state string) string { return filepath.Join(state, whitelistFile) }

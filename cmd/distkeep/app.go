@@ -45,6 +45,7 @@ func newApp(e *env) *cli.App {
 	return appOf(e,
 		initCommand(e),
 		mirrorCommand(e),
+		pullCommand(e),
 		historyCommand(e),
 		statusCommand(e),
 		failuresCommand(e),

@@ -13,6 +13,9 @@ import (
 
 const generateHelp = `Print what make install puts beside the program: completions for a shell, or, into a
 directory, the man pages of all commands. They are made of the texts of the help.
+
+With key, make a key to sign with, see distkeep pull: the secret one is written to
+FILE, the other one is printed.
 `
 
 // generateCommand is for packages of the program: it is hidden.
@@ -20,8 +23,8 @@ func generateCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name:        "generate",
 		Usage:       "write man pages, or completions for a shell",
-		UsageText:   "distkeep generate bash|zsh|fish\ndistkeep generate man DIR",
-		ArgsUsage:   "bash|zsh|fish|man [DIR]",
+		UsageText:   "distkeep generate bash|zsh|fish\ndistkeep generate man DIR\ndistkeep generate key NAME FILE",
+		ArgsUsage:   "bash|zsh|fish|man|key [DIR|NAME FILE]",
 		Description: generateHelp,
 		Hidden:      true,
 		Action: func(c *cli.Context) error {
@@ -30,8 +33,14 @@ func generateCommand(e *env) *cli.Command {
 			switch {
 			case len(args) == 2 && args[0] == "man":
 				return writeMan(args[1], pages)
+			case len(args) == 3 && args[0] == "key":
+				public, err := generateKey(args[1], args[2])
+				if err == nil {
+					_, err = fmt.Fprintln(e.stdout, public)
+				}
+				return err
 			case len(args) != 1 || shells[args[0]] == nil:
-				return usagef("generate: want bash, zsh, fish, or man and a directory")
+				return usagef("generate: want bash, zsh, fish, man and a directory, or key, a name and a file")
 			}
 			var b bytes.Buffer
 			shells[args[0]](&b, pages)

@@ -50,7 +50,7 @@ type mirrorFlags struct {
 	retired                             *cli.StringSlice
 	successLog, failureLog, deletionLog string
 	metrics                             string
-	report                              string
+	report, signKey                     string
 	failOn, missing                     choiceValue
 	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
@@ -99,6 +99,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
 		&cli.BoolFlag{Name: "log-json", Usage: "write messages as JSON lines", Destination: &o.logJSON},
 		&cli.StringFlag{Name: "report", Usage: "make web pages of the failures and of everything else in `DIR`, see distkeep report", Destination: &o.report},
+		&cli.StringFlag{Name: "sign-key", Usage: "sign what is told to archives downstream with the key in `FILE`, see distkeep pull", Destination: &o.signKey},
 		jsonFlag(&o.json),
 	)
 }
@@ -109,7 +110,7 @@ func mirrorCommand(e *env) *cli.Command {
 		Name:        "mirror",
 		Usage:       "bring the archive up to date: the hourly job",
 		UsageText:   "distkeep mirror --archive DIR --repo KIND:PATH [OPTIONS]",
-		Description: mirrorHelp + gentooHelp + openbsdHelp + pacmanHelp + sourcesHelp + exitHelp,
+		Description: mirrorHelp + gentooHelp + openbsdHelp + pacmanHelp + sourcesHelp + archiveHelp + exitHelp,
 		Flags:       o.flags(),
 		Action:      func(c *cli.Context) error { return runMirror(c.Context, e, o, o) },
 	}
@@ -121,6 +122,9 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 		return m, err
 	}
 	if m.Repositories, err = o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, fetch: m.Fetch, minFree: int64(o.minFree), dry: o.dryRun, now: e.now}); err != nil {
+		return m, err
+	}
+	if m.Signers, err = loadSigners(o.signKey); err != nil {
 		return m, err
 	}
 	m.Whitelist = whitelists(o.state, o.whitelists.Value())

@@ -16,6 +16,10 @@ var examples = []struct {
 		"distkeep mirror --archive /srv/mirror --repo gentoo:/var/db/repos/gentoo --dry-run",
 		"distkeep mirror --archive /srv/mirror --repo gentoo:/var/db/repos/gentoo --delete",
 	}},
+	{"pull", []string{
+		"distkeep pull --archive /srv/hashed https://distfiles.example.org/distfiles",
+		"distkeep pull --archive /srv/hashed --delete https://distfiles.example.org/distfiles",
+	}},
 	{"history", []string{
 		"distkeep history --archive /srv/mirror --repo gentoo:/var/db/repos/gentoo",
 		"distkeep history --archive /srv/mirror --repo gentoo:/var/db/repos/gentoo --clean --before 90d",

@@ -30,8 +30,8 @@ func TestNothingToDo(t *testing.T) {
 		t.Errorf("%d requests for 2700 contents", n)
 	}
 	distfiles := filepath.Join(dir, "distfiles")
-	if n := len(published(t, distfiles)); n != 3*3000+4 {
-		t.Errorf("%d files are published, want three paths for each and four lists", n)
+	if n := len(published(t, distfiles)); n != 3*3000+6 {
+		t.Errorf("%d files are published, want three paths for each, four lists, and a generation in two files", n)
 	}
 	before, err := glances(dir)
 	if err != nil {

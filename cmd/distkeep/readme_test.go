@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,12 +94,38 @@ func newStage(t *testing.T, now func() time.Time) *stage {
 			t.Fatal(err)
 		}
 	}
+	peer := upstreamArchive(t, w, filepath.Join(s.root, "srv/distfiles.example.org.pub"))
 	port := func(base string) string { return base[strings.LastIndexByte(base, ':')+1:] }
-	s.fetching = append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", port(u.URL), "--allow-port", port(lists.URL))
+	s.fetching = append(w.mirror("")[len(w.mirror(""))-5:], "--allow-port", port(u.URL), "--allow-port", port(lists.URL), "--allow-port", port(peer.URL))
 	s.hosts = strings.NewReplacer("https://packages.example.org/", u.URL+"/", "https://cdimage.example.org/", lists.URL+"/",
-		"https://distcache.example.org/", lists.URL+"/", "https://guix.example.org/", lists.URL+"/",
+		"https://distfiles.example.org/", peer.URL+"/", "https://distcache.example.org/", lists.URL+"/", "https://guix.example.org/", lists.URL+"/",
 		"foo-1.0.tar.xz", "package00000-part0-1.0.tar.xz")
 	return s
+}
+
+// upstreamArchive serves an archive of w that is signed, and writes the key that it is
+// to be trusted by to the file public.
+func upstreamArchive(t *testing.T, w *world, public string) *httptest.Server {
+	t.Helper()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "key")
+	key, err := generateKey("distfiles.example.org", secret)
+	if err == nil {
+		err = os.WriteFile(public, []byte(key+"\n"), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "--archive", dir}, append(w.mirror(dir), "--sign-key", secret)} {
+		var errs strings.Builder
+		e := &env{args: append([]string{"distkeep"}, args...), stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, now: time.Now}
+		if status := e.run(); status != 0 {
+			t.Fatalf("%v: status %d: %s", args, status, errs.String())
+		}
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(srv.Close)
+	return srv
 }
 
 // run runs a command line, which must end well and warn of nothing.
@@ -112,6 +139,8 @@ func (s *stage) run(t *testing.T, line string) {
 	switch args[1] {
 	case "mirror":
 		args = append(args, s.fetching...)
+	case "pull":
+		args = slices.Concat(args[:2], s.fetching, args[2:])
 	case "serve":
 		checkServing(t, args[1:])
 		return

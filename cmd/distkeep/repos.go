@@ -37,6 +37,7 @@ var repoKinds = []repoKind{
 	{catalog.OpenBSD, (*repoFlags).openbsdOptions, (*repoFlags).checkOpenBSD, (*repoFlags).openOpenBSD},
 	{catalog.Pacman, (*repoFlags).pacmanOptions, (*repoFlags).checkPacman, (*repoFlags).openPacman},
 	{catalog.Sources, (*repoFlags).sourcesOptions, (*repoFlags).checkSources, (*repoFlags).openSources},
+	{catalog.Archive, (*repoFlags).archiveOptions, (*repoFlags).checkArchive, (*repoFlags).openArchive},
 }
 
 // repoFlags say which repositories a run is about.
@@ -48,6 +49,8 @@ type repoFlags struct {
 	// viewDirs are the directories of the published tree that repositories
 	// have to themselves, and their names.
 	viewDirs map[string]string
+	// trustKey is the file of the key that other archives must sign by.
+	trustKey string
 	gentooFlags
 	openbsdFlags
 }

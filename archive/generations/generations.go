@@ -1,0 +1,136 @@
+// Package generations publishes what archives downstream read: a generation for each
+// run that has changed what the archive holds. The format is that of package feed;
+// its files are in a directory of the published tree, see layout.GenerationsDir.
+//
+// What the last generation held is read back from the files themselves, so that
+// they are true to each other whatever has happened to the ledger. A process that is
+// killed leaves the generation before, and to the next run to make the new one.
+package generations
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/archive/vault"
+	"distkeep/catalog/feed"
+	"distkeep/catalog/regular"
+)
+
+// Publish publishes a generation, signed by signers, if the archive does not hold
+// what the newest one says. It is to be called before the ledger is told that the
+// lists are true. A feed that cannot be read is a warning, and stays as it is.
+func Publish(v *vault.Vault, signers ...note.Signer) error {
+	_, there, err := v.Store.Views.Stat(rel(feed.LatestFile))
+	if err != nil {
+		return vault.Damage(err)
+	}
+	if there && !v.Changed && !v.Restated && !v.Index.Notes.Changed {
+		return nil
+	}
+	old := &feed.State{List: make(feed.List)}
+	if there {
+		old, err = load(v)
+	}
+	if err != nil {
+		v.Warn("no generation is published, since those before cannot be read: %v; when the directory %s is removed, generations begin anew, and archives downstream have to be told (see distkeep pull)", err, v.Store.Path(layout.GenerationsDir))
+		return nil
+	}
+	next := holds(v.Index)
+	changes := feed.Diff(old.List, next)
+	if len(changes) == 0 && there {
+		return nil
+	}
+	return publish(v, old, next, changes, signers)
+}
+
+// load reads the newest generation.
+func load(v *vault.Vault) (*feed.State, error) {
+	data, err := read(v, feed.LatestFile)
+	if err != nil {
+		return nil, err
+	}
+	latest, err := feed.ParseLatest(data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", feed.LatestFile, err)
+	}
+	return feed.Follow(latest, nil, func(file string) ([]byte, error) { return read(v, file) })
+}
+
+func read(v *vault.Vault, file string) ([]byte, error) {
+	f, err := regular.Open(v.Store.Path(rel(file)))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	_, err = io.Copy(&b, io.LimitReader(f, feed.MaxFile))
+	return b.Bytes(), err
+}
+
+func rel(file string) string { return path.Join(layout.GenerationsDir, file) }
+
+// holds lists what an archive holds.
+func holds(x *ledger.Index) feed.List {
+	l := make(feed.List, len(x.Distfiles))
+	for _, d := range x.Distfiles {
+		e := &feed.Entry{Name: d.Name, Digests: d.Digests, Size: d.Size, Owner: d.Owner, Kind: d.Kind, Named: d.Named}
+		l[e.Key()] = e
+	}
+	return l
+}
+
+// publish makes the files of the generation after old durable, and then names it.
+func publish(v *vault.Vault, old *feed.State, next feed.List, changes []feed.Change, signers []note.Signer) error {
+	g := &feed.Generation{Header: feed.Header{Generation: old.Generation + 1, Time: v.Now, Prev: old.SHA256}, Changes: changes}
+	latest := feed.Latest{Generation: g.Generation, Time: v.Now, Full: old.Full}
+	var files []store.Copy
+	add := func(file string, g *feed.Generation) (sum string, err error) {
+		data, err := g.Encode()
+		files = append(files, store.Copy{Rel: rel(file), Data: data})
+		return feed.Sum(data), err
+	}
+	var err error
+	if g.Generation%feed.FullEvery == 0 {
+		latest.Full = g.Generation
+		if g.Full, err = add(feed.FullFile(g.Generation), feed.Full(g.Generation, v.Now, old.Past, next)); err != nil {
+			return err
+		}
+	}
+	if latest.SHA256, err = add(feed.File(g.Generation), g); err != nil {
+		return err
+	}
+	text, err := latest.Encode(signers...)
+	if err != nil {
+		return err
+	}
+	if err := v.Store.Views.Expose(nil, files); err != nil {
+		return vault.Damage(err)
+	}
+	if err := v.Store.Views.Expose(nil, []store.Copy{{Rel: rel(feed.LatestFile), Data: text}}); err != nil {
+		return vault.Damage(err)
+	}
+	if latest.Full != g.Generation {
+		return nil
+	}
+	return vault.Damage(v.Store.Views.Withdraw(outdated(g.Generation)...))
+}
+
+// outdated are the files that nobody needs when generation full, which has a full
+// list, is published. The full list before it stays for those who are reading it.
+func outdated(full int64) (rels []string) {
+	last := full - feed.FullEvery
+	for n := max(last-feed.FullEvery, 1); n < last; n++ {
+		rels = append(rels, rel(feed.File(n)))
+	}
+	if last > feed.FullEvery {
+		rels = append(rels, rel(feed.FullFile(last-feed.FullEvery)))
+	}
+	return rels
+}
