@@ -18,7 +18,8 @@ import (
 
 const distfilesFile = "distfiles.jsonl"
 
-// A Distfile is a content that the archive holds under one name.
+// A Distfile is a content that the archive holds under one name. What appendDistfile
+// writes has all its fields.
 type Distfile struct {
 	// Name is the first field: FindDistfiles relies on it.
 	Name   string `json:"name"`
@@ -52,10 +53,13 @@ func HasDistfiles(dir string) bool {
 // WriteDistfiles exports what the archive holds.
 func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer) error {
 	err := replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
+		var line []byte
 		for d := range ds {
-			if err := e.Encode(d); err != nil {
+			var err error
+			if line, err = appendDistfile(line[:0], d); err != nil {
+				return err
+			}
+			if _, err := w.Write(line); err != nil {
 				return err
 			}
 		}
@@ -111,13 +115,7 @@ func findLines[T any](dir, file, name string) (found []T, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(name); err != nil {
-		return nil, err
-	}
-	quoted := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	quoted := appendText(nil, name)
 	byName := fmt.Appendf(nil, `{"name":%s,`, quoted)
 	bySum := fmt.Appendf(nil, `,"sha256":%s,`, quoted)
 	sc := bufio.NewScanner(f)

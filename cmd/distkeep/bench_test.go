@@ -116,8 +116,8 @@ func buildProgram(tb testing.TB) string {
 	return bin
 }
 
-// timed runs a command, reports its wall time and peak memory, and returns the
-// seconds.
+// timed runs a command, reports its wall time, its time on the processors and its peak
+// memory, and returns the seconds on the wall.
 func timed(b *testing.B, label string, status int, bin string, args ...string) float64 {
 	b.Helper()
 	cmd := exec.Command(bin, args...)
@@ -136,6 +136,7 @@ func timed(b *testing.B, label string, status int, bin string, args ...string) f
 		b.Fatalf("%s %v: status %d, %v\n%s", bin, args, got, err, out.String())
 	}
 	b.ReportMetric(took.Seconds(), label+"-s")
+	b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), label+"-cpu-s")
 	if kib := <-peak; kib > 0 {
 		b.ReportMetric(float64(kib)/1024, label+"-MiB")
 	}
