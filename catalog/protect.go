@@ -49,12 +49,10 @@ func (c *Catalog) Protector(name Name, owner string) string {
 // owns returns the package that cannot be known and owns what owner did. Where only
 // the directory of a package is known, cat/pn owns cat/pn-1, cat/port owns
 // cat/port,-main, and recipe owns recipe/1.0. A repository that was not scanned may
-// be one of those that were, by its former name.
+// be one of those that were, by its former name, and so may that of an owner without
+// one, as other programs know owners.
 func (t *protection) owns(owner string) string {
-	pkg, repo, ok := strings.Cut(owner, "::")
-	if !ok {
-		return ""
-	}
+	pkg, repo, _ := strings.Cut(owner, "::")
 	find := func(p string) string {
 		if t.repos[repo] {
 			return t.owners[p+"::"+repo]

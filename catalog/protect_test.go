@@ -34,6 +34,9 @@ func TestProtected(t *testing.T) {
 		{"m", "recipes/1.0::r", false},
 		{"w", "a/whole::r", false},
 		{"m", "", false},
+		{"m", "a/b-1", true}, // imported from emirrordist
+		{"m", "a/dir-2", true},
+		{"m", "a/b-2", false},
 	} {
 		if got := c.Protected(tc.name, tc.owner); got != tc.want {
 			t.Errorf("Protected(%s, %q) = %v", tc.name, tc.owner, got)

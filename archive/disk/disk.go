@@ -100,7 +100,7 @@ func (d *Disk) Link(src, dst string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EXDEV):
-		return fmt.Errorf("%w: hard links cannot leave a file system; nothing may be mounted inside the archive", err)
+		return mounted(dst, err)
 	case errors.Is(err, syscall.EPERM):
 		return fmt.Errorf("%w: %s belongs to somebody else (fs.protected_hardlinks), or the file system has no hard links", err, src)
 	}
@@ -113,10 +113,18 @@ func (d *Disk) Symlink(target, path string) error {
 
 func (d *Disk) Rename(src, dst string) error {
 	err := d.both(src, dst, unix.Renameat)
+	if errors.Is(err, syscall.EXDEV) {
+		return mounted(dst, err)
+	}
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: src, New: dst, Err: err}
 	}
 	return nil
+}
+
+// mounted is the error that a file cannot come to dst.
+func mounted(dst string, err error) error {
+	return fmt.Errorf("%s: %w: hard links cannot leave a file system; nothing may be mounted inside the archive", dst, err)
 }
 
 // both calls f with the directories and the last components of two paths.

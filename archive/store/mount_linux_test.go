@@ -171,3 +171,22 @@ func TestReadOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestMountInside: an error that a mount inside the archive makes says where it is and
+// what to do.
+func TestMountInside(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, t.TempDir(), conf(t))
+	publish(t, s, "a", "data")
+	dir := filepath.Join(s.Published(), "dir")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mountAt(t, "tmpfs", dir, "tmpfs", 0, "size=1m")
+	for op, f := range map[string]func(src, dst string) error{"link": s.shared.fs.Link, "rename": s.shared.fs.Rename} {
+		dst := filepath.Join(dir, "a")
+		if err := f(s.Path("a"), dst); err == nil || !strings.Contains(err.Error(), dst) || !strings.Contains(err.Error(), "nothing may be mounted") {
+			t.Errorf("%s: error is %v", op, err)
+		}
+	}
+}
