@@ -29,7 +29,7 @@ const (
 // A Request is one wish of a person.
 type Request struct {
 	Do string `json:"do"`
-	// Names are those of files. None means all, with Retry alone.
+	// Names are those of files. None means all.
 	Names []catalog.Name `json:"names"`
 }
 
@@ -95,7 +95,7 @@ func read(path, do string) (*Request, error) {
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, err
 	}
-	if r.Do != do || do == Undo && len(r.Names) == 0 {
+	if r.Do != do {
 		return nil, fmt.Errorf("not a request to %s", do)
 	}
 	for _, n := range r.Names {

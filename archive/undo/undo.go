@@ -30,7 +30,7 @@ type Undone struct {
 }
 
 // Undo takes names off the schedule of deletions and publishes again what is in
-// recycle under them. Afterwards a content is not scheduled for at least the
+// recycle under them; no names are all names. Afterwards a content is not scheduled for at least the
 // deletion delay of the runs, and not for a day when they have none; then, if
 // still nobody wants it, it is scheduled as any other. What is to stay for good
 // belongs on the whitelist.
@@ -85,6 +85,9 @@ func TakeBack(ctx context.Context, v *vault.Vault, names []catalog.Name) ([]Undo
 // onTheWay returns what is scheduled under names, and what is in recycle.
 func onTheWay(v *vault.Vault, names []catalog.Name) (scheduled []*ledger.Distfile, recycled []*ledger.Recycled, err error) {
 	x := v.Index
+	if len(names) == 0 {
+		names = allOnTheWay(x)
+	}
 	for _, n := range names {
 		found := len(scheduled) + len(recycled)
 		for _, d := range x.ByName(n) {
@@ -110,6 +113,20 @@ func onTheWay(v *vault.Vault, names []catalog.Name) (scheduled []*ledger.Distfil
 		return cmp.Or(b.Since.Compare(a.Since), a.Key().Compare(b.Key()))
 	})
 	return scheduled, recycled, nil
+}
+
+// allOnTheWay are the names of everything that is scheduled or in recycle.
+func allOnTheWay(x *ledger.Index) (names []catalog.Name) {
+	for k, s := range x.Deletions {
+		if !s.Undone {
+			names = append(names, k.Name)
+		}
+	}
+	for k := range x.Recycled {
+		names = append(names, k.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // unschedule records that contents are off the schedule.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"distkeep/archive/requests"
 	"distkeep/archive/undo"
 	"distkeep/archive/vault"
+	"distkeep/catalog"
 )
 
 const deletionsHelp = `Print a line for each file that is on its way out, the next to go first: name,
@@ -28,18 +30,19 @@ whitelist: distkeep whitelist add.
 
 func deletionsCommand(e *env) *cli.Command {
 	var p place
-	var asJSON, undo bool
+	var asJSON, undo, all bool
 	return &cli.Command{
 		Name:        "deletions",
 		Usage:       "list what is scheduled for deletion or in recycle",
-		UsageText:   "distkeep deletions --archive DIR [OPTIONS] [NAME...]\ndistkeep deletions --archive DIR --undo NAME...",
+		UsageText:   "distkeep deletions --archive DIR [OPTIONS] [NAME...]\ndistkeep deletions --archive DIR --undo NAME...|--all",
 		ArgsUsage:   "[NAME...]",
 		Description: deletionsHelp,
 		Flags: append(p.flags(), jsonFlag(&asJSON),
-			&cli.BoolFlag{Name: "undo", Usage: "keep the files called NAME", Destination: &undo}),
+			&cli.BoolFlag{Name: "undo", Usage: "keep the files called NAME", Destination: &undo},
+			&cli.BoolFlag{Name: "all", Usage: "with --undo: keep all that the list has", Destination: &all}),
 		Action: func(c *cli.Context) error {
-			if undo {
-				return runUndo(c, e, &p, asJSON)
+			if undo || all {
+				return runUndo(c, e, &p, undo, all, asJSON)
 			}
 			dir, err := p.reports()
 			if err != nil {
@@ -51,6 +54,11 @@ func deletionsCommand(e *env) *cli.Command {
 			}
 			p.sayAge(e, dir)
 			if names := c.Args().Slice(); len(names) > 0 {
+				for _, n := range names {
+					if !slices.ContainsFunc(ds, func(d report.Deletion) bool { return d.Name == n }) {
+						e.warner()(fmt.Sprintf("%s: no file of that name is scheduled, in recycle or protected", n))
+					}
+				}
 				ds = slices.DeleteFunc(ds, func(d report.Deletion) bool { return !slices.Contains(names, d.Name) })
 			}
 			if asJSON {
@@ -63,8 +71,8 @@ func deletionsCommand(e *env) *cli.Command {
 
 // runUndo prints a line for each content that stays: name, where it was, how it
 // is kept now, and SHA-256.
-func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
-	names, err := nameArgs(c)
+func runUndo(c *cli.Context, e *env, p *place, undone, all, asJSON bool) (err error) {
+	names, err := namesToUndo(c, undone, all)
 	if err != nil {
 		return err
 	}
@@ -80,6 +88,19 @@ func runUndo(c *cli.Context, e *env, p *place, asJSON bool) (err error) {
 		return err
 	}
 	return errors.Join(err, printUndone(e.stdout, us, asJSON))
+}
+
+// namesToUndo are those of the arguments, or none for all.
+func namesToUndo(c *cli.Context, undone, all bool) ([]catalog.Name, error) {
+	switch {
+	case !undone:
+		return nil, usagef("deletions: --all goes with --undo; without names, deletions lists all")
+	case all && c.NArg() > 0:
+		return nil, usagef("deletions: say --undo NAME... or --undo --all, not both")
+	case all:
+		return nil, nil
+	}
+	return nameArgs(c)
 }
 
 func printUndone(w io.Writer, us []undo.Undone, asJSON bool) error {
