@@ -353,7 +353,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 	}
 	steps := []func() error{
 		func() error { return m.fails.Record(err == nil) },
-		m.obeyRetry,
+		func() error { return m.obeyRetry(ctx) },
 		m.forget,
 		func() error {
 			export.Totals(s, m.v.Index, s.Start)

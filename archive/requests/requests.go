@@ -1,9 +1,10 @@
 // Package requests keeps what people ask of an archive while a run holds it: each is a
-// file in the state directory, which the run takes at its next step, or the next run
+// file in the state directory, which the run carries out at its next step, or the next run
 // does.
 //
-// Nothing is lost and nothing is done twice that would matter: a request is removed
-// before it is carried out, and to take back or to try again once more is harmless.
+// Nothing is lost: a request is removed when it has been carried out. One that is
+// carried out twice, because that came to no end, does no harm: to take back or to try
+// again is the same once more.
 package requests
 
 import (
@@ -28,12 +29,18 @@ const (
 
 // A Request is one wish of a person.
 type Request struct {
-	Do string `json:"do"`
+	Do string
 	// Names are those of files. None means all.
-	Names []catalog.Name `json:"names"`
+	Names []catalog.Name
 }
 
-// maxRequest bounds a request, and maxRequests how many are taken at a time.
+// A written request has names as bytes: they need not be UTF-8.
+type written struct {
+	Do    string   `json:"do"`
+	Names [][]byte `json:"names"`
+}
+
+// maxRequest bounds a request, and maxRequests how many are carried out at a time.
 const (
 	maxRequest  = 4 << 20
 	maxRequests = 1000
@@ -42,7 +49,11 @@ const (
 
 // Put leaves a request in the directory dir, which is made if need be. now orders them.
 func Put(dir string, r *Request, now time.Time) error {
-	text, err := json.Marshal(r)
+	wr := written{Do: r.Do}
+	for _, n := range r.Names {
+		wr.Names = append(wr.Names, []byte(n))
+	}
+	text, err := json.Marshal(wr)
 	if err != nil {
 		return err
 	}
@@ -56,33 +67,27 @@ func Put(dir string, r *Request, now time.Time) error {
 	})
 }
 
-// Take takes the requests of one kind out of dir, the oldest first. What is no request
-// is told to warn and removed.
-func Take(dir, do string, warn func(format string, args ...any)) (rs []*Request) {
+// Obey has the requests of one kind in dir carried out by obey, the oldest first, and
+// removes each. An error of obey ends it, and leaves the request. What is no request is
+// told to warn and removed.
+func Obey(dir, do string, warn func(format string, args ...any), obey func(*Request) error) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // there is no directory before the first request
 	}
-	for _, e := range entries {
-		if len(rs) == maxRequests {
-			break
-		}
-		if !strings.HasSuffix(e.Name(), "-"+do+suffix) {
-			continue
-		}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), "-"+do+suffix) })
+	for _, e := range entries[:min(len(entries), maxRequests)] {
 		path := filepath.Join(dir, e.Name())
-		r, err := read(path, do)
-		if rerr := os.Remove(path); rerr != nil {
-			warn("%v", rerr)
-			continue // it would be taken again and again
-		}
-		if err != nil {
+		if r, err := read(path, do); err != nil {
 			warn("%s: %v", path, err)
-			continue
+		} else if err := obey(r); err != nil {
+			return err
 		}
-		rs = append(rs, r)
+		if err := os.Remove(path); err != nil {
+			warn("%v: what it asks for is done in each run", err)
+		}
 	}
-	return rs
+	return nil
 }
 
 // read reads one request.
@@ -91,17 +96,20 @@ func read(path, do string) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(Request)
-	if err := json.Unmarshal(text, r); err != nil {
+	var wr written
+	if err := json.Unmarshal(text, &wr); err != nil {
 		return nil, err
 	}
-	if r.Do != do {
+	if wr.Do != do {
 		return nil, fmt.Errorf("not a request to %s", do)
 	}
-	for _, n := range r.Names {
-		if _, err := catalog.ParsePath(string(n)); err != nil {
+	r := &Request{Do: do}
+	for _, b := range wr.Names {
+		n, err := catalog.ParsePath(string(b))
+		if err != nil {
 			return nil, err
 		}
+		r.Names = append(r.Names, n)
 	}
 	r.Names = slices.Compact(r.Names)
 	return r, nil

@@ -1,6 +1,7 @@
 package requests
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,8 +16,12 @@ func TestRequests(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "requests")
 	warnings := 0
-	take := func(do string) []*Request {
-		return Take(dir, do, func(string, ...any) { warnings++ })
+	take := func(do string) (rs []*Request) {
+		t.Helper()
+		if err := Obey(dir, do, func(string, ...any) { warnings++ }, func(r *Request) error { rs = append(rs, r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return rs
 	}
 	if rs := take(Undo); rs != nil || warnings > 0 {
 		t.Errorf("before the first: %v, %d warnings", rs, warnings)
@@ -28,17 +33,22 @@ func TestRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put(2, &Request{Undo, []catalog.Name{"b"}})
+	put(2, &Request{Undo, []catalog.Name{"b\xff"}})
 	put(1, &Request{Undo, []catalog.Name{"a", "a"}})
 	put(3, &Request{Retry, nil})
 	for name, text := range map[string]string{
-		"1-undo.json": "x", "2-undo.json": `{"do":"undo","names":["../x"]}`, "3-undo.json": `{"do":"undo"}`, "4-undo.json": `{"do":"retry","names":["x"]}`,
+		"1-undo.json": "x", "2-undo.json": `{"do":"undo","names":["Li4veA=="]}`, "3-undo.json": `{"do":"undo"}`, "4-undo.json": `{"do":"retry","names":["eA=="]}`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]*Request{{Undo, []catalog.Name{"a"}}, {Undo, []catalog.Name{"b"}}, {Undo, nil}}, take(Undo)); diff != "" || warnings != 3 {
+	// A run that is killed, or fails, leaves what it has not carried out.
+	failed := errors.New("failed")
+	if err := Obey(dir, Undo, t.Logf, func(*Request) error { return failed }); err != failed {
+		t.Errorf("error is %v", err)
+	}
+	if diff := cmp.Diff([]*Request{{Undo, []catalog.Name{"a"}}, {Undo, []catalog.Name{"b\xff"}}, {Undo, nil}}, take(Undo)); diff != "" || warnings != 3 {
 		t.Errorf("%d warnings; -want +got:\n%s", warnings, diff)
 	}
 	if rs := take(Undo); rs != nil {
