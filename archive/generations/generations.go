@@ -24,14 +24,14 @@ import (
 )
 
 // Publish publishes a generation, signed by signers, if the archive does not hold
-// what the newest one says. It is to be called before the ledger is told that the
-// lists are true. A feed that cannot be read is a warning, and stays as it is.
+// what the newest one says. A feed that cannot be read is a warning, and stays as it
+// is.
 func Publish(v *vault.Vault, signers ...note.Signer) error {
 	_, there, err := v.Store.Views.Stat(rel(feed.LatestFile))
 	if err != nil {
 		return vault.Damage(err)
 	}
-	if there && !v.Changed && !v.Restated && !v.Index.Notes.Changed {
+	if there && !v.Restated && !v.Index.Notes.Untold {
 		return nil
 	}
 	old := &feed.State{List: make(feed.List)}
@@ -44,10 +44,14 @@ func Publish(v *vault.Vault, signers ...note.Signer) error {
 	}
 	next := holds(v.Index)
 	changes := feed.Diff(old.List, next)
-	if len(changes) == 0 && there {
-		return nil
+	if len(changes) > 0 || !there {
+		if err := publish(v, old, next, changes, signers); err != nil {
+			return err
+		}
 	}
-	return publish(v, old, next, changes, signers)
+	var b ledger.Batch
+	v.Note(&b, func(n *ledger.Notes) { n.Untold = false })
+	return v.Commit(&b)
 }
 
 // load reads the newest generation.

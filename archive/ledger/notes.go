@@ -20,6 +20,8 @@ type Notes struct {
 	Clock, Hold time.Time
 	// Changed says that the archive is not what distinfo and history say.
 	Changed bool
+	// Untold says that it is not what the newest generation says.
+	Untold bool
 	// Layouts are those that files may have links for. None means that no run
 	// has come to its end with this ledger.
 	Layouts []layout.Layout
@@ -79,8 +81,10 @@ var notes = []note{
 	{"hold", func(n *Notes) (string, error) { return timeText(n.Hold), nil },
 		func(n *Notes, text string) error { return parseTime(text, &n.Hold) },
 		func(dst, src *Notes) { dst.Hold = src.Hold }},
-	{"dirty", changedText, func(n *Notes, text string) error { n.Changed = text != ""; return nil },
+	{"dirty", func(n *Notes) (string, error) { return yesText(n.Changed), nil }, func(n *Notes, text string) error { n.Changed = text != ""; return nil },
 		func(dst, src *Notes) { dst.Changed = src.Changed }},
+	{"untold", func(n *Notes) (string, error) { return yesText(n.Untold), nil }, func(n *Notes, text string) error { n.Untold = text != ""; return nil },
+		func(dst, src *Notes) { dst.Untold = src.Untold }},
 	{"layouts", layoutsText, parseLayouts, func(dst, src *Notes) { dst.Layouts = src.Layouts }},
 	{"leaving", leavingText, parseLeaving, func(dst, src *Notes) { dst.Leaving = src.Leaving }},
 	{"relayout", changeText, parseChange, func(dst, src *Notes) { dst.Change = src.Change }},
@@ -141,11 +145,11 @@ func parseTime(text string, t *time.Time) (err error) {
 	return err
 }
 
-func changedText(n *Notes) (string, error) {
-	if n.Changed {
-		return "yes", nil
+func yesText(yes bool) string {
+	if yes {
+		return "yes"
 	}
-	return "", nil
+	return ""
 }
 
 func jsonText(length int, v any) (string, error) {

@@ -195,7 +195,7 @@ func (v *Vault) Commit(b *ledger.Batch) error {
 	}
 	v.Restated = v.Restated || b.ChangesContents()
 	if v.Changed && !v.marked {
-		v.Note(b, func(n *ledger.Notes) { n.Changed = true })
+		v.Note(b, func(n *ledger.Notes) { n.Changed, n.Untold = true, true })
 		v.marked = true
 	}
 	// What is recorded as gone must not be back after a power failure.

@@ -21,7 +21,7 @@ const (
 	// maxText bounds what comes out of it, and maxLine a line of that.
 	maxText   = 1 << 30
 	maxLine   = 16 << 10
-	maxWindow = 8 << 20
+	maxWindow = 1 << 20
 	// past is what a line does that has the digest of an older file.
 	past = "past"
 )
@@ -75,7 +75,7 @@ func (g *Generation) Encode() ([]byte, error) {
 
 // Decode unpacks a file, which is hostile.
 func Decode(data []byte) (*Generation, error) {
-	z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return nil, err
 	}

@@ -203,6 +203,7 @@ func (l *life) step(k int, args ...string) {
 	killed := errors.As(err, &exit) && !exit.Exited()
 	if killed {
 		l.kills++
+		l.newest()
 		out, err = l.try(0, args...)
 	}
 	if err != nil {
@@ -222,11 +223,21 @@ func (l *life) try(k int, args ...string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
+// newest reads the newest generation, which is whole at any moment, as the names and
+// digests of what the archive had then; nil if there is none yet.
+func (l *life) newest() map[string]bool {
+	l.t.Helper()
+	return newestGeneration(l.t, filepath.Join(l.dir, "archive", "distfiles"))
+}
+
 // like checks that the life has come by the same archives as another one.
 func (l *life) like(calm *life) {
 	l.t.Helper()
 	if diff := gocmp.Diff(calm.after, l.after, cmpopts.EquateComparable(listed{})); diff != "" {
 		l.t.Errorf("not the archive of undisturbed runs, step by step (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff(calm.newest(), l.newest()); diff != "" {
+		l.t.Errorf("the newest generation is not that of undisturbed runs (-want +got):\n%s", diff)
 	}
 	for _, dir := range []string{"archive/state/parts", "archive/state/recycle", "drop"} {
 		left, err := os.ReadDir(filepath.Join(l.dir, dir))
@@ -259,5 +270,6 @@ func (l *life) published() map[string]listed {
 	for _, stamp := range []string{"lastsync", "lastupdate", "history"} {
 		delete(files, stamp)
 	}
+	maps.DeleteFunc(files, func(rel string, _ listed) bool { return strings.HasPrefix(rel, "generations/") })
 	return files
 }

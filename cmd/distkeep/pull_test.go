@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"distkeep/catalog/feed"
+)
+
+// newestGeneration reads the newest generation of a published tree, as downstreams
+// do: the names and digests of what the archive had then, or nil if there is none. It
+// fails when that is not whole.
+func newestGeneration(t testing.TB, distfiles string) map[string]bool {
+	t.Helper()
+	read := func(file string) ([]byte, error) { return os.ReadFile(filepath.Join(distfiles, "generations", file)) }
+	data, err := read(feed.LatestFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	latest, err := feed.ParseLatest(data, nil)
+	if err != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	s, err := feed.Follow(latest, nil, read)
+	if err != nil {
+		t.Fatalf("generation %d: %v", latest.Generation, err)
+	}
+	names := make(map[string]bool)
+	for k := range s.List {
+		names[string(k.Name)+" "+k.SHA256.Hex()] = true
+	}
+	return names
+}
+
+// A wire forwards connections to a server and counts what passes.
+type wire struct {
+	addr            string
+	requests, bytes atomic.Int64 // bytes of both directions
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	w := &wire{addr: l.Addr().String()}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go w.forward(client, to)
+		}
+	}()
+	return w
+}
+
+func (w *wire) forward(client net.Conn, to string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	asked, tee := io.Pipe()
+	go func() {
+		defer server.Close()
+		io.Copy(io.MultiWriter(server, tee, (*counter)(&w.bytes)), client)
+		tee.Close()
+	}()
+	go func() {
+		r := bufio.NewReader(asked)
+		for {
+			if _, err := http.ReadRequest(r); err != nil {
+				asked.Close()
+				return
+			}
+			w.requests.Add(1)
+		}
+	}()
+	io.Copy(io.MultiWriter(client, (*counter)(&w.bytes)), server)
+}
+
+// take returns what has passed since the last call.
+func (w *wire) take() (requests, bytes int64) { return w.requests.Swap(0), w.bytes.Swap(0) }
+
+type counter atomic.Int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	(*atomic.Int64)(c).Add(int64(len(p)))
+	return len(p), nil
+}
+
+// TestPullRequests counts what a downstream of many files asks for: one small request
+// when nothing has changed, and little more than what has when something did.
+func TestPullRequests(t *testing.T) {
+	t.Parallel()
+	files := smallFiles(1000)
+	s := newSite(t, files, nil)
+	s.run(0, "init", "--archive", "up")
+	s.run(0, s.mirrorArgs("up")...)
+	distfiles := filepath.Join(s.dir, "up", "distfiles")
+	plain := httptest.NewServer(http.FileServer(http.Dir(distfiles)))
+	t.Cleanup(plain.Close)
+	ours := startServing(t, s.command("serve", "--archive", "up", "--listen", "127.0.0.1:0"))
+	wires := map[string]*wire{"plain": newWire(t, plain.Listener.Addr().String()), "serve": newWire(t, ours.addr)}
+	pull := func(archive string) string {
+		_, port, _ := net.SplitHostPort(wires[archive].addr)
+		out, _ := s.run(0, "pull", "--archive", archive, "--allow-private", "--allow-port", port, "--delete", "--max-delete", "100%", "http://"+wires[archive].addr)
+		return out
+	}
+	for archive, w := range wires {
+		s.run(0, "init", "--archive", archive, "--layout", "filename-hash BLAKE2B 8")
+		if out := pull(archive); !strings.Contains(out, "added        1000 files") {
+			t.Fatalf("%s: the first pull:\n%s", archive, out)
+		}
+		if requests, _ := w.take(); requests != 2+900 {
+			t.Errorf("%s: %d requests for 900 contents, and two files that name them", archive, requests)
+		}
+		pull(archive)
+		requests, bytes := w.take()
+		if requests != 1 || bytes > 1<<10 {
+			t.Errorf("%s: %d requests and %d bytes when nothing has changed", archive, requests, bytes)
+		}
+		t.Logf("%s: nothing changed: %d request, %d bytes of both directions", archive, requests, bytes)
+	}
+	changed := maps.Clone(files)
+	for i := range 100 {
+		name := fmt.Sprintf("small-%04d.tar.gz", 10*i+1)
+		delete(changed, name)
+		changed["new-"+name] = randomBytes("new "+name, 3000)
+		s.up.replace("new-"+name, changed["new-"+name])
+	}
+	if err := os.RemoveAll(s.tree); err != nil {
+		t.Fatal(err)
+	}
+	writeTree(t, s.tree, s.up.url, changed)
+	s.run(0, s.mirrorArgs("up", "--delete", "--deletion-delay", "0", "--max-delete", "100%")...)
+	want := newestGeneration(t, distfiles)
+	for archive, w := range wires {
+		pull(archive)
+		requests, bytes := w.take()
+		if requests > 105 {
+			t.Errorf("%s: %d requests for 100 changes", archive, requests)
+		}
+		t.Logf("%s: 100 changed: %d requests, %d bytes of both directions", archive, requests, bytes)
+		got := newestGeneration(t, filepath.Join(s.dir, archive, "distfiles"))
+		for name := range want {
+			if !got[name] {
+				t.Errorf("%s: the copy has no %s", archive, name)
+			}
+		}
+	}
+}
