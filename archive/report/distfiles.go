@@ -76,7 +76,9 @@ func LoadDistfiles(dir string) ([]Distfile, error) { return loadLines[Distfile](
 
 // Distfiles yields what WriteDistfiles wrote, without holding all of it. An error is
 // the last that it yields.
-func Distfiles(dir string) iter.Seq2[*Distfile, error] { return lines[Distfile](dir, distfilesFile) }
+func Distfiles(dir string) iter.Seq2[*Distfile, error] {
+	return lines[Distfile](dir, distfilesFile, nil)
+}
 
 // A Version tells one state of what is exported from every other. Two are compared
 // with ==; the zero Version is that of a directory into which nothing was exported.

@@ -14,6 +14,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,6 +154,51 @@ func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 // LoadFailures reads what WriteFailures wrote.
 func LoadFailures(dir string) ([]Failure, error) { return loadLines[Failure](dir, failuresFile) }
 
+// LoadClass reads the failures of one class of what WriteFailures wrote. The lines of
+// most others are not decoded.
+func LoadClass(dir, class string) ([]Failure, error) {
+	// Some answer may be of the class, and a text in quotes has none inside.
+	mark := append(appendText([]byte(`,"class":`), class), ',')
+	fs, err := collect(lines[Failure](dir, failuresFile, func(line []byte) bool { return bytes.Contains(line, mark) }))
+	return slices.DeleteFunc(fs, func(f Failure) bool { return f.Class != class }), err
+}
+
+// CountFailures returns how many of the failures that WriteFailures wrote were found
+// last after t. It decodes nothing else of them.
+func CountFailures(dir string, t time.Time) (n int, err error) {
+	f, err := open(dir, failuresFile)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return countLines(f.Name(), f, t)
+}
+
+func countLines(path string, r io.Reader, t time.Time) (n int, err error) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, maxLine)
+	at := 1
+	for ; sc.Scan(); at++ {
+		line, last := sc.Bytes(), time.Time{}
+		ok := bytes.HasPrefix(line, []byte("{")) && bytes.HasSuffix(line, []byte("}"))
+		// No text has a quote that is not escaped: this is the field.
+		if _, rest, has := bytes.Cut(line, []byte(`,"last":"`)); has {
+			text, _, _ := bytes.Cut(rest, []byte(`"`))
+			ok = ok && last.UnmarshalText(text) == nil
+		}
+		if !ok {
+			return 0, damaged(path, at, errors.New("not a record"))
+		}
+		if last.After(t) {
+			n++
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return 0, damaged(path, at, err)
+	}
+	return n, nil
+}
+
 // LoadRestricted reads what WriteRestricted wrote.
 func LoadRestricted(dir string) ([]Failure, error) { return loadLines[Failure](dir, restrictedFile) }
 
@@ -242,7 +288,7 @@ func write(dir, file string, text []byte, replace regular.Replacer) error {
 // maxLine bounds a line of an export: a failure with all its answers.
 const maxLine = 1 << 20
 
-func loadLines[T any](dir, file string) ([]T, error) { return collect(lines[T](dir, file)) }
+func loadLines[T any](dir, file string) ([]T, error) { return collect(lines[T](dir, file, nil)) }
 
 func collect[T any](records iter.Seq2[*T, error]) (out []T, err error) {
 	for v, err := range records {
@@ -254,8 +300,9 @@ func collect[T any](records iter.Seq2[*T, error]) (out []T, err error) {
 	return out, nil
 }
 
-// lines yields the records of a file; an error is the last that it yields.
-func lines[T any](dir, file string) iter.Seq2[*T, error] {
+// lines yields the records of those lines of a file that are wanted, nil being all; an
+// error is the last that it yields.
+func lines[T any](dir, file string, wanted func(line []byte) bool) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		f, err := open(dir, file)
 		if err != nil {
@@ -263,7 +310,7 @@ func lines[T any](dir, file string) iter.Seq2[*T, error] {
 			return
 		}
 		defer f.Close()
-		parseLines[T](f.Name(), f)(yield)
+		parseLines[T](f.Name(), f, wanted)(yield)
 	}
 }
 
@@ -277,12 +324,15 @@ func open(dir, file string) (*os.File, error) {
 	return f, err
 }
 
-func parseLines[T any](path string, r io.Reader) iter.Seq2[*T, error] {
+func parseLines[T any](path string, r io.Reader, wanted func(line []byte) bool) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		sc := bufio.NewScanner(r)
 		sc.Buffer(nil, maxLine)
 		n := 1
 		for ; sc.Scan(); n++ {
+			if wanted != nil && !wanted(sc.Bytes()) {
+				continue
+			}
 			v := new(T)
 			err := errors.New("not a record")
 			if bytes.HasPrefix(sc.Bytes(), []byte("{")) {

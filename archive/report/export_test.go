@@ -51,6 +51,54 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestPartOfFailures: what is decoded of no other line, or of none, is what all of them
+// decoded tell, whatever texts look like a field.
+func TestPartOfFailures(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var all []Failure
+	for i, class := range []string{"gone", "dns", "gone", "policy", `"class":"gone",`} {
+		for _, text := range []string{"x", `,"last":"2026-01-01T00:00:00Z"`, `\",\"last":"9999-01-01T00:00:00Z`, `","class":"dns","`, "<&>\u2028"} {
+			at := day.Add(time.Duration(i)*time.Hour + time.Duration(len(all)))
+			all = append(all, Failure{
+				Name: text, Class: class, Reason: text, Hint: text, Owner: text, Owners: []string{text}, Maintainers: []string{text, "last"}, First: day.Add(time.Duration(9-i) * time.Hour), Last: at,
+				Answers: []Answer{{URL: text, Host: text, Class: "dns", Text: text}, {Class: "gone"}},
+			})
+		}
+	}
+	if err := WriteFailures(dir, all, regular.Replace); err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{"gone", "dns", "policy", `"class":"gone",`, "none", ""} {
+		var want []Failure
+		for _, f := range all {
+			if f.Class == class {
+				want = append(want, f)
+			}
+		}
+		got, err := LoadClass(dir, class)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("class %s: %v, -want +got:\n%s", class, err, diff)
+		}
+	}
+	for i := range all {
+		want := 0
+		for _, f := range all {
+			if f.Last.After(all[i].Last) {
+				want++
+			}
+		}
+		if got, err := CountFailures(dir, all[i].Last); got != want || err != nil {
+			t.Errorf("%d failures after %v, %v; want %d", got, all[i].Last, err, want)
+		}
+	}
+	for _, bad := range []string{"garbage", "", "null", "[]", `{"name":"a","cl`, `{"name":"a","last":"yesterday"}`, strings.Repeat("x", maxLine+1)} {
+		if n, err := countLines("file", strings.NewReader("{}\n"+bad+"\n"), day); err == nil || !strings.HasPrefix(err.Error(), "file:2: ") {
+			t.Errorf("%.20q is counted: %d, %v", bad, n, err)
+		}
+	}
+}
+
 // TestFailureTooLong: a tree may name any number of URIs for a file, and the
 // readers' lines are bounded.
 func TestFailureTooLong(t *testing.T) {
@@ -329,7 +377,7 @@ func FuzzParseLines(f *testing.F) {
 	f.Add([]byte(`{"answers":[],"first":"2026-11-21T03:04:05+02:00"}`))
 	f.Add([]byte("{}\n{}\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		first, err := collect(parseLines[Failure]("file", bytes.NewReader(text)))
+		first, err := collect(parseLines[Failure]("file", bytes.NewReader(text), nil))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "file:") {
 				t.Fatalf("error without its place: %v", err)
@@ -340,7 +388,16 @@ func FuzzParseLines(f *testing.F) {
 		if err != nil {
 			t.Skip(err) // a time that JSON cannot have
 		}
-		second, err := collect(parseLines[Failure]("file", bytes.NewReader(again)))
+		after := 0
+		for _, f := range first {
+			if f.Last.After(day) {
+				after++
+			}
+		}
+		if n, err := countLines("file", bytes.NewReader(again), day); n != after || err != nil {
+			t.Fatalf("%d failures, %v; want %d", n, err, after)
+		}
+		second, err := collect(parseLines[Failure]("file", bytes.NewReader(again), nil))
 		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("%v, -first +second:\n%s", err, diff)
 		}

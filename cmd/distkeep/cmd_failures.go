@@ -94,16 +94,19 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	names := c.Args().Slice()
 	load := report.LoadFailures
-	if o.class == string(failure.Restricted) {
+	switch {
+	case o.class == string(failure.Restricted):
 		load = report.LoadRestricted
+	case o.class != "" && len(names) == 0: // of a name it is said that no class has it
+		load = func(dir string) ([]report.Failure, error) { return report.LoadClass(dir, o.class) }
 	}
 	fs, err := load(dir)
 	if err != nil {
 		return err
 	}
 	o.sayAge(e, dir)
-	names := c.Args().Slice()
 	warn := e.warner()
 	for _, n := range names {
 		if !slices.ContainsFunc(fs, func(f report.Failure) bool { return f.Name == n }) {

@@ -133,14 +133,10 @@ func (s *statusRecord) load(dir string) error {
 		s.Summary = nil
 		return err
 	}
-	fs, err := report.LoadFailures(dir)
+	var err error
+	s.Since, err = report.CountFailures(dir, s.Start)
 	if errors.Is(err, report.ErrNoRun) {
 		return nil // somebody has removed the list; the next run writes it
-	}
-	for _, f := range fs {
-		if f.Last.After(s.Start) {
-			s.Since++
-		}
 	}
 	return err
 }
