@@ -82,6 +82,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	want.Notes = Notes{
 		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
+		Begun:        []layout.Layout{layout.Flat()},
 		Leaving:      map[layout.Layout]time.Time{layout.Flat(): t0},
 		Change:       &layout.Change{From: layout.Conf{layout.Flat()}, To: layout.Conf{layout.Flat()}, Due: t0},
 		Repositories: []catalog.RepoStats{{Name: "r", Distfiles: 7}},

@@ -25,6 +25,9 @@ type Notes struct {
 	// Layouts are those that files may have links for. None means that no run
 	// has come to its end with this ledger.
 	Layouts []layout.Layout
+	// Begun are those for which runs that have not come to their end may have made
+	// links before Layouts were known.
+	Begun []layout.Layout
 	// Leaving are those of them that layout.conf does not list any more, and until
 	// when they keep their paths; zero is that a run has begun to remove them.
 	Leaving map[layout.Layout]time.Time
@@ -85,7 +88,12 @@ var notes = []note{
 		func(dst, src *Notes) { dst.Changed = src.Changed }},
 	{"untold", func(n *Notes) (string, error) { return yesText(n.Untold), nil }, func(n *Notes, text string) error { n.Untold = text != ""; return nil },
 		func(dst, src *Notes) { dst.Untold = src.Untold }},
-	{"layouts", layoutsText, parseLayouts, func(dst, src *Notes) { dst.Layouts = src.Layouts }},
+	{"layouts", func(n *Notes) (string, error) { return layoutsText(n.Layouts) },
+		func(n *Notes, text string) (err error) { n.Layouts, err = parseLayouts(text); return err },
+		func(dst, src *Notes) { dst.Layouts = src.Layouts }},
+	{"begun", func(n *Notes) (string, error) { return layoutsText(n.Begun) },
+		func(n *Notes, text string) (err error) { n.Begun, err = parseLayouts(text); return err },
+		func(dst, src *Notes) { dst.Begun = src.Begun }},
 	{"leaving", leavingText, parseLeaving, func(dst, src *Notes) { dst.Leaving = src.Leaving }},
 	{"relayout", changeText, parseChange, func(dst, src *Notes) { dst.Change = src.Change }},
 	{"repositories", func(n *Notes) (string, error) { return jsonText(len(n.Repositories), n.Repositories) },
@@ -160,15 +168,14 @@ func jsonText(length int, v any) (string, error) {
 	return string(text), err
 }
 
-func layoutsText(n *Notes) (string, error) { return jsonText(len(n.Layouts), specs(n.Layouts)) }
+func layoutsText(ls []layout.Layout) (string, error) { return jsonText(len(ls), specs(ls)) }
 
-func parseLayouts(n *Notes, text string) (err error) {
+func parseLayouts(text string) ([]layout.Layout, error) {
 	var ss []string
 	if err := json.Unmarshal([]byte(text), &ss); err != nil {
-		return err
+		return nil, err
 	}
-	n.Layouts, err = parseSpecs(ss)
-	return err
+	return parseSpecs(ss)
 }
 
 // specs spells layouts.

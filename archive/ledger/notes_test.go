@@ -54,6 +54,7 @@ func FuzzNotes(f *testing.F) {
 	for key, text := range map[string]string{
 		"clock": "2026-01-02T03:00:00Z", "hold": "2026-01-02T03:00:00+02:00", "dirty": "yes",
 		"layouts":      `["flat","filename-hash BLAKE2B 8"]`,
+		"begun":        `["flat"]`,
 		"leaving":      `{"flat":"2026-01-02T03:00:00Z"}`,
 		"relayout":     `{"from":["flat"],"to":["filename-hash BLAKE2B 8"],"due":"2026-01-02T03:00:00Z"}`,
 		"repositories": `[{"kind":"gentoo","name":"tree","distfiles":3}]`,

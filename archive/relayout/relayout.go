@@ -126,10 +126,13 @@ func Begin(v *vault.Vault) error {
 		v.Warn("layout.conf was changed by hand: the change of the layouts is given up")
 		c = nil
 	}
-	if len(n.Layouts) == 0 {
-		return nil // no run has come to its end, nor could a change begin
+	if len(n.Layouts) > 0 {
+		return Note(v, c)
 	}
-	return Note(v, c)
+	// No run has come to its end, nor could a change begin.
+	var b ledger.Batch
+	v.Note(&b, func(n *ledger.Notes) { n.Begun = layout.Join(n.Begun, v.Shelf.Layouts) })
+	return v.Commit(&b)
 }
 
 // Note records the layouts that files may have links for, and what becomes of
@@ -140,6 +143,6 @@ func Note(v *vault.Vault, c *layout.Change) error {
 	leaving := maps.Clone(v.Leaving)
 	maps.DeleteFunc(leaving, func(l layout.Layout, _ time.Time) bool { return !slices.Contains(layouts, l) })
 	var b ledger.Batch
-	v.Note(&b, func(n *ledger.Notes) { n.Layouts, n.Leaving, n.Change = layouts, leaving, c })
+	v.Note(&b, func(n *ledger.Notes) { n.Layouts, n.Begun, n.Leaving, n.Change = layouts, nil, leaving, c })
 	return v.Commit(&b)
 }

@@ -22,7 +22,7 @@ func (v *Vault) layouts() (use layout.Conf, former []layout.Layout) {
 		}
 	}
 	v.Leaving = make(map[layout.Layout]time.Time)
-	for _, l := range n.Layouts {
+	for _, l := range layout.Join(n.Layouts, n.Begun) {
 		if slices.Contains(use, l) {
 			continue
 		}
