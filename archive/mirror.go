@@ -153,7 +153,7 @@ func (m *mirror) mend() error {
 		return err
 	}
 	if err := m.v.Disk.LetIn(); err != nil {
-		m.v.Warn("%s", report.OneLine(err.Error()))
+		m.v.Warn("%v", err)
 	}
 	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
 	for _, p := range whole {

@@ -42,14 +42,22 @@ func (s *Store) LetIn(path string) error {
 	return nil
 }
 
-// LetIn lets readers in to what the listing came by. Those whom that cannot be done
-// for are in the error.
+// LetIn lets readers in to what the listing came by. The error names the first of those
+// whom that cannot be done for: there may be as many as files.
 func (l *Listing) LetIn() error {
-	var errs []error
+	var first error
+	more := 0
 	for _, rel := range l.shut {
-		if err := l.s.LetIn(l.s.Path(rel)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		switch err := l.s.LetIn(l.s.Path(rel)); {
+		case err == nil || errors.Is(err, os.ErrNotExist):
+		case first == nil:
+			first = err
+		default:
+			more++
 		}
 	}
-	return errors.Join(errs...)
+	if more > 0 {
+		return fmt.Errorf("%w, and %d more: distkeep doctor lists them", first, more)
+	}
+	return first
 }

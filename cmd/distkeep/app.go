@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"distkeep/archive/disk"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 
 	"github.com/rs/zerolog"
@@ -288,6 +289,8 @@ func (e *env) logger(verbose, asJSON bool) zerolog.Logger {
 		Out: e.stderr, NoColor: true,
 		PartsOrder:  []string{zerolog.LevelFieldName, zerolog.MessageFieldName},
 		FormatLevel: func(l any) string { return fmt.Sprintf("distkeep: %v:", l) },
+		// Names that others choose must not look like more messages.
+		FormatMessage: func(m any) string { return report.OneLine(fmt.Sprint(m)) },
 	})).Level(level)
 }
 
