@@ -91,7 +91,7 @@ func (l List) Sorted() []*Entry {
 }
 
 func compareKeys(a, b Key) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256.Hex(), b.SHA256.Hex()))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), a.SHA256.Compare(b.SHA256))
 }
 
 // What can become of an entry.
@@ -122,16 +122,20 @@ func Diff(old, next List) (cs []Change) {
 	for _, es := range gone {
 		slices.SortFunc(es, func(a, b *Entry) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	for _, e := range next.Sorted() {
-		k := e.Key()
-		switch was, left := old[k], gone[k.SHA256]; {
-		case was != nil && !was.equal(e):
+	fresh := make(List)
+	for k, e := range next {
+		if was := old[k]; was == nil {
+			fresh[k] = e
+		} else if !was.equal(e) {
 			cs = append(cs, Change{Do: Changed, Entry: *e})
-		case was != nil:
-		case len(left) > 0:
+		}
+	}
+	for _, e := range fresh.Sorted() {
+		sum := e.Key().SHA256
+		if left := gone[sum]; len(left) > 0 {
 			cs = append(cs, Change{Do: Moved, From: left[0].Name, Entry: *e})
-			gone[k.SHA256] = left[1:]
-		default:
+			gone[sum] = left[1:]
+		} else {
 			cs = append(cs, Change{Do: Added, Entry: *e})
 		}
 	}
