@@ -32,6 +32,7 @@ type env struct {
 	now            func() time.Time
 	around         func(disk.FS) disk.FS // see vault.Options
 	at             *place                // the archive, once it is known
+	actsAs         string                // the user that root works as, or empty
 
 	// outlives is set by what goes on after SIGHUP; run makes it.
 	outlives *atomic.Bool

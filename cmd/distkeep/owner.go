@@ -32,6 +32,7 @@ func (e *env) workAsOwner(p place) error {
 		return usagef("%s belongs to %s, and root cannot work as that user here: %w: run distkeep as %s, or give the archive to root by: chown -R root %s %s",
 			where, name, err, name, p.distfiles, p.state)
 	}
+	e.actsAs = name
 	if text := fmt.Sprintf("working as %s, to whom %s belongs", name, where); e.logJSON {
 		log := e.logger(false, true)
 		log.Log().Msg(text)
@@ -117,6 +118,9 @@ func (e *env) ownership(err error) string {
 	}
 	if path, uid := foreignIn(e.at.distfiles, e.at.state, me); path != "" {
 		return fmt.Sprintf("%s belongs to %s: let root give the archive to you by: %s", path, userName(uid), mend)
+	}
+	if pe := (*fs.PathError)(nil); e.actsAs != "" && errors.As(err, &pe) {
+		return fmt.Sprintf("root works as %s here, to whom the archive belongs: give %s the right to %s, and make it for that user if it is not there", e.actsAs, e.actsAs, pe.Path)
 	}
 	return ""
 }
