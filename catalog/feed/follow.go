@@ -25,7 +25,7 @@ var ErrRewritten = errors.New("its history was rewritten")
 func Follow(latest Latest, have *State, get func(file string) ([]byte, error)) (*State, error) {
 	f := &following{latest: latest, have: have, get: get}
 	if have != nil && latest.Generation < have.Generation {
-		return nil, fmt.Errorf("%w: generation %d was seen, and it is at %d", ErrRewritten, have.Generation, latest.Generation)
+		return nil, fmt.Errorf("it is at generation %d, and generation %d was seen: a cache on the way is stale, or %w", latest.Generation, have.Generation, ErrRewritten)
 	}
 	if err := f.back(); err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ func (r *Repository) Scan(ctx context.Context) (s *catalog.Scan, err error) {
 func (r *Repository) problem(trouble error, known bool) catalog.Problem {
 	p := catalog.Problem{Repo: r.o.Name, Msg: fmt.Sprintf("%s: %v", catalog.Redact(r.o.URL), trouble)}
 	if errors.Is(trouble, feed.ErrRewritten) {
-		p.Msg += "; if its operator has begun anew, remove " + r.o.State
+		p.Msg += "; if its operator says that generations have begun anew, remove " + r.o.State
 	}
 	if known {
 		p.Msg += "; the list of the last run is used"

@@ -11,10 +11,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"distkeep/catalog/feed"
 )
@@ -165,6 +169,95 @@ func TestPullRequests(t *testing.T) {
 			if !got[name] {
 				t.Errorf("%s: the copy has no %s", archive, name)
 			}
+		}
+	}
+}
+
+// TestPullKills kills a downstream at each of its operations on the file system, or at a
+// sample of them, while it goes from one generation to the next. What it shows in
+// between has, under each name, bytes that a generation had, and what it tells its own
+// downstreams is whole; the same command leads it to where nobody disturbs.
+func TestPullKills(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs hundreds of programs")
+	}
+	files := smallFiles(30)
+	s := newSite(t, files, nil)
+	changed := maps.Clone(files)
+	for i, name := range slices.Sorted(maps.Keys(files)) {
+		switch i % 5 {
+		case 1: // it goes
+			delete(changed, name)
+		case 2: // it has other bytes
+			changed[name] = randomBytes("another "+name, 3000)
+		case 3: // it has another name
+			delete(changed, name)
+			changed["moved-"+name] = files[name]
+		}
+	}
+	// The first generation is served until the second takes its place.
+	trees := []string{filepath.Join(s.dir, "up", "distfiles"), filepath.Join(s.dir, "up2", "distfiles")}
+	s.run(0, "init", "--archive", "up")
+	s.run(0, s.mirrorArgs("up")...)
+	if out, err := exec.Command("cp", "-a", filepath.Join(s.dir, "up"), filepath.Join(s.dir, "up2")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.RemoveAll(s.tree); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range changed {
+		s.up.replace(name, data)
+	}
+	writeTree(t, s.tree, s.up.url, changed)
+	s.run(0, s.mirrorArgs("up2", "--delete", "--deletion-delay", "0", "--max-delete", "100%")...)
+	held := make(map[string]bool) // names and digests of both generations
+	for _, dir := range trees {
+		maps.Copy(held, newestGeneration(t, dir))
+	}
+	want := newestGeneration(t, trees[1])
+
+	var now atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.FileServer(http.Dir(trees[now.Load()])).ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	killAtAll(t, func(t *testing.T, k int) (kills int) {
+		dir := inMemory(t)
+		down := &site{t, dir, "", &upstream{url: srv.URL}}
+		down.run(0, "init", "--archive", "down")
+		args := []string{"pull", "--archive", "down", "--delete", "--deletion-delay", "0", "--max-delete", "100%", srv.URL}
+		for i := range trees {
+			now.Store(int32(i))
+			cmd := down.command(args...)
+			cmd.Env = append(cmd.Env, fmt.Sprint(killVar, "=", k))
+			out, err := cmd.CombinedOutput()
+			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && !exit.Exited() {
+				kills++
+				checkHeld(t, filepath.Join(dir, "down", "distfiles"), held)
+				down.run(0, args...)
+			} else if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+		down.run(0, args...) // what nobody has wanted since the last run goes
+		got := newestGeneration(t, filepath.Join(dir, "down", "distfiles"))
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("the copy is not the newest generation (-want +got):\n%s", diff)
+		}
+		down.run(0, "doctor", "--archive", "down")
+		return kills
+	})
+}
+
+// checkHeld checks that what is published has, under each name, bytes that held has for
+// it, and that what it tells downstreams is whole.
+func checkHeld(t *testing.T, distfiles string, held map[string]bool) {
+	t.Helper()
+	newestGeneration(t, distfiles)
+	for rel, f := range published(t, distfiles) {
+		if name := filepath.Base(rel); strings.HasSuffix(name, ".tar.gz") && !held[name+" "+f.sum] {
+			t.Errorf("%s has bytes that no generation had", rel)
 		}
 	}
 }
