@@ -225,10 +225,35 @@ func (p *confParser) lineAfter(n int) int {
 }
 
 // Format returns the layout.conf for c, which ParseConf reads back as c.
-func (c Conf) Format() []byte {
-	b := []byte("[structure]\n")
+func (c Conf) Format() []byte { return append([]byte("[structure]\n"), c.entries()...) }
+
+func (c Conf) entries() (b []byte) {
 	for i, l := range c {
 		b = fmt.Appendf(b, "%d=%s\n", i, l)
+	}
+	return b
+}
+
+// Edit returns old, a layout.conf, with c for the layouts that it lists. Everything
+// else that people have written there stays, where what comes out can be read as c.
+func (c Conf) Edit(old []byte) []byte {
+	p := confParser{values: make(map[int]value)}
+	var b []byte
+	done := false
+	for line := range strings.Lines(string(old)) {
+		text := strings.TrimSpace(line)
+		if p.feed(strings.TrimRight(line, "\r\n")) != nil {
+			return c.Format()
+		}
+		switch comment := text == "" || text[0] == '#' || text[0] == ';'; {
+		case comment || !p.structure || !p.open || p.number < 0:
+			b = append(b, line...)
+		case !done:
+			b, done = append(b, c.entries()...), true
+		}
+	}
+	if again, err := ParseConf(confName, bytes.NewReader(b)); err != nil || !slices.Equal(again, c) {
+		return c.Format()
 	}
 	return b
 }

@@ -189,3 +189,27 @@ func TestParseForeign(t *testing.T) {
 		}
 	}
 }
+
+func TestEdit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, old, want string }{
+		{"none", "", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+		{"plain", "[structure]\n0=flat\n", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+		{
+			"comments", "# ours\n[other]\nkey = x\n y\n[structure]\n# first\n0 = flat\n; more\n1: filename-hash\n  SHA512 8\n\nword = 1\n# end",
+			"# ours\n[other]\nkey = x\n y\n[structure]\n# first\n0=filename-hash BLAKE2B 8\n1=flat\n; more\n\nword = 1\n# end",
+		},
+		{"deep", "[structure]\n  0=flat\n", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+		{"unreadable", "0=flat\n", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+		{"no structure", "[other]\n", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+		{"a value before", "[structure]\nword = 1\n  0=flat\n", "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"},
+	} {
+		conf, err := ParseConf("new", strings.NewReader("[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(conf.Edit([]byte(c.old))); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}

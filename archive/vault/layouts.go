@@ -1,11 +1,14 @@
 package vault
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
+	"distkeep/catalog/regular"
 )
 
 // layouts decides by which layouts contents are published, and which former ones
@@ -78,7 +81,11 @@ func (v *Vault) List(conf layout.Conf) error {
 	if slices.Equal(conf, v.Listed) {
 		return nil
 	}
-	if err := writeConf(v.Store, conf.Format()); err != nil {
+	old, err := regular.Read(v.Store.Path("layout.conf"), 1<<20)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeConf(v.Store, conf.Edit(old)); err != nil {
 		return err
 	}
 	v.Listed, v.Changed = conf, true
