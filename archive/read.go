@@ -101,6 +101,10 @@ func (rd *readings) one(ctx context.Context, r *plan.Reading) (*addition, error)
 		}
 		a = nil
 	}
+	if got := sums.Get(r.Promise.Alg); !r.Promise.IsZero() && got != r.Promise {
+		rd.v.Warn("%s: its %s is left alone, it is not what its path says: see distkeep doctor", rd.facts.PathOf(r), got)
+		a = nil
+	}
 	switch {
 	case part == "":
 	case a == nil:

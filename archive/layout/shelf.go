@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 )
 
 // A File is what the file system says about one published path.
@@ -118,6 +119,16 @@ func (s *Shelf) Stray(rel string, known func(catalog.Name) bool) bool {
 func (l Layout) isPlace(rel string) bool {
 	base := path.Base(rel)
 	return isHex(base, 2*l.alg.Size()) && l.join(base, base) == rel
+}
+
+// Promise returns the digest that a file at rel must have when l, which is by content,
+// put it there, or zero.
+func (l Layout) Promise(rel string) digest.Digest {
+	if !l.isPlace(rel) {
+		return digest.Digest{}
+	}
+	d, _ := digest.Parse(l.alg, path.Base(rel)) // isPlace knows that it is hex
+	return d
 }
 
 // Sound returns a path that has the verified file of c, or "". It prefers those

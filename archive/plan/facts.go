@@ -169,6 +169,8 @@ type Reading struct {
 	Aside bool
 	// Sum is the only content that is of interest here, or zero.
 	Sum digest.Digest
+	// Promise is what its path says that it holds, or zero. Other bytes are left.
+	Promise digest.Digest
 	// Want is the content it may be, or nil.
 	Want *Want
 	// Lacks are the digests that its record is to have as well, Algs all that

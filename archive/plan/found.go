@@ -188,7 +188,13 @@ func (b *planner) foreign() {
 		if b.isWanted(name) && !b.former(f) {
 			return true // it is right or a misfit, and its want sees to it
 		}
-		found = append(found, &Reading{Rel: rel, Name: name, Size: f.Size})
+		r := &Reading{Rel: rel, Name: name, Size: f.Size}
+		for _, l := range b.Shelf.Layouts {
+			if l.IsContentHash() && r.Promise.IsZero() {
+				r.Promise = l.Promise(rel)
+			}
+		}
+		found = append(found, r)
 		if layout.Growing(b.Now, f.ModTime) {
 			growing[name] = true
 		}
