@@ -355,8 +355,8 @@ func (m *model) checkGone(words []string, before, after state, deleting bool) (e
 				err = m.wrong("early", "%s, which somebody keeps, is not published any more", p)
 			case !after.recycled(n, c) && !before.recycled(n, c):
 				err = m.wrong("early", "%s is not published any more, and not in recycle", p)
-			case before.recycled(n, c) && m.old(m.since, p, modelDeletion):
-				// A run that was killed had moved it.
+			case before.recycled(n, c) && (m.old(m.since, p, modelDeletion) || m.old(m.noted, p, modelBefore)):
+				// A run, or a cleaning, that was killed had moved it.
 			case !deleting || words[0] == "mirror" && !m.old(m.since, p, modelDeletion) || words[0] == "clean" && !m.old(m.noted, p, modelBefore):
 				err = m.wrong("early", "%s went to recycle before its time", p)
 			}
