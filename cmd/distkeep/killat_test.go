@@ -270,6 +270,5 @@ func (l *life) published() map[string]listed {
 	for _, stamp := range []string{"lastsync", "lastupdate", "history"} {
 		delete(files, stamp)
 	}
-	maps.DeleteFunc(files, func(rel string, _ listed) bool { return strings.HasPrefix(rel, "generations/") })
-	return files
+	return contentsOf(files)
 }

@@ -174,5 +174,5 @@ func (m *pacMirror) kill(d time.Duration) bool {
 // tree is what is published.
 func (m *pacMirror) tree() map[string]listed {
 	m.t.Helper()
-	return published(m.t, filepath.Join(m.archive, "distfiles"))
+	return contentsOf(published(m.t, filepath.Join(m.archive, "distfiles")))
 }
