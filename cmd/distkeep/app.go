@@ -121,6 +121,9 @@ func prepare(e *env, c *cli.Command, name string) {
 		return
 	}
 	c.Flags = append(c.Flags, configFlag())
+	for i, f := range c.Flags {
+		c.Flags[i] = named(f)
+	}
 	c.Before = func(ctx *cli.Context) error {
 		if o := behind(e.args, ctx.Args().Slice()); o != "" {
 			return usagef("%s: put the option %s before the arguments, or -- before names that begin with -", ctx.Command.Name, o)

@@ -66,17 +66,17 @@ func printOptions(w io.Writer, c *cli.Context, from map[string]string) error {
 func valueOf(c *cli.Context, f cli.Flag) any {
 	name := f.Names()[0]
 	switch f := f.(type) {
-	case *cli.GenericFlag:
+	case valueFlag:
 		return f.Value.String()
-	case *cli.StringSliceFlag:
+	case stringsFlag:
 		list := make([]string, 0)
 		for _, s := range c.StringSlice(name) {
 			list = append(list, catalog.Redact(s))
 		}
 		return list
-	case *cli.IntSliceFlag:
+	case intsFlag:
 		return append([]int{}, c.IntSlice(name)...)
-	case *cli.StringFlag:
+	case stringFlag:
 		return catalog.Redact(c.String(name))
 	}
 	return c.Value(name)

@@ -136,7 +136,7 @@ type pacMirror struct {
 
 func newPacMirror(t testing.TB, u *pacUpstream, args ...string) *pacMirror {
 	t.Helper()
-	m := &pacMirror{t: t, archive: filepath.Join(t.TempDir(), "archive"), upstream: u, args: args}
+	m := &pacMirror{t: t, archive: filepath.Join(inMemory(t), "archive"), upstream: u, args: args}
 	m.served = httptest.NewServer(http.FileServer(http.Dir(filepath.Join(m.archive, "distfiles"))))
 	t.Cleanup(m.served.Close)
 	m.distkeep(0, "init")

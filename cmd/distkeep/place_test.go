@@ -46,7 +46,7 @@ func otherFileSystem(t *testing.T, dir string) string {
 // are beside the published half, so that they can be linked into it.
 func TestTwoFileSystems(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, smallFiles(20), nil)
+	s := newSiteIn(t, t.TempDir(), smallFiles(20), nil)
 	distfiles := filepath.Join(otherFileSystem(t, s.dir), "distfiles")
 	place := []string{"--distfiles", distfiles, "--state", filepath.Join(s.dir, "state")}
 	s.run(0, append([]string{"init"}, place...)...)

@@ -68,7 +68,7 @@ type stage struct {
 
 func newStage(t *testing.T, now func() time.Time) *stage {
 	t.Helper()
-	s := &stage{root: t.TempDir(), now: now}
+	s := &stage{root: inMemory(t), now: now}
 	w := newWorld(t, 2)
 	for _, d := range []string{"srv/distfiles-local", "usr/ports", "srv/gentoo/distfiles", "var/db/repos", "etc", "srv/recycle", "srv/dpb", "srv/gentoo/tmp", "srv/old/distfiles"} {
 		if err := os.MkdirAll(filepath.Join(s.root, d), 0o755); err != nil {

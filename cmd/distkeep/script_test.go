@@ -39,11 +39,7 @@ func TestMain(m *testing.M) {
 		becomeUser(user)
 		os.Exit(m.Run())
 	}
-	program := func() {
-		e := &env{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, now: testClock(), around: testDisk()}
-		os.Exit(e.run())
-	}
-	testscript.Main(m, map[string]func(){"distkeep": program, emirrordistName: program})
+	testscript.Main(suite{m}, programs)
 }
 
 // An ownFlag is an option that several programs of one process may parse at once:
@@ -88,6 +84,7 @@ func TestScript(t *testing.T) {
 	})
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
+		WorkdirRoot:         inMemory(t),
 		Setup:               setupScript,
 		Cmds:                cmds,
 		Condition:           condition,
@@ -129,17 +126,20 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("DISTKEEP_ARCHIVE", "archive")
 	e.Setenv("DISTKEEP_ALLOW_PRIVATE", "true")
 	e.Setenv("DISTKEEP_ALLOW_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
+	setupProgram(e)
 	return nil
 }
 
 // exits STATUS PROGRAM [ARGS...] runs a program as exec does and checks its exit
-// status.
+// status. distkeep runs in one process with the others of the script.
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS PROGRAM [ARGS...]")
 	}
 	status := 0
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
+	if programs[args[1]] != nil {
+		status = ts.Value(programKey{}).(*scriptProgram).run(ts, args[1:])
+	} else if err := ts.Exec(args[1], args[2:]...); err != nil {
 		exit := (*exec.ExitError)(nil)
 		if !errors.As(err, &exit) {
 			ts.Fatalf("%v", err)

@@ -165,7 +165,7 @@ type site struct {
 // is nil.
 func newSite(t testing.TB, files map[string][]byte, serve func(context.Context, http.ResponseWriter, []byte)) *site {
 	t.Helper()
-	return newSiteIn(t, t.TempDir(), files, serve)
+	return newSiteIn(t, inMemory(t), files, serve)
 }
 
 // newSiteIn makes a site in the directory dir.
@@ -174,22 +174,6 @@ func newSiteIn(t testing.TB, dir string, files map[string][]byte, serve func(con
 	s := &site{t, dir, filepath.Join(dir, "tree"), newUpstream(t, files, serve)}
 	writeTree(t, s.tree, s.up.url, files)
 	return s
-}
-
-// inMemory makes a directory in memory where the system has a place for that:
-// hundreds of runs that are killed need not wait for a disk.
-func inMemory(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "distkeep")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 // command prepares the program with args.
