@@ -34,7 +34,7 @@ test:
 # thousands, and the model has its hundreds of seeds.
 race:
 	$(GO) test $(RACE) -count=2 -shuffle=on ./...
-	DISTKEEP_SWEEP=1 $(GO) test -run 'TestCrash|TestFaults|Kills$$' -timeout 0 ./archive/store ./cmd/distkeep
+	DISTKEEP_SWEEP=1 $(GO) test -run 'TestCrash|TestFaults|TestFull|Kills$$' -timeout 0 ./archive/store ./cmd/distkeep
 	DISTKEEP_SWEEP=1 $(GO) test $(RACE) -run 'TestStorm|TestThousandTarPits' ./fetch
 	DISTKEEP_MODEL=$(SEEDS) $(GO) test -run 'TestModel$$' -timeout 0 ./cmd/distkeep
 
