@@ -182,7 +182,7 @@ func (l *List) Check(now time.Time) []Issue {
 		if strings.Contains(string(e.Name), " #") {
 			add("the whole line is taken for the name: put the comment on a line of its own")
 		}
-		if strings.ContainsAny(string(e.Name), "*?[") {
+		if e.LooksLikePattern() {
 			add("it is taken for the name of one file: a whitelist has no patterns")
 		}
 	}
@@ -204,6 +204,10 @@ func (l *List) Stale(held, unwanted func(catalog.Name) bool) []Issue {
 	}
 	return is
 }
+
+// LooksLikePattern reports whether the name of e may be meant for several files: it is
+// taken for the name of one.
+func (e Entry) LooksLikePattern() bool { return strings.ContainsAny(string(e.Name), "*?[") }
 
 // lacks names what the comment of e does not say.
 func (e Entry) lacks() []string {

@@ -171,7 +171,7 @@ func Verify(ctx context.Context, v *vault.Vault, o Options) (*Summary, error) {
 	if rerr := export.Refresh(v, s.Command); err == nil {
 		err = rerr
 	}
-	s.Took = v.Options.Now().Sub(s.Start)
+	s.Took = v.Options.Now().Sub(v.Began)
 	return s, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -104,7 +103,7 @@ func whitelistAdd(e *env) *cli.Command {
 				entries[i] = whitelist.Entry{Name: n, Author: author, Date: whitelist.Day(e.now().UTC()), Reason: reason}
 			}
 			for _, x := range entries {
-				if strings.ContainsAny(string(x.Name), "*?[") {
+				if x.LooksLikePattern() {
 					e.warner()(fmt.Sprintf("%q is taken for the name of one file: a whitelist has no patterns", x.Name))
 				}
 			}
