@@ -164,7 +164,7 @@ func dropEmpty(dir string) error {
 		return err
 	}
 	for _, f := range files {
-		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".vlog" {
+		if ext := filepath.Ext(f.Name()); ext != logExt && ext != ".vlog" {
 			continue
 		}
 		fi, err := f.Info()

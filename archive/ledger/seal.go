@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
@@ -30,6 +32,36 @@ const manifestName = "MANIFEST"
 
 // maxSeal bounds the reading of the list: some 100 bytes a table.
 const maxSeal = 1 << 20
+
+// Seal returns what tells the state of the closed ledger in dir from every other one,
+// or "" when only opening it tells what it holds: it is new, or damaged, or was not
+// closed.
+//
+// It is the hash of the list of tables, for which the MANIFEST is still the one that
+// is listed and no log is left. That is enough without a look into the tables: what is
+// committed is first in a log, which badger removes only when a table has all of it and
+// the MANIFEST, which is longer by that, is durable. The numbers of tables only grow,
+// as one of them always has the schema, so that no MANIFEST comes back. The sums of
+// the tables are part of the seal: that of another ledger, with a MANIFEST of the same
+// bytes, is another one. What is known of the files alone, their sizes and times, would
+// not do: badger writes its log through memory, where their change is late.
+func Seal(dir string) string {
+	lines, text, err := readSeal(filepath.Join(dir, sealName))
+	if err != nil || len(lines) == 0 || lines[0].name != manifestName {
+		return ""
+	}
+	if sum, err := sumFile(filepath.Join(dir, manifestName)); err != nil || sum != lines[0].sum {
+		return ""
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || slices.ContainsFunc(files, func(f fs.DirEntry) bool { return filepath.Ext(f.Name()) == logExt }) {
+		return ""
+	}
+	return digest.SHA256.Sum(text).Hex()
+}
+
+// logExt is how the names of badger's logs of what is not in a table yet end.
+const logExt = ".mem"
 
 // A sealed table is one whose content was found to be that of the list.
 type sealed struct {
@@ -91,7 +123,7 @@ func checkManifest(dir string) error {
 		}
 		switch ext := filepath.Ext(f.Name()); {
 		case fi.Size() == 0: // see dropEmpty
-		case f.Name() == sealName, ext == ".sst", ext == ".vlog", ext == ".mem":
+		case f.Name() == sealName, ext == ".sst", ext == ".vlog", ext == logExt:
 			return fmt.Errorf("%s: %w: it is gone, and %s is there", manifest, ErrDamaged, f.Name())
 		}
 	}
@@ -103,7 +135,7 @@ func checkManifest(dir string) error {
 // table that is gone is badger's to judge.
 func checkSeal(dir string) (map[string]sealed, error) {
 	path := filepath.Join(dir, sealName)
-	lines, err := readSeal(path)
+	lines, _, err := readSeal(path)
 	if err != nil || len(lines) == 0 || lines[0].name != manifestName {
 		return nil, err
 	}
@@ -137,25 +169,25 @@ func checkSeal(dir string) (map[string]sealed, error) {
 type sealLine struct{ sum, name string }
 
 // readSeal returns nothing for a ledger that is new or was never closed.
-func readSeal(path string) (lines []sealLine, err error) {
-	text, err := regular.Read(path, maxSeal)
+func readSeal(path string) (lines []sealLine, text []byte, err error) {
+	text, err = regular.Read(path, maxSeal)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
+		return nil, nil, nil
 	case errors.Is(err, regular.ErrTooLarge), errors.Is(err, regular.ErrIrregular):
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	sc := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; sc.Scan(); n++ {
 		sum, name, ok := strings.Cut(sc.Text(), " ")
 		if !ok || name != filepath.Base(name) || len(sum) != 2*sha256.Size {
-			return nil, fmt.Errorf("%s:%d: %w: unreadable line", path, n, ErrDamaged)
+			return nil, nil, fmt.Errorf("%s:%d: %w: unreadable line", path, n, ErrDamaged)
 		}
 		lines = append(lines, sealLine{sum, name})
 	}
-	return lines, sc.Err()
+	return lines, text, sc.Err()
 }
 
 func sumFile(path string) (string, error) {

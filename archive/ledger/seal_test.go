@@ -1,0 +1,72 @@
+package ledger
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestSeal: every batch that is committed makes another seal, and what commits nothing
+// keeps it. While the ledger is open, and after a process that did not close it, there
+// is none.
+func TestSeal(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	if s := Seal(dir); s != "" {
+		t.Fatalf("a ledger that does not exist has the seal %s", s)
+	}
+	d := sample("a", "text")
+	note := func(text string) func(*Batch) { return func(b *Batch) { b.putNote("dirty", text, nil) } }
+	seen := make(map[string]int)
+	var last string
+	for i, step := range []func(*Batch){
+		func(*Batch) {}, // the schema is the first batch
+		func(b *Batch) { b.PutDistfile(d) },
+		func(b *Batch) { b.PutDistfile(d) }, // the same once more
+		func(b *Batch) { b.DropDistfile(d.Key()) },
+		func(b *Batch) { b.PutDistfile(d) }, // what it was two batches ago
+		func(b *Batch) { b.PutRun(&Run{t0, []byte("{}")}) },
+		note("yes"), note(""), note("yes"), note(""),
+	} {
+		l := open(t, dir)
+		var b Batch
+		step(&b)
+		if err := l.Commit(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		if s := Seal(dir); s != "" {
+			t.Errorf("step %d: the seal of a ledger that is open, or whose process was killed, is %s", i, s)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		last = Seal(dir)
+		if before, ok := seen[last]; ok || last == "" {
+			t.Errorf("step %d: the seal is %q, as after step %d", i, last, before)
+		}
+		seen[last] = i
+	}
+	for range 3 {
+		l := open(t, dir)
+		_, err := l.Load()
+		if err := errors.Join(err, l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if s := Seal(dir); s != last {
+			t.Errorf("the seal is %q after nothing was committed, was %s", s, last)
+		}
+	}
+	for name, damage := range map[string]func(path string) error{
+		manifestName: func(path string) error { return os.Truncate(path, 20) },
+		sealName:     os.Remove,
+	} {
+		broken := filepath.Join(t.TempDir(), "broken")
+		if err := errors.Join(os.CopyFS(broken, os.DirFS(dir)), damage(filepath.Join(broken, name))); err != nil {
+			t.Fatal(err)
+		}
+		if s := Seal(broken); s != "" {
+			t.Errorf("without its %s the ledger has the seal %s", name, s)
+		}
+	}
+}
