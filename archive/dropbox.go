@@ -31,7 +31,7 @@ func (b *dropBox) expire(ctx context.Context) error {
 		if r == nil || r.Refused != "" || b.v.Now.Sub(r.Since) < b.expiry {
 			continue
 		}
-		d := b.v.Index.Distfiles[ledger.Key{Name: f.Name, SHA256: r.SHA256}]
+		d := b.v.Index.Distfiles.Get(ledger.Key{Name: f.Name, SHA256: r.SHA256})
 		if d == nil {
 			continue
 		}

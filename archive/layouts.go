@@ -26,7 +26,7 @@ func (f formerLinks) unlink(p *plan.Plan) error {
 		claimed = f.facts.LayoutPaths()
 	}
 	for _, s := range p.Stale {
-		d := f.v.Index.Distfiles[s.Of.Key()]
+		d := f.v.Index.Distfiles.Get(s.Of.Key())
 		if d == nil || claimed[s.Rel] {
 			continue
 		}

@@ -91,9 +91,9 @@ func (b *Box) Records() (lines []string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		for k, d := range s.Distfiles {
+		for _, d := range s.Distfiles {
 			algs := fmt.Sprint(d.Digests.Algorithms())
-			lines = append(lines, fmt.Sprintf("%s %.8s %d named=%v kind=%s %s", k.Name, k.SHA256.Hex(), d.Size, d.Named, d.Kind, algs))
+			lines = append(lines, fmt.Sprintf("%s %.8s %d named=%v kind=%s %s", d.Name, d.SHA256().Hex(), d.Size, d.Named, d.Kind, algs))
 		}
 	})
 	slices.Sort(lines)

@@ -58,13 +58,13 @@ func TestDeleteAsksAgain(t *testing.T) {
 			due = append(due, &ledger.Distfile{Content: layout.Content{Name: catalog.Name(text), Digests: digest.Set{sum}}})
 		}
 		for _, k := range keys {
-			due = append(due, a.Index.Distfiles[k])
+			due = append(due, a.Index.Distfiles.Get(k))
 		}
 		if _, err := Delete(a, s, views.New(a, views.Options{}), due, nil); err != nil {
 			t.Fatal(err)
 		}
 		for name, k := range keys {
-			if held := a.Index.Distfiles[k] != nil; held != (name != "nobodys") {
+			if held := a.Index.Distfiles.Get(k) != nil; held != (name != "nobodys") {
 				t.Errorf("%s is held: %v", name, held)
 			}
 		}
@@ -92,7 +92,7 @@ func TestPurgeAsksAgain(t *testing.T) {
 		}
 		var ds []*ledger.Distfile
 		for _, k := range keys {
-			ds = append(ds, a.Index.Distfiles[k])
+			ds = append(ds, a.Index.Distfiles.Get(k))
 		}
 		if _, _, err := a.Recycle.Put(ds); err != nil {
 			t.Fatal(err)

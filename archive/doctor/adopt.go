@@ -244,7 +244,7 @@ func (r *recorder) entry(a *adopted, sum digest.Digest) *ledger.Distfile {
 			e.Kind = catalog.Kind(x.Kind)
 		}
 	}
-	if old := r.v.Index.Distfiles[e.Key()]; old != nil && !a.recycled {
+	if old := r.v.Index.Distfiles.Get(e.Key()); old != nil && !a.recycled {
 		named := e.Named || old.Named
 		*e = *old
 		e.Digests, e.Named, e.Verified = old.Digests.Union(a.sums), named, r.v.Now

@@ -161,7 +161,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := s.Distfiles[k]
+		d := s.Distfiles.Get(k)
 		c := &d.Content
 		missing, _, err := a.Store.Recycle.Keep([]*layout.Content{c})
 		if err != nil || missing != nil {

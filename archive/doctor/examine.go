@@ -54,9 +54,8 @@ func examine(ctx context.Context, v *vault.Vault, local string, sums map[judged]
 		}
 	}
 	d.claim()
-	records := slices.SortedFunc(maps.Values(d.v.Index.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
-	d.twice(records)
-	for _, r := range records {
+	d.twice(d.v.Index.Distfiles)
+	for _, r := range d.v.Index.Distfiles {
 		if err := d.record(ctx, r); err != nil {
 			return nil, err
 		}
@@ -117,14 +116,14 @@ func (d *examination) leftRecords() {
 		d.find(f)
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(x.Deletions), ledger.Key.Compare) {
-		if x.Distfiles[k] == nil {
+		if x.Distfiles.Get(k) == nil {
 			drop(FindRecord, string(k.Name), k.SHA256.Hex(), "a deletion of what the archive does not have is scheduled", "drop the record", func(b *ledger.Batch) { b.DropDeletion(k) })
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(x.Dropped)) {
 		r := x.Dropped[n]
 		gone := d.local != "" && missing(path.Join(d.local, string(n)))
-		if gone || r.Refused == "" && x.Distfiles[ledger.Key{Name: n, SHA256: r.SHA256}] == nil {
+		if gone || r.Refused == "" && x.Distfiles.Get(ledger.Key{Name: n, SHA256: r.SHA256}) == nil {
 			drop(FindRecord, string(n), r.SHA256.Hex(), "a file of distfiles-local has a record, and the archive does not have it", "drop the record, so that the file is read again if it is there", func(b *ledger.Batch) { b.DropDropped(n) })
 		}
 	}

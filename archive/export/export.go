@@ -170,10 +170,9 @@ func Contents(v *vault.Vault) error {
 	if err := past(v); err != nil {
 		return err
 	}
-	held := slices.SortedFunc(maps.Values(x.Distfiles), func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
 	return report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
-		for _, d := range held {
+		for _, d := range x.Distfiles {
 			r := exported(d)
 			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
 				r.Undone = s.Since
@@ -282,7 +281,7 @@ func deletions(x *ledger.Index, s *report.Summary) (ds []report.Deletion) {
 		})
 	}
 	for k, del := range x.Deletions {
-		if d := x.Distfiles[k]; d != nil && !del.Undone {
+		if d := x.Distfiles.Get(k); d != nil && !del.Undone {
 			add(d, report.Scheduled, del.Since, s.DeletionDelay)
 		}
 	}
@@ -291,7 +290,7 @@ func deletions(x *ledger.Index, s *report.Summary) (ds []report.Deletion) {
 	}
 	for _, p := range s.ProtectedFiles {
 		sum, err := digest.Parse(digest.SHA256, p.SHA256)
-		if d := x.Distfiles[ledger.Key{Name: catalog.Name(p.Name), SHA256: sum}]; err == nil && d != nil {
+		if d := x.Distfiles.Get(ledger.Key{Name: catalog.Name(p.Name), SHA256: sum}); err == nil && d != nil {
 			ds = append(ds, report.Deletion{Name: p.Name, SHA256: p.SHA256, Size: d.Size, Owner: d.Owner, State: report.Protected, By: p.By})
 		}
 	}

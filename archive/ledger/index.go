@@ -12,20 +12,21 @@ import (
 // goroutine uses it at a time.
 type Index struct {
 	*State
-	byName map[catalog.Name][]*Distfile
+	// at is where a name was found last: most callers ask in the order of names.
+	at int
+	// changed are the records of a Commit until it has ended, nil where one goes.
+	changed map[Key]*Distfile
 	// bySum is made when first asked for: a run with nothing to do never is.
 	bySum map[digest.Digest]*holders
 	// recycledBySum is made when first asked for.
 	recycledBySum map[digest.Digest][]*Recycled
 }
 
-// NewIndex makes an index of s, which belongs to it from then on.
+// NewIndex makes an index of s, which belongs to it from then on. The records may be
+// in any order.
 func NewIndex(s *State) *Index {
-	x := &Index{State: s, byName: make(map[catalog.Name][]*Distfile, len(s.Distfiles))}
-	for _, d := range s.Distfiles {
-		x.byName[d.Name] = append(x.byName[d.Name], d)
-	}
-	return x
+	slices.SortFunc(s.Distfiles, byKey)
+	return &Index{State: s, changed: make(map[Key]*Distfile)}
 }
 
 // apply makes changes that are in the ledger by now.
@@ -35,41 +36,66 @@ func (x *Index) apply(ops []op) {
 			o.apply(x)
 		}
 	}
+	x.settle()
 }
 
-// ByName returns the records of a name.
-func (x *Index) ByName(name catalog.Name) []*Distfile { return x.byName[name] }
+// put adds or replaces a record when the index settles, and drop removes one.
+func (x *Index) put(d *Distfile) { x.changed[d.Key()] = d }
+func (x *Index) drop(k Key)      { x.changed[k] = nil }
 
-// put adds or replaces a record.
-func (x *Index) put(d *Distfile) {
-	x.drop(d.Key())
-	x.Distfiles[d.Key()] = d
-	x.byName[d.Name] = append(x.byName[d.Name], d)
-	if x.bySum != nil {
-		x.addSums(d)
-	}
-}
-
-// drop removes a record.
-func (x *Index) drop(k Key) {
-	d, ok := x.Distfiles[k]
-	if !ok {
-		return
-	}
-	delete(x.Distfiles, k)
-	is := func(o *Distfile) bool { return o == d }
-	if rest := slices.DeleteFunc(x.byName[k.Name], is); len(rest) > 0 {
-		x.byName[k.Name] = rest
-	} else {
-		delete(x.byName, k.Name)
-	}
-	if x.bySum != nil {
-		for _, s := range d.Digests {
-			if h := x.bySum[s]; h != nil && h.drop(d) == 0 {
-				delete(x.bySum, s)
-			}
+// settle makes the records follow what was put and dropped, in one pass over them
+// however much that is.
+func (x *Index) settle() {
+	var more Records
+	var gone []int
+	for k, d := range x.changed {
+		i, ok := x.Distfiles.search(k)
+		if ok {
+			x.dropSums(x.Distfiles[i])
+		}
+		switch {
+		case d == nil && ok:
+			gone = append(gone, i)
+			continue
+		case d == nil:
+			continue
+		case ok:
+			x.Distfiles[i] = d
+		default:
+			more = append(more, d)
+		}
+		if x.bySum != nil {
+			x.addSums(d)
 		}
 	}
+	clear(x.changed)
+	x.Distfiles = x.Distfiles.without(gone).With(more...)
+	x.at = 0
+}
+
+// Span returns where in Distfiles the records of a name are.
+func (x *Index) Span(name catalog.Name) (from, to int) {
+	ds := x.Distfiles
+	from = x.at
+	for n := 0; from < len(ds) && ds[from].Name < name && n < near; n++ {
+		from++
+	}
+	if from < len(ds) && ds[from].Name < name || from > 0 && ds[from-1].Name >= name {
+		from, _ = ds.search(Key{Name: name})
+	}
+	x.at = from
+	for to = from; to < len(ds) && ds[to].Name == name; to++ {
+	}
+	return from, to
+}
+
+// near is how far the next name may be from the last one to be looked for there.
+const near = 4
+
+// ByName returns the records of a name, until the next Commit.
+func (x *Index) ByName(name catalog.Name) []*Distfile {
+	from, to := x.Span(name)
+	return x.Distfiles[from:to:to]
 }
 
 func (x *Index) addSums(d *Distfile) {
@@ -81,6 +107,17 @@ func (x *Index) addSums(d *Distfile) {
 			x.bySum[s] = new(holders)
 		}
 		x.bySum[s].add(d)
+	}
+}
+
+func (x *Index) dropSums(d *Distfile) {
+	if x.bySum == nil {
+		return
+	}
+	for _, s := range d.Digests {
+		if h := x.bySum[s]; h != nil && h.drop(d) == 0 {
+			delete(x.bySum, s)
+		}
 	}
 }
 
@@ -198,7 +235,7 @@ func (x *Index) dropRecycled(k Key) {
 
 // Named returns the record that holds the published name, or nil.
 func (x *Index) Named(name catalog.Name) *Distfile {
-	for _, d := range x.byName[name] {
+	for _, d := range x.ByName(name) {
 		if d.Named {
 			return d
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -89,7 +90,7 @@ func change(b *Batch, x *Index, r *rand.Rand) {
 func checkFound(t *testing.T, x *Index) {
 	t.Helper()
 	byName, bySum := make(map[catalog.Name]int), make(map[digest.Digest]int)
-	for d := range maps.Values(x.Distfiles) {
+	for _, d := range x.Distfiles {
 		byName[d.Name]++
 		if !slices.Contains(x.ByName(d.Name), d) {
 			t.Errorf("%s %s is not found by name", d.Name, d.SHA256().Hex())
@@ -115,5 +116,39 @@ func checkFound(t *testing.T, x *Index) {
 		if !slices.Contains(x.RecycledWith(r.SHA256()), r) {
 			t.Errorf("%s in recycle is not found by digest", r.Name)
 		}
+	}
+}
+
+// TestByName: the records of a name are found whatever was asked before.
+func TestByName(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	s := newState()
+	want := make(map[catalog.Name]int)
+	for i := range 300 {
+		d := sample(fmt.Sprintf("%03d", r.IntN(200)), fmt.Sprint(i))
+		s.Distfiles = append(s.Distfiles, d)
+		want[d.Name]++
+	}
+	x := NewIndex(s)
+	if !slices.IsSortedFunc(x.Distfiles, byKey) {
+		t.Error("the records are not sorted")
+	}
+	check := func(i int) {
+		name := catalog.Name(fmt.Sprintf("%03d", i))
+		ds := x.ByName(name)
+		if len(ds) != want[name] || slices.ContainsFunc(ds, func(d *Distfile) bool { return d.Name != name }) {
+			t.Errorf("%s has %d records, want %d", name, len(ds), want[name])
+		}
+	}
+	for i := range 201 {
+		check(i)
+		check(i)
+	}
+	for i := range 201 {
+		check(200 - i)
+	}
+	for range 2000 {
+		check(r.IntN(201))
 	}
 }

@@ -61,11 +61,10 @@ func TestRoundTrip(t *testing.T) {
 	for _, n := range names {
 		d := sample(n, "one of "+n)
 		b.PutDistfile(d)
-		want.Distfiles[d.Key()] = d
 		re := sample(n, "two of "+n)
 		re.Named = false
 		b.PutDistfile(re)
-		want.Distfiles[re.Key()] = re
+		want.Distfiles = want.Distfiles.With(d, re)
 		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, Answers: []Answer{{URL: "https://h.example", Class: "gone", Text: "404"}}}
 		b.PutFailure(f)
 		want.Failures[f.Key()] = f
@@ -109,7 +108,8 @@ func TestRoundTrip(t *testing.T) {
 	if d := cmp.Diff(want, got, compare); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	for k := range want.Distfiles {
+	for _, d := range want.Distfiles {
+		k := d.Key()
 		b.DropDistfile(k)
 		b.DropDeletion(k)
 		b.DropRecycled(k)
@@ -280,7 +280,7 @@ func TestEmptyLogs(t *testing.T) {
 			}
 			l = open(t, dir)
 			s, err := l.Load()
-			if err != nil || s.Distfiles[d.Key()] == nil {
+			if err != nil || s.Distfiles.Get(d.Key()) == nil {
 				t.Errorf("record is lost, %v", err)
 			}
 			if err := l.Close(); err != nil {
@@ -392,7 +392,7 @@ func TestTableReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	l = open(t, dir)
-	if s, err := l.Load(); err != nil || s.Distfiles[d.Key()] == nil {
+	if s, err := l.Load(); err != nil || s.Distfiles.Get(d.Key()) == nil {
 		t.Errorf("record is lost, %v", err)
 	}
 	if err := l.Close(); err != nil {
@@ -502,8 +502,10 @@ func loadRecord(s *State, k, v []byte) bool {
 	var err error
 	switch k[0] {
 	case prefixDistfile:
-		d, derr := decodeDistfile(k, v)
-		s.Distfiles[d.Key()], err = &d, derr
+		var d Distfile
+		if d, err = decodeDistfile(k, v); err == nil {
+			s.Distfiles = append(s.Distfiles, &d)
+		}
 	case prefixFailure:
 		err = s.addFailure(k, v)
 	case prefixDeletion:

@@ -110,19 +110,22 @@ func (l *Ledger) loadDistfiles(txn *badger.Txn, s *State) error {
 		}
 		return nil
 	})
-	flush()
+	if len(pending) > 0 {
+		flush()
+	}
 	if werr := g.Wait(); err == nil {
 		err = werr
 	}
 	if err != nil {
 		return err
 	}
-	s.Distfiles = make(map[Key]*Distfile, len(decoded)*chunk)
+	s.Distfiles = slices.Grow(s.Distfiles, len(decoded)*chunk)
 	for _, ds := range decoded {
 		for i := range ds {
-			s.Distfiles[ds[i].Key()] = &ds[i]
+			s.Distfiles = append(s.Distfiles, &ds[i])
 		}
 	}
+	slices.SortFunc(s.Distfiles, byKey) // a key of the ledger has a / after the name
 	return nil
 }
 

@@ -191,9 +191,67 @@ type Run struct {
 	Summary []byte `json:"summary"`
 }
 
+// Records are those of the contents that are held, in the order of their keys. Each
+// key occurs once.
+type Records []*Distfile
+
+func byKey(a, b *Distfile) int {
+	if c := cmp.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return a.SHA256().Compare(b.SHA256())
+}
+
+// search returns where the record of k is, or would be.
+func (ds Records) search(k Key) (i int, ok bool) {
+	return slices.BinarySearchFunc(ds, k, func(d *Distfile, k Key) int {
+		if c := cmp.Compare(d.Name, k.Name); c != 0 {
+			return c
+		}
+		return d.SHA256().Compare(k.SHA256)
+	})
+}
+
+// Get returns the record of k, or nil.
+func (ds Records) Get(k Key) *Distfile {
+	if i, ok := ds.search(k); ok {
+		return ds[i]
+	}
+	return nil
+}
+
+// With returns ds and more, which has other keys, in the place of ds.
+func (ds Records) With(more ...*Distfile) Records {
+	slices.SortFunc(more, byKey)
+	end := len(ds)
+	ds = append(ds, more...)
+	for n := len(more) - 1; n >= 0; n-- {
+		i, _ := ds[:end].search(more[n].Key())
+		copy(ds[i+n+1:], ds[i:end])
+		ds[i+n] = more[n]
+		end = i
+	}
+	return ds
+}
+
+// without returns ds without those at some places, in the place of ds.
+func (ds Records) without(at []int) Records {
+	slices.Sort(at)
+	for n, i := range at {
+		next := len(ds)
+		if n+1 < len(at) {
+			next = at[n+1]
+		}
+		copy(ds[i-n:], ds[i+1:next])
+	}
+	left := len(ds) - len(at)
+	clear(ds[left:])
+	return ds[:left]
+}
+
 // State is everything in a ledger, in memory.
 type State struct {
-	Distfiles map[Key]*Distfile
+	Distfiles Records
 	Failures  map[FailureKey]*Failure
 	Deletions map[Key]*Deletion
 	Recycled  map[Key]*Recycled
@@ -215,7 +273,6 @@ func (f *Failure) Key() FailureKey { return FailureKey{f.Name, f.Want} }
 
 func newState() *State {
 	return &State{
-		Distfiles: make(map[Key]*Distfile),
 		Failures:  make(map[FailureKey]*Failure),
 		Deletions: make(map[Key]*Deletion),
 		Recycled:  make(map[Key]*Recycled),

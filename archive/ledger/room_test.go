@@ -45,7 +45,7 @@ func TestCloseWithoutRoom(t *testing.T) {
 	}
 	l = open(t, other)
 	s, err := l.Load()
-	if err != nil || s.Distfiles[d.Key()] == nil {
+	if err != nil || s.Distfiles.Get(d.Key()) == nil {
 		t.Errorf("the record is gone: %v", err)
 	}
 	if err := l.Close(); err != nil {

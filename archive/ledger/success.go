@@ -204,6 +204,6 @@ func importSuccess(e *entry, b *Batch) error {
 // HasSuccess reports whether s is told by the record of its content: that it was
 // added, and from where.
 func (x *Index) HasSuccess(s *Success) bool {
-	d := x.Distfiles[s.Key]
+	d := x.Distfiles.Get(s.Key)
 	return d != nil && (s.What == Added || s.What == Restored) && d.Added.Unix() == s.Time.Unix()
 }

@@ -183,7 +183,7 @@ func (l *Lists) wants() func(catalog.Name, digest.Digest) bool {
 // is known.
 func (l *Lists) mayBe(w *catalog.Distfile, k ledger.Key) bool {
 	x := l.v.Index
-	if d := x.Distfiles[k]; d != nil {
+	if d := x.Distfiles.Get(k); d != nil {
 		return d.Satisfies(w)
 	}
 	if r := x.Recycled[k]; r != nil {

@@ -164,7 +164,7 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 			continue
 		}
 		old = append(old, r)
-		if d := c.v.Index.Distfiles[recordKey(r)]; d != nil {
+		if d := c.v.Index.Distfiles.Get(recordKey(r)); d != nil {
 			due.Add(d.Size)
 		}
 	}
@@ -191,7 +191,7 @@ func keptLine(r history.Record, why string) KeptLine {
 // keeps returns why the content of a line stays, or "".
 func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) string {
 	x := c.v.Index
-	d := x.Distfiles[recordKey(r)]
+	d := x.Distfiles.Get(recordKey(r))
 	switch s := x.Deletions[recordKey(r)]; {
 	case c.facts.Whitelisted(r.Name):
 		return "it is on the whitelist"
@@ -231,7 +231,7 @@ func (c *cleaning) unknown(r history.Record) bool {
 
 // check reads the files of a line that is old enough.
 func (c *cleaning) check(ctx context.Context, r history.Record) error {
-	d := c.v.Index.Distfiles[recordKey(r)]
+	d := c.v.Index.Distfiles.Get(recordKey(r))
 	if d == nil {
 		c.gone[recordKey(r)] = true
 		return nil
@@ -344,7 +344,7 @@ func (c *cleaning) publish() error {
 	}
 	rest := slices.DeleteFunc(slices.Clone(c.next), func(r history.Record) bool {
 		k := recordKey(r)
-		return c.gone[k] && c.v.Index.Distfiles[k] == nil && !c.facts.Whitelisted(r.Name) // not spared at the last moment
+		return c.gone[k] && c.v.Index.Distfiles.Get(k) == nil && !c.facts.Whitelisted(r.Name) // not spared at the last moment
 	})
 	c.sum.Dropped = len(c.next) - len(rest)
 	return c.lists.WriteHistory(c.next, rest)

@@ -94,7 +94,7 @@ func (b *planner) dropped() {
 		switch r := f.Seen(b.Index); {
 		case r != nil && r.Want == key && r.Refused != "":
 			b.failDrop(f, w, r.Refused)
-		case r != nil && (r.Want == key || shadowed[r.Want]) && b.Index.Distfiles[ledger.Key{Name: f.Name, SHA256: r.SHA256}] != nil:
+		case r != nil && (r.Want == key || shadowed[r.Want]) && b.Index.Distfiles.Get(ledger.Key{Name: f.Name, SHA256: r.SHA256}) != nil:
 			// taken already
 		case key != "":
 			b.readDrop(f, w)

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestExpire(t *testing.T) {
 		}, "take back u"},
 		"gone from the ledger": {func(w *world, u *ledger.Distfile) {
 			due(w, u)
-			delete(w.Index.Distfiles, u.Key())
+			w.Index.Distfiles = slices.DeleteFunc(w.Index.Distfiles, func(d *ledger.Distfile) bool { return d == u })
 		}, "take back u"},
 		"its successor has not come": {func(w *world, u *ledger.Distfile) { w.wants("u", "re-rolled") }, ""},
 		"its successor has come": {func(w *world, u *ledger.Distfile) {

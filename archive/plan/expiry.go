@@ -33,7 +33,6 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 	e := new(Expiry)
 	kept, protected := f.Kept()
 	e.Kept, e.Protected = kept, protected
-	slices.SortFunc(e.Protected, func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	for d := range f.Viewed {
 		kept[d] = true
 	}
@@ -42,10 +41,11 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 		return e
 	}
 	var due layout.Count
-	for k, d := range f.Index.Distfiles {
+	for _, d := range f.Index.Distfiles {
 		if kept[d] {
 			continue
 		}
+		k := d.Key()
 		switch s := f.Index.Deletions[k]; {
 		case unsure[k] != nil:
 		case s != nil && s.Holds(f.Now, f.DeletionDelay):
@@ -57,9 +57,6 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 		}
 	}
 	e.Purge = f.Purgeable()
-	byKey := func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) }
-	slices.SortFunc(e.Schedule, byKey)
-	slices.SortFunc(e.Due, byKey)
 	if e.Guard = f.Guard(due); e.Guard != "" || !f.KnowsAll() {
 		e.Schedule, e.Due, e.Purge = nil, nil, nil
 	}
@@ -70,7 +67,7 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 // the whitelist has it. Make has planned to restore what packages want.
 func (e *Expiry) back(f *Facts, kept map[*ledger.Distfile]bool) {
 	for k, s := range f.Index.Deletions {
-		if d := f.Index.Distfiles[k]; d == nil || kept[d] {
+		if d := f.Index.Distfiles.Get(k); d == nil || kept[d] {
 			e.Unschedule = append(e.Unschedule, s.Key)
 		}
 	}

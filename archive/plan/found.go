@@ -244,7 +244,7 @@ func (b *planner) dropsLast(after func(*Reading) bool) {
 // that had no name, or whose name is gone. What has a name was read before.
 func (b *planner) unknown() {
 	for _, c := range b.Ciphers {
-		if b.Index.Distfiles[c.Key] == nil {
+		if b.Index.Distfiles.Get(c.Key) == nil {
 			b.readOnce(&Reading{Rel: c.Rel, Name: c.Name, Size: c.Size, Aside: true, Sum: c.SHA256})
 		}
 	}
@@ -262,8 +262,8 @@ type Cipher struct {
 // looked at, therefore: one whose name was removed by hand gets it back, and
 // one whose bytes are gone is forgotten.
 func (b *planner) unwanted() {
-	for k, d := range b.Index.Distfiles {
-		if b.seen[k] || b.Stuck[k] || d.Named && b.Shelf.Linked(&d.Content) {
+	for i, d := range b.Index.Distfiles {
+		if b.seen[i] || b.Stuck[d.Key()] || d.Named && b.Shelf.Linked(&d.Content) {
 			continue
 		}
 		path := b.Shelf.Sound(&d.Content)

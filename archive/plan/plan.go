@@ -58,7 +58,7 @@ type Plan struct {
 // Make plans how to get what the catalog wants.
 func Make(f *Facts) *Plan {
 	p := &Plan{Unsure: make(map[ledger.Key]error)}
-	b := &planner{Facts: f, Plan: p, transfers: make(map[digest.Digest]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[digest.Digest]bool), inodes: make(map[layout.Inode]bool), seen: make(map[ledger.Key]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
+	b := &planner{Facts: f, Plan: p, transfers: make(map[digest.Digest]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[digest.Digest]bool), inodes: make(map[layout.Inode]bool), seen: make([]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(f.Catalog.Conflicts))
 	for _, c := range f.Catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -97,8 +97,8 @@ type planner struct {
 	// transfers joins the names of one content that is to be fetched.
 	transfers map[digest.Digest]*Fetching
 	byName    map[catalog.Name][]*Fetching
-	// seen are the records that packages want.
-	seen map[ledger.Key]bool
+	// seen tells of each record whether a package wants it.
+	seen []bool
 	// bySize is made when first asked for.
 	bySize map[int64][]*ledger.Distfile
 	// barren are digests that only records have whose files are not there: a
@@ -118,9 +118,10 @@ type planner struct {
 // want decides what has to be done for one wanted content.
 func (b *planner) want(w *Want) {
 	b.Wanted.Add(w.Size)
-	for _, d := range b.Index.ByName(w.Name) {
-		switch {
+	for i, to := b.Index.Span(w.Name); i < to; i++ {
+		switch d := b.Index.Distfiles[i]; {
 		case d.Satisfies(w.Distfile):
+			b.seen[i] = true
 			if b.have(d, w) {
 				return
 			}
@@ -220,7 +221,6 @@ func (b *planner) publishable(w *Want) bool {
 // have reports whether the held content d serves w without a transfer. When
 // its file is gone or was changed, it is lost and have is false.
 func (b *planner) have(d *ledger.Distfile, w *Want) bool {
-	b.seen[d.Key()] = true
 	if b.Shelf.Sound(&d.Content) == "" {
 		if b.Stuck[d.Key()] {
 			return true // that is a failure already

@@ -36,7 +36,7 @@ func TestUnmissed(t *testing.T) {
 		return &Drop{Name: r.Name, Size: r.Size, ModTime: t0, ID: ledger.FileID{Size: r.Size}},
 			&ledger.Dropped{Name: r.Name, File: ledger.FileID{Size: r.Size}, SHA256: r.SHA256()}
 	}
-	x := ledger.NewIndex(&ledger.State{Distfiles: map[ledger.Key]*ledger.Distfile{held.Key(): &held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
+	x := ledger.NewIndex(&ledger.State{Distfiles: ledger.Records{&held}, Dropped: make(map[catalog.Name]*ledger.Dropped)})
 	drops := make(map[catalog.Name]*Drop)
 	for name, text := range map[string]string{"dropped": "dropped", "dropped-unread": "dropped unread", "dropped-other": "another"} {
 		f, r := drop(name, text)

@@ -58,7 +58,7 @@ func newWorld() *world {
 		Options: Options{Delete: true, DeletionDelay: 7 * day, RecycleDelay: 7 * day, MaxDelete: 1},
 		Now:     t0, Published: "/a/distfiles", State: "/a/state",
 		Index: ledger.NewIndex(&ledger.State{
-			Distfiles: make(map[ledger.Key]*ledger.Distfile), Failures: make(map[ledger.FailureKey]*ledger.Failure),
+			Failures:  make(map[ledger.FailureKey]*ledger.Failure),
 			Deletions: make(map[ledger.Key]*ledger.Deletion), Recycled: make(map[ledger.Key]*ledger.Recycled),
 			Dropped: make(map[catalog.Name]*ledger.Dropped), Notes: ledger.Notes{Clock: t0.Add(-time.Hour)},
 		}),
@@ -137,7 +137,7 @@ func (w *world) held(name catalog.Name, text string) *ledger.Distfile {
 // recorded makes a record that has no file.
 func (w *world) recorded(name catalog.Name, text string) *ledger.Distfile {
 	d := record(name, text)
-	w.Index.Distfiles[d.Key()] = &d
+	w.Index.Distfiles = w.Index.Distfiles.With(&d)
 	return &d
 }
 

@@ -133,7 +133,7 @@ func allOnTheWay(x *ledger.Index) (names []catalog.Name) {
 func unschedule(v *vault.Vault, scheduled []*ledger.Distfile, recycled []*ledger.Recycled) (us []Undone, err error) {
 	var b ledger.Batch
 	note := func(k ledger.Key, wasRecycled bool) {
-		d := v.Index.Distfiles[k]
+		d := v.Index.Distfiles.Get(k)
 		if d == nil {
 			return // it could not be published
 		}

@@ -36,7 +36,7 @@ func (c *Recycle) Admit(ctx context.Context, f Found, algs ...digest.Algorithm) 
 		Content: layout.Content{Name: f.Name, Digests: sums, Size: fi.Size(), ModTime: fi.ModTime().UTC(), Named: true},
 		Owner:   f.Owner, Origin: ledger.OriginAdopted, Added: c.v.Now, Verified: c.v.Now,
 	}}
-	if c.v.Index.Distfiles[r.Key()] != nil {
+	if c.v.Index.Distfiles.Get(r.Key()) != nil {
 		return r.Size, false, nil
 	}
 	var b ledger.Batch

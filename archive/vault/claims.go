@@ -26,7 +26,7 @@ func (c *Claims) Keeper(d *ledger.Distfile) func(rel string) bool {
 		c.count[d.SHA256()] = count
 	}
 	own := make(map[string]int)
-	if o := c.m.Index.Distfiles[d.Key()]; o != nil {
+	if o := c.m.Index.Distfiles.Get(d.Key()); o != nil {
 		c.add(own, o)
 	}
 	return func(rel string) bool { return count[rel] > own[rel] }

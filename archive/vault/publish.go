@@ -154,7 +154,7 @@ func (p *publication) advise(a *Addition) {
 	if errors.Is(a.Err, store.ErrDamaged) {
 		// Its names are one to verify.
 		name := a.Entry.Name
-		if ds := p.Index.WithSum(a.Entry.SHA256()); p.Index.Distfiles[a.Entry.Key()] == nil && len(ds) > 0 {
+		if ds := p.Index.WithSum(a.Entry.SHA256()); p.Index.Distfiles.Get(a.Entry.Key()) == nil && len(ds) > 0 {
 			name = ds[0].Name
 		}
 		a.Err = fmt.Errorf("%w: run distkeep verify %s", a.Err, name)
@@ -273,7 +273,7 @@ func (p *publication) chooseItems() {
 
 // recall joins a with what the ledger knows of the content that was read.
 func (p *publication) recall(a *Addition) {
-	old := p.Index.Distfiles[a.Entry.Key()]
+	old := p.Index.Distfiles.Get(a.Entry.Key())
 	if old == nil {
 		return
 	}

@@ -84,7 +84,7 @@ func (c *Recycle) unpublish(rs []*ledger.Recycled) (pending []*FileError, err er
 func (c *Recycle) Mend() (pending []*FileError, err error) {
 	var rs []*ledger.Recycled
 	for k, r := range c.v.Index.Recycled {
-		if r.Pending && c.v.Index.Distfiles[k] == nil {
+		if r.Pending && c.v.Index.Distfiles.Get(k) == nil {
 			rs = append(rs, r)
 		}
 	}

@@ -123,12 +123,12 @@ func TestFullDisk(t *testing.T) {
 		err := drain(t, b)
 		b.Around = nil
 		load(t, b, func(v *vault.Vault) {
-			for key, d := range v.Index.Distfiles {
-				if text, rerr := os.ReadFile(v.Store.Path(d.CipherPaths()[0])); rerr != nil || string(text) != string(key.Name) {
-					t.Errorf("operation %d: %s is recorded, and has %q, %v", k, key.Name, text, rerr)
+			for _, d := range v.Index.Distfiles {
+				if text, rerr := os.ReadFile(v.Store.Path(d.CipherPaths()[0])); rerr != nil || string(text) != string(d.Name) {
+					t.Errorf("operation %d: %s is recorded, and has %q, %v", k, d.Name, text, rerr)
 				}
 			}
-			if v.Index.Distfiles[whole] == nil && v.Index.Recycled[whole] == nil {
+			if v.Index.Distfiles.Get(whole) == nil && v.Index.Recycled[whole] == nil {
 				t.Errorf("operation %d: other is neither held nor in recycle", k)
 			}
 		})
@@ -170,7 +170,7 @@ func TestMend(t *testing.T) {
 	b := archivetest.New(t)
 	key := b.Put("n", catalog.Gentoo, true, "bytes")
 	load(t, b, func(v *vault.Vault) {
-		d := v.Index.Distfiles[key]
+		d := v.Index.Distfiles.Get(key)
 		if _, _, err := v.Store.Recycle.Keep([]*layout.Content{&d.Content}); err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestPublishTwice(t *testing.T) {
 	load(t, b, func(v *vault.Vault) {
 		var adds []*vault.Addition
 		for _, k := range []ledger.Key{second, first} {
-			a := &vault.Addition{Entry: *v.Index.Distfiles[k]}
+			a := &vault.Addition{Entry: *v.Index.Distfiles.Get(k)}
 			a.Entry.Named = true
 			adds = append(adds, a)
 		}
@@ -220,7 +220,7 @@ func TestPublishTwice(t *testing.T) {
 			t.Errorf("the name has %v", d)
 		}
 		for _, k := range []ledger.Key{first, second} {
-			if _, err := os.Lstat(v.Store.Path(v.Index.Distfiles[k].CipherPaths()[0])); err != nil {
+			if _, err := os.Lstat(v.Store.Path(v.Index.Distfiles.Get(k).CipherPaths()[0])); err != nil {
 				t.Error(err)
 			}
 		}
