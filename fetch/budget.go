@@ -143,10 +143,7 @@ func (s *scheduler) review() {
 		return
 	}
 	s.clock.Reset(reviewEvery)
-	if s.halted != nil {
-		s.cutAll()
-		return
-	}
+	s.cut()
 	// What moves are attempts that ended in time, bytes, and work of our own.
 	moves := s.quick > 0 || s.handing > 0 || s.finished.head != nil || s.local.active > 0
 	s.quick = 0
@@ -160,8 +157,8 @@ func (s *scheduler) review() {
 		return
 	}
 	if s.lull += reviewEvery; s.lull > maxLull {
-		s.halt(errLull)
-		s.cutAll()
+		s.haltAll(errLull)
+		s.cut()
 	}
 }
 
@@ -171,18 +168,29 @@ const (
 	quickLanes        // the last one took no longer than its bytes
 	tardyLanes        // it did
 	looks
+	urgentLanes // somebody waits for their first job, which takes nobody's place
 )
 
-type readyLists [4]laneList
+type readyLists [5]laneList
 
 func (q *readyLists) any() bool {
-	return q[looks].head != nil || q[quickLanes].head != nil || q[freshLanes].head != nil || q[tardyLanes].head != nil
+	return q[looks].head != nil || q[urgentLanes].head != nil || q[quickLanes].head != nil || q[freshLanes].head != nil || q[tardyLanes].head != nil
+}
+
+// remove takes a listed lane out of its list.
+func (q *readyLists) remove(l *lane) {
+	for i := range q {
+		q[i].remove(l)
+	}
 }
 
 // rank returns the list of a lane.
 func (s *scheduler) rank(l *lane) int {
-	if l == s.local {
+	switch {
+	case l == s.local:
 		return looks
+	case l.queue.head != nil && l.queue.head.urgent.Load():
+		return urgentLanes
 	}
 	return l.manner
 }
@@ -190,12 +198,12 @@ func (s *scheduler) rank(l *lane) int {
 // nextLane returns the lane that is to start next. Hosts that nothing is known of
 // have a quarter of the places when others wait, and slow ones none.
 func (s *scheduler) nextLane() *lane {
-	order := [...]int{looks, quickLanes, freshLanes, tardyLanes}
+	order := [...]int{looks, urgentLanes, quickLanes, freshLanes, tardyLanes}
 	if s.fresh < max(1, s.f.o.Jobs/4) {
-		order[1], order[2] = freshLanes, quickLanes
+		order[2], order[3] = freshLanes, quickLanes
 	}
 	for _, i := range order {
-		if i != looks && !s.places() {
+		if i != looks && i != urgentLanes && !s.places() {
 			return nil
 		}
 		for l := s.ready[i].pop(); l != nil; l = s.ready[i].pop() {
@@ -275,11 +283,4 @@ func (s *scheduler) makePlace() {
 		s.hire()
 	}
 	s.cond.Signal()
-}
-
-// cutAll ends all transfers under way, for the reason of the halt.
-func (s *scheduler) cutAll() {
-	for _, w := range s.workers {
-		w.flight.stop(s.halted)
-	}
 }

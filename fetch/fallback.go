@@ -61,6 +61,7 @@ func (s *scheduler) widen(j *job) (more, parked bool) {
 			fb.state = fallbackAsked
 			s.route(&job{
 				req:     &Request{Name: "layout.conf", Size: -1},
+				askers:  j.askers[:1:1],
 				sources: []source{{text: fb.base + "/layout.conf", trusted: true}},
 				layout:  fb,
 			})
@@ -76,12 +77,13 @@ func (s *scheduler) widen(j *job) (more, parked bool) {
 	return len(j.sources) > 0, false
 }
 
-// learnt lets the jobs go on that have waited for a fallback's layout.conf.
-// When it could not be had, the archive is taken for a flat one.
-func (s *scheduler) learnt(fb *fallback) {
+// learnt lets the jobs go on that have waited for a fallback's layout.conf, which j
+// has asked for. When it could not be had, the archive is taken for a flat one.
+func (s *scheduler) learnt(j *job) {
+	fb := j.layout
 	fb.state = fallbackKnown
-	if s.halted != nil {
-		fb.state = fallbackUnknown // for the next Run
+	if j.halted() != nil {
+		fb.state = fallbackUnknown // for others to ask
 	}
 	q := fb.jobs
 	fb.jobs = jobQueue{}

@@ -10,7 +10,6 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,13 +141,13 @@ type Fetcher struct {
 	fallbacks  []*fallback
 	limiter    limiter
 	question   string // see Asked
-	running    atomic.Bool
 	// claimed are the bytes that the jobs still need.
 	claimed atomic.Int64
 	// waited is the time that Get has lost.
 	waited atomic.Int64
 
 	mu    sync.Mutex // guards hosts and lanes and all that is in them
+	sched *scheduler // nil when nothing is asked for
 	hosts map[string]*host
 	lanes map[string]*lane
 }
@@ -187,22 +186,28 @@ func New(o Options) (*Fetcher, error) {
 	return f, nil
 }
 
-var errRunning = errors.New("fetcher is running already")
-
 // Run fetches reqs and calls done once for each, from several goroutines at
 // once, as soon as each has ended. It returns when all have. When ctx ends, the
 // rest ends at once with errors that wrap its cause, and Run returns that
 // cause.
 //
 // done may block for a while: that holds transfers back, but no host's slot.
-// Only one Run may be under way.
+//
+// Run and Fetch may be called while others are under way. Lanes, and what is known of
+// hosts, are theirs together, and what several ask for with one Part is one transfer,
+// by the first request: all get its result, with the digests that it has computed.
 func (f *Fetcher) Run(ctx context.Context, reqs []*Request, done func(Result)) error {
-	if !f.running.CompareAndSwap(false, true) {
-		return errRunning
-	}
-	defer f.running.Store(false)
-	newScheduler(ctx, f, done).run(reqs)
+	f.call(&call{ctx: ctx, done: done}, reqs)
 	return context.Cause(ctx)
+}
+
+// Fetch fetches r for somebody who waits for its first bytes: before whatever else
+// waits for the same hosts, and not counted among Options.Jobs. The bytes are in the
+// .part as soon as they have come, see Events.Grown, unless the file is so small that it
+// is verified before it is written.
+func (f *Fetcher) Fetch(ctx context.Context, r *Request) (res Result) {
+	f.call(&call{ctx: ctx, urgent: true, done: func(x Result) { res = x }}, []*Request{r})
+	return res
 }
 
 // Hosts returns the figures of all hosts that were asked, the busiest first.

@@ -1,10 +1,12 @@
 package fetch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"distkeep/catalog/digest"
@@ -14,7 +16,15 @@ import (
 // A job is a request under way. It is owned by the worker that has taken it,
 // and else guarded by Fetcher.mu.
 type job struct {
-	req     *Request
+	// req is the request by which it was begun, askers are all who wait for its
+	// result. They are guarded by Fetcher.mu.
+	req    *Request
+	askers []asker
+	// ctx is that of the attempt under way.
+	ctx context.Context
+	// urgent: somebody waits for its bytes. It is before others, and they are
+	// written as they come.
+	urgent  atomic.Bool
 	next    *job // in a queue
 	began   time.Time
 	sources []source

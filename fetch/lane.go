@@ -290,12 +290,40 @@ func (q *jobQueue) push(j *job) {
 	q.tail = j
 }
 
+// pushFront puts j before all but those that are urgent.
 func (q *jobQueue) pushFront(j *job) {
-	j.next = q.head
-	q.head = j
-	if q.tail == nil || j.next == nil {
+	at := &q.head
+	for *at != nil && (*at).urgent.Load() {
+		at = &(*at).next
+	}
+	if j.next = *at; j.next == nil {
 		q.tail = j
 	}
+	*at = j
+}
+
+// remove takes out what is of some kind.
+func (q *jobQueue) remove(of func(*job) bool) (removed []*job) {
+	var rest jobQueue
+	for j := q.pop(); j != nil; j = q.pop() {
+		if of(j) {
+			removed = append(removed, j)
+		} else {
+			rest.push(j)
+		}
+	}
+	*q = rest
+	return removed
+}
+
+// hops counts the redirected jobs.
+func (q *jobQueue) hops() (n int) {
+	for j := q.head; j != nil; j = j.next {
+		if j.hop != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (q *jobQueue) pop() *job {
@@ -330,4 +358,16 @@ func (q *laneList) pop() *lane {
 		l.listed, l.next = false, nil
 	}
 	return l
+}
+
+func (q *laneList) remove(l *lane) {
+	for at, last := &q.head, (*lane)(nil); *at != nil; at, last = &(*at).next, *at {
+		if *at == l {
+			if *at = l.next; l.next == nil {
+				q.tail = last
+			}
+			l.listed, l.next = false, nil
+			return
+		}
+	}
 }

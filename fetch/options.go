@@ -140,6 +140,10 @@ type Events struct {
 	Start func(name catalog.Name, url string, offset, size int64)
 	// Bytes is called for every piece received.
 	Bytes func(name catalog.Name, n int)
+	// Grown is called when the file at a part has have bytes, which are those of
+	// one file of the source as far as is known, and with 0 when it is begun
+	// anew: what was there before was wrong, or could not be continued.
+	Grown func(part string, have int64)
 	// Attempt is called at the end of each try.
 	Attempt func(name catalog.Name, a Attempt)
 	// HostBusy is called when a host is not asked before until, or, when until
@@ -156,6 +160,12 @@ func (e *Events) start(name catalog.Name, url string, offset, size int64) {
 func (e *Events) bytes(name catalog.Name, n int) {
 	if e.Bytes != nil {
 		e.Bytes(name, n)
+	}
+}
+
+func (e *Events) grown(part string, have int64) {
+	if e.Grown != nil {
+		e.Grown(part, have)
 	}
 }
 

@@ -32,6 +32,7 @@ type part struct {
 // A worker makes attempts, one at a time. What it holds is used again.
 type worker struct {
 	f      *Fetcher
+	job    *job // under way; guarded by Fetcher.mu
 	flight flight
 	buf    []byte
 	// answered is told of lanes whose host has answered.

@@ -12,15 +12,13 @@ import (
 // admit lets jobs claim the room that they need, the smallest first: what fits is
 // not kept waiting by what does not, and that fails alone. A full disk is for the
 // first transfer to find. f.mu is held.
-func (s *scheduler) admit(jobs []job) {
-	order := make([]*job, len(jobs))
-	for i := range jobs {
-		j := &jobs[i]
+func (s *scheduler) admit(jobs []*job) {
+	order := slices.Clone(jobs)
+	for _, j := range jobs {
 		j.claim = max(0, j.req.Size)
 		if fi, err := os.Lstat(j.req.Part); err == nil {
 			j.claim = max(0, j.claim-fi.Size())
 		}
-		order[i] = j
 	}
 	slices.SortStableFunc(order, func(a, b *job) int { return cmp.Compare(a.claim, b.claim) })
 	sums := make([]int64, len(jobs)+1) // of the claims of so many
@@ -39,9 +37,13 @@ func (s *scheduler) admit(jobs []job) {
 			s.fail(j, &roomError{err})
 		}
 	}
-	for i := range jobs {
-		if !jobs[i].ended {
-			s.local.queue.push(&jobs[i])
+	for _, j := range jobs {
+		switch {
+		case j.ended:
+		case j.urgent.Load():
+			s.local.queue.pushFront(j)
+		default:
+			s.local.queue.push(j)
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 // route puts a job where it can go on: into the lane of a source, to sleep
 // before that, or to its end.
 func (s *scheduler) route(j *job) {
-	if s.halted != nil {
-		s.fail(j, s.halted)
+	if why := j.halted(); why != nil {
+		s.fail(j, why)
 		return
 	}
 	if j.hop != nil {
@@ -44,7 +44,7 @@ func (s *scheduler) route(j *job) {
 			src.wait = 0
 			return
 		}
-		if src.fails+src.throttles+src.continued > 0 {
+		if j.urgent.Load() || src.fails+src.throttles+src.continued > 0 {
 			l.queue.pushFront(j) // what has begun is finished first
 		} else {
 			l.queue.push(j)
@@ -140,8 +140,8 @@ func (s *scheduler) follow(j *job, to *url.URL) {
 		s.route(j)
 		return
 	}
-	if s.halted != nil {
-		s.fail(j, s.halted)
+	if why := j.halted(); why != nil {
+		s.fail(j, why)
 		return
 	}
 	j.lane.led(l)

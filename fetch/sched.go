@@ -11,13 +11,12 @@ import (
 	"distkeep/fetch/failure"
 )
 
-// A scheduler carries out one Run. Jobs wait in the queues of lanes or, during
-// pauses, in a heap of timers; workers take what may start now, from one lane
-// after the other. Nothing that waits for a host holds a worker or a slot.
+// A scheduler carries out calls, from the first until none is open. Jobs wait in the
+// queues of lanes or, during pauses, in a heap of timers; workers take what may start
+// now, from one lane after the other. Nothing that waits for a host holds a worker or
+// a slot.
 type scheduler struct {
-	f    *Fetcher
-	ctx  context.Context
-	done func(Result)
+	f *Fetcher
 
 	// What follows is guarded by f.mu.
 	cond     *sync.Cond
@@ -26,10 +25,12 @@ type scheduler struct {
 	ready    readyLists
 	local    *lane    // jobs whose .part is to be looked at
 	finished jobQueue // jobs whose result is to be handed over
-	open     int      // jobs that are not ended and handed over
+	open     int      // askers whose result was not handed over
+	urgent   int      // those of them that are urgent
+	calls    map[*call]bool
+	jobs     map[string]*job // that are not ended, by their .part
 	sleepers sleepers
 	timer    *time.Timer
-	halted   error // nothing new is started
 	clock    *time.Timer
 	// flying are the transfers under way, late those of them that do not move,
 	// fresh those whose host has not answered yet, handing the results that are
@@ -41,51 +42,42 @@ type scheduler struct {
 	failed map[string]int
 }
 
-func newScheduler(ctx context.Context, f *Fetcher, done func(Result)) *scheduler {
-	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
-	return &scheduler{f: f, ctx: ctx, done: done, cond: sync.NewCond(&f.mu), failed: make(map[string]int), local: &lane{host: &host{max: n}, limit: n, ceil: n}}
-}
-
-func (s *scheduler) run(reqs []*Request) {
-	jobs := make([]job, len(reqs))
-	s.f.mu.Lock()
-	s.open = len(jobs)
-	for i := range jobs {
-		jobs[i].req = reqs[i]
+// scheduler returns the one that works, or a new one. f.mu is held.
+func (f *Fetcher) scheduler() *scheduler {
+	if f.sched != nil {
+		return f.sched
 	}
-	s.admit(jobs)
-	s.touch(s.local)
-	for range min(s.f.o.Jobs, len(jobs)) {
-		s.hire()
+	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
+	s := &scheduler{
+		f: f, cond: sync.NewCond(&f.mu), calls: make(map[*call]bool), jobs: make(map[string]*job),
+		failed: make(map[string]int), local: &lane{host: &host{max: n}, limit: n, ceil: n},
+	}
+	for _, l := range f.lanes {
+		l.listed, l.next = false, nil // as the last one left it
 	}
 	s.clock = time.AfterFunc(reviewEvery, s.review)
-	s.f.mu.Unlock()
+	f.sched = s
+	return s
+}
 
-	stop := context.AfterFunc(s.ctx, func() {
-		s.f.mu.Lock()
-		defer s.f.mu.Unlock()
-		s.halt(interrupted(s.ctx))
-	})
-	var over *time.Timer
-	if most := s.f.o.MaxTime; most > 0 {
-		over = time.AfterFunc(most, func() {
-			s.f.mu.Lock()
-			defer s.f.mu.Unlock()
-			s.halt(&parkedError{most})
-			s.cutAll()
-		})
+// staff hires the workers that are missing. f.mu is held.
+func (s *scheduler) staff() {
+	for len(s.workers) < min(s.f.o.Jobs+s.urgent, s.open) {
+		s.hire()
 	}
-	s.hired.Wait()
-	stop()
-	if over != nil {
-		over.Stop()
+}
+
+// over ends the scheduler when there is nothing left to do. f.mu is held.
+func (s *scheduler) over() {
+	if s.open > 0 {
+		return
 	}
-	s.f.mu.Lock()
+	s.f.sched = nil
 	s.clock.Stop()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.f.mu.Unlock()
+	s.cond.Broadcast()
 }
 
 // hire starts another worker. f.mu is held.
@@ -102,8 +94,7 @@ func (s *scheduler) work(w *worker) {
 		case j == nil:
 			return
 		case j.ended:
-			s.done(j.res)
-			s.handedOver()
+			s.handOver(j)
 		case j.lane == nil:
 			s.look(w, j)
 		default:
@@ -133,6 +124,7 @@ func (s *scheduler) take(w *worker) *job {
 			if l != s.local {
 				s.depart(w, l)
 			}
+			w.job, j.ctx = j, j.askers[0].call.ctx
 			l.start()
 			s.touch(l)
 			if s.ready.any() {
@@ -156,13 +148,20 @@ func (s *scheduler) prove(l *lane) {
 	s.touchHost(l.host)
 }
 
-func (s *scheduler) handedOver() {
+// handOver gives the result of a job to all who have asked for it.
+func (s *scheduler) handOver(j *job) {
+	for _, a := range j.askers {
+		res := j.res
+		res.Request = a.req
+		a.call.done(res)
+	}
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	s.handing--
-	if s.open--; s.open == 0 {
-		s.cond.Broadcast()
+	for _, a := range j.askers {
+		s.close(a.call)
 	}
+	s.over()
 }
 
 // look prepares a job, without a host's slot: what is left of an earlier run is
@@ -171,17 +170,21 @@ func (s *scheduler) look(w *worker, j *job) {
 	if !j.patient {
 		j.began = time.Now()
 	}
-	complete, later, err := w.look(s.ctx, j)
+	complete, later, err := w.look(j.ctx, j)
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
+	w.job = nil
 	s.local.end()
 	s.touch(s.local)
 	switch {
 	case complete:
 		s.end(j, nil)
-	case later && s.halted == nil:
+	case later && j.halted() == nil:
 		j.patient = true
 		s.local.queue.push(j)
+		s.touch(s.local)
+	case err != nil && s.interrupted(j, err):
+		s.local.queue.pushFront(j) // somebody else waits for it
 		s.touch(s.local)
 	case err != nil:
 		s.fail(j, err)
@@ -202,7 +205,7 @@ func (s *scheduler) look(w *worker, j *job) {
 func (s *scheduler) try(w *worker, j *job) {
 	l := j.lane
 	u := j.target()
-	out := w.attempt(s.ctx, j, u, l)
+	out := w.attempt(j.ctx, j, u, l)
 	a := Attempt{
 		URL: redact(u), Host: l.name, Fallback: j.sources[j.cur].trusted,
 		Class: out.class, Err: out.err, Offset: out.offset, Received: out.received, Took: out.took,
@@ -215,6 +218,7 @@ func (s *scheduler) try(w *worker, j *job) {
 	}
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
+	w.job = nil
 	j.res.Received += out.received
 	s.arrive(w, l, &out)
 	l.end()
@@ -235,10 +239,11 @@ func (s *scheduler) try(w *worker, j *job) {
 		s.end(j, nil)
 	default:
 		if out.class == failure.Disk && !errors.Is(out.err, ErrRoom) {
-			s.halt(out.err)
+			s.haltAll(out.err)
 		}
-		if s.ctx.Err() != nil {
-			s.halt(interrupted(s.ctx))
+		if s.interrupted(j, out.err) {
+			s.route(j)
+			return
 		}
 		if j.req.Package != "" {
 			s.failed[j.req.Package]++
@@ -322,7 +327,7 @@ func (s *scheduler) fail(j *job, cause error) {
 // end hands a job to a worker that reports its result.
 func (s *scheduler) end(j *job, err error) {
 	if j.layout != nil {
-		s.learnt(j.layout)
+		s.learnt(j)
 		return
 	}
 	j.res.Err = err
@@ -330,8 +335,8 @@ func (s *scheduler) end(j *job, err error) {
 	if j.began.IsZero() {
 		j.res.Took = 0
 	}
-	j.res.Request = j.req
 	j.ended = true
+	delete(s.jobs, j.req.Part)
 	s.f.claimed.Add(-j.claim)
 	j.claim = 0
 	j.part.hash = nil
@@ -339,39 +344,17 @@ func (s *scheduler) end(j *job, err error) {
 	s.cond.Signal()
 }
 
-// touch lists a lane that has become startable and wakes a worker for it.
+// touch lists a lane that has become startable, or urgent, and wakes a worker for it.
 func (s *scheduler) touch(l *lane) {
+	if l.listed && s.rank(l) == urgentLanes {
+		s.ready.remove(l)
+	}
 	if !l.listed && l.startable(time.Now()) {
 		s.ready[s.rank(l)].push(l)
 	}
 	if l.listed {
 		s.cond.Signal()
 	}
-}
-
-// halt ends all jobs that are not with a worker.
-func (s *scheduler) halt(cause error) {
-	if s.halted != nil || s.open == 0 {
-		return
-	}
-	s.halted = cause
-	lanes := []*lane{s.local}
-	for _, l := range s.f.lanes {
-		lanes = append(lanes, l)
-	}
-	for _, l := range lanes {
-		l.waiting = 0
-		for j := l.queue.pop(); j != nil; j = l.queue.pop() {
-			s.fail(j, cause)
-		}
-	}
-	for _, z := range s.sleepers {
-		if z.job != nil {
-			s.fail(z.job, cause)
-		}
-	}
-	s.sleepers = nil
-	s.cond.Broadcast()
 }
 
 // An interruptError is the end of the context.

@@ -450,14 +450,3 @@ func TestNothingUsable(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestOneRun refuses a second Run at the same time.
-func TestOneRun(t *testing.T) {
-	t.Parallel()
-	f, _ := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return 0, nil })
-	f.Run(t.Context(), files(t, "x", 1, "h.example"), func(Result) {
-		if err := f.Run(t.Context(), nil, nil); err == nil {
-			t.Error("a second Run is accepted")
-		}
-	})
-}

@@ -250,7 +250,7 @@ func (t *transfer) receive(src *source) error {
 		}
 		switch {
 		case err == nil:
-			if fill == len(t.w.buf) {
+			if fill == len(t.w.buf) || t.j.urgent.Load() && r.Size > int64(len(t.w.buf)) {
 				if err := t.flush(fill); err != nil {
 					return err
 				}
@@ -334,12 +334,15 @@ func (t *transfer) write(n int) error {
 		if err != nil {
 			return err
 		}
-		t.file = f
+		if t.file = f; p.have == 0 {
+			t.w.f.o.Events.grown(p.path, 0)
+		}
 	}
 	if _, err := t.file.Write(t.w.buf[:n]); err != nil {
 		return &diskError{err}
 	}
 	p.have += int64(n)
+	t.w.f.o.Events.grown(p.path, p.have)
 	t.unclaim(t.j.claim - int64(n))
 	return nil
 }
