@@ -227,7 +227,7 @@ func lookOnce(v *vault.Vault) func(*ledger.Recycled) layout.File {
 	return func(r *ledger.Recycled) layout.File {
 		f, ok := seen[r]
 		if !ok {
-			f = store.LookAt(v.Recycle.Path(r))
+			f = v.Recycle.Look(r)
 			seen[r] = f
 		}
 		return f

@@ -96,7 +96,7 @@ func (p *publication) publish(next []*Addition) error {
 		coming[i] = a.itemOf(store.Source{})
 	}
 	nameless := p.nameless()
-	err := p.Store.Tree.Commit(slices.Concat(p.items, nameless), coming)
+	err := p.depot.Publish(slices.Concat(p.items, nameless), coming)
 	p.WarnReplaced()
 	if err != nil {
 		return Damage(err)
@@ -236,7 +236,7 @@ func (v *Vault) hold(adds []*Addition, before map[catalog.Name]digest.Digest) er
 	if len(items) == 0 {
 		return nil
 	}
-	if err := v.Store.Tree.Commit(items, nil); err != nil {
+	if err := v.depot.Publish(items, nil); err != nil {
 		return Damage(err)
 	}
 	for i, it := range items {

@@ -58,20 +58,20 @@ func (c *Recycle) Additions(back []*Returning) []*Addition {
 func (c *Recycle) Read(ctx context.Context, r *ledger.Recycled) *Returning {
 	back := &Returning{Recycled: r, Entry: r.Distfile}
 	path := c.Path(r)
-	sums, fi, err := c.v.Store.Hash(ctx, path, c.v.Shelf.Layouts.Algorithms()...)
+	sums, size, file, err := c.v.depot.Read(ctx, &r.Content, c.v.Shelf.Layouts.Algorithms()...)
 	wrong := func(format string, args ...any) error { return wrongError{fmt.Sprintf(format, args...)} }
 	switch sum := sums.Get(digest.SHA256); {
 	case ctx.Err() != nil:
 		back.Err = context.Cause(ctx)
 	case err != nil:
 		back.Err = err
-	case fi.Size() != r.Size:
-		back.Err = wrong("%s has %d bytes, want %d", path, fi.Size(), r.Size)
+	case size != r.Size:
+		back.Err = wrong("%s has %d bytes, want %d", path, size, r.Size)
 	case sum != r.SHA256():
 		back.Err = wrong("%s has SHA256 %s, want %s", path, sum.Hex(), r.SHA256().Hex())
 	default:
 		back.Entry.Digests = r.Digests.Union(sums)
-		back.File = store.Source{Path: path, Was: fi, Read: true}
+		back.File = file
 	}
 	return back
 }

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 
@@ -21,7 +20,7 @@ type Recycle struct{ v *Vault }
 // run tries again.
 func (c *Recycle) Put(ds []*ledger.Distfile) (gone []*ledger.Distfile, stay []*FileError, err error) {
 	cs := contents(ds)
-	missing, stuck, err := c.v.Store.Recycle.Keep(cs)
+	missing, stuck, err := c.v.depot.Keep(cs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,7 +60,7 @@ func (c *Recycle) unpublish(rs []*ledger.Recycled) (pending []*FileError, err er
 	var b ledger.Batch
 	claims := c.v.Claims()
 	for _, r := range rs {
-		if err := c.v.Store.Recycle.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
+		if err := c.v.depot.Unpublish(&r.Content, claims.Keeper(&r.Distfile)); store.Broken(err) {
 			return pending, err
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			pending = append(pending, &FileError{&r.Distfile, err})
@@ -166,21 +165,23 @@ func (c *Recycle) purged() error {
 // purge removes the file of a content from recycle unless another record needs it.
 func (c *Recycle) purge(k ledger.Key) error {
 	is := &layout.Content{Name: k.Name, Digests: digest.Set{k.SHA256}}
+	var recycled []*layout.Content
 	for _, r := range c.v.Index.RecycledWith(k.SHA256) {
-		if c.Path(r) == c.v.Store.RecyclePath(is) {
-			return nil
-		}
+		recycled = append(recycled, &r.Content)
 	}
-	return c.v.Store.Recycle.Purge(is)
+	return c.v.depot.Purge(is, contents(c.v.Index.WithSum(k.SHA256)), recycled)
 }
 
 // Path is the absolute path of the file of r in recycle.
 func (c *Recycle) Path(r *ledger.Recycled) string { return c.v.Store.RecyclePath(&r.Content) }
 
+// Look returns what is in recycle in the place of r now.
+func (c *Recycle) Look(r *ledger.Recycled) layout.File { return c.v.depot.Recycled(&r.Content) }
+
 // File reports whether recycle has a file of the size of r, and whether
 // that has the time of the verified one as well. The error is why neither is known.
 func (c *Recycle) File(r *ledger.Recycled) (sized, timed bool, err error) {
-	f := store.LookAt(c.Path(r))
+	f := c.Look(r)
 	sized = f.Err == nil && f.Size == r.Size
 	return sized, sized && f.ModTime.Equal(r.ModTime), f.Err
 }
@@ -188,14 +189,8 @@ func (c *Recycle) File(r *ledger.Recycled) (sized, timed bool, err error) {
 // Drop moves the file of r in recycle, which is not what was put there,
 // to quarantine, and puts into b that r is lost.
 func (c *Recycle) Drop(b *ledger.Batch, r *ledger.Recycled, label string) error {
-	rs, err := Replicas([]string{c.Path(r)})
-	if err != nil {
+	if err := c.v.depot.SetAside(&r.Content, label+r.SHA256().Hex()); err != nil {
 		return err
-	}
-	for _, is := range rs {
-		if _, err := c.v.Store.Quarantine.SetAside(label+r.SHA256().Hex(), is.Info, is.Paths); err != nil {
-			return fmt.Errorf("%s: %w", is.Paths[0], err)
-		}
 	}
 	c.Lose(b, r, "damaged in recycle, and moved to quarantine")
 	return nil

@@ -52,6 +52,7 @@ type Vault struct {
 	// was opened, Restated that the record of a content is not.
 	Changed, Restated bool
 
+	depot  Depot
 	ledger *ledger.Ledger
 	lock   *store.Held
 	marked bool // the ledger knows of Changed
@@ -96,6 +97,9 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 		return v, err
 	}
 	v.at = v.Store.Places
+	if v.depot = v.Options.Depot; v.depot == nil {
+		v.depot = inFiles{v.Store}
+	}
 	return v, openLedger(v)
 }
 
@@ -185,6 +189,9 @@ func (v *Vault) Load(ctx context.Context) error {
 	v.Store.PublishBy(layouts)
 	v.Disk, err = v.Store.List(ctx, slices.Concat([]layout.Layout(layouts), former)...)
 	v.Shelf = layout.Shelf{Files: v.Disk, Layouts: layouts, Former: former}
+	if v.Options.Depot != nil {
+		v.Shelf.Files = recorded{&v.Memory}
+	}
 	return err
 }
 

@@ -1,0 +1,183 @@
+// Package s3test is a server of object storage on the loopback, for tests: gofakes3 in
+// memory, with what that leaves out and an archive asks for. It counts the requests, and
+// a test says which of them fail, and how.
+package s3test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+)
+
+// Bucket is the name of the one bucket.
+const Bucket = "archive"
+
+// A Fault is what becomes of a request.
+type Fault int
+
+const (
+	None     Fault = iota
+	SlowDown       // 503 with Retry-After: 0
+	Cut            // the connection is cut before anything is done
+	Unsaid         // it is done, and the connection is cut before the answer
+)
+
+// A Server is one bucket, empty at first.
+type Server struct {
+	URL string
+	// Lax says that conditions and digests are left to gofakes3, which ignores some.
+	Lax bool
+	// Fault decides about the request with a number, from 1. It is called for one at a
+	// time. Nil is None.
+	Fault func(n int, r *http.Request) Fault
+
+	mu    sync.Mutex
+	n     int
+	kinds map[string]int
+	bytes int64
+	inner http.Handler
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	back := s3mem.New()
+	if err := back.CreateBucket(Bucket); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{inner: gofakes3.New(back, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
+	s.Reset()
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	s.URL = h.URL
+	return s
+}
+
+// Reset forgets the requests.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n, s.bytes, s.kinds = 0, 0, make(map[string]int)
+}
+
+// Requests returns how many there were of each method, and in all.
+func (s *Server) Requests() (kinds map[string]int, all int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kinds = make(map[string]int)
+	for k, n := range s.kinds {
+		kinds[k] = n
+		all += n
+	}
+	return kinds, all
+}
+
+// Received is how many bytes were sent to it.
+func (s *Server) Received() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	s.mu.Lock()
+	defer s.mu.Unlock() // conditions are of one moment
+	s.n++
+	s.kinds[r.Method]++
+	s.bytes += int64(len(data))
+	fault := None
+	if s.Fault != nil {
+		fault = s.Fault(s.n, r)
+	}
+	switch fault {
+	case SlowDown:
+		w.Header().Set("Retry-After", "0")
+		refuse(w, http.StatusServiceUnavailable, "SlowDown")
+		return
+	case Cut:
+		panic(http.ErrAbortHandler)
+	case Unsaid:
+		s.answer(httptest.NewRecorder(), r, data)
+		panic(http.ErrAbortHandler)
+	}
+	s.answer(w, r, data)
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
+	if !s.Lax {
+		if sum := r.Header.Get("X-Amz-Checksum-Sha256"); sum != "" && r.Method == http.MethodPut {
+			if got := sha256.Sum256(data); base64.StdEncoding.EncodeToString(got[:]) != sum {
+				refuse(w, http.StatusBadRequest, "BadDigest")
+				return
+			}
+		}
+		if !s.holds(r) {
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+			return
+		}
+	}
+	s.inner.ServeHTTP(w, r)
+}
+
+// holds reports whether the condition of a request holds that gofakes3 does not look at.
+func (s *Server) holds(r *http.Request) bool {
+	if r.Method != http.MethodDelete && r.Method != http.MethodPost {
+		return true
+	}
+	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+	if match == "" && none == "" {
+		return true
+	}
+	is := httptest.NewRecorder()
+	s.inner.ServeHTTP(is, httptest.NewRequest(http.MethodHead, r.URL.EscapedPath(), nil))
+	there := is.Code == http.StatusOK
+	return (match == "" || !there || is.Header().Get("Etag") == match) && (none == "" || !there)
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>as the test says</Message></Error>", code)
+}
+
+// Put puts an object there as somebody else would.
+func (s *Server) Put(key, data string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := httptest.NewRequest(http.MethodPut, "/"+Bucket+"/"+key, strings.NewReader(data))
+	r.Header.Set("Content-Length", strconv.Itoa(len(data)))
+	s.inner.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// Get returns the object at key, and whether there is one.
+func (s *Server) Get(key string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := httptest.NewRecorder()
+	s.inner.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/"+Bucket+"/"+key, nil))
+	return w.Body.String(), w.Code == http.StatusOK
+}
+
+// Delete removes an object as somebody else would.
+func (s *Server) Delete(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inner.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, "/"+Bucket+"/"+key, nil))
+}

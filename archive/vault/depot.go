@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
+	"distkeep/archive/store"
+	"distkeep/catalog/digest"
+)
+
+// A Depot has the bytes of the contents of an archive. The vault decides what is
+// published, in recycle and gone, and records it; a depot makes that true. One
+// goroutine at a time calls the methods that change something; what they have done is
+// durable when they return, and done again it does no harm.
+type Depot interface {
+	// Publish makes the depot have the bytes of items, under all their paths where it
+	// has paths. What is wrong with a single item is in its Err. The error means that
+	// nothing may be recorded. The bytes of next, which a later call is to publish, may
+	// be made durable with them.
+	Publish(items, next []*store.Item) error
+	// Keep makes contents safe in recycle, before they are recorded there. Those whose
+	// bytes are gone are in missing, those that cannot be put there in stuck, with the
+	// reason.
+	Keep(cs []*layout.Content) (missing []*layout.Content, stuck map[*layout.Content]error, err error)
+	// Unpublish removes the paths of a content that is in recycle, but for those that
+	// keep says others need.
+	Unpublish(c *layout.Content, keep func(rel string) bool) error
+	// Purge removes a content from recycle for good, unless one of others, which are
+	// published or in recycle, has its bytes in the same place.
+	Purge(c *layout.Content, published, recycled []*layout.Content) error
+	// Recycled tells what is in recycle in the place of c. It reads no bytes.
+	Recycled(c *layout.Content) layout.File
+	// Read returns the digests of a content in recycle, algs among them, and its size.
+	// Its error wraps fs.ErrNotExist where there is nothing. The source is its file,
+	// where that is one to link.
+	Read(ctx context.Context, c *layout.Content, algs ...digest.Algorithm) (digest.Set, int64, store.Source, error)
+	// SetAside moves what is in recycle in the place of c, and is not that, to where a
+	// person can look at it. label begins its name there.
+	SetAside(c *layout.Content, label string) error
+	// String says where it is.
+	String() string
+}
+
+// inFiles is a Depot of the published tree and recycle, directories of one file
+// system: the paths of a content are hard links to one file.
+type inFiles struct{ s *store.Store }
+
+func (h inFiles) Publish(items, next []*store.Item) error { return h.s.Tree.Commit(items, next) }
+
+func (h inFiles) Keep(cs []*layout.Content) ([]*layout.Content, map[*layout.Content]error, error) {
+	return h.s.Recycle.Keep(cs)
+}
+
+func (h inFiles) Unpublish(c *layout.Content, keep func(rel string) bool) error {
+	return h.s.Recycle.Unpublish(c, keep)
+}
+
+func (h inFiles) Purge(c *layout.Content, _, recycled []*layout.Content) error {
+	path := h.s.RecyclePath(c)
+	if slices.ContainsFunc(recycled, func(o *layout.Content) bool { return h.s.RecyclePath(o) == path }) {
+		return nil
+	}
+	return h.s.Recycle.Purge(c)
+}
+
+func (h inFiles) Recycled(c *layout.Content) layout.File { return store.LookAt(h.s.RecyclePath(c)) }
+
+func (h inFiles) Read(ctx context.Context, c *layout.Content, algs ...digest.Algorithm) (digest.Set, int64, store.Source, error) {
+	path := h.s.RecyclePath(c)
+	sums, fi, err := h.s.Hash(ctx, path, algs...)
+	if err != nil {
+		return nil, 0, store.Source{}, err
+	}
+	return sums, fi.Size(), store.Source{Path: path, Was: fi, Read: true}, nil
+}
+
+func (h inFiles) SetAside(c *layout.Content, label string) error {
+	rs, err := Replicas([]string{h.s.RecyclePath(c)})
+	if err != nil {
+		return err
+	}
+	for _, is := range rs {
+		if _, err := h.s.Quarantine.SetAside(label, is.Info, is.Paths); err != nil {
+			return fmt.Errorf("%s: %w", is.Paths[0], err)
+		}
+	}
+	return nil
+}
+
+func (h inFiles) String() string { return h.s.Published() }
+
+// recorded are the files of an archive whose depot has no paths: each record has its
+// file at all its paths, and there is nothing else.
+type recorded struct{ m *Memory }
+
+// Get implements layout.Files.
+func (r recorded) Get(rel string) (layout.File, bool) {
+	for d := range r.at(rel) {
+		if paths, err := r.m.Shelf.Layouts.Paths(&d.Content); err == nil && slices.Contains(paths, rel) || slices.Contains(d.CipherPaths(), rel) {
+			return layout.File{Size: d.Size, ModTime: d.ModTime}, true
+		}
+	}
+	return layout.File{Size: -1}, false
+}
+
+// at are the records that may have the path rel.
+func (r recorded) at(rel string) iter.Seq[*ledger.Distfile] {
+	x := r.m.Index
+	return func(yield func(*ledger.Distfile) bool) {
+		if sum, name, ok := layout.ParseByCipher(rel); ok {
+			if d := x.Distfiles[ledger.Key{Name: name, SHA256: sum}]; d != nil && !yield(d) {
+				return
+			}
+			for _, d := range x.WithSum(sum) { // the path has only the base of a name
+				if !yield(d) {
+					return
+				}
+			}
+			return
+		}
+		for _, l := range r.m.Shelf.Layouts {
+			if name, ok := l.NameOf(rel); ok {
+				if d := x.Named(name); d != nil && !yield(d) {
+					return
+				}
+			} else if sum := l.Promise(rel); !sum.IsZero() {
+				for _, d := range x.WithSum(sum) {
+					if !yield(d) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// All implements layout.Files: nothing is there that no record tells of.
+func (r recorded) All(func(rel string, file layout.File) bool) {}
