@@ -112,7 +112,7 @@ func (r recorded) at(rel string) iter.Seq[*ledger.Distfile] {
 	x := r.m.Index
 	return func(yield func(*ledger.Distfile) bool) {
 		if sum, name, ok := layout.ParseByCipher(rel); ok {
-			if d := x.Distfiles[ledger.Key{Name: name, SHA256: sum}]; d != nil && !yield(d) {
+			if d := x.Distfiles.Get(ledger.Key{Name: name, SHA256: sum}); d != nil && !yield(d) {
 				return
 			}
 			for _, d := range x.WithSum(sum) { // the path has only the base of a name
