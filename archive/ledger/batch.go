@@ -35,7 +35,12 @@ func (b *Batch) ChangesContents() bool {
 	})
 }
 
-func (b *Batch) put(key []byte, v any, apply func(*Index)) {
+func (b *Batch) put(key []byte, r record, apply func(*Index)) {
+	b.ops = append(b.ops, op{key, write(r), apply})
+}
+
+// putText is put for notes and runs.
+func (b *Batch) putText(key []byte, v any, apply func(*Index)) {
 	value, err := encode(v)
 	if err != nil {
 		b.fail(fmt.Errorf("record %q: %w", key, err))
@@ -52,7 +57,7 @@ func (b *Batch) drop(key []byte, apply func(*Index)) {
 
 // PutDistfile records a held content. d belongs to the index after Commit.
 func (b *Batch) PutDistfile(d *Distfile) {
-	b.put(contentKey(prefixDistfile, d.Key()), d.wire(), func(x *Index) { x.put(d) })
+	b.put(contentKey(prefixDistfile, d.Key()), d, func(x *Index) { x.put(d) })
 }
 
 // DropDistfile forgets a held content.
@@ -72,7 +77,7 @@ func (b *Batch) DropFailure(k FailureKey) {
 
 // PutDeletion schedules a deletion. d belongs to the index after Commit.
 func (b *Batch) PutDeletion(d *Deletion) {
-	b.put(contentKey(prefixDeletion, d.Key), wireDeletion{d.Since.Unix(), d.Owner, d.Size, d.Undone}, func(x *Index) { x.Deletions[d.Key] = d })
+	b.put(contentKey(prefixDeletion, d.Key), d, func(x *Index) { x.Deletions[d.Key] = d })
 }
 
 // DropDeletion takes a deletion off the schedule.
@@ -83,9 +88,7 @@ func (b *Batch) DropDeletion(k Key) {
 // PutRecycled records that a content waits in recycle. r belongs to the index
 // after Commit.
 func (b *Batch) PutRecycled(r *Recycled) {
-	w := r.wire()
-	w.Since, w.Pending = r.Since.Unix(), r.Pending
-	b.put(contentKey(prefixRecycled, r.Distfile.Key()), w, func(x *Index) { x.recycle(r) })
+	b.put(contentKey(prefixRecycled, r.Key()), r, func(x *Index) { x.recycle(r) })
 }
 
 // DropRecycled forgets a content in recycle.
@@ -96,8 +99,7 @@ func (b *Batch) DropRecycled(k Key) {
 // PutDropped records a file of distfiles-local. d belongs to the index after
 // Commit.
 func (b *Batch) PutDropped(d *Dropped) {
-	w := d.wire()
-	b.put(nameKey(prefixDropped, d.Name), w, func(x *Index) { x.Dropped[d.Name] = d })
+	b.put(nameKey(prefixDropped, d.Name), d, func(x *Index) { x.Dropped[d.Name] = d })
 }
 
 // DropDropped forgets a file of distfiles-local.
@@ -106,7 +108,7 @@ func (b *Batch) DropDropped(name catalog.Name) {
 }
 
 // PutRun records a run.
-func (b *Batch) PutRun(r *Run) { b.put(runKey(r.Start), json.RawMessage(r.Summary), nil) }
+func (b *Batch) PutRun(r *Run) { b.putText(runKey(r.Start), json.RawMessage(r.Summary), nil) }
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 

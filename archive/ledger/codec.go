@@ -27,8 +27,12 @@ const (
 	prefixMeta     = 'm' // m/<key>
 )
 
-// version is the first byte of every value.
-const version = 1
+// The first byte of a value is its form. Records are written in the binary one; those
+// of former programs have JSON, as have notes and runs.
+const (
+	versionJSON   = 1
+	versionBinary = 2
+)
 
 // wantLen is the length of Failure.Want.
 const wantLen = 16
@@ -51,7 +55,7 @@ func failureKey(k FailureKey) []byte {
 	return fmt.Appendf(b, "%-*.*s", wantLen, wantLen, k.Want)
 }
 
-func parseContentKey(k []byte) (Key, error) {
+func parseContentKey(k []byte, p *pool) (Key, error) {
 	n := len(k) - 2 - 1 - 64
 	if n < 1 {
 		return Key{}, fmt.Errorf("key %q: %w", k, errRecord)
@@ -60,22 +64,178 @@ func parseContentKey(k []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
 	}
-	name, err := parseName(k[2 : 2+n])
+	name, err := parseName(p.text(k[2 : 2+n]))
 	return Key{name, sum}, err
 }
 
 // parseName reads a name, of which paths are made. What a hostile export, or a bad
 // disk, has put into the ledger does not become one.
-func parseName(b []byte) (catalog.Name, error) {
-	name, err := catalog.ParsePath(string(b))
+func parseName(s string) (catalog.Name, error) {
+	name, err := catalog.ParsePath(s)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errRecord, err)
 	}
 	return name, nil
 }
 
-// wire forms: short field names, times in Unix seconds (ModTime in
-// nanoseconds), digests other than SHA256 as "ALG:hex ALG:hex".
+// A record is what is kept under one key, but for notes and runs.
+type record interface {
+	// code writes the fields that are not in the key, or reads them.
+	code(c *coder)
+	// parse reads the JSON of former programs.
+	parse(text []byte) error
+	// keep makes it one of s, export a line.
+	keep(s *State)
+	export(e *entry)
+}
+
+// read reads a record. p may be nil.
+func read(k, v []byte, p *pool) (record, error) {
+	r, err := blank(k, p)
+	if err != nil {
+		return nil, err
+	}
+	if len(v) == 0 {
+		return nil, errRecord
+	}
+	switch v[0] {
+	case versionJSON:
+		err = r.parse(v[1:])
+	case versionBinary:
+		c := coder{b: v[1:], mem: p}
+		r.code(&c)
+		err = c.end()
+	default:
+		err = newer(v)
+	}
+	return r, err
+}
+
+// newer is the error of a form that only a newer program knows.
+func newer(v []byte) error {
+	return fmt.Errorf("%w: version %.1q is newer than this program", errRecord, v)
+}
+
+// blank returns what the key tells of a record.
+func blank(k []byte, p *pool) (record, error) {
+	if len(k) < 3 || k[1] != '/' {
+		return nil, fmt.Errorf("key %q: %w", k, errRecord)
+	}
+	switch k[0] {
+	case prefixFailure:
+		return blankFailure(k, p)
+	case prefixSuccess:
+		return blankSuccess(k)
+	case prefixDropped:
+		name, err := parseName(string(k[2:]))
+		return &Dropped{Name: name}, err
+	}
+	key, err := parseContentKey(k, p)
+	if err != nil {
+		return nil, err
+	}
+	c := layout.Content{Name: key.Name, Digests: append(p.grow(nil, 1), key.SHA256)}
+	switch k[0] {
+	case prefixDistfile:
+		d := p.distfile()
+		d.Content = c
+		return d, nil
+	case prefixRecycled:
+		return &Recycled{Distfile: Distfile{Content: c}}, nil
+	case prefixDeletion:
+		return &Deletion{Key: key}, nil
+	}
+	return nil, fmt.Errorf("key %q: %w", k, errRecord)
+}
+
+func blankFailure(k []byte, p *pool) (*Failure, error) {
+	n := len(k) - 2 - 1 - wantLen
+	if n < 0 || k[2+n] != '/' {
+		return nil, fmt.Errorf("key %q: %w", k, errRecord)
+	}
+	if n == 0 {
+		return new(Failure), nil // that of a package has no name
+	}
+	name, err := parseName(p.text(k[2 : 2+n]))
+	return &Failure{Name: name}, err
+}
+
+func (d *Distfile) code(c *coder) {
+	c.int(&d.Size)
+	c.bool(&d.Named)
+	text(c, &d.Owner)
+	text(c, &d.Kind)
+	text(c, &d.Origin)
+	c.seconds(&d.Added)
+	c.seconds(&d.Verified)
+	c.nanos(&d.ModTime)
+	c.others(&d.Digests)
+}
+
+func (r *Recycled) code(c *coder) {
+	r.Distfile.code(c)
+	c.seconds(&r.Since)
+	c.bool(&r.Pending)
+}
+
+func (d *Deletion) code(c *coder) {
+	c.seconds(&d.Since)
+	text(c, &d.Owner)
+	c.int(&d.Size)
+	c.bool(&d.Undone)
+}
+
+func (d *Dropped) code(c *coder) {
+	f := &d.File
+	c.uint(&f.Dev)
+	c.uint(&f.Inode)
+	c.int(&f.Size)
+	c.int(&f.ModTime)
+	c.int(&f.Changed)
+	c.sha256(&d.SHA256)
+	c.seconds(&d.Since)
+	text(c, &d.Want)
+	text(c, &d.Refused)
+}
+
+func (s *Success) code(c *coder) {
+	c.int(&s.Bytes)
+	text(c, &s.Origin)
+}
+
+func (f *Failure) code(c *coder) {
+	text(c, &f.Want)
+	text(c, &f.Class)
+	text(c, &f.Reason)
+	text(c, &f.Hint)
+	text(c, &f.Owner)
+	list(c, &f.Owners, func(s *string) { text(c, s) })
+	list(c, &f.Maintainers, func(s *string) { text(c, s) })
+	c.int(&f.Size)
+	c.moment(&f.First)
+	c.moment(&f.Last)
+	c.moment(&f.Next)
+	n := int64(f.Count)
+	c.int(&n)
+	f.Count = int(n)
+	text(c, &f.Asked)
+	list(c, &f.Answers, func(a *Answer) {
+		text(c, &a.URL)
+		text(c, &a.Host)
+		text(c, &a.Class)
+		text(c, &a.Text)
+	})
+}
+
+func (d *Distfile) keep(s *State) { s.Distfiles = append(s.Distfiles, d) }
+func (r *Recycled) keep(s *State) { s.Recycled[r.Key()] = r }
+func (d *Deletion) keep(s *State) { s.Deletions[d.Key] = d }
+func (d *Dropped) keep(s *State)  { s.Dropped[d.Name] = d }
+func (f *Failure) keep(s *State)  { s.Failures[f.Key()] = f }
+func (*Success) keep(*State)      {} // read when asked for
+
+// The JSON of former programs has short names, times in Unix seconds (ModTime in
+// nanoseconds), and digests other than SHA256 as "ALG:hex ALG:hex".
 type wireDistfile struct {
 	Size     int64  `json:"z"`
 	Digests  string `json:"g,omitempty"`
@@ -118,47 +278,78 @@ type wireDropped struct {
 	Refused string `json:"r,omitempty"`
 }
 
-func (d *Dropped) wire() wireDropped {
-	f := d.File
-	return wireDropped{f.Size, f.ModTime, f.Changed, f.Dev, f.Inode, d.SHA256.Hex(), d.Since.Unix(), d.Want, d.Refused}
-}
-
-func (w *wireDropped) file() regular.ID {
-	return regular.ID{Dev: w.Dev, Inode: w.Inode, Size: w.Size, ModTime: w.ModTime, Changed: w.Changed}
-}
-
-func encode(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
+func (d *Distfile) parse(text []byte) error {
+	var w wireDistfile
+	if err := unmarshal(text, &w); err != nil {
+		return err
 	}
-	return append([]byte{version}, b...), nil
+	return d.fill(&w)
 }
 
-func decode(b []byte, v any) error {
-	if len(b) == 0 || b[0] != version {
-		return fmt.Errorf("%w: version %.1q is newer than this program", errRecord, b)
+func (d *Distfile) fill(w *wireDistfile) (err error) {
+	d.Size, d.Named, d.Kind, d.ModTime = w.Size, w.Named, catalog.Kind(w.Kind), nanos(w.ModTime)
+	d.Owner, d.Origin, d.Added, d.Verified = w.Owner, w.Origin, secs(w.Added), secs(w.Verified)
+	d.Digests, err = decodeDigests(d.SHA256(), w.Digests)
+	return err
+}
+
+func (r *Recycled) parse(text []byte) error {
+	var w wireDistfile
+	if err := unmarshal(text, &w); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(b[1:], v); err != nil {
+	r.Since, r.Pending = secs(w.Since), w.Pending
+	return r.fill(&w)
+}
+
+func (d *Deletion) parse(text []byte) error {
+	var w wireDeletion
+	err := unmarshal(text, &w)
+	d.Since, d.Owner, d.Size, d.Undone = secs(w.Since), w.Owner, w.Size, w.Undone
+	return err
+}
+
+func (d *Dropped) parse(text []byte) (err error) {
+	var w wireDropped
+	if err := unmarshal(text, &w); err != nil {
+		return err
+	}
+	d.File = regular.ID{Dev: w.Dev, Inode: w.Inode, Size: w.Size, ModTime: w.ModTime, Changed: w.Changed}
+	d.Since, d.Want, d.Refused = secs(w.Since), w.Want, w.Refused
+	if d.SHA256, err = digest.Parse(digest.SHA256, w.SHA256); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	return nil
 }
 
-func encodeDigests(s digest.Set) string {
-	var b strings.Builder
-	for _, d := range s {
-		if d.Alg == digest.SHA256 {
-			continue // in the key
-		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(d.Alg.String())
-		b.WriteByte(':')
-		b.WriteString(d.Hex())
+func (f *Failure) parse(text []byte) error {
+	name := f.Name
+	err := unmarshal(text, f)
+	f.Name = name // JSON spoils one that is no UTF-8
+	return err
+}
+
+// encode and decode are for notes and runs.
+func encode(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
 	}
-	return b.String()
+	return append([]byte{versionJSON}, b...), nil
+}
+
+func decode(b []byte, v any) error {
+	if len(b) == 0 || b[0] != versionJSON {
+		return newer(b)
+	}
+	return unmarshal(b[1:], v)
+}
+
+func unmarshal(text []byte, v any) error {
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return nil
 }
 
 func decodeDigests(sha digest.Digest, s string) (digest.Set, error) {
@@ -179,23 +370,6 @@ func decodeDigests(sha digest.Digest, s string) (digest.Set, error) {
 		set = append(set, d)
 	}
 	return set, nil
-}
-
-func (d *Distfile) wire() wireDistfile {
-	return wireDistfile{
-		Size: d.Size, Digests: encodeDigests(d.Digests), Named: d.Named,
-		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin,
-		Added: d.Added.Unix(), Verified: d.Verified.Unix(), ModTime: d.ModTime.UnixNano(),
-	}
-}
-
-func (w *wireDistfile) distfile(k Key) (Distfile, error) {
-	set, err := decodeDigests(k.SHA256, w.Digests)
-	return Distfile{
-		Content: layout.Content{Name: k.Name, Digests: set, Size: w.Size, ModTime: nanos(w.ModTime), Named: w.Named, Kind: catalog.Kind(w.Kind)},
-		Owner:   w.Owner, Origin: w.Origin,
-		Added: secs(w.Added), Verified: secs(w.Verified),
-	}, err
 }
 
 func secs(s int64) time.Time { return time.Unix(s, 0).UTC() }

@@ -73,24 +73,22 @@ type entryFailure struct {
 	URLs []string `json:"urls,omitempty"`
 }
 
-// kindOf is a kind of record in an export. entry makes a line of a key and its
-// value, put is the way back.
+// kindOf is a kind of record in an export. put is the way back.
 type kindOf struct {
 	prefix byte
 	name   string
-	entry  func(k, v []byte, e *entry) error
 	put    func(e *entry, b *Batch) error
 }
 
 var kinds = []kindOf{
-	{prefixDistfile, "distfile", exportDistfile, importDistfile},
-	{prefixFailure, "failure", exportFailure, importFailure},
-	{prefixSuccess, "success", exportSuccess, importSuccess},
-	{prefixDeletion, "deletion", exportDeletion, importDeletion},
-	{prefixRecycled, "recycled", exportDistfile, importRecycled},
-	{prefixDropped, "dropped", exportDropped, importDropped},
-	{prefixRun, "run", exportRun, importRun},
-	{prefixMeta, "meta", exportMeta, importMeta},
+	{prefixDistfile, "distfile", importDistfile},
+	{prefixFailure, "failure", importFailure},
+	{prefixSuccess, "success", importSuccess},
+	{prefixDeletion, "deletion", importDeletion},
+	{prefixRecycled, "recycled", importRecycled},
+	{prefixDropped, "dropped", importDropped},
+	{prefixRun, "run", importRun},
+	{prefixMeta, "meta", importMeta},
 }
 
 // Export writes the whole ledger as JSON Lines, for a backup or for other
@@ -110,7 +108,7 @@ func (l *Ledger) Export(w io.Writer) error {
 					return nil
 				}
 				e := entry{Record: kind.name}
-				if err := kind.entry(k, v, &e); err != nil {
+				if err := e.fill(k, v); err != nil {
 					return err
 				}
 				n++
@@ -264,27 +262,38 @@ func (e *entry) key() (Key, error) {
 	return Key{n, sum}, err
 }
 
-func exportDistfile(k, v []byte, e *entry) error {
-	key, err := parseContentKey(k)
+// fill makes e the line of a key and its value.
+func (e *entry) fill(k, v []byte) error {
+	switch k[0] {
+	case prefixRun:
+		sec, err := strconv.ParseInt(string(k[2:]), 10, 64)
+		if err != nil {
+			return errRecord
+		}
+		e.Start = secs(sec)
+		return decode(v, &e.Summary)
+	case prefixMeta:
+		e.Key = string(k[2:])
+		return decode(v, &e.Value)
+	}
+	r, err := read(k, v, nil)
 	if err != nil {
 		return err
 	}
-	var w wireDistfile
-	if err := decode(v, &w); err != nil {
-		return err
-	}
-	d, err := w.distfile(key)
-	if err != nil {
-		return err
-	}
-	e.setKey(key)
+	r.export(e)
+	return nil
+}
+
+func (d *Distfile) export(e *entry) {
+	e.setKey(d.Key())
 	e.Digests = d.Digests.Others()
 	e.Size, e.Named, e.Owner, e.Kind, e.Origin = d.Size, d.Named, d.Owner, string(d.Kind), d.Origin
 	e.Added, e.Verified, e.ModTime = d.Added, d.Verified, d.ModTime
-	if k[0] == prefixRecycled {
-		e.Since, e.Pending = secs(w.Since), w.Pending
-	}
-	return nil
+}
+
+func (r *Recycled) export(e *entry) {
+	r.Distfile.export(e)
+	e.Since, e.Pending = r.Since, r.Pending
 }
 
 func (e *entry) distfile() (d Distfile, err error) {
@@ -324,13 +333,9 @@ func importRecycled(e *entry, b *Batch) error {
 	return err
 }
 
-func exportFailure(k, v []byte, e *entry) error {
-	e.Failure = new(entryFailure)
-	if err := decode(v, &e.Failure.Failure); err != nil {
-		return err
-	}
-	e.setName(catalog.Name(k[2 : len(k)-1-wantLen]))
-	return nil
+func (f *Failure) export(e *entry) {
+	e.Failure = &entryFailure{Failure: *f}
+	e.setName(f.Name)
 }
 
 func importFailure(e *entry, b *Batch) (err error) {
@@ -344,18 +349,9 @@ func importFailure(e *entry, b *Batch) (err error) {
 	return err
 }
 
-func exportDeletion(k, v []byte, e *entry) error {
-	key, err := parseContentKey(k)
-	if err != nil {
-		return err
-	}
-	var w wireDeletion
-	if err := decode(v, &w); err != nil {
-		return err
-	}
-	e.setKey(key)
-	e.Since, e.Owner, e.Size, e.Undone = secs(w.Since), w.Owner, w.Size, w.Undone
-	return nil
+func (d *Deletion) export(e *entry) {
+	e.setKey(d.Key)
+	e.Since, e.Owner, e.Size, e.Undone = d.Since, d.Owner, d.Size, d.Undone
 }
 
 func importDeletion(e *entry, b *Batch) error {
@@ -364,19 +360,15 @@ func importDeletion(e *entry, b *Batch) error {
 	return err
 }
 
-func exportDropped(k, v []byte, e *entry) error {
-	var w wireDropped
-	if err := decode(v, &w); err != nil {
-		return err
+func (d *Dropped) export(e *entry) {
+	e.setName(d.Name)
+	f := d.File
+	e.SHA256, e.Size, e.ModTime, e.Since = d.SHA256.Hex(), f.Size, nanos(f.ModTime), d.Since
+	e.Dev, e.Inode = f.Dev, f.Inode
+	if f.Changed != 0 {
+		e.Changed = nanos(f.Changed)
 	}
-	e.setName(catalog.Name(k[2:]))
-	e.SHA256, e.Size, e.ModTime, e.Since = w.SHA256, w.Size, nanos(w.ModTime), secs(w.Since)
-	e.Dev, e.Inode = w.Dev, w.Inode
-	if w.Changed != 0 {
-		e.Changed = nanos(w.Changed)
-	}
-	e.Want, e.Refused = w.Want, w.Refused
-	return nil
+	e.Want, e.Refused = d.Want, d.Refused
 }
 
 func importDropped(e *entry, b *Batch) error {
@@ -389,26 +381,12 @@ func importDropped(e *entry, b *Batch) error {
 	return err
 }
 
-func exportRun(k, v []byte, e *entry) error {
-	sec, err := strconv.ParseInt(string(k[2:]), 10, 64)
-	if err != nil {
-		return errRecord
-	}
-	e.Start = secs(sec)
-	return decode(v, &e.Summary)
-}
-
 func importRun(e *entry, b *Batch) error {
 	if len(e.Summary) == 0 {
 		return errors.New("run without a summary")
 	}
 	b.PutRun(&Run{e.Start, e.Summary})
 	return nil
-}
-
-func exportMeta(k, v []byte, e *entry) error {
-	e.Key = string(k[2:])
-	return decode(v, &e.Value)
 }
 
 func importMeta(e *entry, b *Batch) error {

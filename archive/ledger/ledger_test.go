@@ -7,14 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
@@ -431,115 +428,4 @@ func TestKill(t *testing.T) {
 	if err != nil || len(s.Distfiles) != 1000 {
 		t.Errorf("%d records, %v; want 1000", len(s.Distfiles), err)
 	}
-}
-
-// BenchmarkLoad measures what a run with nothing to do waits for: 60,000
-// records, open and load. On two cores of a 2026 server: 0.24 s, half of it
-// JSON.
-func BenchmarkLoad(b *testing.B) {
-	dir := b.TempDir() + "/l"
-	l := open(b, dir)
-	var batch Batch
-	for i := range 60000 {
-		batch.PutDistfile(sample(fmt.Sprintf("some-package-name-%07d.tar.xz", i), fmt.Sprint(i)))
-	}
-	if err := errors.Join(l.Commit(&batch, nil), l.Close()); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		l := open(b, dir)
-		s, err := l.Load()
-		if err != nil || len(s.Distfiles) != 60000 {
-			b.Fatal(len(s.Distfiles), err)
-		}
-		if err := l.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// FuzzRecord: a record of the database is understood or refused, and written in
-// a way that means the same.
-func FuzzRecord(f *testing.F) {
-	l := open(f, f.TempDir()+"/l")
-	full(f, l)
-	err := l.db.View(func(txn *badger.Txn) error {
-		return each(txn, nil, func(k, v []byte) error {
-			f.Add(slices.Clone(k), slices.Clone(v))
-			return nil
-		})
-	})
-	if err := errors.Join(err, l.Close()); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, k, v []byte) {
-		first, second := newState(), newState()
-		if !loadRecord(first, k, v) {
-			return
-		}
-		b := batchOf(first)
-		if b.err != nil {
-			t.Skip(b.err) // a time that JSON cannot have
-		}
-		for _, o := range b.ops {
-			if !loadRecord(second, o.key, o.value) {
-				t.Fatalf("%q %q is not understood any more", o.key, o.value)
-			}
-		}
-		same := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(digest.Digest{}, layout.Layout{})}
-		if diff := cmp.Diff(first, second, same); diff != "" {
-			t.Fatalf("-first +second:\n%s", diff)
-		}
-	})
-}
-
-// loadRecord adds one record of the database to s, as Load does.
-func loadRecord(s *State, k, v []byte) bool {
-	if len(k) < 3 || k[1] != '/' {
-		return false
-	}
-	var err error
-	switch k[0] {
-	case prefixDistfile:
-		var d Distfile
-		if d, err = decodeDistfile(k, v); err == nil {
-			s.Distfiles = append(s.Distfiles, &d)
-		}
-	case prefixFailure:
-		err = s.addFailure(k, v)
-	case prefixDeletion:
-		err = s.addDeletion(k, v)
-	case prefixRecycled:
-		err = s.addRecycled(k, v)
-	case prefixDropped:
-		err = s.addDropped(k, v)
-	case prefixMeta:
-		err = s.addMeta(k, v)
-	default:
-		return false
-	}
-	return err == nil
-}
-
-// batchOf writes everything in s.
-func batchOf(s *State) *Batch {
-	b := new(Batch)
-	for _, d := range s.Distfiles {
-		b.PutDistfile(d)
-	}
-	for _, f := range s.Failures {
-		b.PutFailure(f)
-	}
-	for _, d := range s.Deletions {
-		b.PutDeletion(d)
-	}
-	for _, r := range s.Recycled {
-		b.PutRecycled(r)
-	}
-	for _, d := range s.Dropped {
-		b.PutDropped(d)
-	}
-	b.PutNotes(new(Notes), &s.Notes)
-	return b
 }

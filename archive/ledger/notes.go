@@ -137,7 +137,7 @@ func (b *Batch) putNote(key, text string, apply func(*Index)) {
 	if k := nameKey(prefixMeta, catalog.Name(key)); text == "" {
 		b.drop(k, apply)
 	} else {
-		b.put(k, text, apply)
+		b.putText(k, text, apply)
 	}
 }
 

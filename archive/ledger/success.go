@@ -56,7 +56,7 @@ func NewSuccess(c *layout.Content, origin string, what Deed, now time.Time) *Suc
 
 // PutSuccess records something that was done.
 func (b *Batch) PutSuccess(s *Success) {
-	b.put(successKey(s), wireSuccess{Bytes: s.Bytes, Origin: s.Origin}, nil)
+	b.put(successKey(s), s, nil)
 }
 
 // timeLen is the length of a time in a key, in Unix seconds.
@@ -72,42 +72,60 @@ func successKey(s *Success) []byte {
 	return append(k, s.Name...)
 }
 
-// parseSuccess reads a record in the present form or in the former one, which had
-// but one for each name.
-func parseSuccess(k, v []byte) (*Success, error) {
-	var w wireSuccess
-	if err := decode(v, &w); err != nil {
-		return nil, err
-	}
-	s := &Success{Bytes: w.Bytes, Origin: w.Origin}
-	sum, rest, sec := w.SHA256, k[2:], w.Time
-	if s.What = Added; w.Removed {
-		s.What = Deleted
-	}
+// blankSuccess returns what a key tells of a record. In the former form, which had but
+// one for each name, that is the name.
+func blankSuccess(k []byte) (s *Success, err error) {
+	s = new(Success)
+	rest := k[2:]
 	if bytes.HasPrefix(k, successStart) {
 		rest = k[len(successStart):]
 		if len(rest) <= timeLen+65 {
 			return nil, fmt.Errorf("key %q: %w", k, errRecord)
 		}
-		var err error
-		if sec, err = strconv.ParseInt(string(rest[:timeLen]), 10, 64); err != nil {
+		sec, err := strconv.ParseInt(string(rest[:timeLen]), 10, 64)
+		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", k, errRecord)
 		}
+		s.Time = secs(sec)
 		var ok bool
 		if s.What, ok = deedOf(rest[timeLen+64]); !ok {
 			return nil, fmt.Errorf("key %q: %w", k, errRecord)
 		}
-		sum, rest = string(rest[timeLen:timeLen+64]), rest[timeLen+65:]
+		if s.SHA256, err = digest.Parse(digest.SHA256, string(rest[timeLen:timeLen+64])); err != nil {
+			return nil, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
+		}
+		rest = rest[timeLen+65:]
 	}
-	var err error
-	if s.Name, err = parseName(rest); err != nil {
+	s.Name, err = parseName(string(rest))
+	return s, err
+}
+
+func (s *Success) parse(text []byte) (err error) {
+	var w wireSuccess
+	if err := unmarshal(text, &w); err != nil {
+		return err
+	}
+	s.Bytes, s.Origin = w.Bytes, w.Origin
+	if s.What != "" {
+		return nil
+	}
+	s.Time = secs(w.Time)
+	if s.What = Added; w.Removed {
+		s.What = Deleted
+	}
+	if s.SHA256, err = digest.Parse(digest.SHA256, w.SHA256); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return nil
+}
+
+// readSuccess reads a record.
+func readSuccess(k, v []byte) (*Success, error) {
+	r, err := read(k, v, nil)
+	if err != nil {
 		return nil, err
 	}
-	s.Time = secs(sec)
-	if s.SHA256, err = digest.Parse(digest.SHA256, sum); err != nil {
-		return nil, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
-	}
-	return s, nil
+	return r.(*Success), nil
 }
 
 // Successes calls yield for each record, the oldest first, but for those in the
@@ -115,7 +133,7 @@ func parseSuccess(k, v []byte) (*Success, error) {
 func (l *Ledger) Successes(yield func(*Success) error) error {
 	err := l.db.View(func(txn *badger.Txn) error {
 		return each(txn, []byte{prefixSuccess, '/'}, func(k, v []byte) error {
-			s, err := parseSuccess(k, v)
+			s, err := readSuccess(k, v)
 			if err != nil {
 				return err
 			}
@@ -145,7 +163,7 @@ func (l *Ledger) DropOldSuccesses(b *Batch, now time.Time) error {
 		for it.Seek([]byte{prefixSuccess, '/', 1}); it.Valid(); it.Next() {
 			k := it.Item().KeyCopy(nil)
 			err := it.Item().Value(func(v []byte) error {
-				s, err := parseSuccess(k, v)
+				s, err := readSuccess(k, v)
 				if err == nil && s.Time.After(since) {
 					b.PutSuccess(s)
 				}
@@ -173,14 +191,9 @@ func (l *Ledger) dropBefore(b *Batch, prefix, limit []byte) error {
 	})
 }
 
-func exportSuccess(k, v []byte, e *entry) error {
-	s, err := parseSuccess(k, v)
-	if err != nil {
-		return err
-	}
+func (s *Success) export(e *entry) {
 	e.setKey(s.Key)
 	e.What, e.Time, e.Size, e.Origin = s.What, s.Time, s.Bytes, s.Origin
-	return nil
 }
 
 func importSuccess(e *entry, b *Batch) error {
