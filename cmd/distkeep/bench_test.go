@@ -25,6 +25,8 @@ type world struct {
 	tree  string
 	srv   *httptest.Server
 	files map[string][]byte // by name
+	// owners are the packages of files, as records name them.
+	owners map[string]string
 }
 
 // newWorld generates packages with three distfiles each, of 300 bytes to 6 KiB,
@@ -37,7 +39,7 @@ func newWorld(tb testing.TB, packages int) *world {
 // of the i-th.
 func makeWorld(tb testing.TB, packages, files int, size func(i int) int) *world {
 	tb.Helper()
-	w := &world{tree: filepath.Join(tb.TempDir(), "tree"), files: make(map[string][]byte)}
+	w := &world{tree: filepath.Join(tb.TempDir(), "tree"), files: make(map[string][]byte), owners: make(map[string]string)}
 	w.srv = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		data, ok := w.files[path.Base(r.URL.Path)]
 		if !ok {
@@ -82,7 +84,7 @@ func (w *world) addPackage(tb testing.TB, cat string, i, files int, data func(j 
 	for j := range files {
 		name := fmt.Sprintf("%s-part%d-1.0.tar.xz", pn, j)
 		b := data(j)
-		w.files[name] = b
+		w.files[name], w.owners[name] = b, fmt.Sprintf("%s/%s-1.0::generated", cat, pn)
 		uris = append(uris, w.srv.URL+"/pub/"+name)
 		fmt.Fprintf(&manifest, "DIST %s %d BLAKE2B %s SHA512 %s\n", name, len(b), digest.BLAKE2B.Sum(b).Hex(), digest.SHA512.Sum(b).Hex())
 	}
