@@ -136,8 +136,9 @@ const (
 	// maxEntry bounds a line of an export: the summary of a run names every
 	// problem of a tree.
 	maxEntry = 32 << 20
-	// maxImport bounds an export: four million records of common length.
-	maxImport = 2 << 30
+	// maxImport bounds an export: sixteen million names of common length, with what was
+	// done with them.
+	maxImport = 16 << 30
 )
 
 // Import reads what Export wrote into a ledger without records, and returns
@@ -150,10 +151,18 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 	lr := &io.LimitedReader{R: r, N: maxImport + 1}
 	sc := bufio.NewScanner(lr)
 	sc.Buffer(make([]byte, 64<<10), maxEntry)
+	sp, err := newSpool(l.dir)
+	if err != nil {
+		return 0, fmt.Errorf("import ledger: %w", err)
+	}
+	defer sp.f.Close()
 	var in importing
 	for sc.Scan() {
 		if err := in.line(sc.Bytes()); err != nil {
 			return 0, fmt.Errorf("%s:%d: %w", file, in.lines, err)
+		}
+		if err := sp.add(&in.batch); err != nil {
+			return 0, fmt.Errorf("import ledger: %w", err)
 		}
 	}
 	switch {
@@ -166,8 +175,11 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 	case !in.ended:
 		return 0, fmt.Errorf("%s:%d: the last line of an export, with the number of its records, is missing: it was cut off", file, in.lines+1)
 	}
-	n = in.batch.Len()
-	return n, l.Commit(&in.batch, nil)
+	n = sp.n
+	if err := l.commitAll(sp); err != nil {
+		return 0, fmt.Errorf("import ledger: %w", err)
+	}
+	return n, nil
 }
 
 func (l *Ledger) checkEmpty() error {

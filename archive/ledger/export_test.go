@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +79,39 @@ func TestExport(t *testing.T) {
 	}
 	if _, err := to.Import("backup", strings.NewReader(text)); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("second Import: %v, want ErrNotEmpty", err)
+	}
+}
+
+// TestImportRoom: what has no room is not begun, and nothing is left beside the ledger.
+func TestImportRoom(t *testing.T) {
+	t.Parallel()
+	from, dir := open(t, t.TempDir()+"/l"), t.TempDir()
+	defer from.Close()
+	full(t, from)
+	text, large := exported(t, from), int64(math.MaxInt64)
+	var asked int64
+	to, err := Open(dir+"/l", Options{Room: func(need int64) error {
+		if asked = need; need > large {
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	empty := exported(t, to)
+	large = asked
+	if _, err := to.Import("backup", strings.NewReader(text)); !errors.Is(err, syscall.ENOSPC) || exported(t, to) != empty {
+		t.Errorf("without room: %v and\n%s", err, exported(t, to))
+	}
+	large = 2 * asked
+	if n, err := to.Import("backup", strings.NewReader(text)); err != nil || n != 38 {
+		t.Errorf("with room: %d, %v", n, err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 2 {
+		t.Errorf("%v, %v are left, want the ledger and its lock", files, err)
 	}
 }
 
