@@ -104,6 +104,7 @@ func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err er
 	if r.Size < 0 || p.have == r.Size {
 		sum := p.hash.Sum()
 		if verify(r, sum) == nil {
+			verified(f)
 			w.complete(j, sum)
 			return true, false, nil
 		}
@@ -189,6 +190,10 @@ func links(fi fs.FileInfo) uint64 {
 // mode of its own.
 const partMode = 0o600
 
+// verified gives a complete and verified file the mode of what is published, while it
+// is open. A commit does it else.
+func verified(f *os.File) { _ = f.Chmod(0o444) }
+
 func removePart(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &diskError{err}
@@ -224,8 +229,8 @@ func (p *part) open() (*os.File, error) {
 		return f, nil
 	}
 	f, err := os.OpenFile(p.path, flags, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ELOOP) {
-		return nil, errForeign // gone, a FIFO, a symbolic link
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ELOOP) || errors.Is(err, fs.ErrPermission) {
+		return nil, errForeign // gone, a FIFO, a symbolic link, verified and rotten
 	} else if err != nil {
 		return nil, &diskError{err}
 	}

@@ -389,6 +389,9 @@ func (t *transfer) finish(fill int) error {
 			return err
 		}
 	}
+	if t.file != nil {
+		verified(t.file)
+	}
 	t.w.complete(t.j, sum)
 	return nil
 }

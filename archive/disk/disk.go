@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,9 @@ type FS interface {
 	Link(src, dst string) error
 	Symlink(target, path string) error
 	Rename(src, dst string) error
+	// Move is Rename, but replaces nothing: its error wraps fs.ErrExist where
+	// something is at dst.
+	Move(src, dst string) error
 	Mkdir(dir string) error
 	Remove(path string) error
 	Rmdir(dir string) error
@@ -59,7 +63,10 @@ type FS interface {
 // A Disk changes the file system itself. What it changes is below the directories
 // of the store, and no symbolic link of somebody else leads it out of them (see
 // regular.Tree).
-type Disk struct{ trees []regular.Tree }
+type Disk struct {
+	trees []regular.Tree
+	held  atomic.Pointer[regular.Held] // see Hold
+}
 
 var _ FS = (*Disk)(nil)
 
@@ -78,7 +85,29 @@ func New(dirs ...string) *Disk {
 // component of path.
 func (d *Disk) at(path string, f func(dir int, base string) error) error {
 	tree, rel := d.Tree(path)
+	if held := d.held.Load(); held != nil {
+		return held.Within(tree, rel, f)
+	}
 	return tree.Within(rel, f)
+}
+
+// Hold keeps the directories open in which something is done, for many changes in a
+// row, until release is called. Only one goroutine at a time may hold them.
+func (d *Disk) Hold() (release func()) {
+	held := new(regular.Held)
+	d.held.Store(held)
+	return func() {
+		d.held.Store(nil)
+		held.Close()
+	}
+}
+
+// Lstat is os.Lstat for a path that no symbolic link of somebody else is on.
+func (d *Disk) Lstat(path string) (fs.FileInfo, error) {
+	if err := d.at(path, func(int, string) error { return nil }); err != nil {
+		return nil, err
+	}
+	return os.Lstat(path)
 }
 
 // Tree returns the tree that path is in and its path there. What is in none, as the
@@ -111,8 +140,12 @@ func (d *Disk) Symlink(target, path string) error {
 	return d.one("symlink", path, func(dir int, base string) error { return unix.Symlinkat(target, dir, base) })
 }
 
-func (d *Disk) Rename(src, dst string) error {
-	err := d.both(src, dst, unix.Renameat)
+func (d *Disk) Rename(src, dst string) error { return d.rename(src, dst, unix.Renameat) }
+
+func (d *Disk) Move(src, dst string) error { return d.rename(src, dst, move) }
+
+func (d *Disk) rename(src, dst string, how func(from int, old string, to int, name string) error) error {
+	err := d.both(src, dst, how)
 	if errors.Is(err, syscall.EXDEV) {
 		return mounted(dst, err)
 	}
@@ -187,6 +220,14 @@ func (d *Disk) Replace(path, temp string, write func(w io.Writer) error) error {
 
 func (d *Disk) Take(tree regular.Tree, rel string, was regular.ID) error {
 	return tree.Remove(rel, was)
+}
+
+// linkAndRemove is a move where the system has none that replaces nothing.
+func linkAndRemove(from int, old string, to int, name string) error {
+	if err := unix.Linkat(from, old, to, name, 0); err != nil {
+		return err
+	}
+	return unix.Unlinkat(from, old, 0)
 }
 
 // MakeDirs makes dir and its missing parents, durably.

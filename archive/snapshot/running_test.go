@@ -167,7 +167,7 @@ func (m *mirror) put(name catalog.Name) error {
 		return err
 	}
 	m.have[name] = &it.Content
-	return os.Remove(part)
+	return m.store.Parts.Release([]*store.Item{it})
 }
 
 func (m *mirror) drop(name catalog.Name) error {

@@ -19,7 +19,8 @@ import (
 // An Item is one content to be published.
 type Item struct {
 	layout.Content
-	// Part is the verified file in PartsDir. Release removes it.
+	// Part is the verified file in PartsDir. Release removes it, unless Commit has
+	// made it a published file: then Part is empty, and Have set.
 	Part string
 	// Have, when set, is a file of the archive that is known to hold the
 	// content: a published path or one in recycle. Its inode is linked, or a
@@ -36,7 +37,8 @@ type Item struct {
 	// Err is why this one item could not be published, set by Commit.
 	Err error
 
-	durable bool // its bytes are
+	durable bool        // its bytes are
+	linked  fs.FileInfo // the part, once it is below by_cipher
 }
 
 // A Source is a file that holds a content.
@@ -188,7 +190,7 @@ func (e *unsyncedError) Unwrap() error { return e.error }
 
 // linkers is how many goroutines link a large batch: more of them only wait for
 // the lock of the directory that all names are in.
-const linkers = 4
+const linkers = 2
 
 // publishAll links items to their paths and returns the directories that have
 // changed. Its error means that the file system fails.
@@ -199,6 +201,7 @@ const linkers = 4
 // of what it holds before and after: whatever names change their contents in one
 // batch, none gets the bytes of another.
 func (t *Tree) publishAll(items []*Item) (dirSet, error) {
+	defer t.disk.Hold()()
 	shares := make([][]*Item, linkers)
 	for _, it := range items {
 		n := 0
@@ -268,7 +271,10 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 			return err
 		}
 	}
-	for _, rel := range paths {
+	for i, rel := range paths {
+		if i == 0 && it.hasPart() {
+			continue // linking it comes first and says the same
+		}
 		if err := t.mayTake(it, t.at.Path(rel), src, fi); err != nil {
 			return err
 		}
@@ -276,20 +282,37 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 	if !it.hasPart() && t.Foreign(fi) {
 		return t.spreadCopy(it, src, it.Content.CipherPaths(), dirs)
 	}
-	return t.spread(it, src, it.Content.CipherPaths(), dirs)
+	return t.spread(it, src, fi, it.Content.CipherPaths(), dirs)
 }
 
-// linkNames links one item that is below by_cipher to its paths in the layouts.
+// linkNames links one item that is below by_cipher to its paths in the layouts. A part
+// that is there as well becomes the last of them: by now nothing is linked from it.
 func (t *Tree) linkNames(it *Item, dirs dirSet) error {
 	paths, err := t.layouts.Paths(&it.Content)
 	if err != nil {
 		return err
 	}
 	ciphers := it.Content.CipherPaths()
-	src := t.at.Path(ciphers[0])
-	err = t.linkAll(it, src, paths[len(ciphers):], dirs)
+	src, names := t.at.Path(ciphers[0]), paths[len(ciphers):]
+	fi := it.linked
+	if fi == nil || !it.hasPart() {
+		if fi, err = t.lstat(src); err != nil {
+			return err
+		}
+	} else if len(names) > 0 {
+		last := len(names) - 1
+		moved, err := t.move(it.Part, names[last], dirs)
+		if err != nil {
+			return err
+		}
+		if moved {
+			it.Part, it.Have = "", Source{Path: src, Was: fi, Read: true}
+			names = names[:last]
+		}
+	}
+	err = t.linkAll(it, src, fi, names, dirs)
 	if errors.Is(err, syscall.EMLINK) {
-		return t.spread(it, src, paths, dirs)
+		return t.spread(it, src, fi, paths, dirs)
 	}
 	return err
 }
@@ -297,8 +320,8 @@ func (t *Tree) linkNames(it *Item, dirs dirSet) error {
 // spread makes paths, of which the first is below by_cipher, links to src or,
 // when that has as many as the file system allows, 65,000 on ext4, all of them
 // links to another inode.
-func (t *Tree) spread(it *Item, src string, paths []string, dirs dirSet) error {
-	err := t.linkAll(it, src, paths, dirs)
+func (t *Tree) spread(it *Item, src string, fi fs.FileInfo, paths []string, dirs dirSet) error {
+	err := t.linkAll(it, src, fi, paths, dirs)
 	if errors.Is(err, syscall.EMLINK) {
 		return t.spreadCopy(it, src, paths, dirs)
 	}
@@ -310,7 +333,7 @@ func (t *Tree) spread(it *Item, src string, paths []string, dirs dirSet) error {
 func (t *Tree) spreadCopy(it *Item, src string, paths []string, dirs dirSet) error {
 	sum := it.SHA256()
 	if spare := t.spareOf(sum); spare != "" {
-		err := t.linkAll(it, spare, paths, dirs)
+		err := t.linkAllTo(it, spare, paths, dirs)
 		if !errors.Is(err, syscall.EMLINK) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -319,7 +342,7 @@ func (t *Tree) spreadCopy(it *Item, src string, paths []string, dirs dirSet) err
 	if err != nil {
 		return err
 	}
-	if err = t.linkAll(it, spare, paths, dirs); err == nil {
+	if err = t.linkAllTo(it, spare, paths, dirs); err == nil {
 		t.mu.Lock()
 		t.spare[sum] = t.at.Path(paths[0])
 		t.mu.Unlock()
@@ -333,23 +356,29 @@ func (t *Tree) spareOf(sum digest.Digest) string {
 	return t.spare[sum]
 }
 
-// linkAll makes paths links to src.
-func (t *Tree) linkAll(it *Item, src string, paths []string, dirs dirSet) error {
+func (t *Tree) linkAllTo(it *Item, src string, paths []string, dirs dirSet) error {
 	fi, err := t.lstat(src)
 	if err != nil {
 		return err
 	}
+	return t.linkAll(it, src, fi, paths, dirs)
+}
+
+// linkAll makes paths links to src, which is fi.
+func (t *Tree) linkAll(it *Item, src string, fi fs.FileInfo, paths []string, dirs dirSet) error {
 	if !fi.Mode().IsRegular() || fi.Size() != it.Size {
 		return fmt.Errorf("%s: not a regular file of %d bytes", src, it.Size)
 	}
+	// New content has a directory of its own to come below by_cipher.
+	fresh := src == it.Part && it.hasPart()
 	for _, rel := range paths {
-		// New content has a directory of its own to come below by_cipher.
-		fresh := src == it.Part && it.hasPart()
 		if err := t.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
 			return err
 		}
 	}
-	it.ModTime = fi.ModTime()
+	if it.ModTime = fi.ModTime(); fresh {
+		it.linked = fi
+	}
 	return nil
 }
 
@@ -391,7 +420,7 @@ func (t *Tree) duplicate(src string, sum digest.Digest) (path string, err error)
 	if err := t.remove(path); err != nil {
 		return "", err
 	}
-	dst, err := t.fs.Create(path, 0o444)
+	dst, err := t.fs.Create(path, publishedMode)
 	if err != nil {
 		return "", err
 	}
@@ -400,7 +429,7 @@ func (t *Tree) duplicate(src string, sum digest.Digest) (path string, err error)
 		err = fmt.Errorf("%s: %w: its SHA256 is %s, want %s", src, ErrDamaged, sums.Get(digest.SHA256).Hex(), sum.Hex())
 	}
 	if err == nil {
-		err = errors.Join(dst.Chmod(0o444), os.Chtimes(path, time.Time{}, fi.ModTime()), t.fs.Sync(dst))
+		err = errors.Join(dst.Chmod(publishedMode), os.Chtimes(path, time.Time{}, fi.ModTime()), t.fs.Sync(dst))
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return "", errors.Join(err, t.remove(path))

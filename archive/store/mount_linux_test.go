@@ -116,7 +116,7 @@ func TestDiskFull(t *testing.T) {
 		commit(t, s, items...)
 		for _, it := range items {
 			for _, rel := range paths(t, s, &it.Content) {
-				if inode(t, s.Path(rel)) != inode(t, it.Part) {
+				if inode(t, s.Path(rel)) != inode(t, it.source()) {
 					t.Errorf("%d names left: afterwards %s is not right", free, rel)
 				}
 			}

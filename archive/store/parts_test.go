@@ -82,9 +82,12 @@ func TestSweepParts(t *testing.T) {
 	fresh, old := part(t, s, "fresh", "f"), part(t, s, "old", "o")
 	age(fresh.Part, 14*24*time.Hour)
 	age(old.Part, 14*24*time.Hour+time.Second)
-	linked := part(t, s, "linked", "l")
-	commit(t, s, linked)
-	age(linked.Part, 0)
+	linked := in("linked.part") // as a commit leaves it that was killed
+	publish(t, s, "linked", "l")
+	if err := os.Link(s.Path("linked"), linked); err != nil {
+		t.Fatal(err)
+	}
+	age(linked, 0)
 	// A distfile whose own name looks like that of a temporary link.
 	tricky := part(t, s, "link.1", "t")
 	age(tricky.Part, 0)
@@ -104,11 +107,11 @@ func TestSweepParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(whole, []string{linked.Part}) {
-		t.Errorf("whole = %q, want %q", whole, linked.Part)
+	if !slices.Equal(whole, []string{linked}) {
+		t.Errorf("whole = %q, want %q", whole, linked)
 	}
 	for path, want := range map[string]bool{
-		fresh.Part: true, old.Part: false, linked.Part: true, tricky.Part: true, future.Part: true,
+		fresh.Part: true, old.Part: false, linked: true, tricky.Part: true, future.Part: true,
 		in("link.7"): false, in("directory"): true,
 	} {
 		if exists(path) != want {

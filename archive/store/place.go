@@ -46,6 +46,21 @@ func (p *placer) link(src string, fi fs.FileInfo, rel, former string, fresh bool
 	return nil
 }
 
+// move makes the part the file at the path rel of the published tree, unless something
+// is there, or the directory is not: then it has not moved.
+func (p *placer) move(part, rel string, dirs dirSet) (moved bool, err error) {
+	dst := p.at.Path(rel)
+	switch err := p.fs.Move(part, dst); {
+	case err == nil:
+		dirs.add(dst, p.at.published)
+		return true, nil
+	case errors.Is(err, fs.ErrExist), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
 // supplant puts a link to src at dst, a path of the published tree at which
 // another file may be. The only link to bytes that differ from those of src and of
 // former, if that is not empty, goes to quarantine: it is not the archive's,

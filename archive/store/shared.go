@@ -46,13 +46,7 @@ func (s *shared) noteSync(err error) error {
 }
 
 // lstat is os.Lstat for a path that no symbolic link of somebody else is on.
-func (s *shared) lstat(path string) (fs.FileInfo, error) {
-	tree, rel := s.disk.Tree(path)
-	if err := tree.Check(rel); err != nil {
-		return nil, err
-	}
-	return os.Lstat(path)
-}
+func (s *shared) lstat(path string) (fs.FileInfo, error) { return s.disk.Lstat(path) }
 
 // remove removes a file that may be gone already.
 func (s *shared) remove(path string) error {
@@ -119,10 +113,19 @@ func (s *shared) mkdir(dir string) error {
 	return err
 }
 
+// publishedMode is that of published files, which are never written to again.
+const publishedMode fs.FileMode = 0o444
+
 // prepare makes the file src fit for publication.
 func (s *shared) prepare(src string, part, sync bool) error {
 	if !part && !sync {
 		return nil
+	}
+	if !sync {
+		// Transfers have given it this mode when it was verified.
+		if fi, err := os.Lstat(src); err == nil && fi.Mode() == publishedMode {
+			return nil
+		}
 	}
 	f, err := regular.OpenItself(src)
 	if err != nil {
@@ -130,7 +133,7 @@ func (s *shared) prepare(src string, part, sync bool) error {
 	}
 	defer f.Close()
 	if part {
-		if err := f.Chmod(0o444); err != nil { // published files are never written to again
+		if err := f.Chmod(publishedMode); err != nil {
 			return err
 		}
 	}

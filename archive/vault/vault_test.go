@@ -81,7 +81,7 @@ func TestDurableBeforeRecorded(t *testing.T) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		path := f[len(f)-1]
 		switch f[0] {
-		case "link":
+		case "link", "rename":
 			links++
 			pending[filepath.Dir(path)] = line
 		case "unlink":

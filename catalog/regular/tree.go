@@ -40,9 +40,9 @@ const dirFlags = searchOnly | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NONBLOC
 // Within calls f with a descriptor of the directory that the path rel, relative to
 // the root, is in and the last component of rel.
 func (t Tree) Within(rel string, f func(dir int, base string) error) error {
-	dir, base := filepath.Split(filepath.Clean(rel))
-	if base == "." || !filepath.IsLocal(rel) {
-		return &fs.PathError{Op: "open", Path: filepath.Join(t.root, rel), Err: syscall.EINVAL}
+	dir, base, err := t.split(rel)
+	if err != nil {
+		return err
 	}
 	fd, err := t.open(dir)
 	if err != nil {
@@ -50,6 +50,17 @@ func (t Tree) Within(rel string, f func(dir int, base string) error) error {
 	}
 	defer unix.Close(fd)
 	return f(fd, base)
+}
+
+// split splits the path rel, relative to the root, into its directory and its last
+// component.
+func (t Tree) split(rel string) (dir, base string, err error) {
+	rel = filepath.Clean(rel)
+	dir, base = above(rel)
+	if base == "." || !filepath.IsLocal(rel) {
+		return "", "", &fs.PathError{Op: "open", Path: filepath.Join(t.root, rel), Err: syscall.EINVAL}
+	}
+	return dir, base, nil
 }
 
 // Check returns an error unless the directory of rel can be reached.
@@ -90,8 +101,8 @@ func (t Tree) walk(fd int, rel string, links *int) (int, error) {
 // step opens the directory name of the directory fd.
 func (t Tree) step(fd int, name string, links *int) (int, error) {
 	next, err := openat(fd, name, dirFlags|unix.O_NOFOLLOW)
-	if err == nil {
-		return next, nil
+	if err == nil || err == unix.ENOENT {
+		return next, err
 	}
 	// Each system has an error of its own for a symbolic link.
 	var before, after unix.Stat_t

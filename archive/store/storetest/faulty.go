@@ -119,6 +119,11 @@ func (f *Faulty) Rename(src, dst string) error {
 	return f.do(func() error { return f.FS.Rename(src, dst) }, "rename", src, dst)
 }
 
+func (f *Faulty) Move(src, dst string) error {
+	f.look(src)
+	return f.do(func() error { return f.FS.Move(src, dst) }, "rename", src, dst)
+}
+
 func (f *Faulty) Mkdir(dir string) error {
 	if filepath.Base(dir) == "parts" {
 		f.parts = dir // no other directory of an archive has that name
