@@ -42,6 +42,14 @@ type Repository interface {
 	Scan(ctx context.Context) (*Scan, error)
 }
 
+// A Stamped is a Repository that knows by its files what has not changed since an
+// earlier scan.
+type Stamped interface {
+	Repository
+	// FullScan is Scan, but reads everything.
+	FullScan(ctx context.Context) (*Scan, error)
+}
+
 // A Scan is the result of scanning one repository.
 type Scan struct {
 	// Repo and Kind are those of the repository.
@@ -50,6 +58,9 @@ type Scan struct {
 	// Packages counts the units that were read: ebuilds, pkgpaths or
 	// package entries, those with problems included.
 	Packages int
+	// Stamped counts those of their directories that were not read, because none of
+	// their files has changed since an earlier scan.
+	Stamped int
 	// Unreferenced counts checksum entries that no package wants.
 	Unreferenced int
 	// Distfiles are in the order of the tree. The same name may occur

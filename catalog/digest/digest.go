@@ -16,7 +16,8 @@ import (
 )
 
 // An Algorithm is one checksum algorithm. The zero value is no algorithm.
-// The numbers are not stored anywhere; names are.
+// The numbers are stored only where no other version of the program reads them; else
+// names are.
 type Algorithm uint8
 
 // The known algorithms, strongest habits of the trees first: Set orders its
@@ -120,11 +121,14 @@ type Digest struct {
 
 // New makes a digest of raw bytes. It returns an error when their number is
 // not that of the algorithm.
-func New(a Algorithm, raw []byte) (Digest, error) {
+func New(a Algorithm, raw []byte) (Digest, error) { return FromRaw(a, string(raw)) }
+
+// FromRaw is New of a string, which the digest may be a part of.
+func FromRaw(a Algorithm, raw string) (Digest, error) {
 	if !a.known() || len(raw) != a.Size() {
 		return Digest{}, fmt.Errorf("%s digest has %d bytes, want %d", a, len(raw), a.Size())
 	}
-	return Digest{a, string(raw)}, nil
+	return Digest{a, raw}, nil
 }
 
 // Parse reads the hexadecimal spelling, in either case.

@@ -42,8 +42,11 @@ func (d dir) close() {
 // on each than the kernel does.
 type reader struct {
 	root *os.Root
-	buf  []byte // the last file
-	ents []byte // raw directory entries
+	buf  []byte      // the last file
+	st   unix.Stat_t // of it, before it was read
+	ents []byte      // raw directory entries
+	// followed is set when a symbolic link was followed.
+	followed bool
 }
 
 func newReader(root *os.Root) reader {
@@ -77,6 +80,7 @@ var errLink = errors.New("symbolic link")
 var errDangling = fmt.Errorf("dangling %w", errLink)
 
 func (r *reader) follow(rel string, flag int) (int, error) {
+	r.followed = true
 	f, err := r.root.OpenFile(rel, flag, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
@@ -129,6 +133,9 @@ func (r *reader) read(d dir, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &r.st); err != nil {
+		return nil, err
+	}
 	for n := 0; ; {
 		if n == len(r.buf) {
 			if n > maxFile {

@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"distkeep/catalog"
 )
@@ -52,8 +53,22 @@ type Options struct {
 	// metadata cache of the tree does not say. Empty means that nothing is
 	// kept.
 	Cache string
-	// ReadOnly leaves Cache as it is.
+	// Stamps is the file that has what a scan found, so that the next need not
+	// read the packages of which no file has changed. Empty means that each scan
+	// reads everything.
+	Stamps string
+	// Program tells this program from all others that may make something else of a
+	// package. Without it Stamps is not used.
+	Program string
+	// FullScan reads everything, and makes Stamps anew.
+	FullScan bool
+	// ReadOnly leaves Cache and Stamps as they are.
 	ReadOnly bool
+	// Room says whether need bytes more may be written to Stamps. Nil means that they
+	// always may.
+	Room func(need int64) error
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
 	// Generate makes a metadata cache of the repository at path, with the
 	// masters that Options has, and returns its directory. It is called once
 	// in a scan that cannot do without. Nil means that there is no program
@@ -72,7 +87,7 @@ type Repository struct {
 	opts   Options
 }
 
-var _ catalog.Repository = (*Repository)(nil)
+var _ catalog.Stamped = (*Repository)(nil)
 
 // Open returns the repository at path. It checks that there is one, and reads
 // its name and its masters; everything else is read by Scan.
@@ -97,6 +112,9 @@ func Open(path string, o Options) (*Repository, error) {
 	r := &Repository{path: path, opts: o}
 	if r.opts.Workers <= 0 {
 		r.opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	if r.opts.Now == nil {
+		r.opts.Now = time.Now
 	}
 	if r.layout, err = readLayout(root); err != nil {
 		return fail(err)

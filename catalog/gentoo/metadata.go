@@ -57,8 +57,9 @@ func (r *Repository) metadata(ctx context.Context) *metadata {
 	return m
 }
 
-// finish forgets the entries of our own cache that no ebuild has used.
-func (m *metadata) finish() {
+// finish forgets the entries of our own cache that no ebuild has used, if all were
+// read.
+func (m *metadata) finish(all bool) {
 	for _, r := range append(m.roots, m.made) {
 		if r != nil {
 			r.Close()
@@ -68,7 +69,7 @@ func (m *metadata) finish() {
 		return
 	}
 	defer m.cache.Close()
-	if m.repo.opts.ReadOnly || m.ctx.Err() != nil {
+	if !all || m.repo.opts.ReadOnly || m.ctx.Err() != nil {
 		return
 	}
 	_ = fs.WalkDir(m.cache.FS(), ".", func(path string, d fs.DirEntry, err error) error {

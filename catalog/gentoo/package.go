@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // maxProblems bounds the problems of one package directory: a Manifest that is
@@ -20,10 +21,13 @@ const maxProblems = 32
 type worker struct {
 	t *tree
 	reader
-	m     manifest
-	items []item
-	unit  *unit // at hand
-	known bool  // what all ebuilds of the unit want is known
+	m      manifest
+	items  []item
+	unit   *unit // at hand
+	seen   seen  // of it
+	cpvs   []string
+	stocks stocks
+	known  bool // what all ebuilds of the unit want is known
 	// computed is set when what some of them want was not in the tree's cache.
 	computed bool
 	// missing are what tree.undefined says, by group.
@@ -121,7 +125,13 @@ func (w *worker) ebuilds(units []unit) {
 	for i := range units {
 		u := &units[i]
 		w.unit = u
+		n := w.lookAtUnit(cat, cache)
+		if u.stamp.fits && (n == 0 || w.t.stamps.fromCache || w.takeRecord()) {
+			continue
+		}
+		w.followed = false
 		pkg := w.dir(cat, u.pn)
+		u.stamp.dir = idOf(pkg)
 		names, err := w.list(pkg)
 		switch {
 		case errors.Is(err, errLink):
@@ -158,6 +168,13 @@ func (w *worker) rest(units []unit) {
 			continue
 		}
 		w.unit = u
+		if !u.stamp.fits {
+			w.lookAtUnit(cat, cache)
+		}
+		if u.stamp.fits && w.t.fromCache == w.t.stamps.fromCache && w.takeRecord() {
+			continue
+		}
+		w.followed = false
 		pkg := w.dir(cat, u.pn)
 		w.scanUnit(pkg, cache)
 		pkg.close()
@@ -168,6 +185,8 @@ func (w *worker) rest(units []unit) {
 func (w *worker) scanUnit(pkg, cache dir) {
 	u := w.unit
 	w.m.reset()
+	w.seen.reset()
+	w.seen.add(u.stamp.dir)
 	w.known, w.computed = true, false
 	summed := u.manifest
 	if u.manifest {
@@ -176,6 +195,7 @@ func (w *worker) scanUnit(pkg, cache dir) {
 			w.broken(pkg.join("Manifest"), 0, err.Error())
 			summed = false
 		}
+		w.seen.add(regular.IDOfStat(&w.st))
 		w.m.parse(b, func(line int, msg string) {
 			w.broken(pkg.join("Manifest"), line, msg)
 		})
@@ -204,6 +224,7 @@ func (w *worker) scanUnit(pkg, cache dir) {
 		w.problem(u.cp(), pkg.join("Manifest"), 0, fmt.Sprintf("no Manifest, so that no checksum is known (files wanted: %d): run `pkgdev manifest`", missing))
 	}
 	w.protect()
+	w.keepStamp()
 }
 
 // owner returns the first package that wants d published.
@@ -222,10 +243,13 @@ func (w *worker) scanFile(n int, file string, pkg, cache dir) {
 			s := md5.Sum(b)
 			sum = s[:]
 		}
+		w.seen.add(regular.IDOfStat(&w.st))
 	}
+	was := regular.IDOfStat(&w.st)
 	e, rel, why := w.cacheEntry(pf, cache, sum)
 	if why != "" && sum != nil {
 		own, err := w.workOut(pf, file, pkg)
+		w.seen.unsure = w.seen.unsure || was != regular.IDOfStat(&w.st)
 		if err == nil {
 			w.scanEntry(n, cpv, pkg.rel, file, own)
 			return
@@ -262,10 +286,13 @@ func (w *worker) cacheEntry(pf string, cache dir, sum []byte) (e *entry, rel, wh
 	b, err := w.read(cache, pf)
 	switch {
 	case notThere(err) || notThere(w.t.cache.err):
+		w.seen.add(regular.ID{})
 		return nil, cache.rel, "no metadata cache entry"
 	case err != nil:
+		w.seen.unsure = true
 		return nil, cache.rel, err.Error()
 	}
+	w.seen.add(regular.IDOfStat(&w.st))
 	p := parseEntry(b)
 	switch {
 	case len(p.md5) == 0:
@@ -348,8 +375,8 @@ func (w *worker) mayMirror(r restriction, it *item) bool {
 	if !r.mirror || it.lift == liftMirror {
 		return true
 	}
-	group, ok := mirrorGroup(it.uri)
-	return ok && w.t.exempt[string(group)] && r.mayFetch(it)
+	group, ok := mirrorGroup(string(it.uri))
+	return ok && w.t.exempt[group] && r.mayFetch(it)
 }
 
 // mayFetch reports whether it may be fetched at all.
@@ -394,13 +421,7 @@ func (w *worker) add(p **catalog.Distfile, d *dist, it item, cpv string) (isNew 
 		return isNew
 	}
 	if !slices.ContainsFunc(f.Sources, func(s catalog.Source) bool { return s.URI == string(it.uri) }) {
-		s := catalog.Source{URI: string(it.uri)}
-		if group, ok := mirrorGroup(it.uri); ok {
-			if s.Bases = w.t.mirrors[string(group)]; len(s.Bases) == 0 {
-				s.Missing = w.undefined(string(group))
-			}
-		}
-		f.Sources = append(f.Sources, s)
+		f.Sources = append(f.Sources, w.source(string(it.uri)))
 	}
 	return isNew
 }

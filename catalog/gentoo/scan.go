@@ -36,16 +36,18 @@ type tree struct {
 	mirrors map[string][]string
 	exempt  map[string]bool
 	workers []*worker
+	stamps  *stamps
 	scan    catalog.Scan
 }
 
 // A unit is one package directory.
 type unit struct {
 	cat, pn string
-	// files are the names of ebuilds, or of cache entries in a tree that
-	// has no ebuilds.
+	// files are the names of ebuilds, or of cache entries in a tree that has no
+	// ebuilds. An ebuild that was not read has its name without the ending.
 	files    []string
 	manifest bool // there is one
+	stamp    stamp
 
 	distfiles    []*catalog.Distfile
 	problems     []catalog.Problem
@@ -62,14 +64,21 @@ func (u *unit) cp() string { return u.cat + "/" + u.pn }
 // at every file anew, so that a Repository may be scanned again after the tree
 // has changed.
 func (r *Repository) Scan(ctx context.Context) (*catalog.Scan, error) {
-	s, err := r.read(ctx)
+	return r.scan(ctx, r.opts.FullScan)
+}
+
+// FullScan is Scan, but takes nothing from stamps.
+func (r *Repository) FullScan(ctx context.Context) (*catalog.Scan, error) { return r.scan(ctx, true) }
+
+func (r *Repository) scan(ctx context.Context, full bool) (*catalog.Scan, error) {
+	s, err := r.read(ctx, full)
 	if err != nil {
 		return nil, fmt.Errorf("gentoo repository %s: %w", r.path, err)
 	}
 	return s, nil
 }
 
-func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
+func (r *Repository) read(ctx context.Context, full bool) (*catalog.Scan, error) {
 	root, err := os.OpenRoot(r.path)
 	if err != nil {
 		return nil, plain(err)
@@ -110,11 +119,14 @@ func (r *Repository) read(ctx context.Context) (*catalog.Scan, error) {
 		t.problem(cacheDir, t.cache.err.Error())
 	}
 	t.own = r.metadata(ctx)
+	t.stamps = t.openStamps(full)
 	units, err := t.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t.own.finish()
+	t.scan.Stamped = count(units, func(u *unit) bool { return u.stamp.used })
+	t.own.finish(t.scan.Stamped == 0)
+	t.stamps.save(t.fromCache, units)
 	t.scan.Timestamp, t.scan.Commit = readAge(root)
 	t.collect(units)
 	return &t.scan, nil
@@ -135,6 +147,7 @@ func (t *tree) walk(ctx context.Context) ([]unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.stamps.assign(units)
 	// Nearly all units are done in this pass. It leaves directories without
 	// an ebuild: what they mean is known when all have been seen.
 	if err := t.each(ctx, chunks(units), (*worker).ebuilds); err != nil {
@@ -146,6 +159,7 @@ func (t *tree) walk(ctx context.Context) ([]unit, error) {
 		if units, err = t.cachePackages(ctx, units); err != nil {
 			return nil, err
 		}
+		t.stamps.assign(units)
 	}
 	if sum(units, files) == 0 {
 		return units, nil
@@ -226,6 +240,15 @@ func sum(units []unit, f func(*unit) int) (n int) {
 		n += f(&units[i])
 	}
 	return n
+}
+
+func count(units []unit, is func(*unit) bool) int {
+	return sum(units, func(u *unit) int {
+		if is(u) {
+			return 1
+		}
+		return 0
+	})
 }
 
 // egencache is the advice for a cache that is not up to date. The program writes

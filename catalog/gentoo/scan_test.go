@@ -56,8 +56,8 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// scanArchive scans the tree that files describe, once with one worker and
-// once with several, and returns the listing.
+// scanArchive scans the tree that files describe, once with one worker, once with
+// several, and twice with stamps, and returns the listing.
 func scanArchive(t *testing.T, settings string, files []txtar.File) string {
 	tmp := t.TempDir()
 	unpack(t, tmp, files)
@@ -89,9 +89,11 @@ func scanArchive(t *testing.T, settings string, files []txtar.File) string {
 			t.Fatalf("unknown setting %q", line)
 		}
 	}
-	var got [2]string
-	for i, workers := range []int{1, 3} {
-		o.Workers = workers
+	var got [4]string
+	for i, workers := range []int{1, 3, 3, 3} {
+		if o.Workers = workers; i == 2 {
+			o = stamping(t, o)
+		}
 		r, err := Open(filepath.Join(tmp, repo), o)
 		if err != nil {
 			return "error: " + strings.ReplaceAll(err.Error(), tmp+"/", "") + "\n"
@@ -102,8 +104,10 @@ func scanArchive(t *testing.T, settings string, files []txtar.File) string {
 		}
 		got[i] = strings.ReplaceAll(listing(s), tmp+"/", "")
 	}
-	if got[0] != got[1] {
-		t.Errorf("the listing depends on the number of workers:\n%s", cmp.Diff(got[0], got[1]))
+	for i := range got {
+		if got[0] != got[i] {
+			t.Errorf("the listing depends on the number of workers, or on stamps:\n%s", cmp.Diff(got[0], got[i]))
+		}
 	}
 	return got[0]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"distkeep/catalog"
 )
@@ -132,19 +133,14 @@ func hasControl(b []byte) bool {
 }
 
 // mirrorGroup returns the NAME of mirror://NAME/path.
-func mirrorGroup(uri []byte) (name []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(uri, schemeMirror)
+func mirrorGroup(uri string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(uri, "mirror://")
 	if !ok {
-		return nil, false
+		return "", false
 	}
-	name, _, ok = bytes.Cut(rest, slash)
+	name, _, ok = strings.Cut(rest, "/")
 	return name, ok
 }
-
-var (
-	schemeMirror = []byte("mirror://")
-	slash        = []byte{'/'}
-)
 
 // A restriction is what RESTRICT says that matters to a mirror.
 type restriction struct {

@@ -26,6 +26,7 @@ func IDOf(fi fs.FileInfo) ID {
 	return ID{uint64(st.Dev), st.Ino, fi.Size(), fi.ModTime().UnixNano(), changed(st)}
 }
 
-func idOf(st *unix.Stat_t) ID {
+// IDOfStat is IDOf for what a system call has told of a file.
+func IDOfStat(st *unix.Stat_t) ID {
 	return ID{uint64(st.Dev), st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
 }

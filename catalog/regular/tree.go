@@ -175,7 +175,7 @@ func (t Tree) Remove(rel string, was ID) error {
 	return t.Within(rel, func(dir int, base string) error {
 		var st unix.Stat_t
 		err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
-		if err == nil && idOf(&st) != was {
+		if err == nil && IDOfStat(&st) != was {
 			return fmt.Errorf("%s %w", path, ErrChanged)
 		}
 		if err == nil {

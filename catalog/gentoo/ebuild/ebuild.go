@@ -80,15 +80,17 @@ type Evaluator struct {
 	sources map[string]*source
 }
 
-// A source is an eclass that is at hand, parsed.
+// A source is an eclass that is at hand.
 type source struct {
 	once sync.Once
-	file *syntax.File
 	sum  [md5.Size]byte
 	text string
 	// found is set when sum is that of a file, usable or not.
 	found bool
-	err   error // ErrNoEclass, or why it cannot be used
+
+	parsing sync.Once
+	file    *syntax.File
+	err     error // ErrNoEclass, or why it cannot be used
 }
 
 // ErrNoEclass means that an eclass is not at hand.

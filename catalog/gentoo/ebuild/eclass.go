@@ -86,18 +86,20 @@ func (x *shell) load(name string) {
 		x.read = slices.DeleteFunc(x.read, func(e Eclass) bool { return e.Name == name })
 		x.read = append(x.read, Eclass{name, s.sum})
 	}
-	switch {
-	case ok && s.found && k.holds(x.evaluator, s.text, 0):
-		// Its text does what is known of it, and need not be run.
-	case s.err == nil:
-		jump, loops, frames := x.jump, x.loops, x.frames
-		x.loops = 0
-		x.source(s.file)
-		x.jump, x.loops, x.frames = jump, loops, frames
-		return
-	case !errors.Is(s.err, ErrNoEclass): // and it is not what is known
-		x.refuse("%s.eclass: %v", name, s.err)
+	if !ok || !s.found || !k.holds(x.evaluator, s.text, 0) {
+		switch f, err := s.parse(name); {
+		case err == nil:
+			jump, loops, frames := x.jump, x.loops, x.frames
+			x.loops = 0
+			x.source(f)
+			x.jump, x.loops, x.frames = jump, loops, frames
+			return
+		case !errors.Is(err, ErrNoEclass): // and it is not what is known
+			x.refuse("%s.eclass: %v", name, err)
+		}
 	}
+	// Otherwise its text, if it is at hand, does what is known of it, and need not
+	// be run.
 	if !ok {
 		x.refuse("%s.eclass is neither at hand nor known: give the repository that has it as a master", name)
 	}
@@ -121,7 +123,7 @@ func (e *Evaluator) Sum(name string) (sum [md5.Size]byte, ok bool) {
 	return s.sum, s.found
 }
 
-// source reads and parses an eclass once.
+// source reads an eclass once.
 func (e *Evaluator) source(name string) *source {
 	e.mu.Lock()
 	s := e.sources[name]
@@ -141,12 +143,18 @@ func (e *Evaluator) source(name string) *source {
 			return
 		}
 		s.sum, s.found, s.text = md5.Sum(b), true, string(b)
-		var f *syntax.File
-		if f, s.err = parse(name+".eclass", b); s.err == nil {
-			s.file = f
-		}
 	})
 	return s
+}
+
+// parse parses the eclass once: for most of them only the sum is asked for.
+func (s *source) parse(name string) (*syntax.File, error) {
+	s.parsing.Do(func() {
+		if s.err == nil {
+			s.file, s.err = parse(name+".eclass", []byte(s.text))
+		}
+	})
+	return s.file, s.err
 }
 
 // validEclass follows PMS 3.1.6.
