@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,8 +27,8 @@ func TestCloseStuck(t *testing.T) {
 		if err := os.Rename(dir, dir+".away"); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Close(); !errors.Is(err, ErrStuck) {
-			t.Errorf("Close: %v, want ErrStuck", err)
+		if err := l.Close(); !errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "no such file") {
+			t.Errorf("Close: %v, want ErrStuck with the reason", err)
 		}
 		// With its directory badger comes to its end.
 		if err := os.Rename(dir+".away", dir); err != nil {

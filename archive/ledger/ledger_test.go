@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/google/go-cmp/cmp"
 
 	"distkeep/archive/layout"
@@ -427,5 +429,31 @@ func TestKill(t *testing.T) {
 	s, err := l.Load()
 	if err != nil || len(s.Distfiles) != 1000 {
 		t.Errorf("%d records, %v; want 1000", len(s.Distfiles), err)
+	}
+}
+
+// TestOpenCompressed: former programs had badger compress its tables.
+func TestOpenCompressed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/l"
+	db, err := badger.Open(badgerOptions(dir, new(badgerLog)).WithCompression(options.Snappy).WithBlockCacheSize(1 << 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := &Ledger{dir: dir, db: db}
+	var b Batch
+	for i := range 1000 {
+		b.PutDistfile(sample(fmt.Sprint(i), fmt.Sprint(i)))
+	}
+	if err := errors.Join(former.Commit(&b, nil), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from a table of this program
+		l := open(t, dir)
+		s, err := l.Load()
+		b.PutDistfile(sample("0", "0"))
+		if err := errors.Join(err, l.Commit(&b, nil), l.Close()); err != nil || len(s.Distfiles) != 1000 {
+			t.Fatalf("%d records, %v", len(s.Distfiles), err)
+		}
 	}
 }

@@ -71,11 +71,10 @@ func (s *State) add(k, v []byte, p *pool) error {
 }
 
 // each calls f with every key below prefix and its value; both are valid only
-// during the call.
+// during the call. Values stand beside their keys: to have badger fetch them before
+// would cost a goroutine each.
 func each(txn *badger.Txn, prefix []byte, f func(k, v []byte) error) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	it := txn.NewIterator(o)
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		item := it.Item()
@@ -98,10 +97,8 @@ func (s *State) addMeta(k, v []byte) error {
 func (l *Ledger) Runs(n int) ([]Run, error) {
 	var runs []Run
 	err := l.db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.Reverse = true
 		prefix := []byte{prefixRun, '/'}
-		it := txn.NewIterator(o)
+		it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 		defer it.Close()
 		for it.Seek(append(prefix, 0xff)); it.ValidForPrefix(prefix) && len(runs) < n; it.Next() {
 			sec, err := strconv.ParseInt(strings.TrimPrefix(string(it.Item().Key()), string(prefix)), 10, 64)
