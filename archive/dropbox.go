@@ -11,7 +11,6 @@ import (
 	"distkeep/archive/plan"
 	"distkeep/archive/store"
 	"distkeep/archive/survey"
-	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
@@ -39,14 +38,11 @@ func (b *dropBox) expire(ctx context.Context) error {
 		if rel == "" {
 			continue
 		}
-		path := b.v.Store.Path(rel)
-		sums, _, err := b.v.Store.Hash(ctx, path)
+		err := b.v.Reread(ctx, d, rel)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		} else if err != nil && store.Broken(err) {
 			return err
-		} else if err == nil && sums.Get(digest.SHA256) != d.SHA256() {
-			err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
 		}
 		if err != nil {
 			b.fails.File(d, fmt.Errorf("%w: %s stays in distfiles-local: run distkeep verify %s", err, f.Name, f.Name))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -127,6 +128,9 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 			MaxDelete: o.MaxDelete, Partial: o.Partial, Retired: o.Retired,
 		},
 	})
+	if err == nil {
+		err = publishable(v, o.Repositories)
+	}
 	if err != nil {
 		fetcher.Close()
 		return nil, err
@@ -143,6 +147,17 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 	m.expiry = &expiry{run: r, views: m.views, repositories: o.Repositories}
 	facts.Asked, facts.Dirs = fetcher.Asked, m.views.Dirs()
 	return m, nil
+}
+
+// publishable returns an error when a repository is published as a directory of files,
+// and the archive has no files.
+func publishable(v *vault.Vault, repos []catalog.Repository) error {
+	for _, r := range repos {
+		if vr, ok := r.(catalog.Viewer); ok && v.Remote != nil && len(vr.Views()) > 0 {
+			return fmt.Errorf("%s is published as a directory of files, and %s has none", r.Name(), v.Remote)
+		}
+	}
+	return nil
 }
 
 // mend ends what a crash interrupted.

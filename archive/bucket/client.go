@@ -27,6 +27,8 @@ var (
 	ErrExists = errors.New("there is an object already")
 	// ErrChanged means that an object is not the one that it was.
 	ErrChanged = errors.New("the object has changed meanwhile")
+	// ErrCredentials means that there are none.
+	ErrCredentials = errors.New("there are no credentials for it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 	// ErrSum means that the server has found bytes that do not have the digest that was
 	// sent with them.
 	ErrSum = errors.New("the server got other bytes")
@@ -70,6 +72,10 @@ func (b *Bucket) fail(op, key string, err error) error {
 		return nil
 	}
 	e := &Error{Op: op, URL: Scheme + b.o.Bucket + "/" + key, Err: cause(err)}
+	if errors.Is(err, ErrCredentials) { // whoever was asked for them may have answered
+		e.Err = ErrCredentials
+		return e
+	}
 	if ae := (smithy.APIError)(nil); errors.As(err, &ae) {
 		e.Code = ae.ErrorCode()
 	}
@@ -109,8 +115,8 @@ const (
 // newClient makes the client that all requests go through.
 func newClient(o *Options) *s3.Client {
 	return s3.New(s3.Options{
-		Region: o.Region, Credentials: aws.NewCredentialsCache(o.Credentials),
-		BaseEndpoint: endpoint(o.Endpoint), UsePathStyle: o.Endpoint != "",
+		Region: o.Region, Credentials: aws.NewCredentialsCache(known{o.Credentials}),
+		BaseEndpoint: optional(o.Endpoint), UsePathStyle: o.Endpoint != "",
 		HTTPClient: newHTTP(o),
 		Retryer: retry.NewStandard(func(s *retry.StandardOptions) {
 			s.MaxAttempts, s.RateLimiter = attempts, ratelimit.None
@@ -125,11 +131,23 @@ func newClient(o *Options) *s3.Client {
 	})
 }
 
-func endpoint(url string) *string {
-	if url == "" {
+// optional is nil for what is not said.
+func optional(text string) *string {
+	if text == "" {
 		return nil
 	}
-	return aws.String(url)
+	return &text
+}
+
+// known are credentials that say so when there are none.
+type known struct{ aws.CredentialsProvider }
+
+func (k known) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := k.CredentialsProvider.Retrieve(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = ErrCredentials
+	}
+	return c, err
 }
 
 func newHTTP(o *Options) *http.Client {

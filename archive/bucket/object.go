@@ -3,6 +3,7 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -163,7 +164,7 @@ func (b *Bucket) getBytes(ctx context.Context, key string, most int64) ([]byte, 
 // remove removes the object at a key if it is still the one with etag. That there is
 // none any more is no error.
 func (b *Bucket) remove(ctx context.Context, key, etag string) error {
-	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.o.Bucket, Key: &key, IfMatch: endpoint(etag)})
+	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.o.Bucket, Key: &key, IfMatch: optional(etag)})
 	if err = b.fail("remove", key, err); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -186,6 +187,23 @@ func (b *Bucket) list(ctx context.Context, prefix string, f func(*Object) error)
 		}
 	}
 	return nil
+}
+
+// Mark returns what Begin has written. Its error wraps fs.ErrNotExist where it has not.
+func (b *Bucket) Mark(ctx context.Context) (string, error) {
+	data, _, err := b.getBytes(ctx, b.prefix+markName, 1<<10)
+	return string(data), err
+}
+
+// Begin marks the bucket as that of an archive. again says that it was one.
+func (b *Bucket) Begin(ctx context.Context) (mark string, again bool, err error) {
+	mark = rand.Text()
+	_, err = b.putBytes(ctx, b.prefix+markName, []byte(mark), condition{fresh: true})
+	if errors.Is(err, ErrExists) {
+		is, err := b.Mark(ctx) // which may be ours: an answer was lost
+		return is, is != mark, err
+	}
+	return mark, false, err
 }
 
 // copyMost is the largest object that a server copies in one request.

@@ -40,6 +40,10 @@ type Options struct {
 	Repair bool
 	// Local is the directory distfiles-local, or empty.
 	Local string
+	// Restore, if not nil, fills a ledger without records from where the last run has
+	// left a copy, which From names.
+	Restore func(ctx context.Context, v *vault.Vault) (records int, err error)
+	From    string
 }
 
 // check returns an error when the drop box is not there: every record of a file in
@@ -165,7 +169,10 @@ func Doctor(ctx context.Context, o vault.Options, d Options) (r *Report, err err
 			return nil, err
 		}
 		doc.v = v
-		if err = doc.run(ctx); err == nil {
+		if err := doc.restore(ctx); err != nil {
+			return nil, err
+		}
+		if err = doc.run(ctx); err == nil && v.Remote == nil {
 			doc.report.Strays, err = strays(ctx, v)
 		}
 		var s report.Summary
@@ -249,7 +256,12 @@ func (d *doctor) run(ctx context.Context) error {
 	var last []string
 	for pass := range maxPasses {
 		var err error
-		if d.last, err = examine(ctx, d.v, d.o.Local, d.sums); err != nil {
+		if d.v.Remote != nil {
+			d.last, err = examineRemote(ctx, d.v)
+		} else {
+			d.last, err = examine(ctx, d.v, d.o.Local, d.sums)
+		}
+		if err != nil {
 			return err
 		}
 		d.merge(pass)

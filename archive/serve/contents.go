@@ -181,8 +181,21 @@ func (c *contents) from(url string) []*content {
 // asked about paths that no rule of the archive makes, such as those of a pacman
 // repository: whether the file is the one at another path.
 func (c *contents) at(rel string, fi fs.FileInfo, same func(rel string) bool) *content {
+	found := c.perhapsAt(rel)
+	if i := slices.IndexFunc(found, func(x *content) bool { return x.isFile(fi) }); i >= 0 {
+		return found[i]
+	}
+	for _, x := range c.find(c.byBase, probe(path.Base(rel))) {
+		if x.isFile(fi) && same(x.CipherPaths()[0]) {
+			return x
+		}
+	}
+	return nil
+}
+
+// perhapsAt returns the contents that may have the path rel.
+func (c *contents) perhapsAt(rel string) (found []*content) {
 	last := path.Base(rel)
-	var found []*content
 	if layout.InByCipher(rel) {
 		sum, _, ok := layout.ParseByCipher(rel)
 		if !ok {
@@ -199,15 +212,7 @@ func (c *contents) at(rel string, fi fs.FileInfo, same func(rel string) bool) *c
 			}
 		}
 	}
-	if i := slices.IndexFunc(found, func(x *content) bool { return x.isFile(fi) }); i >= 0 {
-		return found[i]
-	}
-	for _, x := range c.find(c.byBase, probe(last)) {
-		if x.isFile(fi) && same(x.CipherPaths()[0]) {
-			return x
-		}
-	}
-	return nil
+	return found
 }
 
 // fromBase64 returns the digest of a path that layout.ByCipherBase64 makes, unless it has

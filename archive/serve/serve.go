@@ -13,6 +13,8 @@
 //   - A file that the archive has verified has its SHA-256 as its ETag, which is strong. One that
 //     has changed since, by its size or time, has another ETag in the tree, and is not there at
 //     all by digest.
+//   - The contents of an archive that has them elsewhere are asked for in the same ways: what
+//     its paths are, its records tell.
 //   - A name that several contents may be meant by is answered with the list of them.
 //
 // Begin reading at Server.answer, then the table of dialects.
@@ -48,6 +50,10 @@ type Options struct {
 	// Accel, if not empty, is the prefix of the paths by which a web server before this
 	// one has the published tree: it is told to send the files.
 	Accel string
+	// Elsewhere, if not nil, has the contents. Clients are told where to get them,
+	// unless Stream says that they get them through this server.
+	Elsewhere Elsewhere
+	Stream    bool
 	// Log gets a line a request in the combined format. Nil is none.
 	Log io.Writer
 	// Warn is told what the operator should know. Nil is nobody.
@@ -283,6 +289,10 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, k *known, want wi
 // content sends a content from where its verified file is. forever says that the path
 // has a digest, so that it will never mean anything else.
 func (s *Server) content(w http.ResponseWriter, r *http.Request, k *known, c *content, forever bool) bool {
+	if s.Elsewhere != nil {
+		s.elsewhere(w, r, c, forever)
+		return true
+	}
 	rels := c.CipherPaths()
 	for _, l := range k.contents.layouts {
 		if rel := c.Path(l); c.Named && rel != "" {
@@ -321,7 +331,14 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request, k *known, p s
 	f, fi, err := s.tree.open(rel)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false
+		if s.Elsewhere == nil || p[len(p)-1] == '/' {
+			return false
+		}
+		c := k.contents.path(rel)
+		if c != nil {
+			s.elsewhere(w, r, c, layout.InByCipher(rel))
+		}
+		return c != nil
 	case errors.Is(err, fs.ErrPermission):
 		http.Error(w, "this file may not be read", http.StatusForbidden)
 		return true

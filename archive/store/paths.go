@@ -12,6 +12,7 @@ const (
 	ledgerDir     = "ledger"
 	logDir        = "log"
 	pacmanDir     = "pacman"
+	publicDir     = "public"
 	partsDir      = "parts"
 	peerDir       = "peer"
 	quarantineDir = "quarantine"
@@ -20,6 +21,8 @@ const (
 	requestsDir   = "requests"
 	snapshotsDir  = "snapshots"
 	sourcesDir    = "sources"
+	bucketFile    = "bucket"
+	depositedFile = "deposited"
 	importedFile  = "imported"
 	lockFile      = "lock"
 	reserveFile   = "reserve"
@@ -62,6 +65,15 @@ func PeerDir(state, name string) string    { return filepath.Join(state, peerDir
 
 // WhitelistFile is the whitelist that belongs to the archive.
 func WhitelistFile(state string) string { return filepath.Join(state, whitelistFile) }
+
+// BucketFile says that the contents of an archive are in a bucket, and in which.
+func BucketFile(state string) string { return filepath.Join(state, bucketFile) }
+
+// PublicDir has what such an archive publishes beside its contents.
+func PublicDir(state string) string { return filepath.Join(state, publicDir) }
+
+// DepositedFile notes which documents are in the bucket.
+func DepositedFile(state string) string { return filepath.Join(state, depositedFile) }
 
 // ImportedFile is what another program knew of the archive, until a run has used it.
 func ImportedFile(state string) string { return filepath.Join(state, importedFile) }

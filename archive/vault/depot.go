@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
@@ -43,6 +44,26 @@ type Depot interface {
 	SetAside(c *layout.Content, label string) error
 	// String says where it is.
 	String() string
+}
+
+// A Remote is a Depot in another place that knows contents by their SHA-256 alone. Its
+// errors wrap fs.ErrNotExist where there is no such content.
+type Remote interface {
+	Depot
+	// Check compares what is there with the digest and size of a content and says what
+	// is wrong, or "". read, if not nil, is called before every n bytes that have to be
+	// read for it.
+	Check(ctx context.Context, sum digest.Digest, size int64, read func(ctx context.Context, n int) error) (wrong string, err error)
+	// Aside moves what is in the place of a content, and is not that, out of it, and
+	// returns where it is now.
+	Aside(ctx context.Context, sum digest.Digest) (kept string, err error)
+	// All calls f with every content that is there, and odd with where something else
+	// is in such a place.
+	All(ctx context.Context, f func(sum digest.Digest, size int64, at time.Time) error, odd func(where string)) error
+	// NameOf returns the name that a content was written under, or "".
+	NameOf(ctx context.Context, sum digest.Digest) (string, error)
+	// Remove removes a content for good.
+	Remove(ctx context.Context, sum digest.Digest) error
 }
 
 // inFiles is a Depot of the published tree and recycle, directories of one file

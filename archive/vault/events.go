@@ -28,9 +28,9 @@ type Options struct {
 	Relayout bool
 	// Events are told what happens. Nil fields are ignored.
 	Events Events
-	// Depot has the bytes of the contents. Nil means that the files of the archive
+	// Remote has the bytes of the contents. Nil means that the files of the archive
 	// have.
-	Depot Depot
+	Remote Remote
 	// Around, when set, is given the operations on files and returns those that
 	// are used. Nil means the real ones.
 	Around func(disk.FS) disk.FS

@@ -125,3 +125,21 @@ func (c *Recycle) ReadBack(ctx context.Context, rs []*ledger.Recycled) ([]*Retur
 	}
 	return back, c.v.Commit(&b)
 }
+
+// Reread reads the file of d at rel, a path of the published tree, or asks who keeps it.
+// Its error wraps store.ErrDamaged when the bytes are not those of d.
+func (v *Vault) Reread(ctx context.Context, d *ledger.Distfile, rel string) error {
+	if v.Remote != nil {
+		wrong, err := v.Remote.Check(ctx, d.SHA256(), d.Size, nil)
+		if err == nil && wrong != "" {
+			err = fmt.Errorf("%s: %w: %s", v.Remote, store.ErrDamaged, wrong)
+		}
+		return err
+	}
+	path := v.Store.Path(rel)
+	sums, _, err := v.Store.Hash(ctx, path)
+	if err == nil && sums.Get(digest.SHA256) != d.SHA256() {
+		err = fmt.Errorf("%s: %w", path, store.ErrDamaged)
+	}
+	return err
+}

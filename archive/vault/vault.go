@@ -81,6 +81,9 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	if err := Check(o.Distfiles, o.State); err != nil {
 		return nil, err
 	}
+	if err := checkBound(o.State, o.Remote); err != nil {
+		return nil, err
+	}
 	if v.lock, err = store.Lock(o.State, o.What, v.Now); err != nil {
 		return nil, err
 	}
@@ -97,8 +100,9 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 		return v, err
 	}
 	v.at = v.Store.Places
-	if v.depot = v.Options.Depot; v.depot == nil {
-		v.depot = inFiles{v.Store}
+	v.depot = inFiles{v.Store}
+	if o.Remote != nil {
+		v.depot = o.Remote
 	}
 	return v, openLedger(v)
 }
@@ -186,7 +190,7 @@ func (v *Vault) Load(ctx context.Context) error {
 	v.Store.PublishBy(layouts)
 	v.Disk, err = v.Store.List(ctx, slices.Concat([]layout.Layout(layouts), former)...)
 	v.Shelf = layout.Shelf{Files: v.Disk, Layouts: layouts, Former: former}
-	if v.Options.Depot != nil {
+	if v.Remote != nil {
 		v.Shelf.Files = recorded{&v.Memory}
 	}
 	return err

@@ -23,6 +23,9 @@ import (
 // may be called concurrently.
 func (r *verifier) examine(ctx context.Context, u *unit) *examined {
 	x := &examined{unit: u}
+	if r.v.Remote != nil {
+		return r.examineRemote(ctx, x)
+	}
 	var paths []string
 	for _, d := range u.held {
 		paths = append(paths, r.v.PathsOf(d)...)
@@ -70,11 +73,17 @@ func (r *verifier) record(ctx context.Context, x *examined) error {
 		r.sum.Unread = append(r.sum.Unread, Damage{Names: x.names(), SHA256: x.sum.Hex(), Size: x.size, Reason: report.OneLine(x.err.Error())})
 		return nil
 	}
-	why := x.damage(r.v)
+	why := x.remote
+	if r.v.Remote == nil {
+		why = x.damage(r.v)
+	}
 	for _, n := range x.names() {
 		r.v.Events.Checked(string(n), x.size, why)
 	}
-	if why != "" {
+	switch {
+	case why != "" && r.v.Remote != nil:
+		return r.repairRemote(ctx, x)
+	case why != "":
 		return r.repair(x, why)
 	}
 	r.sum.Verified.Add(x.size)

@@ -274,7 +274,8 @@ func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
 type examined struct {
 	*unit
 	copies []*vault.Replica
-	err    error // it could not be read; nothing is known
+	remote string // what is wrong with it where it is kept elsewhere
+	err    error  // it could not be read; nothing is known
 }
 
 func (x *examined) good() *vault.Replica {

@@ -140,7 +140,7 @@ func prepare(e *env, c *cli.Command, name string) {
 		if err != nil {
 			return err
 		}
-		return e.workAsOwner(place{ctx.String("archive"), ctx.String("distfiles"), ctx.String("state")})
+		return e.workAsOwner(place{ctx.String("archive"), ctx.String("distfiles"), ctx.String("state"), ctx.String("endpoint"), ctx.String("region")})
 	}
 }
 
@@ -230,18 +230,28 @@ var twoDashes = strings.NewReplacer("for flag -", "for option --", "for -", "for
 // place is where an archive is.
 type place struct {
 	archive, distfiles, state string
+	// endpoint and region are of a bucket; what is not said was said to init.
+	endpoint, region string
 }
 
 func (p *place) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "archive", Usage: "the archive is in `DIR`: distfiles/ and state/ in it", Destination: &p.archive},
+		&cli.StringFlag{Name: "archive", Usage: "the archive is in `DIR`: distfiles/ and state/ in it; or its contents are in s3://BUCKET/PREFIX, and the rest in --state", Destination: &p.archive},
 		&cli.StringFlag{Name: "distfiles", Usage: "the published half is `DIR`", Destination: &p.distfiles},
 		&cli.StringFlag{Name: "state", Usage: "the ledger and everything else is in `DIR`", Destination: &p.state},
+		&cli.StringFlag{Name: "endpoint", Usage: "the bucket is on the server at `URL`; by default on Amazon's", Destination: &p.endpoint},
+		&cli.StringFlag{Name: "region", Usage: "the bucket is in the region `NAME`", Destination: &p.region},
 	}
 }
 
 // resolve fills in what follows from --archive.
 func (p *place) resolve() error {
+	switch {
+	case p.remote():
+		return p.resolveBucket()
+	case p.endpoint+p.region != "":
+		return usagef("--endpoint and --region are of a bucket: --archive s3://BUCKET/PREFIX")
+	}
 	if p.archive != "" {
 		d, s := vault.Dirs(p.archive)
 		if p.distfiles == "" {

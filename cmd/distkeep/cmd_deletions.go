@@ -76,7 +76,7 @@ func runUndo(c *cli.Context, e *env, p *place, undone, all, asJSON bool) (err er
 	if err != nil {
 		return err
 	}
-	a, err := p.open(e, "distkeep deletions --undo", vault.Events{Warn: e.warner()})
+	a, err := p.open(c.Context, e, "distkeep deletions --undo", vault.Events{Warn: e.warner()})
 	if errors.Is(err, vault.ErrLocked) {
 		return p.queue(e, &requests.Request{Do: requests.Undo, Names: names}, err)
 	} else if err != nil {

@@ -59,7 +59,7 @@ func doctorCommand(e *env) *cli.Command {
 			case o.exportTo != "" && o.importFrom != "", o.repair && o.exportTo+o.importFrom != "":
 				return usagef("doctor: --repair, --export and --import are said alone")
 			case o.exportTo != "":
-				return o.export(e)
+				return o.export(c.Context, e)
 			case o.importFrom != "":
 				return o.importLedger(c.Context, e)
 			}
@@ -74,10 +74,15 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 	}
 	p := newProgress(e)
 	defer p.stop()
-	r, err := doctor.Doctor(ctx, vault.Options{
-		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep doctor",
-		Events: events(e.logger(false, false), runLogs{}, p), Around: e.around,
-	}, doctor.Options{Repair: o.repair, Local: o.local})
+	vo, err := o.vaultOptions(ctx, e, "distkeep doctor", events(e.logger(false, false), runLogs{}, p))
+	if err != nil {
+		return err
+	}
+	do := doctor.Options{Repair: o.repair, Local: o.local}
+	if err := o.restoring(ctx, &do); err != nil {
+		return err
+	}
+	r, err := doctor.Doctor(ctx, vo, do)
 	p.stop()
 	if r == nil {
 		return err
@@ -132,8 +137,8 @@ func (o *doctorFlags) print(e *env, r *doctor.Report) error {
 	return err
 }
 
-func (o *doctorFlags) export(e *env) (err error) {
-	a, err := o.place.open(e, "distkeep doctor --export", vault.Events{Warn: e.warner()})
+func (o *doctorFlags) export(ctx context.Context, e *env) (err error) {
+	a, err := o.place.open(ctx, e, "distkeep doctor --export", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}
@@ -154,7 +159,7 @@ func (o *doctorFlags) importLedger(ctx context.Context, e *env) (err error) {
 		defer f.Close()
 		name, in = o.importFrom, io.Reader(f)
 	}
-	a, err := o.place.open(e, "distkeep doctor --import", vault.Events{Warn: e.warner()})
+	a, err := o.place.open(ctx, e, "distkeep doctor --import", vault.Events{Warn: e.warner()})
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func runRetry(c *cli.Context, e *env, p *place, retry, all bool) (err error) {
 			return err
 		}
 	}
-	a, err := p.open(e, "distkeep failures --retry", vault.Events{Warn: e.warner()})
+	a, err := p.open(c.Context, e, "distkeep failures --retry", vault.Events{Warn: e.warner()})
 	if errors.Is(err, vault.ErrLocked) {
 		return p.queue(e, &requests.Request{Do: requests.Retry, Names: names}, err)
 	} else if err != nil {

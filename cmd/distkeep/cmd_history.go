@@ -75,6 +75,8 @@ func (o *historyFlags) check() error {
 		return usagef("history needs the dump of the whole tree, not of a part of it")
 	case o.clean && !o.beforeGiven:
 		return usagef("history --clean: say what is old enough: --before 90d")
+	case o.clean && o.remote():
+		return o.inFiles("history --clean", "it is about files beside those of the archive")
 	case !o.clean && o.beforeGiven:
 		return usagef("history: --before goes with --clean")
 	case !o.clean && o.dryRun:
@@ -100,7 +102,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	}
 	line := newProgress(e)
 	defer line.stop()
-	a, err := o.place.open(e, "distkeep history", events(e.logger(false, false), runLogs{}, line))
+	a, err := o.place.open(ctx, e, "distkeep history", events(e.logger(false, false), runLogs{}, line))
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,9 @@ func runImport(c *cli.Context, e *env, o *importFlags) error {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
+	if err := o.inFiles("import", "what another program has kept are files of an archive"); err != nil {
+		return err
+	}
 	facts := new(imported.Facts)
 	for _, name := range c.Args().Slice() {
 		if err := readFacts(e, facts, name); err != nil {
@@ -108,7 +111,7 @@ func takeOver(ctx context.Context, e *env, p place, facts *imported.Facts, recyc
 		}
 		warn(fmt.Sprintf("import: left out: %v", err))
 	}
-	a, err := p.open(e, "distkeep import", vault.Events{Warn: warn})
+	a, err := p.open(ctx, e, "distkeep import", vault.Events{Warn: warn})
 	if err != nil {
 		return nil, err
 	}

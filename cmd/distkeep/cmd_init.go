@@ -17,6 +17,10 @@ run takes over what it finds there. On an archive that exists already, init
 changes nothing, except that it writes a layout.conf when --layout is given: in
 one that clients use, "distkeep layout set" does so without a path missing.
 
+With s3://BUCKET/PREFIX, the contents go to object storage, and no copy of them stays
+here. init asks the server whether it keeps to the conditions that an archive depends
+on, and refuses one that does not. Credentials are those of the AWS tools.
+
 A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
 75). With several, files have a path in each; the first is preferred.
 `
@@ -27,11 +31,11 @@ func initCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name:        "init",
 		Usage:       "make a new archive",
-		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]",
+		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL]",
 		Description: initHelp,
 		Flags: append(p.flags(),
 			&cli.StringSliceFlag{Name: "layout", Usage: "publish by `LAYOUT`; repeatable", Destination: layouts}),
-		Action: func(*cli.Context) error {
+		Action: func(c *cli.Context) error {
 			if err := p.resolve(); err != nil {
 				return err
 			}
@@ -42,6 +46,17 @@ func initCommand(e *env) *cli.Command {
 					return usagef("--layout: %w", err)
 				}
 				conf = append(conf, l)
+			}
+			if p.remote() {
+				again, err := p.initBucket(c.Context, e, conf)
+				if err != nil {
+					return err
+				}
+				if again {
+					fmt.Fprintf(e.stderr, "distkeep: %s has an archive already: distkeep doctor --repair makes its ledger here\n", p.archive)
+				}
+				_, err = fmt.Fprintf(e.stdout, "archive\t%s\t%s\n", p.archive, p.state)
+				return err
 			}
 			if err := vault.Init(p.distfiles, p.state, conf, e.now()); err != nil {
 				return err

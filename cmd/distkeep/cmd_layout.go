@@ -99,7 +99,7 @@ func layoutChange(e *env, name, usage string, change func(context.Context, *vaul
 			if err != nil {
 				return err
 			}
-			v, err := p.open(e, "distkeep layout "+name, vault.Events{Warn: e.warner()})
+			v, err := p.open(c.Context, e, "distkeep layout "+name, vault.Events{Warn: e.warner()})
 			if err != nil {
 				return err
 			}

@@ -227,10 +227,15 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 		}
 	}
 	says.listen(&ev)
-	a, err := vault.Open(vault.Options{
-		Distfiles: o.distfiles, State: o.state, Now: e.now, What: "distkeep mirror",
-		Events: ev, Around: e.around, LayoutGrace: cmp.Or(time.Duration(o.layoutGrace), -1), Relayout: true,
-	})
+	vo, err := o.vaultOptions(ctx, e, "distkeep mirror", ev)
+	if err != nil {
+		return nil, err
+	}
+	vo.LayoutGrace, vo.Relayout = cmp.Or(time.Duration(o.layoutGrace), -1), true
+	if err := o.checkBucket(ctx); err != nil {
+		return nil, err
+	}
+	a, err := vault.Open(vo)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +256,9 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 	p.stop()
 	if s == nil {
 		return nil, err
+	}
+	if !vault.Broken(err) {
+		err = errors.Join(err, o.deposit(ctx, a))
 	}
 	if err == nil {
 		err = snapshotError(o.snapshot.take(ctx, e, a, s, int64(o.minFree)))

@@ -40,6 +40,9 @@ is fetched that no repository names. The options are those of mirror, and with
 --mirror-every it does all that mirror does in the same process, which holds the lock
 meanwhile.
 
+The contents of an archive in a bucket are sent from there: a client is redirected to
+a URL that is good for an hour, or gets them through this server with --stream.
+
 Without --listen, the sockets are those that systemd hands over. SIGTERM and SIGINT let
 what is under way end, for half a minute. With --accel-redirect, a web server before
 this one sends the files: see README.
@@ -57,6 +60,7 @@ type serveFlags struct {
 	cert, key   string
 	log         string
 	accel       string
+	stream      bool
 	limits      serve.Limits
 }
 
@@ -77,6 +81,7 @@ func serveCommand(e *env) *cli.Command {
 			&cli.StringFlag{Name: "tls-key", Usage: "the key of the certificate is in `FILE`", Destination: &o.key},
 			&cli.StringFlag{Name: "access-log", Usage: "append a line a request to `FILE`, in the combined format; - is standard output", Destination: &o.log},
 			&cli.StringFlag{Name: "accel-redirect", Usage: "let the web server before this one send the files, which has the published tree at `PATH`", Destination: &o.accel},
+			&cli.BoolFlag{Name: "stream", Usage: "send what is in a bucket through this server, in place of telling clients where to get it", Destination: &o.stream},
 			&cli.IntFlag{Name: "max-connections", Usage: "take at most `N` connections at one time; 0 is no limit", Value: 4096, Destination: &o.limits.Connections},
 			&cli.IntFlag{Name: "max-per-address", Usage: "take at most `N` connections from one address; 0 is no limit", Value: 64, Destination: &o.limits.PerAddress},
 		),
@@ -118,6 +123,9 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 	so := serve.Options{
 		Distfiles: o.distfiles, Reports: store.ReportDir(o.state), Accel: o.accel, Log: w, Now: e.now,
 		Warn: func(format string, args ...any) { log.Warn().Msgf(format, args...) },
+	}
+	if err := o.fromBucket(ctx, &so); err != nil {
+		return err
 	}
 	if o.onDemand {
 		if so.Demand, err = o.demand(e); err != nil {

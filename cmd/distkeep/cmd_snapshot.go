@@ -48,6 +48,9 @@ func (o *snapshotFlags) resolve() error {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
+	if err := o.inFiles("snapshot", "there are no files to link"); err != nil {
+		return err
+	}
 	if o.dir == "" {
 		o.dir = store.SnapshotsDir(o.distfiles)
 	}

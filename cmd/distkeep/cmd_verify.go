@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func runVerify(c *cli.Context, e *env, o *verifyFlags) (err error) {
 	}
 	p := newProgress(e)
 	defer p.stop()
-	a, err := o.place.open(e, "distkeep verify", events(e.logger(false, false), runLogs{}, p))
+	a, err := o.place.open(c.Context, e, "distkeep verify", events(e.logger(false, false), runLogs{}, p))
 	if err != nil {
 		return err
 	}
@@ -131,11 +132,15 @@ func runVerify(c *cli.Context, e *env, o *verifyFlags) (err error) {
 }
 
 // open opens the archive for a command.
-func (p *place) open(e *env, what string, ev vault.Events) (*vault.Vault, error) {
+func (p *place) open(ctx context.Context, e *env, what string, ev vault.Events) (*vault.Vault, error) {
 	if err := p.resolve(); err != nil {
 		return nil, err
 	}
-	return vault.Open(vault.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev, Around: e.around})
+	o, err := p.vaultOptions(ctx, e, what, ev)
+	if err != nil {
+		return nil, err
+	}
+	return vault.Open(o)
 }
 
 // printVerify prints what a verification found.

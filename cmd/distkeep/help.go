@@ -25,7 +25,7 @@ var optionGroups = []struct {
 		"repo", "keyring", "master-repo", "metadata-command", "mirror-override", "mirror-overrides", "mirror-skip", "restrict-mirror-exemptions",
 		"dump", "dump-command", "ports-dir", "partial", "backup-site", "missing", "missing-grace", "trust-key",
 	}},
-	{"Where", []string{"archive", "distfiles", "state", "distfiles-local", "local-expiry", "adopt-from", "whitelist-from", "snapshots"}},
+	{"Where", []string{"archive", "distfiles", "state", "endpoint", "region", "distfiles-local", "local-expiry", "adopt-from", "whitelist-from", "snapshots"}},
 	{"Fetching", []string{
 		"jobs", "host-jobs", "host-limit", "rate", "host-rate", "min-rate", "stall", "max-time", "max-size", "min-free", "tries", "prefer", "fallback",
 	}},
@@ -33,7 +33,7 @@ var optionGroups = []struct {
 		"contact", "user-agent", "netrc", "tls-min", "tls-skip-verify-host", "no-downgrade", "allow-port", "allow-private", "allow-scheme",
 	}},
 	{"Deleting", []string{"delete", "deletion-delay", "recycle-delay", "max-delete", "retire-repo", "layout-grace"}},
-	{"Serving", []string{"listen", "on-demand", "mirror-every", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "access-log", "sign-key"}},
+	{"Serving", []string{"listen", "on-demand", "mirror-every", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "stream", "access-log", "sign-key"}},
 	{"Snapshots", []string{"snapshot", "no-by-cipher", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"}},
 	{"Reporting", []string{
 		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "metrics", "report", "fail-on",

@@ -54,6 +54,7 @@ var layers = map[string]string{
 	"archive/vault":           "catalog catalog/digest catalog/regular fetch/failure archive/disk archive/history archive/layout archive/ledger archive/report archive/store",
 	"archive/bucket":          "catalog/digest catalog/regular archive/layout archive/store",
 	"archive/bucket/s3test":   "",
+	"archive/deposit":         "archive/bucket archive/export archive/store archive/vault catalog/digest catalog/regular",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/vault",
 	"archive/serve":           "catalog catalog/digest catalog/regular archive/layout archive/report",
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",

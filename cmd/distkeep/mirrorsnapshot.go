@@ -35,6 +35,9 @@ func (o *snapshotAfter) check(p *place) error {
 	if !o.wanted {
 		return nil
 	}
+	if err := p.inFiles("--snapshot", "there are no files to link"); err != nil {
+		return err
+	}
 	if o.dir == "" {
 		o.dir = store.SnapshotsDir(p.distfiles)
 	}

@@ -126,6 +126,7 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("DISTKEEP_ARCHIVE", "archive")
 	e.Setenv("DISTKEEP_ALLOW_PRIVATE", "true")
 	e.Setenv("DISTKEEP_ALLOW_PORT", srv.URL[strings.LastIndexByte(srv.URL, ':')+1:])
+	setupS3(e)
 	setupProgram(e)
 	return nil
 }

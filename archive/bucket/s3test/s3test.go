@@ -47,22 +47,35 @@ type Server struct {
 	kinds map[string]int
 	bytes int64
 	inner http.Handler
+	http  *httptest.Server
 }
 
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
+	s, err := Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server that Close ends.
+func Start() (*Server, error) {
 	back := s3mem.New()
 	if err := back.CreateBucket(Bucket); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s := &Server{inner: gofakes3.New(back, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
 	s.Reset()
-	h := httptest.NewServer(s)
-	t.Cleanup(h.Close)
-	s.URL = h.URL
-	return s
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
+	return s, nil
 }
+
+// Close ends the server.
+func (s *Server) Close() { s.http.Close() }
 
 // Reset forgets the requests.
 func (s *Server) Reset() {
@@ -161,6 +174,8 @@ func refuse(w http.ResponseWriter, status int, code string) {
 func (s *Server) Put(key, data string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// gofakes3 would keep the digest of what was there.
+	s.inner.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, "/"+Bucket+"/"+key, nil))
 	r := httptest.NewRequest(http.MethodPut, "/"+Bucket+"/"+key, strings.NewReader(data))
 	r.Header.Set("Content-Length", strconv.Itoa(len(data)))
 	s.inner.ServeHTTP(httptest.NewRecorder(), r)

@@ -1,0 +1,207 @@
+// Package deposit leaves in a bucket what an archive has there beside its contents: the
+// ledger, so that the state directory can be lost, and what the archive publishes for
+// readers, below public/.
+//
+// What was left is noted in the state directory: a document that has not changed costs
+// no request. The ledger is written on the condition that nobody else has written it
+// since, which two state directories for one bucket would do.
+package deposit
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"distkeep/archive/bucket"
+	"distkeep/archive/export"
+	"distkeep/archive/store"
+	"distkeep/archive/vault"
+	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
+)
+
+// The names of the documents.
+const (
+	ledgerDoc = "ledger.jsonl.gz"
+	public    = "public/"
+)
+
+// left is what the state directory knows of the documents that are in the bucket.
+type left struct {
+	// Ledger is the ETag of the ledger, or bucket.Nothing.
+	Ledger string `json:"ledger"`
+	// Docs are the SHA-256 of the others, by name.
+	Docs map[string]string `json:"docs"`
+}
+
+// ErrOther means that another state directory is used with the same bucket.
+var ErrOther = errors.New("another archive writes to the same bucket")
+
+// Upload leaves the ledger of v and its published documents in b.
+func Upload(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
+	was, err := load(v.State)
+	if err != nil {
+		return err
+	}
+	is := &left{Ledger: was.Ledger, Docs: maps.Clone(was.Docs)}
+	err = errors.Join(is.documents(ctx, v, b), is.ledger(ctx, v, b))
+	if is.Ledger == was.Ledger && maps.Equal(is.Docs, was.Docs) {
+		return err
+	}
+	return errors.Join(err, is.save(v))
+}
+
+func load(state string) (*left, error) {
+	l := &left{Docs: make(map[string]string)}
+	data, err := regular.Read(store.DepositedFile(state), 1<<24)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err == nil && json.Unmarshal(data, l) != nil {
+		// It only saves requests, but for the ETag: the ledger is looked at again.
+		l = &left{}
+	}
+	if l.Docs == nil {
+		l.Docs = make(map[string]string)
+	}
+	return l, err
+}
+
+func (l *left) save(v *vault.Vault) error {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return v.Store.Replace(store.DepositedFile(v.State), "", func(w io.Writer) error {
+		_, err := w.Write(append(data, '\n'))
+		return err
+	})
+}
+
+// documents writes those that have changed and removes those that are gone.
+func (l *left) documents(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
+	root := v.Store.Published()
+	there := make(map[string]bool)
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		name := public + filepath.ToSlash(rel)
+		there[name] = true
+		return l.document(ctx, b, name, path)
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Docs)) {
+		if there[name] {
+			continue
+		}
+		if err := b.RemoveDoc(ctx, name); err != nil {
+			return err
+		}
+		delete(l.Docs, name)
+	}
+	return nil
+}
+
+func (l *left) document(ctx context.Context, b *bucket.Bucket, name, path string) error {
+	f, err := regular.OpenItself(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum, size, err := sumOf(f)
+	if err != nil || l.Docs[name] == sum.Hex() {
+		return err
+	}
+	if _, err := b.PutDoc(ctx, name, f, size, sum, bucket.Anything); err != nil {
+		return err
+	}
+	l.Docs[name] = sum.Hex()
+	return nil
+}
+
+// sumOf reads f and goes back to its beginning.
+func sumOf(f *os.File) (digest.Digest, int64, error) {
+	h := digest.NewHasher()
+	if _, err := io.Copy(h, f); err != nil {
+		return digest.Digest{}, 0, err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return h.Sum().Get(digest.SHA256), h.Size(), err
+}
+
+// ledger writes the ledger.
+func (l *left) ledger(ctx context.Context, v *vault.Vault, b *bucket.Bucket) (err error) {
+	f, err := os.CreateTemp(v.Store.PartsDir(), "ledger.*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	z := gzip.NewWriter(f)
+	if err := errors.Join(export.Ledger(v, z), z.Close()); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	sum, size, err := sumOf(f)
+	if err != nil {
+		return err
+	}
+	etag, err := b.PutDoc(ctx, ledgerDoc, f, size, sum, l.Ledger)
+	if errors.Is(err, bucket.ErrExists) || errors.Is(err, bucket.ErrChanged) {
+		return fmt.Errorf("%w: %s is not the one that %s has left there", ErrOther, b.URLOfDoc(ledgerDoc), v.State)
+	} else if err != nil {
+		return err
+	}
+	l.Ledger = etag
+	return nil
+}
+
+// Left reports whether b has a ledger that can be restored.
+func Left(ctx context.Context, b *bucket.Bucket) (bool, error) {
+	_, err := b.LookAtDoc(ctx, ledgerDoc)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Restore reads the ledger that the last run has left in b into that of v, which must be
+// empty, and returns the number of records. From then on v is who writes it.
+func Restore(ctx context.Context, v *vault.Vault, b *bucket.Bucket) (int, error) {
+	r, o, err := b.Doc(ctx, ledgerDoc)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", b.URLOfDoc(ledgerDoc), err)
+	}
+	n, err := export.ImportLedger(ctx, v, b.URLOfDoc(ledgerDoc), z)
+	if err != nil {
+		return n, err
+	}
+	l, err := load(v.State)
+	if err != nil {
+		return n, err
+	}
+	l.Ledger = o.ETag
+	return n, l.save(v)
+}
