@@ -237,8 +237,8 @@ func tryLedger(v *vault.Vault) error {
 	if err := v.OpenLedger(); err != nil {
 		return err
 	}
-	if _, err := v.Ledger().Load(); err != nil {
-		return errors.Join(damagedLedger{err}, v.CloseLedger())
+	if err := v.Ledger().Check(); err != nil {
+		return errors.Join(err, v.CloseLedger())
 	}
 	return nil
 }

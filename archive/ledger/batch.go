@@ -127,8 +127,14 @@ func (l *Ledger) Commit(b *Batch, x *Index) error {
 	if b.err != nil {
 		return b.err
 	}
+	if err := l.wake(); err != nil {
+		return err
+	}
 	for len(b.ops) > 0 {
 		n := txnLen(b.ops)
+		for _, o := range b.ops[:n] {
+			delete(l.seal.flats, o.key[0])
+		}
 		l.stored += bytesOf(b.ops[:n])
 		err := l.db.Update(func(txn *badger.Txn) error {
 			for _, o := range b.ops[:n] {

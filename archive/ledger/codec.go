@@ -111,6 +111,9 @@ func read(k, v []byte, p *pool) (record, error) {
 	return r, err
 }
 
+// isText reports whether a key is that of a note or a run.
+func isText(k []byte) bool { return k[0] == prefixMeta || k[0] == prefixRun }
+
 // newer is the error of a form that only a newer program knows.
 func newer(v []byte) error {
 	return fmt.Errorf("%w: version %.1q is newer than this program", errRecord, v)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func former(t testing.TB, r record) []byte {
 // pairs are the keys of l with their values.
 func pairs(t testing.TB, l *Ledger) (ops []op) {
 	t.Helper()
-	err := l.db.View(func(txn *badger.Txn) error {
+	err := l.view(func(txn *badger.Txn) error {
 		return each(txn, nil, func(k, v []byte) error {
 			ops = append(ops, op{key: slices.Clone(k), value: slices.Clone(v)})
 			return nil
@@ -70,9 +71,6 @@ func pairs(t testing.TB, l *Ledger) (ops []op) {
 	}
 	return ops
 }
-
-// isText reports whether a key is that of a note or a run.
-func isText(k []byte) bool { return k[0] == prefixMeta || k[0] == prefixRun }
 
 // formerly gives every record of l the form that former programs have written.
 func formerly(t testing.TB, l *Ledger) {
@@ -106,11 +104,6 @@ func TestFormerRecords(t *testing.T) {
 	}
 	text := exported(t, l)
 	formerly(t, l)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	l = open(t, dir)
-	defer l.Close()
 	got, err := l.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +118,60 @@ func TestFormerRecords(t *testing.T) {
 		if o.value[0] != versionJSON {
 			t.Errorf("%q was rewritten", o.key)
 		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	defer l.Close()
+	if got, err = l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, compare); diff != "" || l.db != nil {
+		t.Errorf("flat files: badger %v, -binary +JSON:\n%s", l.db, diff)
+	}
+}
+
+// TestRenewal: closing a ledger of a former program renews some of its records, never
+// all of many.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/l"
+	l := open(t, dir)
+	var b Batch
+	const records = perTxn/2 + 100
+	for i := range records {
+		b.PutDeletion(&Deletion{Key: content(fmt.Sprint(i), ""), Since: t0})
+	}
+	if err := l.Commit(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	formerly(t, l)
+	for _, want := range []int{100, 0} {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l = open(t, dir)
+		if s, err := l.Load(); err != nil || len(s.Deletions) != records || l.db != nil {
+			t.Errorf("%d deletions, %v, badger %v", len(s.Deletions), err, l.db)
+		}
+		n := 0
+		for _, o := range pairs(t, l) {
+			if o.key[0] == prefixDeletion && o.value[0] == versionJSON {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%d records have the former form, want %d", n, want)
+		}
+		b.PutDeletion(&Deletion{Key: content("more", ""), Since: t0})
+		b.DropDeletion(content("more", ""))
+		if err := l.Commit(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -101,10 +101,10 @@ func (l *Ledger) Export(w io.Writer) error {
 		return err
 	}
 	n := 0
-	err := l.db.View(func(txn *badger.Txn) error {
+	err := l.view(func(txn *badger.Txn) error {
 		for _, kind := range kinds {
 			err := each(txn, []byte{kind.prefix, '/'}, func(k, v []byte) error {
-				if kind.prefix == prefixMeta && string(k) == string(nameKey(prefixMeta, "schema")) {
+				if kind.prefix == prefixMeta && string(k) == string(nameKey(prefixMeta, schemaKey)) {
 					return nil
 				}
 				e := entry{Record: kind.name}
@@ -183,11 +183,11 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 }
 
 func (l *Ledger) checkEmpty() error {
-	return l.db.View(func(txn *badger.Txn) error {
+	return l.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			if string(it.Item().Key()) != string(nameKey(prefixMeta, "schema")) {
+			if string(it.Item().Key()) != string(nameKey(prefixMeta, schemaKey)) {
 				return ErrNotEmpty
 			}
 		}
@@ -402,7 +402,7 @@ func importRun(e *entry, b *Batch) error {
 }
 
 func importMeta(e *entry, b *Batch) error {
-	if e.Key == "" || e.Key == "schema" {
+	if e.Key == "" || e.Key == schemaKey {
 		return fmt.Errorf("bad key %q", e.Key)
 	}
 	if err := new(Notes).set(e.Key, e.Value); err != nil {

@@ -46,18 +46,20 @@ type Options struct {
 	// Room returns an error unless that many bytes, and the files that they
 	// take, can be written. Nil means that nobody looks.
 	Room func(need int64) error
+	// Spare is Room for what can be done without.
+	Spare func(need int64) error
 }
 
 // A Ledger is an open ledger. Its methods may be called from one goroutine at
 // a time.
 type Ledger struct {
 	dir    string
-	room   func(need int64) error
-	sealed map[string]sealed
-	db     *badger.DB
+	o      Options
+	seal   *seal
+	db     *badger.DB // nil until something is asked of it, see wake
 	log    *badgerLog
 	lock   *flock.Flock
-	stored int64 // what it takes of the disk, and was given to badger since
+	stored int64 // what badger takes of the disk, and was given to it since
 }
 
 // Need is how many bytes have to be free where the ledger is before more bytes are
@@ -67,12 +69,12 @@ func (l *Ledger) Need(more int64) int64 { return need(l.stored, more) }
 
 func need(stored, more int64) int64 { return 2*(stored+more) + more + slack }
 
-// storedIn is what the files of a ledger take of the disk: those that are open, or
-// that a killed process has left, are larger than that.
+// storedIn is what badger's files take of the disk: those that are open, or that a
+// killed process has left, are larger than that.
 func storedIn(dir string) (bytes int64) {
 	files, _ := os.ReadDir(dir) // what cannot be listed cannot be opened either
 	for _, f := range files {
-		if fi, err := f.Info(); err == nil {
+		if fi, err := f.Info(); err == nil && filepath.Ext(f.Name()) != flatExt {
 			if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 				bytes += int64(st.Blocks) * 512
 			}
@@ -112,13 +114,15 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	// badger writes through mmap, where a full disk arrives as SIGBUS and
-	// ends the process: it must never meet one.
-	stored := storedIn(dir)
-	if o.Room != nil {
-		if err := o.Room(need(stored, 0)); err != nil {
-			return nil, fmt.Errorf("open ledger: %w", err)
-		}
+	if o.Room == nil {
+		o.Room = func(int64) error { return nil }
+	}
+	if o.Spare == nil {
+		o.Spare = o.Room
+	}
+	l := &Ledger{dir: dir, o: o, stored: storedIn(dir)}
+	if err := o.Room(l.Need(0)); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	// Ours comes before badger's, which is taken when there is a database.
 	lock := flock.New(filepath.Clean(dir)+".lock", flock.SetFlag(regular.LockFlags))
@@ -127,27 +131,56 @@ func Open(dir string, o Options) (*Ledger, error) {
 	} else if !ok {
 		return nil, fmt.Errorf("open ledger %s: %w", dir, errLocked)
 	}
-	if err := checkManifest(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
+	l.lock = lock
+	err := checkManifest(dir)
+	if err == nil {
+		l.seal, err = checkSeal(dir)
 	}
-	sealed, err := checkSeal(dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
+		err = fmt.Errorf("open ledger: %w", err)
+	} else if !l.readable() {
+		clear(l.seal.flats)
+		err = l.wake()
 	}
-	if err := dropEmpty(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), lock.Unlock())
-	}
-	log := new(badgerLog)
-	db, err := openBadger(badgerOptions(dir, log))
 	if err != nil {
-		lock.Unlock()
-		return nil, fmt.Errorf("open ledger %s: %w: %w", dir, cause(err), err)
-	}
-	l := &Ledger{dir, o.Room, sealed, db, log, lock, stored}
-	if err := l.checkSchema(); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, lock.Unlock())
 	}
 	return l, nil
+}
+
+// wake opens badger, unless it is open. A ledger that was closed has what Load reads in
+// flat files as well: then nobody waits for badger who only reads.
+func (l *Ledger) wake() error {
+	if l.db != nil {
+		return nil
+	}
+	// badger writes through mmap, where a full disk arrives as SIGBUS and
+	// ends the process: it must never meet one.
+	if err := l.o.Room(l.Need(0)); err != nil {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	if err := dropEmpty(l.dir); err != nil {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	l.log = new(badgerLog)
+	db, err := openBadger(badgerOptions(l.dir, l.log))
+	if err != nil {
+		return fmt.Errorf("open ledger %s: %w: %w", l.dir, cause(err), err)
+	}
+	l.db = db
+	if err := l.checkSchema(); err != nil {
+		l.db = nil
+		return errors.Join(err, db.Close())
+	}
+	return nil
+}
+
+// view reads in badger.
+func (l *Ledger) view(f func(txn *badger.Txn) error) error {
+	if err := l.wake(); err != nil {
+		return err
+	}
+	return l.db.View(f)
 }
 
 // makeDir makes the directory of a new ledger durable: badger looks after what is
@@ -220,14 +253,16 @@ const closeTime = time.Minute
 // to make a file. Until this process ends, nobody in it can open the ledger again.
 // That there is too little room is no error of Close; anything else is one.
 func (l *Ledger) Close() error {
-	if l.room != nil {
-		if err := l.room(l.Need(0)); err != nil {
-			if !errors.Is(err, syscall.EROFS) {
-				err = nil
-			}
-			return errors.Join(err, l.lock.Unlock())
-		}
+	if l.db == nil {
+		return l.lock.Unlock()
 	}
+	if err := l.o.Room(l.Need(0)); err != nil {
+		if !errors.Is(err, syscall.EROFS) {
+			err = nil
+		}
+		return errors.Join(err, l.lock.Unlock())
+	}
+	l.flatten()
 	closed := make(chan error, 1)
 	go func() { closed <- l.db.Close() }()
 	late := time.NewTimer(closeTime)
@@ -235,7 +270,7 @@ func (l *Ledger) Close() error {
 	select {
 	case err := <-closed:
 		if err == nil {
-			err = writeSeal(l.dir, l.sealed)
+			err = l.seal.write(l.dir)
 		}
 		return errors.Join(err, l.lock.Unlock())
 	case <-late.C:

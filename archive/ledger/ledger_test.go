@@ -440,7 +440,7 @@ func TestOpenCompressed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	former := &Ledger{dir: dir, db: db}
+	former := &Ledger{dir: dir, db: db, seal: new(seal)}
 	var b Batch
 	for i := range 1000 {
 		b.PutDistfile(sample(fmt.Sprint(i), fmt.Sprint(i)))
@@ -450,7 +450,7 @@ func TestOpenCompressed(t *testing.T) {
 	}
 	for range 2 { // the second time from a table of this program
 		l := open(t, dir)
-		s, err := l.Load()
+		s, err := l.loadAll()
 		b.PutDistfile(sample("0", "0"))
 		if err := errors.Join(err, l.Commit(&b, nil), l.Close()); err != nil || len(s.Distfiles) != 1000 {
 			t.Fatalf("%d records, %v", len(s.Distfiles), err)

@@ -10,12 +10,15 @@ import (
 )
 
 // schema is the version of the whole key scheme, kept under m/schema.
-const schema = "1"
+const (
+	schema    = "1"
+	schemaKey = "schema"
+)
 
 func (l *Ledger) checkSchema() error {
 	var got string
-	err := l.db.View(func(txn *badger.Txn) error {
-		it, err := txn.Get(nameKey(prefixMeta, "schema"))
+	err := l.view(func(txn *badger.Txn) error {
+		it, err := txn.Get(nameKey(prefixMeta, schemaKey))
 		if err == badger.ErrKeyNotFound {
 			return nil
 		} else if err != nil {
@@ -28,7 +31,7 @@ func (l *Ledger) checkSchema() error {
 		return fmt.Errorf("ledger: read schema: %w", err)
 	case got == "":
 		var b Batch
-		b.putNote("schema", schema, nil)
+		b.putNote(schemaKey, schema, nil)
 		return l.Commit(&b, nil)
 	case got != schema:
 		return fmt.Errorf("ledger has schema %q, this program knows %q: use the distkeep that wrote it, or a newer one", got, schema)
@@ -36,13 +39,34 @@ func (l *Ledger) checkSchema() error {
 	return nil
 }
 
-// loaded are the kinds of what Load reads.
-var loaded = []byte{prefixDistfile, prefixFailure, prefixDeletion, prefixRecycled, prefixDropped, prefixMeta}
-
 // Load reads the whole ledger except the successes and runs.
 func (l *Ledger) Load() (*State, error) {
+	s, ok := l.loadFlat()
+	if !ok {
+		var err error
+		if s, err = l.loadAll(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(s.Distfiles, byKey) // a key of the ledger has a / after the name
+	return s, nil
+}
+
+// Check reads in badger what Load may know without. Its error wraps ErrDamaged where
+// that is the cause.
+func (l *Ledger) Check() error {
+	if err := l.wake(); err != nil {
+		return err
+	}
+	if _, err := l.loadAll(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
+}
+
+func (l *Ledger) loadAll() (*State, error) {
 	s, parts := newState(), new(pool)
-	err := l.db.View(func(txn *badger.Txn) error {
+	err := l.view(func(txn *badger.Txn) error {
 		for _, prefix := range loaded {
 			if err := each(txn, []byte{prefix, '/'}, func(k, v []byte) error { return s.add(k, v, parts) }); err != nil {
 				return err
@@ -53,7 +77,6 @@ func (l *Ledger) Load() (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load ledger: %w", err)
 	}
-	slices.SortFunc(s.Distfiles, byKey) // a key of the ledger has a / after the name
 	return s, nil
 }
 
@@ -96,7 +119,7 @@ func (s *State) addMeta(k, v []byte) error {
 // Runs returns the records of the last n runs, the newest first.
 func (l *Ledger) Runs(n int) ([]Run, error) {
 	var runs []Run
-	err := l.db.View(func(txn *badger.Txn) error {
+	err := l.view(func(txn *badger.Txn) error {
 		prefix := []byte{prefixRun, '/'}
 		it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 		defer it.Close()

@@ -26,6 +26,8 @@ import (
 // may have removed tables and given their numbers to new ones, which never
 // happens without a change of the MANIFEST: then the list says nothing. badger
 // checks the MANIFEST itself.
+//
+// Behind the tables are the flat files that have what is in them.
 const sealName = "SEAL"
 
 const manifestName = "MANIFEST"
@@ -53,25 +55,38 @@ func Seal(dir string) string {
 	if sum, err := sumFile(filepath.Join(dir, manifestName)); err != nil || sum != lines[0].sum {
 		return ""
 	}
-	files, err := os.ReadDir(dir)
-	if err != nil || slices.ContainsFunc(files, func(f fs.DirEntry) bool { return filepath.Ext(f.Name()) == logExt }) {
+	if closed, err := noLogs(dir); err != nil || !closed {
 		return ""
 	}
 	return digest.SHA256.Sum(text).Hex()
 }
 
+// noLogs reports whether all that was committed is in tables.
+func noLogs(dir string) (bool, error) {
+	files, err := os.ReadDir(dir)
+	return !slices.ContainsFunc(files, func(f fs.DirEntry) bool { return filepath.Ext(f.Name()) == logExt }), err
+}
+
 // logExt is how the names of badger's logs of what is not in a table yet end.
 const logExt = ".mem"
 
-// A sealed table is one whose content was found to be that of the list.
+// A seal is the list, as it was found and as it is to be.
+type seal struct {
+	// tables are those whose content was found to be that of the list.
+	tables map[string]sealed
+	// flats are the sums of the flat files that have the records of their kinds as
+	// they are.
+	flats map[byte]string
+}
+
+// A sealed table has the sum that it had when it was this file.
 type sealed struct {
 	sum  string
 	file fs.FileInfo
 }
 
-// writeSeal lists the tables in dir. known are those that were there when the
-// ledger was opened.
-func writeSeal(dir string, known map[string]sealed) error {
+// write lists what is in dir.
+func (s *seal) write(dir string) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -90,13 +105,18 @@ func writeSeal(dir string, known map[string]sealed) error {
 		if err != nil {
 			return err
 		}
-		k := known[f.Name()]
+		k := s.tables[f.Name()]
 		if k.file == nil || !os.SameFile(k.file, fi) || !k.file.ModTime().Equal(fi.ModTime()) {
 			if k.sum, err = sumFile(filepath.Join(dir, f.Name())); err != nil {
 				return err
 			}
 		}
 		fmt.Fprintf(&b, "%s %s\n", k.sum, f.Name())
+	}
+	for _, kind := range loaded {
+		if sum := s.flats[kind]; sum != "" {
+			fmt.Fprintf(&b, "%s %s\n", sum, flatName(kind))
+		}
 	}
 	return regular.Write(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
@@ -131,25 +151,34 @@ func checkManifest(dir string) error {
 }
 
 // checkSeal returns an error that wraps ErrDamaged when a table is not what it
-// was when the ledger was last closed, and else the tables that it has read. A
+// was when the ledger was last closed, and else what of the list still holds. A
 // table that is gone is badger's to judge.
-func checkSeal(dir string) (map[string]sealed, error) {
+func checkSeal(dir string) (*seal, error) {
+	s := &seal{tables: make(map[string]sealed), flats: make(map[byte]string)}
 	path := filepath.Join(dir, sealName)
 	lines, _, err := readSeal(path)
 	if err != nil || len(lines) == 0 || lines[0].name != manifestName {
-		return nil, err
+		return s, err
 	}
 	switch sum, err := sumFile(filepath.Join(dir, manifestName)); {
 	case err != nil:
 		return nil, err
 	case sum != lines[0].sum:
-		return nil, nil // it was not closed since
+		return s, nil // it was not closed since
 	}
-	known := make(map[string]sealed, len(lines))
+	closed, err := noLogs(dir)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range lines[1:] {
+		if kind, ok := flatKind(l.name); ok {
+			s.flats[kind] = l.sum
+			continue
+		}
 		table := filepath.Join(dir, l.name)
 		fi, err := os.Lstat(table)
 		if errors.Is(err, fs.ErrNotExist) {
+			closed = false
 			continue
 		} else if err != nil {
 			return nil, err
@@ -160,9 +189,12 @@ func checkSeal(dir string) (map[string]sealed, error) {
 		case got != l.sum:
 			return nil, fmt.Errorf("%s: %w: content changed since the ledger was closed", table, ErrDamaged)
 		}
-		known[l.name] = sealed{l.sum, fi}
+		s.tables[l.name] = sealed{l.sum, fi}
 	}
-	return known, nil
+	if !closed {
+		clear(s.flats)
+	}
+	return s, nil
 }
 
 // A sealLine is one line of the list.

@@ -57,10 +57,8 @@ func (s *spool) add(b *Batch) error {
 
 // commitAll makes the changes in s.
 func (l *Ledger) commitAll(s *spool) error {
-	if l.room != nil { // badger cannot meet a full disk and live
-		if err := l.room(l.Need(s.bytes)); err != nil {
-			return err
-		}
+	if err := l.o.Room(l.Need(s.bytes)); err != nil { // badger cannot meet a full disk and live
+		return err
 	}
 	if err := s.w.Flush(); err != nil {
 		return err

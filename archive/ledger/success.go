@@ -131,7 +131,7 @@ func readSuccess(k, v []byte) (*Success, error) {
 // Successes calls yield for each record, the oldest first, but for those in the
 // former form, which come last. An error of yield ends it and is returned.
 func (l *Ledger) Successes(yield func(*Success) error) error {
-	err := l.db.View(func(txn *badger.Txn) error {
+	err := l.view(func(txn *badger.Txn) error {
 		return each(txn, []byte{prefixSuccess, '/'}, func(k, v []byte) error {
 			s, err := readSuccess(k, v)
 			if err != nil {
@@ -157,7 +157,7 @@ func (l *Ledger) DropOldSuccesses(b *Batch, now time.Time) error {
 	if err := l.dropBefore(b, successStart, limit); err != nil {
 		return fmt.Errorf("ledger: old successes: %w", err)
 	}
-	return l.db.View(func(txn *badger.Txn) error {
+	return l.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{prefixSuccess, '/'}})
 		defer it.Close()
 		for it.Seek([]byte{prefixSuccess, '/', 1}); it.Valid(); it.Next() {
@@ -181,7 +181,7 @@ func (l *Ledger) DropOldSuccesses(b *Batch, now time.Time) error {
 // dropBefore puts into b the removal of the records with the prefix whose keys are
 // before limit.
 func (l *Ledger) dropBefore(b *Batch, prefix, limit []byte) error {
-	return l.db.View(func(txn *badger.Txn) error {
+	return l.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 		defer it.Close()
 		for it.Rewind(); it.Valid() && bytes.Compare(it.Item().Key(), limit) < 0; it.Next() {

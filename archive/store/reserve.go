@@ -51,20 +51,24 @@ func (s *Store) StateRoom(need int64) error {
 		return &fs.PathError{Op: "write", Path: s.LedgerDir(), Err: err}
 	}
 	for {
-		bytes, files, err := s.shared.fs.Free(s.state)
-		switch {
-		case err != nil:
-			return &fs.PathError{Op: "statfs", Path: s.state, Err: err}
-		case bytes < need:
-			err = fmt.Errorf("%s: %w: %d MiB free, the ledger needs %d MiB: "+
-				"remove snapshots, what is in %s, or other files of this disk; once the ledger can be opened, distkeep mirror --delete frees more",
-				s.state, errFull, bytes>>20, (need+1<<20-1)>>20, s.QuarantineDir())
-		default:
-			err = enough(s.state, files)
-		}
-		if err == nil || s.remove(s.reserve()) != nil || s.givenUp {
+		err := s.SpareRoom(need)
+		if !errors.Is(err, errFull) || s.remove(s.reserve()) != nil || s.givenUp {
 			return err
 		}
 		s.givenUp = true // and there may be room now
 	}
+}
+
+// SpareRoom is StateRoom for what can be done without: it gives up nothing.
+func (s *Store) SpareRoom(need int64) error {
+	bytes, files, err := s.shared.fs.Free(s.state)
+	switch {
+	case err != nil:
+		return &fs.PathError{Op: "statfs", Path: s.state, Err: err}
+	case bytes < need:
+		return fmt.Errorf("%s: %w: %d MiB free, the ledger needs %d MiB: "+
+			"remove snapshots, what is in %s, or other files of this disk; once the ledger can be opened, distkeep mirror --delete frees more",
+			s.state, errFull, bytes>>20, (need+1<<20-1)>>20, s.QuarantineDir())
+	}
+	return enough(s.state, files)
 }

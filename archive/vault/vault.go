@@ -134,7 +134,7 @@ func (v *Vault) openLedger() error {
 // OpenLedger opens the ledger of a vault that has none yet. Its error wraps
 // ledger.ErrDamaged where that is the cause.
 func (v *Vault) OpenLedger() (err error) {
-	v.ledger, err = ledger.Open(v.Store.LedgerDir(), ledger.Options{Room: v.room})
+	v.ledger, err = ledger.Open(v.Store.LedgerDir(), ledger.Options{Room: v.room, Spare: v.Store.SpareRoom})
 	if err != nil {
 		return err
 	}

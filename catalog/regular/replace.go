@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
@@ -69,4 +70,35 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Renew is Replace for a file that is checked when it is read, and can be made again:
+// it is not durable. After a power failure it may be the old one, the new one, or
+// damaged.
+func Renew(path string, write func(w io.Writer) error) (err error) {
+	temp := path + ".new" // of a process that was killed, too
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("renew %s: %w", path, errors.Join(err, gone(os.Remove(temp))))
+		}
+	}()
+	if err := gone(os.Remove(temp)); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// gone drops the error that there is no such file.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -1,0 +1,316 @@
+package ledger
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/ledger/flat"
+)
+
+// closed makes a ledger with records of every kind and closes it.
+func closed(t testing.TB) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "ledger")
+	l := open(t, dir)
+	full(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// sameAsBadger compares what Load returns with what badger has, and reports whether
+// Load was content with the flat files.
+func sameAsBadger(t testing.TB, dir string) (flat bool) {
+	t.Helper()
+	l := open(t, dir)
+	got, err := l.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat = l.db == nil
+	want, err := l.loadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, compare); diff != "" {
+		t.Errorf("-badger +loaded:\n%s", diff)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return flat
+}
+
+// TestFlat: a closed ledger is read without badger, and only what has changed is written
+// again.
+func TestFlat(t *testing.T) {
+	t.Parallel()
+	dir := closed(t)
+	if !sameAsBadger(t, dir) {
+		t.Error("badger was opened to read a closed ledger")
+	}
+	before := flats(t, dir)
+	if len(before) != len(loaded) {
+		t.Errorf("flat files: %v", before)
+	}
+	l := open(t, dir)
+	var b Batch
+	b.PutNotes(new(Notes), &Notes{Clock: t0})
+	b.PutRun(&Run{t0, []byte("{}")})
+	if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, fi := range flats(t, dir) {
+		if same := os.SameFile(before[name], fi); same == (name == flatName(prefixMeta)) {
+			t.Errorf("after a note, %s is the same file: %v", name, same)
+		}
+	}
+	if !sameAsBadger(t, dir) {
+		t.Error("badger was opened after a change")
+	}
+	seal := Seal(dir)
+	l = open(t, dir)
+	if _, err := l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil || Seal(dir) != seal {
+		t.Errorf("reading has changed the seal, %v", err)
+	}
+}
+
+// flats are the flat files of a ledger.
+func flats(t testing.TB, dir string) map[string]os.FileInfo {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.flat*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := make(map[string]os.FileInfo)
+	for _, p := range paths {
+		if m[filepath.Base(p)], err = os.Lstat(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// TestFlatNotBelieved: whatever is in a flat file, what is loaded is what badger has,
+// and the next time there is a good one.
+func TestFlatNotBelieved(t *testing.T) {
+	t.Parallel()
+	name := flatName(prefixDistfile)
+	text := func(change func([]byte) []byte) func(t *testing.T, dir string) error {
+		return func(t *testing.T, dir string) error {
+			path := filepath.Join(dir, name)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, change(b), 0o644)
+		}
+	}
+	for what, damage := range map[string]func(t *testing.T, dir string) error{
+		"gone":      func(t *testing.T, dir string) error { return os.Remove(filepath.Join(dir, name)) },
+		"empty":     text(func([]byte) []byte { return nil }),
+		"cut off":   text(func(b []byte) []byte { return b[:len(b)-1] }),
+		"a bit off": text(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }),
+		"longer":    text(func(b []byte) []byte { return append(b, b[len(b)-100:]...) }),
+		"a directory": func(t *testing.T, dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, name)), os.Mkdir(filepath.Join(dir, name), 0o755))
+		},
+		"of another kind": func(t *testing.T, dir string) error {
+			return os.Rename(filepath.Join(dir, flatName(prefixRecycled)), filepath.Join(dir, name))
+		},
+		"of another ledger": func(t *testing.T, dir string) error {
+			other := filepath.Join(t.TempDir(), "other")
+			l := open(t, other)
+			var b Batch
+			b.PutDistfile(sample("a", "content"))
+			return errors.Join(l.Commit(&b, nil), l.Close(), os.Rename(filepath.Join(other, name), filepath.Join(dir, name)))
+		},
+		// These have the sum that the seal has.
+		"forged: no record":  forge(prefixDistfile, "d/a", "x"),
+		"forged: a bad name": forge(prefixDistfile, string(contentKey(prefixDistfile, content("../../a", ""))), string(write(sample("a", "")))),
+		"forged: a note":     forge(prefixDistfile, "m/clock", "\x01\"2026-01-02T03:04:05Z\""),
+		"forged: no key":     forge(prefixDistfile, "", ""),
+		"forged: no schema":  forge(prefixMeta, "m/clock", "\x01\"2026-01-02T03:04:05Z\""),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := closed(t)
+			if err := damage(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			if sameAsBadger(t, dir) {
+				t.Error("it was believed")
+			}
+			if what != "a directory" && !sameAsBadger(t, dir) {
+				t.Error("no good one was made")
+			}
+		})
+	}
+}
+
+// forge makes a flat file with one pair, and the seal say that it is the right one.
+func forge(prefix byte, k, v string) func(t *testing.T, dir string) error {
+	return func(t *testing.T, dir string) error {
+		l := open(t, dir)
+		sum, err := flat.Write(filepath.Join(dir, flatName(prefix)), nil, func(put func(k, v []byte) error) error { return put([]byte(k), []byte(v)) })
+		l.seal.flats[prefix] = sum
+		return errors.Join(err, l.seal.write(dir), l.Close())
+	}
+}
+
+// TestFlatAfterCrash: whatever of a close was done before the process died, what is
+// loaded is all that was committed.
+func TestFlatAfterCrash(t *testing.T) {
+	t.Parallel()
+	for name, undone := range map[string][]string{
+		"before the seal":       {sealName},
+		"before the flat files": {sealName, "*" + flatExt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, d := closed(t), sample("new", "content")
+			old := filepath.Join(t.TempDir(), "old")
+			if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			l := open(t, dir)
+			var b Batch
+			b.PutDistfile(d)
+			if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+				t.Fatal(err)
+			}
+			for _, pattern := range undone {
+				files, err := filepath.Glob(filepath.Join(old, pattern))
+				if err != nil || len(files) == 0 {
+					t.Fatalf("no %s: %v", pattern, err)
+				}
+				for _, f := range files {
+					if err := os.Rename(f, filepath.Join(dir, filepath.Base(f))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			l = open(t, dir)
+			s, err := l.Load()
+			if err := errors.Join(err, l.Close()); err != nil || s.Distfiles.Get(d.Key()) == nil {
+				t.Errorf("the record is lost, %v", err)
+			}
+			if !sameAsBadger(t, dir) {
+				t.Error("no flat files were made")
+			}
+		})
+	}
+	t.Run("before badger", func(t *testing.T) {
+		t.Parallel()
+		dir, d, full := closed(t), sample("new", "content"), false
+		l, err := Open(dir, Options{Room: func(int64) error {
+			if full {
+				return syscall.ENOSPC
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b Batch
+		b.PutDistfile(d)
+		if err := l.Commit(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		full = true // it is left as by a process that was killed
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		left := filepath.Join(t.TempDir(), "left")
+		if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		l = open(t, left)
+		s, err := l.Load()
+		if err := errors.Join(err, l.Close()); err != nil || s.Distfiles.Get(d.Key()) == nil {
+			t.Errorf("the record is lost, %v", err)
+		}
+	})
+}
+
+// TestFlatWithoutRoom: a disk that has room for badger alone is none to complain about.
+func TestFlatWithoutRoom(t *testing.T) {
+	t.Parallel()
+	dir := closed(t)
+	var asked int64
+	l, err := Open(dir, Options{Spare: func(need int64) error {
+		if asked++; asked > 1 {
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := flats(t, dir); len(left) != 1 {
+		t.Errorf("flat files: %v, want the first alone", left)
+	}
+	if sameAsBadger(t, dir) {
+		t.Error("flat files were read that were not written")
+	}
+	if !sameAsBadger(t, dir) {
+		t.Error("no flat files were made once there was room")
+	}
+}
+
+// TestNewerSchema: a ledger of a newer program is not read, by flat files neither.
+func TestNewerSchema(t *testing.T) {
+	t.Parallel()
+	dir := closed(t)
+	l := open(t, dir)
+	var b Batch
+	b.putNote(schemaKey, "2", nil)
+	if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Open(dir, Options{}); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "schema") {
+		t.Errorf("%v, %v", l, err)
+	}
+}
+
+// TestCheck: damage that the flat files hide is found.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	dir := closed(t)
+	l := open(t, dir)
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	good := maps.Clone(l.seal.flats)
+	k := contentKey(prefixDistfile, content("a", ""))
+	if err := l.Commit(&Batch{ops: []op{{key: k, value: []byte{versionBinary}}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.seal.flats = good // as if it had gone bad since
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	defer l.Close()
+	if _, err := l.Load(); err != nil {
+		t.Errorf("Load: %v", err)
+	}
+	if err := l.Check(); !errors.Is(err, ErrDamaged) || !errors.Is(err, errRecord) {
+		t.Errorf("Check: %v", err)
+	}
+}
