@@ -24,14 +24,22 @@ type expiry struct {
 	unsure map[ledger.Key]error
 }
 
-// plan decides what is deleted, and counts what is protected.
-func (x *expiry) plan() (*plan.Expiry, error) {
+// plan decides what is deleted, and counts what is protected. Nothing is because of a
+// package that was not read.
+func (x *expiry) plan(ctx context.Context) (*plan.Expiry, error) {
 	x.facts.Viewed = make(map[*ledger.Distfile]bool)
 	var err error
 	if x.facts.ViewsUnknown, err = x.views.Keep(x.facts.Viewed); err != nil {
 		return nil, err
 	}
 	e := plan.Expire(&x.facts.Facts, x.unsure)
+	if x.facts.Catalog.Stamped > 0 && len(e.Schedule)+len(e.Due)+len(e.Purge) > 0 {
+		if err := x.facts.FullScan(ctx); err != nil {
+			return nil, err
+		}
+		x.sum.Scanned(x.facts.Catalog)
+		return x.plan(ctx)
+	}
 	x.sum.Protected, x.sum.ProtectedFiles = len(e.Protected), nil
 	for _, d := range e.Protected {
 		x.sum.ProtectedFiles = append(x.sum.ProtectedFiles, report.ProtectedFile{Name: string(d.Name), SHA256: d.SHA256().Hex(), By: x.facts.Catalog.Protector(d.Name, d.Owner)})
@@ -49,7 +57,7 @@ func (x *expiry) carryOut(ctx context.Context) error {
 		return err
 	}
 	rerr := x.facts.Reread()
-	e, err := x.plan()
+	e, err := x.plan(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	defer m.fetcher.Close()
 	p := plan.Make(&m.facts.Facts)
 	m.expiry.unsure = p.Unsure
-	e, err := m.expiry.plan()
+	e, err := m.expiry.plan(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

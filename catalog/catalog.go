@@ -43,10 +43,10 @@ type Repository interface {
 }
 
 // A Stamped is a Repository that knows by its files what has not changed since an
-// earlier scan.
+// earlier scan. Only one whose Scan.Stamped is not 0 need be a Stamped.
 type Stamped interface {
 	Repository
-	// FullScan is Scan, but reads everything.
+	// FullScan is Scan, but reads everything. It may be called after Scan.
 	FullScan(ctx context.Context) (*Scan, error)
 }
 

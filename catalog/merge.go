@@ -28,6 +28,11 @@ type Catalog struct {
 	// Notes are those of all scans, each behind the name of its repository.
 	Notes []string
 
+	// Stamped counts the packages that were not read, see Scan.Stamped.
+	Stamped int
+
+	// again makes the same catalog, but reads everything.
+	again     func(ctx context.Context) (*Catalog, error)
 	protected protection
 	// maintainers are those of the scans by repository.
 	maintainers map[string]func(pkg string) []string
@@ -82,14 +87,65 @@ func (c *Catalog) Barred(name Name) *Distfile {
 // repository that cannot be scanned at all, or of ctx.
 func Collect(ctx context.Context, repos []Repository) (*Catalog, error) {
 	scans := make([]*Scan, 0, len(repos))
+	stamped := false
 	for _, r := range repos {
 		s, err := r.Scan(ctx)
 		if err != nil {
 			return nil, err
 		}
 		scans = append(scans, s)
+		stamped = stamped || s.Stamped > 0
+	}
+	if !stamped {
+		return Merge(scans), nil
+	}
+	// Some repositories can be scanned once only, and Merge changes what they said.
+	once := make([]*Scan, len(scans))
+	for i, s := range scans {
+		if s.Stamped == 0 {
+			once[i] = s.clone()
+		}
+	}
+	c := Merge(scans)
+	c.again = func(ctx context.Context) (*Catalog, error) { return reread(ctx, repos, once) }
+	return c, nil
+}
+
+// FullScan returns the catalog of the same repositories, in which Stamped is 0: what was
+// not read is read now. It may be called once.
+func (c *Catalog) FullScan(ctx context.Context) (*Catalog, error) {
+	if c.again == nil {
+		return c, nil
+	}
+	return c.again(ctx)
+}
+
+// reread merges the scans there are with full ones of the other repositories.
+func reread(ctx context.Context, repos []Repository, scans []*Scan) (*Catalog, error) {
+	for i, r := range repos {
+		if scans[i] != nil {
+			continue
+		}
+		s, err := r.(Stamped).FullScan(ctx)
+		if err != nil {
+			return nil, err
+		}
+		scans[i] = s
 	}
 	return Merge(scans), nil
+}
+
+// clone returns a copy that stays as it is when s is merged.
+func (s *Scan) clone() *Scan {
+	c := *s
+	c.Distfiles = make([]*Distfile, len(s.Distfiles))
+	for i, d := range s.Distfiles {
+		copied := *d
+		copied.Sources, copied.Owners = slices.Clip(d.Sources), slices.Clip(d.Owners)
+		d.Sources, d.Owners = copied.Sources, copied.Owners
+		c.Distfiles[i] = &copied
+	}
+	return &c
 }
 
 // Merge makes one catalog of scans. The first repository, and in it the first
@@ -108,6 +164,7 @@ func Merge(scans []*Scan) *Catalog {
 	shut := make(map[Name][]*Distfile)
 	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
+		c.Stamped += s.Stamped
 		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems), Timestamp: s.Timestamp, Commit: s.Commit}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {

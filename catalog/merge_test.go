@@ -235,6 +235,62 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// A stampedRepo has another URI once everything is read.
+type stampedRepo struct {
+	fakeRepo
+	scan func(uri string) *Scan
+}
+
+func (r stampedRepo) Scan(context.Context) (*Scan, error) {
+	s := r.scan("u://1")
+	s.Stamped = 2
+	return s, nil
+}
+
+func (r stampedRepo) FullScan(context.Context) (*Scan, error) { return r.scan("u://4"), r.err }
+
+// TestFullScan: a repository that can be scanned once only says the same in the catalog
+// of the full scans of the others, which merging has not changed.
+func TestFullScan(t *testing.T) {
+	t.Parallel()
+	scan := func(uri string) *Scan {
+		return &Scan{Repo: "stamped", Distfiles: []*Distfile{dist(t, "a", "MD5=1 SHA256=1 p "+uri), dist(t, "b", "p")}}
+	}
+	once := func() *Scan {
+		s := &Scan{Repo: "once", Distfiles: []*Distfile{dist(t, "a", "SHA256=1 q u://2"), dist(t, "a", "SHA256=1 SHA512=1 r u://3"), dist(t, "c", "q")}}
+		for _, d := range s.Distfiles { // as one that was appended to
+			d.Sources, d.Owners = slices.Grow(d.Sources, 9), slices.Grow(d.Owners, 9)
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		repos []Repository
+		want  string
+	}{
+		"the stamped one first": {[]Repository{stampedRepo{scan: scan}, fakeRepo{scan: once()}},
+			"[a: SHA256=1 SHA512=1 MD5=1 u://1 u://2 u://3 p q r b: p c: q]"},
+		"the other one first": {[]Repository{fakeRepo{scan: once()}, stampedRepo{scan: scan}},
+			"[a: SHA256=1 SHA512=1 MD5=1 u://2 u://3 u://1 q r p b: p c: q]"},
+	} {
+		stamped, err := Collect(t.Context(), c.repos)
+		if err != nil || stamped.Stamped != 2 || fmt.Sprint(show(stamped.Distfiles)) != c.want {
+			t.Fatalf("%s: %d packages stamped, %v, %v", name, stamped.Stamped, err, show(stamped.Distfiles))
+		}
+		read, err := stamped.FullScan(t.Context())
+		if err != nil || read.Stamped != 0 || fmt.Sprint(show(read.Distfiles)) != strings.ReplaceAll(c.want, "u://1", "u://4") || fmt.Sprint(show(stamped.Distfiles)) != c.want {
+			t.Errorf("%s: %v, %v; and the first %v", name, err, show(read.Distfiles), show(stamped.Distfiles))
+		}
+	}
+	missing := errors.New("no such tree")
+	c, err := Collect(t.Context(), []Repository{stampedRepo{fakeRepo{err: missing}, scan}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FullScan(t.Context()); !errors.Is(err, missing) {
+		t.Errorf("a full scan that fails: %v", err)
+	}
+}
+
 func TestProblemError(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -27,6 +27,9 @@ type Summary struct {
 	LastSuccess  time.Time `json:"last_success"`
 
 	Repositories []catalog.RepoStats `json:"repositories"`
+	// Stamped counts the packages that were not read, because none of their files
+	// has changed since an earlier run.
+	Stamped int `json:"stamped"`
 	// Complete is false when a part of a tree could not be understood; see
 	// Problems. Nothing is deleted then.
 	Complete bool     `json:"complete"`
@@ -151,7 +154,8 @@ type Rooms struct {
 
 // Scanned puts into s what a scan has found.
 func (s *Summary) Scanned(cat *catalog.Catalog) {
-	s.Repositories = cat.Repos
+	s.Repositories, s.Stamped = cat.Repos, cat.Stamped
+	s.Problems, s.Unknown = nil, nil
 	s.Complete = cat.Complete()
 	s.Conflicts, s.Notes = len(cat.Conflicts), cat.Notes
 	s.Restricted = len(cat.Restricted)

@@ -21,6 +21,7 @@ const (
 	requestsDir   = "requests"
 	snapshotsDir  = "snapshots"
 	sourcesDir    = "sources"
+	stampsDir     = "stamps"
 	bucketFile    = "bucket"
 	depositedFile = "deposited"
 	importedFile  = "imported"
@@ -31,7 +32,7 @@ const (
 
 // StateDirs are the directories that an archive makes in its state directory, for
 // itself alone. Whatever is found there may be removed or moved.
-var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, peerDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir}
+var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, peerDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir, stampsDir}
 
 // WorkDirs are those of them that are in the WorkDir when the state is on another
 // file system than the published tree.
@@ -62,6 +63,9 @@ func RecycleDirs(distfiles, state string) []string {
 func PacmanDir(state, name string) string  { return filepath.Join(state, pacmanDir, name) }
 func SourcesDir(state, name string) string { return filepath.Join(state, sourcesDir, name) }
 func PeerDir(state, name string) string    { return filepath.Join(state, peerDir, name) }
+
+// StampsFile has what a scan found in the repository name, for the next one.
+func StampsFile(state, name string) string { return filepath.Join(state, stampsDir, name) }
 
 // WhitelistFile is the whitelist that belongs to the archive.
 func WhitelistFile(state string) string { return filepath.Join(state, whitelistFile) }

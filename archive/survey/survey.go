@@ -80,6 +80,17 @@ func Make(ctx context.Context, v *vault.Vault, o Options) (*Survey, error) {
 	return s, err
 }
 
+// FullScan makes the catalog anew, and reads what was not read because it seemed to be
+// as it was in an earlier run.
+func (s *Survey) FullScan(ctx context.Context) error {
+	s.v.Events.Phase("scan", len(s.o.Repositories), 0)
+	cat, err := s.Catalog.FullScan(ctx)
+	if err == nil {
+		s.Catalog = cat
+	}
+	return err
+}
+
 func newSurvey(v *vault.Vault, o Options) *Survey {
 	s := &Survey{
 		v: v, o: o, white: new(whitelist.List),

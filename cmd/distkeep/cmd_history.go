@@ -92,7 +92,7 @@ func runHistory(ctx context.Context, e *env, o *historyFlags) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now})
+	repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, full: o.clean, now: e.now})
 	if err != nil {
 		return err
 	}

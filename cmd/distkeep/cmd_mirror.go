@@ -54,6 +54,7 @@ type mirrorFlags struct {
 	failOn, missing                     choiceValue
 	missingGrace, layoutGrace           durationValue
 	dryRun, json, verbose, logJSON      bool
+	fullScan                            bool
 
 	// only and arriving are those of archive.MirrorOptions.
 	only     func(d *catalog.Distfile) bool
@@ -94,6 +95,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 		&cli.StringFlag{Name: "failure-log", Usage: "append every failure to `FILE`, as emirrordist does", Destination: &o.failureLog},
 		&cli.StringFlag{Name: "scheduled-deletion-log", Usage: "write what goes on which day to `FILE`, as emirrordist does", Destination: &o.deletionLog},
 		&cli.StringFlag{Name: "metrics", Usage: "write what the run did to `FILE` for Prometheus, as node_exporter's textfile collector reads it", Destination: &o.metrics},
+		&cli.BoolFlag{Name: "full-scan", Usage: "read everything, although nothing seems to have changed since the last run; each day one run does so by itself", Destination: &o.fullScan},
 		&cli.GenericFlag{Name: "fail-on", Usage: "exit with status 1 on `WHICH` failures: any, new or never", Value: &o.failOn},
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be done; fetch, change and delete nothing", Destination: &o.dryRun},
 		&cli.BoolFlag{Name: "verbose", Usage: "say on standard error what is added, removed and failing", Destination: &o.verbose},
@@ -121,7 +123,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 	if m.Fetch, err = o.fetchFlags.options(); err != nil {
 		return m, err
 	}
-	if m.Repositories, err = o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, fetch: m.Fetch, minFree: int64(o.minFree), dry: o.dryRun, now: e.now}); err != nil {
+	if m.Repositories, err = o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, fetch: m.Fetch, minFree: int64(o.minFree), dry: o.dryRun, full: o.fullScan, now: e.now}); err != nil {
 		return m, err
 	}
 	if m.Signers, err = loadSigners(o.signKey); err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 	"distkeep/catalog/gentoo"
 	"distkeep/catalog/regular"
@@ -112,6 +114,8 @@ func (r *repoFlags) openGentoo(text string, w *opening) (catalog.Repository, err
 	}
 	o = gentoo.Options{Name: s.name, MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
 	o.Cache, o.ReadOnly = filepath.Join(w.state, "metadata"), w.offline || w.dry
+	o.Stamps, o.Program, o.FullScan = store.StampsFile(w.state, g.Name()), programID(), w.full
+	o.Room, o.Now = vault.Room(w.state, w.minFree), w.now
 	if r.metadataCommand != "" && !o.ReadOnly {
 		o.Generate = func(ctx context.Context, path string) (string, error) {
 			return generate(ctx, r.metadataCommand, path, w.state)

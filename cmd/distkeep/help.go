@@ -23,7 +23,7 @@ var optionGroups = []struct {
 }{
 	{"What to archive", []string{
 		"repo", "keyring", "master-repo", "metadata-command", "mirror-override", "mirror-overrides", "mirror-skip", "restrict-mirror-exemptions",
-		"dump", "dump-command", "ports-dir", "partial", "backup-site", "missing", "missing-grace", "trust-key",
+		"dump", "dump-command", "ports-dir", "partial", "backup-site", "missing", "missing-grace", "trust-key", "full-scan",
 	}},
 	{"Where", []string{"archive", "distfiles", "state", "endpoint", "region", "distfiles-local", "local-expiry", "adopt-from", "whitelist-from", "snapshots"}},
 	{"Fetching", []string{

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/report"
 )
 
 // The rules:
@@ -23,7 +24,9 @@ import (
 //   - kept: what a whitelist names comes back from recycle and does not go;
 //   - early: nothing goes before its delays, or while somebody keeps it;
 //   - drop: a file leaves the drop box only when the archive has its bytes;
-//   - status: exit statuses are those of the help.
+//   - status: exit statuses are those of the help;
+//   - stamped: a run reads no package of which nothing has changed. Sequences by hand
+//     say how many those are.
 //
 // What people have changed by hand is excused at the paths where they did it,
 // until it can be known.
@@ -62,6 +65,8 @@ func (m *model) step(op string) *modelError {
 		if words[1] == "reimport" {
 			return m.command(words)
 		}
+	case "stamped":
+		return m.checkStamped(words[1])
 	}
 	m.do(words)
 	for n, cs := range m.wants {
@@ -233,6 +238,16 @@ func (m *model) learn(words []string, status int, before, after state) {
 			}
 		}
 	}
+}
+
+// checkStamped is the rule "stamped", of the last run.
+func (m *model) checkStamped(want string) *modelError {
+	var s report.Summary
+	m.must(report.LoadStatus(m.path("archive", "state", "report"), &s))
+	if got := fmt.Sprint(s.Stamped); got != want {
+		return m.wrong("stamped", "%s packages were not read, want %s", got, want)
+	}
+	return nil
 }
 
 // checkStatus compares the exit status with the table in the help.
@@ -471,7 +486,7 @@ func rotten(s state, c string) bool {
 
 // rest lets the world be well, and sees that the archive is, after a while.
 func (m *model) rest() *modelError {
-	if m.now.Before(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)) || m.disorder {
+	if m.now.Before(modelBegin) || m.disorder {
 		m.now = m.now.Add(2 * 400 * 24 * time.Hour)
 	}
 	m.kill = ""

@@ -80,6 +80,10 @@ func setOf(c string) digest.Set {
 	return digest.Set{digest.BLAKE2B.Sum(modelBytes[c]), digest.SHA512.Sum(modelBytes[c]), digest.SHA256.Sum(modelBytes[c])}
 }
 
+// modelBegin is the clock when an archive begins. It is ahead of the times of files
+// that nobody can set, so that none is too young for a stamp.
+var modelBegin = time.Date(2046, 1, 2, 3, 0, 0, 0, time.UTC)
+
 // A model is an archive, the world around it, and what must be true of it.
 type model struct {
 	t        *testing.T
@@ -111,7 +115,7 @@ func newModel(t *testing.T) *model {
 		t.Fatal(err)
 	}
 	m := &model{
-		t: t, dir: dir, now: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC),
+		t: t, dir: dir, now: modelBegin,
 		wants: make(map[string][]string), white: make(map[string]bool), drops: make(map[string]string), sly: make(map[string]bool),
 		serve: make(map[string]string), layouts: []string{"flat"}, beliefs: newBeliefs(),
 	}
@@ -241,10 +245,23 @@ func (m *model) set(path string, data []byte, at time.Time) {
 	m.must(os.Rename(path+".new", path))
 }
 
-// writePackage makes the packages of a name.
+// overwrite writes to a file in place.
+func (m *model) overwrite(path string, data []byte, at time.Time) {
+	m.must(os.MkdirAll(filepath.Dir(path), 0o755))
+	m.must(os.WriteFile(path, data, 0o644))
+	m.must(os.Chtimes(path, at, at))
+}
+
+// writePackage makes the packages of a name: the first in place, with files of the size
+// and, in the same hour, the time that they had, the second anew.
 func (m *model) writePackage(n string) {
+	at := m.now.Add(-time.Minute) // old enough for a stamp
 	for i, category := range []string{"app-a", "app-b"} {
-		m.must(os.RemoveAll(m.path("tree", category, n)))
+		write := m.overwrite
+		if i > 0 || len(m.wants[n]) == 0 {
+			m.must(os.RemoveAll(m.path("tree", category, n)))
+			write = m.set
+		}
 		entry := m.path("tree", "metadata", "md5-cache", category, n+"-1")
 		if i >= len(m.wants[n]) {
 			if err := os.Remove(entry); !errors.Is(err, fs.ErrNotExist) {
@@ -254,10 +271,10 @@ func (m *model) writePackage(n string) {
 		}
 		c := m.wants[n][i]
 		data, ebuild := modelBytes[c], "# "+c+"\n"
-		m.set(m.path("tree", category, n, "Manifest"), fmt.Appendf(nil, "DIST %s %d BLAKE2B %s SHA512 %s\n", distName(n), len(data),
-			digest.BLAKE2B.Sum(data).Hex(), digest.SHA512.Sum(data).Hex()), m.now)
-		m.set(m.path("tree", category, n, n+"-1.ebuild"), []byte(ebuild), m.now)
-		m.set(entry, fmt.Appendf(nil, "EAPI=8\nSRC_URI=%s/%s -> %s\n_md5_=%x\n", m.srv.URL, c, distName(n), md5.Sum([]byte(ebuild))), m.now)
+		write(m.path("tree", category, n, "Manifest"), fmt.Appendf(nil, "DIST %s %d BLAKE2B %s SHA512 %s\n", distName(n), len(data),
+			digest.BLAKE2B.Sum(data).Hex(), digest.SHA512.Sum(data).Hex()), at)
+		write(m.path("tree", category, n, n+"-1.ebuild"), []byte(ebuild), at)
+		write(entry, fmt.Appendf(nil, "EAPI=8\nSRC_URI=%s/%s -> %s\n_md5_=%x\n", m.srv.URL, c, distName(n), md5.Sum([]byte(ebuild))), at)
 	}
 }
 

@@ -27,7 +27,8 @@ type repoKind struct {
 	// check says what is wrong with the options, given what --repo has behind
 	// the names of the kind, and prepares what open needs of all of them.
 	check func(r *repoFlags, paths []string) error
-	// open opens one repository. What it returns is scanned at most once.
+	// open opens one repository. What it returns is scanned at most once, unless it
+	// is a catalog.Stamped.
 	open func(r *repoFlags, path string, o *opening) (catalog.Repository, error)
 }
 
@@ -81,7 +82,9 @@ type opening struct {
 	minFree int64
 	// offline: nothing is asked; dry: nothing that comes is kept.
 	offline, dry bool
-	now          func() time.Time
+	// full: everything is read.
+	full bool
+	now  func() time.Time
 }
 
 // A repoSpec is one --repo KIND:PATH.
