@@ -12,7 +12,7 @@ SEEDS ?= 300
 # Where it has to build as well.
 ELSEWHERE = openbsd freebsd netbsd
 
-.PHONY: all demo test race lint fuzz bench cover ci install clean
+.PHONY: all demo test test-s3 race lint fuzz bench cover ci install clean
 
 all: bin/distkeep
 
@@ -28,6 +28,16 @@ demo: bin/distkeep
 
 test:
 	$(GO) test $(RACE) ./...
+
+# With servers of object storage that are in use: one that is fit for an archive, built
+# here, which takes some minutes when nothing is cached, and one that has to be refused.
+VERSITYGW = github.com/versity/versitygw/cmd/versitygw@v1.8.0
+S3RVER = s3rver@3.7.1
+test-s3:
+	GOBIN=$(CURDIR)/bin $(GO) install $(VERSITYGW)
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix bin/s3rver $(S3RVER); fi
+	DISTKEEP_TEST_VERSITYGW=$(CURDIR)/bin/versitygw DISTKEEP_TEST_S3RVER=$$(ls $(CURDIR)/bin/s3rver/node_modules/.bin/s3rver || true) \
+		$(GO) test -count=1 -run 'Bucket|S3rver|Depot|Probe' ./archive/bucket ./cmd/distkeep
 
 # Twice and in another order: what depends on luck shows. Then every operation of a
 # run is the one that fails or at which it is killed, storms and tar pits have their

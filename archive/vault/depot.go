@@ -70,6 +70,9 @@ type Remote interface {
 // system: the paths of a content are hard links to one file.
 type inFiles struct{ s *store.Store }
 
+// InFiles returns the depot that the files of an archive are.
+func InFiles(s *store.Store) Depot { return inFiles{s} }
+
 func (h inFiles) Publish(items, next []*store.Item) error { return h.s.Tree.Commit(items, next) }
 
 func (h inFiles) Keep(cs []*layout.Content) ([]*layout.Content, map[*layout.Content]error, error) {

@@ -100,7 +100,7 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 		return v, err
 	}
 	v.at = v.Store.Places
-	v.depot = inFiles{v.Store}
+	v.depot = InFiles(v.Store)
 	if o.Remote != nil {
 		v.depot = o.Remote
 	}

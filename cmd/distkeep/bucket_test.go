@@ -38,7 +38,7 @@ type s3Key struct{}
 
 // s3Env has the credentials, so that nobody is asked for others.
 var s3Env = map[string]string{
-	"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden-secret", "AWS_EC2_METADATA_DISABLED": "true",
+	"AWS_ACCESS_KEY_ID": s3test.Key, "AWS_SECRET_ACCESS_KEY": s3test.Secret, "AWS_EC2_METADATA_DISABLED": "true",
 	"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 }
 
