@@ -74,19 +74,25 @@ func (c *committer) take(wants []*plan.Want, r fetch.Result) {
 	if r.Err != nil {
 		return
 	}
-	origin := r.URL
-	if origin == "" {
-		origin = ledger.OriginAdopted
-	} else if r.Lowered != "" {
-		origin += " (" + r.Lowered + ")"
-	}
+	c.run.attendant.came(wants, &r)
 	var adds []*addition
 	for _, w := range wants {
-		a := &addition{want: w, total: &c.run.sum.Fetched, Addition: vault.Addition{Part: r.Request.Part, New: true, Entry: w.Begin(c.run.v.Now)}}
-		a.Entry.Digests, a.Entry.Size, a.Entry.Origin = r.Digests, r.Size, origin
-		adds = append(adds, a)
+		adds = append(adds, c.run.arrived(w, &r))
 	}
 	c.in <- adds
+}
+
+// arrived makes an addition of what a transfer has brought for w.
+func (r *run) arrived(w *plan.Want, res *fetch.Result) *addition {
+	origin := res.URL
+	if origin == "" {
+		origin = ledger.OriginAdopted
+	} else if res.Lowered != "" {
+		origin += " (" + res.Lowered + ")"
+	}
+	a := &addition{want: w, total: &r.sum.Fetched, Addition: vault.Addition{Part: res.Request.Part, New: true, Entry: w.Begin(r.v.Now)}}
+	a.Entry.Digests, a.Entry.Size, a.Entry.Origin = res.Digests, res.Size, origin
+	return a
 }
 
 // fail notes the error that ends the run. c.mu is held.

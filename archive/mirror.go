@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"distkeep/archive/demand"
 	"distkeep/archive/export"
 	"distkeep/archive/generations"
 	"distkeep/archive/layout"
@@ -39,12 +40,11 @@ type MirrorOptions struct {
 	Local string
 	// LocalExpiry is how long a file stays in Local once it is in the archive.
 	LocalExpiry time.Duration
-	// Only, if not nil, tells what may be fetched in this run. The rest waits for a
-	// run without it, with the failures that it has.
-	Only func(d *catalog.Distfile) bool
-	// Arriving, if not nil, is told before the first transfer where the bytes of what
-	// is fetched will be while they arrive.
-	Arriving func(d *catalog.Distfile, part string)
+	// Desk, if not nil, is where people wait for files: they are fetched before
+	// others, also while nothing else is.
+	Desk *demand.Desk
+	// Scanned, if not nil, is told what the repositories have.
+	Scanned func(c *catalog.Catalog)
 	// Fetch configures the transfers. Events, Room, Now and Quarantine are set
 	// by Mirror.
 	Fetch fetch.Options
@@ -99,12 +99,15 @@ type mirror struct {
 // one that vault.Broken knows when the archive is full or damaged, and the cause
 // of ctx when that ended the run.
 func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, error) {
+	whole, serr := v.Store.Parts.Sweep(v.Now)
 	m, err := prepare(ctx, v, o)
 	if err != nil {
 		return nil, err
 	}
-	defer m.fetcher.Close()
-	err = m.mend()
+	defer m.close()
+	if err = m.mend(whole); err == nil {
+		err = serr
+	}
 	if err == nil {
 		err = m.steps(ctx)
 	}
@@ -117,10 +120,11 @@ func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 // prepare reads everything that the run decides by.
 func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, error) {
 	// What is wrong with the options is said before anything is done.
-	fetcher, err := newFetcher(v, o.Fetch, o.MinFree)
+	fetcher, err := newFetcher(v, o.Fetch, o.MinFree, o.Desk)
 	if err != nil {
 		return nil, err
 	}
+	waiting := attend(ctx, &attendant{desk: o.Desk, v: v, fetcher: fetcher})
 	facts, err := survey.Make(ctx, v, survey.Options{
 		Repositories: o.Repositories, Whitelist: o.Whitelist, Local: o.Local, AdoptFrom: o.AdoptFrom,
 		Options: plan.Options{
@@ -132,13 +136,18 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 		err = publishable(v, o.Repositories)
 	}
 	if err != nil {
+		waiting.end()
 		fetcher.Close()
 		return nil, err
+	}
+	if o.Scanned != nil {
+		o.Scanned(facts.Catalog)
 	}
 	for _, name := range facts.NoSuchRepos() {
 		v.Warn("there is no repository %s to retire, and there was none in the last complete run", name)
 	}
 	r := newRun(v, facts, "mirror")
+	r.attendant = waiting
 	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
 	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}, misfits: &misfits{run: r}}
 	m.views = views.New(v, views.Options{
@@ -160,8 +169,14 @@ func publishable(v *vault.Vault, repos []catalog.Repository) error {
 	return nil
 }
 
-// mend ends what a crash interrupted.
-func (m *mirror) mend() error {
+// close ends the transfers.
+func (m *mirror) close() {
+	m.attendant.end()
+	m.fetcher.Close()
+}
+
+// mend ends what a crash interrupted, which has left whole parts.
+func (m *mirror) mend(whole []string) error {
 	pending, err := m.v.Recycle.Mend()
 	m.fails.Files(pending)
 	if err != nil {
@@ -170,11 +185,10 @@ func (m *mirror) mend() error {
 	if err := m.v.Disk.LetIn(); err != nil {
 		m.v.Warn("%v", err)
 	}
-	whole, err := m.v.Store.Parts.Sweep(m.v.Now)
 	for _, p := range whole {
 		m.facts.Whole[p] = true
 	}
-	return err
+	return nil
 }
 
 // steps does the work. Its error ends the run early.
@@ -227,8 +241,7 @@ func (m *mirror) fetchAll(ctx context.Context, p *plan.Plan) error {
 				m.facts.Tried[w.Key()] = true
 			}
 		}
-		m.choose(p)
-		if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p, m.o.Arriving); err != nil || len(p.Doubtful) == 0 {
+		if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p); err != nil || len(p.Doubtful) == 0 {
 			return err
 		}
 		if m.sum.Parked.Files > 0 {

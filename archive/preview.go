@@ -19,7 +19,7 @@ func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	if err != nil {
 		return nil, nil, err
 	}
-	defer m.fetcher.Close()
+	defer m.close()
 	p := plan.Make(&m.facts.Facts)
 	m.expiry.unsure = p.Unsure
 	e, err := m.expiry.plan(ctx)

@@ -22,12 +22,14 @@ type run struct {
 	fails *failures.Failures
 	sum   *report.Summary
 	finds *finds
+	// attendant gets what people wait for meanwhile, or is nil.
+	attendant *attendant
 }
 
 func newRun(v *vault.Vault, facts *survey.Survey, command string) *run {
 	sum := &report.Summary{Schema: report.Schema, Command: command, Start: v.Now}
 	sum.Scanned(facts.Catalog)
-	return &run{v, facts, failures.New(v, &facts.Facts, sum), sum, new(finds)}
+	return &run{v: v, facts: facts, fails: failures.New(v, &facts.Facts, sum), sum: sum, finds: new(finds)}
 }
 
 // An addition is an addition to the vault, and what a run makes of it.
@@ -76,6 +78,9 @@ func plain(adds []*addition) []*vault.Addition {
 
 // added ends the failures that a has ended, and counts it.
 func (r *run) added(a *addition) {
+	if a.want != nil {
+		r.attendant.added(a.want, a.Entry.SHA256())
+	}
 	r.fails.End(a.Want, a.Entry.Failure(ledger.Lost), a.Entry.Failure(ledger.Unread))
 	if a.count != nil {
 		*a.count++

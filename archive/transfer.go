@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 
+	"distkeep/archive/demand"
 	"distkeep/archive/layout"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
@@ -20,7 +21,7 @@ type transfers struct {
 }
 
 // newFetcher makes the fetcher of a run. It asks nobody yet.
-func newFetcher(v *vault.Vault, o fetch.Options, minFree int64) (*fetch.Fetcher, error) {
+func newFetcher(v *vault.Vault, o fetch.Options, minFree int64, desk *demand.Desk) (*fetch.Fetcher, error) {
 	o.Now = v.Options.Now
 	o.Room = func(_ string, need int64) error { return v.Store.Room(need, minFree) }
 	o.FallbackPaths = fallbackPaths
@@ -28,11 +29,14 @@ func newFetcher(v *vault.Vault, o fetch.Options, minFree int64) (*fetch.Fetcher,
 	if r := v.Events.Received; r != nil {
 		o.Events.Bytes = func(_ catalog.Name, n int) { r(n) }
 	}
+	if desk != nil {
+		o.Events.Grown = desk.Grown
+	}
 	return fetch.New(o)
 }
 
-// fetch fetches what is missing and commits it as it comes. arriving may be nil.
-func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *catalog.Distfile, part string)) error {
+// fetch fetches what is missing and commits it as it comes.
+func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	t.coming(p)
 	if len(p.Fetches) == 0 {
 		t.v.Events.Coming(t.sum.Coming)
@@ -48,11 +52,7 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan, arriving func(d *ca
 			Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
 		}
 		wants[reqs[i]] = f.Wants
-		for _, w := range f.Wants {
-			if arriving != nil {
-				arriving(w.Distfile, reqs[i].Part)
-			}
-		}
+		t.attendant.comes(f.Wants, reqs[i])
 		size += max(f.Size(), 0)
 	}
 	t.v.Events.Coming(t.sum.Coming)

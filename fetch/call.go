@@ -95,7 +95,11 @@ func (s *scheduler) join(j *job, a asker) {
 	if begun.halted != nil {
 		s.leave(j, begun)
 	}
-	if !a.call.urgent || j.urgent.Swap(true) {
+	if !a.call.urgent {
+		return
+	}
+	j.tellAgain(&s.f.o.Events)
+	if j.urgent.Swap(true) {
 		return
 	}
 	l := j.lane

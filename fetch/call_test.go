@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -188,6 +189,26 @@ func TestFetchTellsBytes(t *testing.T) {
 	res := f.Fetch(t.Context(), &Request{Name: "x", Size: int64(len(data)), Digests: sums, Sources: []catalog.Source{{URI: srv.URL + "/x"}}, Part: part})
 	if res.Err != nil || asked != 2 {
 		t.Errorf("%v, asked %d times", errors.Unwrap(res.Err), asked)
+	}
+}
+
+// TestFetchTellsLater: who joins a transfer is told what is there already.
+func TestFetchTellsLater(t *testing.T) {
+	t.Parallel()
+	f, _ := newWorld(t, Options{}, nil)
+	var told []int64
+	f.o.Events.Grown = func(_ string, have int64) { told = append(told, have) }
+	s := f.scheduler()
+	defer s.clock.Stop()
+	j := &job{req: files(t, "x", 1)[0], askers: []asker{{call: new(call)}}, lane: s.local}
+	urgent := asker{call: &call{urgent: true}}
+	s.join(j, urgent)
+	j.tell(&f.o.Events, 0)
+	j.tell(&f.o.Events, 7)
+	s.join(j, asker{call: new(call)})
+	s.join(j, urgent)
+	if !slices.Equal(told, []int64{0, 7, 7}) {
+		t.Errorf("told %v", told)
 	}
 }
 

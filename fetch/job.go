@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type job struct {
 	// urgent: somebody waits for its bytes. It is before others, and they are
 	// written as they come.
 	urgent  atomic.Bool
+	told    told
 	next    *job // in a queue
 	began   time.Time
 	sources []source
@@ -45,6 +47,30 @@ type job struct {
 	// layout is the fallback whose layout.conf the job asks for: nobody waits
 	// for the result of such a job.
 	layout *fallback
+}
+
+// told is how many bytes of a .part Events.Grown was told of last. The lock is held
+// meanwhile, so that whoever joins is told in order.
+type told struct {
+	mu   sync.Mutex
+	have int64
+}
+
+// tell tells that there are have bytes in the .part.
+func (j *job) tell(e *Events, have int64) {
+	j.told.mu.Lock()
+	defer j.told.mu.Unlock()
+	j.told.have = have
+	e.grown(j.req.Part, have)
+}
+
+// tellAgain tells what there is in the .part, if anything came in this job.
+func (j *job) tellAgain(e *Events) {
+	j.told.mu.Lock()
+	defer j.told.mu.Unlock()
+	if j.told.have > 0 {
+		e.grown(j.req.Part, j.told.have)
+	}
 }
 
 // A source is one URL of a job, and how it fared.

@@ -142,7 +142,8 @@ type Events struct {
 	Bytes func(name catalog.Name, n int)
 	// Grown is called when the file at a part has have bytes, which are those of
 	// one file of the source as far as is known, and with 0 when it is begun
-	// anew: what was there before was wrong, or could not be continued.
+	// anew: what was there before was wrong, or could not be continued. It is
+	// called again for whoever joins by Fetch.
 	Grown func(part string, have int64)
 	// Attempt is called at the end of each try.
 	Attempt func(name catalog.Name, a Attempt)

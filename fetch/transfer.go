@@ -335,14 +335,14 @@ func (t *transfer) write(n int) error {
 			return err
 		}
 		if t.file = f; p.have == 0 {
-			t.w.f.o.Events.grown(p.path, 0)
+			t.j.tell(&t.w.f.o.Events, 0)
 		}
 	}
 	if _, err := t.file.Write(t.w.buf[:n]); err != nil {
 		return &diskError{err}
 	}
 	p.have += int64(n)
-	t.w.f.o.Events.grown(p.path, p.have)
+	t.j.tell(&t.w.f.o.Events, p.have)
 	t.unclaim(t.j.claim - int64(n))
 	return nil
 }

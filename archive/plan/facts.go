@@ -88,6 +88,9 @@ type Options struct {
 	MaxDelete float64
 	// Partial says that the catalog has only a part of what is wanted.
 	Partial bool
+	// Single says that somebody waits for what the catalog has: nothing else is
+	// looked at.
+	Single bool
 	// Retired names repositories that are gone on purpose.
 	Retired []string
 }

@@ -84,6 +84,9 @@ func Make(f *Facts) *Plan {
 			b.fail(w.KeyOf("conflict"), w, failure.Conflict, conflictReason(kept, d))
 		}
 	}
+	if f.Single {
+		return p
+	}
 	b.dropped()
 	b.unwanted()
 	b.foreign()

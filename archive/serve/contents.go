@@ -21,7 +21,7 @@ type content struct {
 	// origin is the URL that it came from, without its scheme.
 	origin string
 	// wanted is set of what a catalog names: whether it is held is not told.
-	wanted *catalog.Distfile
+	wanted *wanted
 }
 
 // contents are what an archive holds, found by digest, name and origin. They never

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,222 +9,125 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"distkeep/archive/demand"
 	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
-// A Demand gets what a catalog names and the archive has not. Its functions are called by one
-// goroutine at a time.
+// A Demand gets what a catalog names and the archive has not.
 type Demand struct {
-	// Wanted returns what may be asked for. It is called at the start, and again after
-	// Every.
-	Wanted func(ctx context.Context) ([]*catalog.Distfile, error)
-	Every  time.Duration
-	// Mirror, if not nil, brings everything into the archive and does whatever else a
-	// run does, when the server starts and again after MirrorEvery.
-	Mirror      func(ctx context.Context, arriving func(d *catalog.Distfile, part string)) error
-	MirrorEvery time.Duration
-	// Get brings ds into the archive, or what of them can be had. It tells at once in which
-	// file the bytes of each arrive; what is there may be wrong. Its error is about
-	// all of them.
-	Get func(ctx context.Context, ds []*catalog.Distfile, arriving func(d *catalog.Distfile, part string)) error
+	// Desk is where that is asked for.
+	Desk *demand.Desk
+	// Work gets what is asked for, until ctx ends. It tells scanned what it finds that
+	// repositories have.
+	Work func(ctx context.Context, scanned func(*catalog.Catalog))
+	// Scan returns what may be asked for. It is called at the start, after each run that
+	// has not told, and again after Every.
+	Scan  func(ctx context.Context) (*catalog.Catalog, error)
+	Every time.Duration
 }
 
-// demand is what the server knows of a Demand. One that is nil answers nothing.
-type demand struct {
-	get    *Demand
+// demands is what the server knows of a Demand. Without one it answers nothing.
+type demands struct {
+	*Demand
 	wanted atomic.Pointer[contents]
-	wake   chan struct{}
-
-	mu     sync.Mutex
-	queue  []*transfer
-	going  map[string]*transfer // by key
-	parts  map[string]string    // by key, where the bytes are of what is under way
-	failed map[string]time.Time // what could not be had, until when nobody tries
+	told   atomic.Bool // what the run that goes on has found
 }
 
-// A transfer gets one content, for all who ask for it.
-type transfer struct {
-	want *catalog.Distfile
-	// part is set when arriving is closed, and err when done is.
-	arriving, done chan struct{}
-	part           string
-	err            error
-}
-
-// arrives tells whoever waits for t where its bytes are.
-func (t *transfer) arrives(part string) {
-	if t.part == "" {
-		t.part = part
-		close(t.arriving)
-	}
-}
-
-// keyOf is the same for each content that is got once.
-func keyOf(d *catalog.Distfile) string {
-	return cmp.Or(d.Digests.Strongest().String(), string(d.Name))
-}
-
-func (d *demand) init(get *Demand) {
-	d.get, d.wake = get, make(chan struct{}, 1)
-	d.going, d.failed, d.parts = make(map[string]*transfer), make(map[string]time.Time), make(map[string]string)
-	d.wanted.Store(newContents(nil, nil))
-}
-
-// How long nobody tries again to get what could not be had.
-const failedTime = time.Minute
-
-// ask begins to get c, or joins whoever does. It returns nil when that was tried just
-// now, in vain.
-func (d *demand) ask(c *content, now time.Time) *transfer {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	key := keyOf(c.wanted)
-	if t := d.going[key]; t != nil {
-		return t
-	}
-	if now.Before(d.failed[key]) {
-		return nil
-	}
-	delete(d.failed, key)
-	t := &transfer{want: c.wanted, arriving: make(chan struct{}), done: make(chan struct{})}
-	d.going[key] = t
-	d.queue = append(d.queue, t)
-	if part := d.parts[key]; part != "" {
-		t.arrives(part)
-	}
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-	return t
+// A wanted content is one that a catalog names.
+type wanted struct {
+	*catalog.Distfile
+	named bool
 }
 
 // work gets what is asked for until ctx is ended.
-func (d *demand) work(ctx context.Context, s *Server) {
-	if d.get == nil {
+func (d *demands) work(ctx context.Context, s *Server) {
+	if d.Demand == nil {
 		return
 	}
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		d.Work(ctx, func(c *catalog.Catalog) {
+			d.know(c)
+			d.told.Store(true)
+		})
+	}()
+	defer func() { <-worked }()
 	d.scan(ctx, s)
-	every := time.NewTicker(d.get.Every)
-	defer every.Stop()
-	var mirror <-chan time.Time
-	if d.get.Mirror != nil {
-		mirror = time.After(0)
-	}
+	last, of := time.Now(), s.lastRun()
+	tick := time.NewTicker(followTime)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			d.end(d.take(), ctx.Err(), s)
 			return
-		case <-every.C:
+		case <-tick.C:
+		}
+		switch run := s.lastRun(); {
+		case !run.Equal(of) && d.told.Swap(false):
+			last, of = time.Now(), run
+		case !run.Equal(of), time.Since(last) > d.Every:
 			d.scan(ctx, s)
-		case <-mirror:
-			d.run(ctx, s, func() error { return d.get.Mirror(ctx, d.arrive) })
-			d.scan(ctx, s)
-			mirror = time.After(d.get.MirrorEvery)
-		case <-d.wake:
-			d.serve(ctx, s, d.take())
+			last, of = time.Now(), run
 		}
 	}
 }
 
-// run does something to the archive, and then knows what that has changed.
-func (d *demand) run(ctx context.Context, s *Server, do func() error) error {
-	err := do()
-	if err != nil && ctx.Err() == nil {
-		s.Warn("%v", err)
+// lastRun is when the last run began of which the server knows.
+func (s *Server) lastRun() time.Time {
+	if r := s.known.Load().run; r != nil {
+		return r.Start
 	}
-	d.mu.Lock()
-	clear(d.parts)
-	d.mu.Unlock()
-	s.Refresh()
-	return err
-}
-
-// arrive notes where the bytes of x arrive.
-func (d *demand) arrive(x *catalog.Distfile, part string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.parts[keyOf(x)] = part
-	if t := d.going[keyOf(x)]; t != nil {
-		t.arrives(part)
-	}
+	return time.Time{}
 }
 
 // scan reads what may be asked for.
-func (d *demand) scan(ctx context.Context, s *Server) {
-	ds, err := d.get.Wanted(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.Warn("%v; what was known before can be asked for", err)
-		}
-		return
+func (d *demands) scan(ctx context.Context, s *Server) {
+	c, err := d.Scan(ctx)
+	if err == nil {
+		d.know(c)
+	} else if ctx.Err() == nil {
+		s.Warn("%v; what was known before can be asked for", err)
 	}
-	var all []content
-	for _, x := range ds {
+}
+
+// know takes c for what may be asked for.
+func (d *demands) know(c *catalog.Catalog) {
+	all := make([]content, 0, len(c.Distfiles)+len(c.Shadowed))
+	add := func(x *catalog.Distfile, named bool) {
 		if x.Restrict != "" || len(x.Sources) == 0 || !x.Digests.Verifiable() {
-			continue
+			return
 		}
-		c := content{wanted: x, Content: layout.Content{Name: x.Name, Digests: x.Digests, Size: x.Size, Named: !x.Unnamed, Kind: x.Kind}}
-		if len(x.Owners) > 0 {
-			c.owner = x.Owners[0].String()
-		}
+		c := content{wanted: &wanted{x, named}, Content: layout.Content{Name: x.Name, Digests: x.Digests, Size: x.Size, Named: !x.Unnamed, Kind: x.Kind}}
+		c.owner = x.FirstOwner()
 		_, c.origin, _ = strings.Cut(x.Sources[0].URI, "://")
 		all = append(all, c)
+	}
+	for _, x := range c.Distfiles {
+		add(x, true)
+	}
+	for _, x := range c.Shadowed {
+		add(x, false)
 	}
 	d.wanted.Store(newContents(all, nil))
 }
 
-func (d *demand) take() []*transfer {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ts := d.queue
-	d.queue = nil
-	return ts
-}
-
-// serve gets what ts are about, unless a run has brought it meanwhile.
-func (d *demand) serve(ctx context.Context, s *Server, ts []*transfer) {
-	var ds []*catalog.Distfile
-	for _, t := range ts {
-		if len(s.known.Load().contents.want(wishFor(t.want))) == 0 {
-			ds = append(ds, t.want)
-		}
-	}
-	var err error
-	if len(ds) > 0 {
-		err = d.run(ctx, s, func() error { return d.get.Get(ctx, ds, d.arrive) })
-	}
-	d.end(ts, err, s)
-}
-
-// end tells whoever waits for ts.
-func (d *demand) end(ts []*transfer, err error, s *Server) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, t := range ts {
-		t.err = err
-		if len(s.known.Load().contents.want(wishFor(t.want))) == 0 && err == nil {
-			d.failed[keyOf(t.want)] = s.Now().Add(failedTime)
-		}
-		delete(d.going, keyOf(t.want))
-		close(t.done)
+// forget forgets of what was brought what is known otherwise by now.
+func (d *demands) forget(c *contents) {
+	if d.Demand != nil {
+		d.Desk.Forget(func(sum digest.Digest) bool { return len(c.withDigest(sum)) > 0 })
 	}
 }
-
-// wishFor is for the content of d alone.
-func wishFor(d *catalog.Distfile) wish { return wish{sums: []digest.Digest{d.Digests.Strongest()}} }
 
 // answer answers with what a catalog names, and reports whether that is anything.
-func (d *demand) answer(s *Server, w http.ResponseWriter, r *http.Request, paths []string) bool {
-	if d.get == nil {
+func (d *demands) answer(s *Server, w http.ResponseWriter, r *http.Request, paths []string) bool {
+	if d.Demand == nil {
 		return false
 	}
 	wanted := d.wanted.Load()
@@ -251,68 +153,75 @@ func (d *demand) answer(s *Server, w http.ResponseWriter, r *http.Request, paths
 }
 
 // bring sends c, while it arrives or when it is there.
-func (d *demand) bring(s *Server, w http.ResponseWriter, r *http.Request, c *content) {
+func (d *demands) bring(s *Server, w http.ResponseWriter, r *http.Request, c *content) {
 	// The time for the request is over soon, and would end it.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return
 	}
-	t := d.ask(c, s.Now())
-	if t == nil {
-		unavailable(w, http.StatusNotFound, "a package wants this file, and it could not be had: /report tells why")
+	file, err := d.Desk.Ask(c.wanted.Distfile, c.wanted.named)
+	if err != nil {
+		s.unavailable(w, err)
 		return
 	}
-	select {
-	case <-t.arriving:
-		if c.Size > 0 && s.follow(w, r, c, t) {
+	for {
+		is, changed := file.State()
+		switch {
+		case is.Held:
+			there := *c
+			there.Digests = c.Digests.Union(digest.Set{is.SHA256})
+			if !s.content(w, r, s.known.Load(), &there, false) {
+				s.unavailable(w, errMoved)
+			}
+			return
+		case is.Err != nil:
+			s.unavailable(w, is.Err)
+			return
+		case is.Have > 0 && c.Size > 0:
+			if s.follow(w, r, c, file, is) {
+				return
+			}
+		}
+		select {
+		case <-changed:
+		case <-r.Context().Done():
 			return
 		}
-	case <-t.done:
-	case <-r.Context().Done():
-		return
 	}
-	select {
-	case <-t.done:
-	case <-r.Context().Done():
-		return
-	}
-	k := s.known.Load()
-	for _, x := range k.contents.want(wishFor(c.wanted)) {
-		if s.content(w, r, k, x, false) {
-			return
-		}
-	}
-	if t.err != nil {
-		unavailable(w, http.StatusServiceUnavailable, "the archive is at work: it will get this file later")
-		return
-	}
-	unavailable(w, http.StatusNotFound, "a package wants this file, and it could not be had: /report tells why")
 }
 
-func unavailable(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(failedTime/time.Second)))
-	http.Error(w, text, status)
+var errMoved = errors.New("it was moved meanwhile")
+
+// unavailable answers that what a package wants is not there, and when to ask again.
+func (s *Server) unavailable(w http.ResponseWriter, err error) {
+	status, text, after := http.StatusServiceUnavailable, "it cannot be had now: the log of the server tells why", retryTime
+	if refused := (*demand.Refused)(nil); errors.As(err, &refused) {
+		status, text, after = http.StatusNotFound, err.Error(), max(refused.Until.Sub(s.Now()), time.Second)
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+	http.Error(w, "a package wants this file: "+text, status)
 }
 
 const (
+	// retryTime is when whoever could not be answered may ask again.
+	retryTime = time.Minute
 	// heldBack is the end of a file that nobody gets before all of it is verified.
 	heldBack = 64 << 10
-	// pollTime is how often a file is looked at that grows.
-	pollTime = 20 * time.Millisecond
 )
 
-// follow sends a file while its bytes arrive, and returns false when nothing has been
-// sent. The end is held back until all is verified: when it is not what was wanted, the
-// connection is broken.
-func (s *Server) follow(w http.ResponseWriter, r *http.Request, c *content, t *transfer) bool {
+// follow sends a file while its bytes arrive, as they are when it begins, and returns
+// false when nothing has been sent. The end is held back until all is verified: when it
+// is not what was wanted, the connection is broken.
+func (s *Server) follow(w http.ResponseWriter, r *http.Request, c *content, file *demand.File, is demand.State) bool {
+	part, err := regular.OpenItself(is.Part)
+	if err != nil {
+		return false // it has moved on
+	}
+	defer part.Close()
 	from, length, partial := askedFor(r.Header.Get("Range"), c.Size)
-	f := &follower{
-		ctx: r.Context(), t: t, size: c.Size, from: from, to: from + length,
-		hash: digest.NewHasher(c.Digests.Algorithms()...), buf: make([]byte, 2*heldBack),
+	f := &follower{ctx: r.Context(), file: file, edition: is.Edition, part: part, size: c.Size, at: from, to: from + length}
+	if now, _ := file.State(); now.Edition != is.Edition {
+		return false // part may be another one
 	}
-	if !f.open() {
-		return false
-	}
-	defer f.part.Close()
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Accept-Ranges", "bytes")
@@ -347,116 +256,47 @@ func askedFor(header string, size int64) (from, length int64, partial bool) {
 	return from, min(to, size-1) - from + 1, true
 }
 
-// A follower reads a file that grows.
+// A follower reads one edition of a file that grows.
 type follower struct {
-	ctx            context.Context
-	t              *transfer
-	part           *os.File
-	hash           *digest.Hasher // of the first at bytes
-	at             int64
-	size, from, to int64
-	buf            []byte
+	ctx          context.Context
+	file         *demand.File
+	edition      int
+	part         *os.File
+	size, at, to int64
 }
 
-// open waits until something of the file has arrived. It returns false when the transfer
-// is over before.
-func (f *follower) open() bool {
-	for {
-		part, err := regular.OpenItself(f.t.part)
-		if err == nil {
-			if fi, err := part.Stat(); err == nil && fi.Size() > 0 && fi.Size() <= f.size {
-				f.part = part
-				return true
-			}
-			part.Close()
-		}
-		if !f.wait() {
-			return false
-		}
-	}
-}
-
-// wait waits a little, and returns false when the transfer is over.
-func (f *follower) wait() bool {
-	select {
-	case <-f.t.done:
-		return false
-	case <-f.ctx.Done():
-		return false
-	case <-time.After(pollTime):
-		return true
-	}
-}
-
-// What can become of a transfer that somebody follows.
-var (
-	errFailed = errors.New("the transfer has failed, or was started anew")
-	errWrong  = errors.New("the file is not what was wanted")
-)
+var errBroken = errors.New("the transfer has failed, or was begun anew")
 
 // send sends what arrives, and the end when all is verified.
 func (f *follower) send(w http.ResponseWriter) error {
+	if _, err := f.part.Seek(f.at, io.SeekStart); err != nil {
+		return err
+	}
 	flusher := http.NewResponseController(w)
-	for f.at < f.size-heldBack {
-		b, err := f.read(f.buf[:min(int64(len(f.buf)), f.size-heldBack-f.at)])
-		if err == nil {
-			err = f.pass(w, b)
+	for f.at < f.to {
+		is, changed := f.file.State()
+		there := min(is.Have, f.size-heldBack)
+		switch {
+		case is.Edition != f.edition, !is.Whole && (is.Held || is.Err != nil):
+			return errBroken
+		case is.Whole:
+			there = f.size
 		}
-		if err == nil {
-			err = flusher.Flush()
+		if there = min(there, f.to); there > f.at {
+			n, err := io.CopyN(w, f.part, there-f.at)
+			if f.at += n; err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		if err := flusher.Flush(); err != nil {
 			return err
 		}
-	}
-	end := f.buf[:f.size-f.at]
-	for n, start := 0, f.at; n < len(end); {
-		b, err := f.read(end[n:])
-		if err != nil {
-			return err
-		}
-		n += len(b)
-		f.at = start + int64(n)
-	}
-	f.at -= int64(len(end))
-	whole := f.hash
-	whole.Write(end)
-	if r := f.t.want.Digests.Compare(whole.Sum()); r != digest.Same && r != digest.Weak {
-		return errWrong
-	}
-	_, err := w.Write(f.asked(end))
-	return err
-}
-
-// read reads what there is at f.at, and waits until there is something.
-func (f *follower) read(b []byte) ([]byte, error) {
-	for over := false; ; over = !f.wait() {
-		n, err := f.part.ReadAt(b, f.at)
-		if n > 0 {
-			return b[:n], nil
-		}
-		if err != io.EOF {
-			return nil, err
-		}
-		if fi, err := f.part.Stat(); err != nil || fi.Size() < f.at || over {
-			return nil, errors.Join(err, errFailed)
+		select {
+		case <-changed:
+		case <-f.ctx.Done():
+			return f.ctx.Err()
 		}
 	}
-}
-
-// pass hashes b, which is at f.at, and sends what of it was asked for.
-func (f *follower) pass(w io.Writer, b []byte) error {
-	f.hash.Write(b)
-	_, err := w.Write(f.asked(b))
-	f.at += int64(len(b))
-	return err
-}
-
-// asked is what of b, which is at f.at, was asked for.
-func (f *follower) asked(b []byte) []byte {
-	start, end := max(f.from-f.at, 0), min(f.to-f.at, int64(len(b)))
-	if start >= end {
-		return nil
-	}
-	return b[start:end]
+	return nil
 }

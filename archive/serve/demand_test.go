@@ -11,8 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"distkeep/archive/demand"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
+	"distkeep/fetch/failure"
 )
 
 // TestAskedFor: a simple range is what is sent, and of any other all of the file is.
@@ -30,8 +34,8 @@ func TestAskedFor(t *testing.T) {
 	}
 }
 
-// wanted is a distfile as a catalog names it.
-func wanted(name, text string) *catalog.Distfile {
+// wants is a distfile as a catalog names it.
+func wants(name, text string) *catalog.Distfile {
 	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte(text)))
 	return &catalog.Distfile{
 		Name: catalog.Name(name), Size: int64(len(text)), Digests: sums, Kind: catalog.Gentoo,
@@ -39,9 +43,23 @@ func wanted(name, text string) *catalog.Distfile {
 	}
 }
 
-// working starts what gets files, until the test ends.
-func (w *world) working(d *Demand) {
+// working starts a server that lets get have what is asked for, one by one, until the
+// test ends.
+func (w *world) working(c *catalog.Catalog, get func(d *demand.Desk, f *demand.File)) {
 	w.t.Helper()
+	d := &Demand{Desk: demand.NewDesk(w.Now), Every: time.Hour, Scan: func(context.Context) (*catalog.Catalog, error) { return c, nil }}
+	d.Work = func(ctx context.Context, _ func(*catalog.Catalog)) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.Desk.Wake():
+			}
+			for _, f := range d.Desk.Take() {
+				get(d.Desk, f)
+			}
+		}
+	}
 	s, err := New(Options{Distfiles: w.Distfiles, Reports: w.reports(), Now: w.Now, Demand: d, Warn: func(format string, _ ...any) { w.warning = format }})
 	if err != nil {
 		w.t.Fatal(err)
@@ -54,165 +72,120 @@ func (w *world) working(d *Demand) {
 	w.t.Cleanup(func() { cancel(); <-done; s.Close() })
 }
 
-// TestDemand: what is got is what a catalog names and may be mirrored, once for a minute when
-// it cannot be had, and an archive that is busy says so.
+// TestDemand: what is got is what a catalog names and may be mirrored, and not again for a
+// while when it cannot be had; an archive that is busy says so.
 func TestDemand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.At(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC))
-	shut, twice := wanted("shut.tgz", "shut"), wanted("v1.tgz", "other")
+	shut, twice := wants("shut.tgz", "shut"), wants("v1.tgz", "other")
 	shut.Restrict, twice.Unnamed = catalog.RestrictMirror, true
-	other := wanted("v1.tgz", "one")
+	other := wants("v1.tgz", "one")
 	other.Unnamed = true
-	ds := []*catalog.Distfile{wanted("a.tgz", "a"), wanted("lost.tgz", "lost"), wanted("busy.tgz", "busy"), shut, twice, other}
+	c := &catalog.Catalog{
+		Distfiles: []*catalog.Distfile{wants("a.tgz", "a"), wants("lost.tgz", "lost"), wants("slow.tgz", "slow"), wants("busy.tgz", "busy"), shut},
+		Shadowed:  []*catalog.Distfile{twice, other},
+	}
 	asked := make(map[string]int)
-	w.working(&Demand{
-		Every:  time.Hour,
-		Wanted: func(context.Context) ([]*catalog.Distfile, error) { return ds, nil },
-		Get: func(_ context.Context, ds []*catalog.Distfile, _ func(*catalog.Distfile, string)) error {
-			for _, d := range ds {
-				switch asked[string(d.Name)]++; d.Name {
-				case "a.tgz":
-					w.Put("a.tgz", catalog.Gentoo, true, "a")
-				case "busy.tgz":
-					return errors.New("locked")
-				}
-			}
-			return nil
-		},
+	w.working(c, func(d *demand.Desk, f *demand.File) {
+		switch asked[string(f.Name)]++; f.Name {
+		case "a.tgz":
+			w.Put("a.tgz", catalog.Gentoo, true, "a")
+			d.Held(f.Distfile, digest.SHA256.Sum([]byte("a")))
+		case "lost.tgz":
+			d.Fail(f, failure.Gone)
+		case "slow.tgz":
+			d.Fail(f, failure.Stalled)
+		case "busy.tgz":
+			d.Drop(f, errors.New("locked"))
+		}
 	})
 	for _, c := range []struct {
 		uri    string
 		status int
-		count  string
+		after  string
 	}{
-		{"/a.tgz", 200, "a.tgz"}, {"/a.tgz", 200, "a.tgz"}, {"/sha512/" + hexOf(digest.SHA512, "a"), 200, "a.tgz"},
-		{"/https://up.example/lost.tgz", 404, "lost.tgz"}, {"/lost.tgz", 404, "lost.tgz"},
+		{"/a.tgz", 200, ""}, {"/a.tgz", 200, ""}, {"/sha512/" + hexOf(digest.SHA512, "a"), 200, ""},
+		{"/https://up.example/lost.tgz", 404, "3300"}, {"/lost.tgz", 404, "3300"}, {"/slow.tgz", 404, "60"}, {"/slow.tgz", 404, "60"},
 		{"/shut.tgz", 404, ""}, {"/v1.tgz", 300, ""}, {"/nothing", 404, ""},
+		{"/busy.tgz", 503, "60"}, {"/busy.tgz", 503, "60"}, // it is not known that it cannot be had
 	} {
-		r := w.get(c.uri)
-		if r.StatusCode != c.status {
-			t.Errorf("%s: %s", c.uri, r.Status)
-		}
-		if c.count != "" && asked[c.count] != 1 {
-			t.Errorf("%s was asked for %d times", c.count, asked[c.count])
+		if r := w.get(c.uri); r.StatusCode != c.status || r.Header.Get("Retry-After") != c.after {
+			t.Errorf("%s: %s, Retry-After %s", c.uri, r.Status, r.Header.Get("Retry-After"))
 		}
 	}
-	if len(asked) != 2 {
-		t.Errorf("asked for %v", asked)
-	}
-	for range 2 { // it is not known that it cannot be had
-		if r := w.get("/busy.tgz"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
-			t.Errorf("busy: %s", r.Status)
-		}
-	}
-	w.s.Now = func() time.Time { return time.Date(2026, 1, 2, 3, 1, 1, 0, time.UTC) }
-	if w.get("/lost.tgz"); asked["lost.tgz"] != 2 || asked["busy.tgz"] != 2 {
-		t.Errorf("a minute later: %v", asked)
+	want := map[string]int{"a.tgz": 1, "lost.tgz": 1, "slow.tgz": 1, "busy.tgz": 2}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("-want +asked for:\n%s", diff)
 	}
 }
 
-// TestFollowPart: whoever follows a file gets all of it when the archive has the content, and
-// is cut off before the end when what has arrived was of another one.
-func TestFollowPart(t *testing.T) {
-	t.Parallel()
-	text := strings.Repeat("0123456789abcdef", 20_000)
-	for what, c := range map[string]struct {
-		first, rest string
-		ok          bool
-	}{
-		"right":          {text[:200_000], text[200_000:], true},
-		"all at once":    {text, "", true},
-		"wrong":          {"x" + text[1:200_000], text[200_000:], false},
-		"wrong end":      {text[:len(text)-1], "x", false},
-		"failed":         {text[:200_000], "", false},
-		"failed at last": {text[:len(text)-1], "", false},
-		"started anew":   {text[:200_000], "anew", false},
-	} {
-		w := newWorld(t)
-		part, begun := filepath.Join(t.TempDir(), "part"), make(chan struct{})
-		w.working(&Demand{
-			Every: time.Hour,
-			Wanted: func(context.Context) ([]*catalog.Distfile, error) {
-				return []*catalog.Distfile{wanted("a.tgz", text)}, nil
-			},
-			Get: func(_ context.Context, ds []*catalog.Distfile, arriving func(*catalog.Distfile, string)) error {
-				if err := os.WriteFile(part, []byte(c.first), 0o600); err != nil {
-					return err
-				}
-				arriving(ds[0], part)
-				<-begun
-				if c.rest == "anew" {
-					return os.Truncate(part, 10)
-				}
-				f, err := os.OpenFile(part, os.O_WRONLY|os.O_APPEND, 0)
-				if err != nil {
-					return err
-				}
-				_, err = f.WriteString(c.rest)
-				return errors.Join(err, f.Close(), os.Remove(part))
-			},
-		})
-		l := listen(t, "127.0.0.1:0")
-		srv := &http.Server{Handler: w.s}
-		go srv.Serve(l)
-		t.Cleanup(func() { srv.Close() })
-		r, err := http.Get("http://" + l.Addr().String() + "/a.tgz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		first := make([]byte, 100_000)
-		if _, err := io.ReadFull(r.Body, first); err != nil {
-			t.Errorf("%s: the beginning: %v", what, err)
-		}
-		close(begun)
-		got, err := readAll(r)
-		got = string(first) + got
-		if (err == nil) != c.ok || c.ok && got != text || !c.ok && len(got) > len(text)-heldBack {
-			t.Errorf("%s: %s, %d bytes, %v", what, r.Status, len(got), err)
-		}
-	}
-}
-
-// TestMirrorEvery: a run that the server makes itself is followed by who asks for what it
-// fetches, and what it has brought is not got again.
-func TestMirrorEvery(t *testing.T) {
-	t.Parallel()
+// follows serves a file of which the transfer is told by get, and returns what a client
+// gets of it after half of it was there.
+func follows(t *testing.T, text string, get func(d *demand.Desk, f *demand.File, part string, half chan struct{})) (string, *http.Response, error) {
+	t.Helper()
 	w := newWorld(t)
-	text := strings.Repeat("0123456789abcdef", 20_000)
+	half := make(chan struct{})
 	part := filepath.Join(t.TempDir(), "part")
-	arriving, asked := make(chan struct{}), make(chan struct{})
-	w.working(&Demand{
-		Every: time.Hour, MirrorEvery: time.Hour,
-		Wanted: func(context.Context) ([]*catalog.Distfile, error) {
-			return []*catalog.Distfile{wanted("a.tgz", text)}, nil
-		},
-		Mirror: func(_ context.Context, tell func(*catalog.Distfile, string)) error {
-			if err := os.WriteFile(part, []byte(text[:200_000]), 0o600); err != nil {
-				return err
-			}
-			tell(wanted("a.tgz", text), part)
-			close(arriving)
-			<-asked
-			w.Put("a.tgz", catalog.Gentoo, true, text)
-			return os.WriteFile(part, []byte(text), 0o600)
-		},
-		Get: func(context.Context, []*catalog.Distfile, func(*catalog.Distfile, string)) error {
-			t.Error("what a run brings was got again")
-			return nil
-		},
-	})
+	w.working(&catalog.Catalog{Distfiles: []*catalog.Distfile{wants("a.tgz", text)}}, func(d *demand.Desk, f *demand.File) { get(d, f, part, half) })
 	l := listen(t, "127.0.0.1:0")
 	srv := &http.Server{Handler: w.s}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
-	<-arriving
 	r, err := http.Get("http://" + l.Addr().String() + "/a.tgz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(asked)
-	if got, err := readAll(r); got != text || err != nil {
-		t.Errorf("%s: %d bytes, %v", r.Status, len(got), err)
+	first := make([]byte, 100_000)
+	if _, err := io.ReadFull(r.Body, first); err != nil {
+		t.Errorf("the beginning: %v", err)
+	}
+	close(half)
+	got, err := readAll(r)
+	return string(first) + got, r, err
+}
+
+// TestFollowPart: whoever follows a file gets all of it when it is verified, and is cut off
+// before the end when it is not, or begins anew.
+func TestFollowPart(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("0123456789abcdef", 20_000)
+	sums, _ := digest.NewSet(digest.SHA256.Sum([]byte(text)))
+	for what, c := range map[string]struct {
+		rest func(d *demand.Desk, f *demand.File, part string)
+		ok   bool
+	}{
+		"right": {func(d *demand.Desk, f *demand.File, part string) { d.Whole(f, part, f.Size, sums) }, true},
+		"held": {func(d *demand.Desk, f *demand.File, part string) {
+			d.Whole(f, part, f.Size, sums)
+			d.Held(f.Distfile, sums[0])
+		}, true},
+		"wrong":      {func(d *demand.Desk, f *demand.File, _ string) { d.Fail(f, failure.Digest) }, false},
+		"failed":     {func(d *demand.Desk, f *demand.File, _ string) { d.Drop(f, errors.New("disk")) }, false},
+		"anew":       {func(d *demand.Desk, _ *demand.File, part string) { d.Grown(part, 0) }, false},
+		"elsewhere":  {func(d *demand.Desk, f *demand.File, _ string) { d.Whole(f, "other", f.Size, sums) }, false},
+		"not needed": {func(d *demand.Desk, f *demand.File, _ string) { d.Held(f.Distfile, sums[0]) }, false},
+	} {
+		got, r, err := follows(t, text, func(d *demand.Desk, f *demand.File, part string, half chan struct{}) {
+			d.Arrives(f, part)
+			if err := os.WriteFile(part, []byte(text[:200_000]), 0o600); err != nil {
+				t.Error(err)
+			}
+			d.Grown(part, 200_000)
+			<-half
+			if err := os.WriteFile(part, []byte(text), 0o600); err != nil {
+				t.Error(err)
+			}
+			d.Grown(part, int64(len(text)))
+			if c.ok {
+				if err := os.Remove(part); err != nil {
+					t.Error(err)
+				}
+			}
+			c.rest(d, f, part)
+		})
+		if (err == nil) != c.ok || c.ok && got != text || !c.ok && len(got) > len(text)-heldBack || !strings.HasPrefix(text, got) {
+			t.Errorf("%s: %s, %d bytes, %v", what, r.Status, len(got), err)
+		}
 	}
 }

@@ -68,7 +68,7 @@ type Server struct {
 	tree     tree
 	known    atomic.Pointer[known]
 	listings listings
-	demand   demand
+	demand   demands
 	counts   counts
 	logging  logging
 }
@@ -98,7 +98,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Options: o, tree: tree{root}, logging: logging{w: o.Log}}
-	s.demand.init(o.Demand)
+	s.demand.Demand = o.Demand
+	s.demand.wanted.Store(newContents(nil, nil))
 	s.known.Store(&known{contents: newContents(nil, nil)})
 	s.Refresh()
 	return s, nil
@@ -126,6 +127,7 @@ func (s *Server) Refresh() {
 		k.contents, k.run, k.page, k.err = old.contents, old.run, old.page, err
 	}
 	s.known.Store(k)
+	s.demand.forget(k.contents)
 }
 
 // read fills k with what was exported. What has not changed is taken from old.

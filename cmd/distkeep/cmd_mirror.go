@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/demand"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
 	"distkeep/archive/report"
@@ -56,9 +57,9 @@ type mirrorFlags struct {
 	dryRun, json, verbose, logJSON      bool
 	fullScan                            bool
 
-	// only and arriving are those of archive.MirrorOptions.
-	only     func(d *catalog.Distfile) bool
-	arriving func(d *catalog.Distfile, part string)
+	// desk and scanned are those of archive.MirrorOptions.
+	desk    *demand.Desk
+	scanned func(c *catalog.Catalog)
 }
 
 func newMirrorFlags() *mirrorFlags {
@@ -146,7 +147,7 @@ func (o *mirrorFlags) options(e *env) (m archive.MirrorOptions, err error) {
 		}
 		m.AdoptFrom = append(m.AdoptFrom, dir)
 	}
-	m.Only, m.Arriving = o.only, o.arriving
+	m.Desk, m.Scanned = o.desk, o.scanned
 	m.LocalExpiry = time.Duration(o.localExpiry)
 	m.MinFree = int64(o.minFree)
 	m.Delete, m.Partial = o.delete, o.partial
@@ -229,12 +230,8 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 		}
 	}
 	says.listen(&ev)
-	vo, err := o.vaultOptions(ctx, e, "distkeep mirror", ev)
+	vo, err := o.vault(ctx, e, "distkeep mirror", ev)
 	if err != nil {
-		return nil, err
-	}
-	vo.LayoutGrace, vo.Relayout = cmp.Or(time.Duration(o.layoutGrace), -1), true
-	if err := o.checkBucket(ctx); err != nil {
 		return nil, err
 	}
 	a, err := vault.Open(vo)
@@ -286,6 +283,16 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 		}
 	}
 	return s, outcome(s, o.failOn.value)
+}
+
+// vault makes the options of the archive for what changes it as a run does.
+func (o *mirrorFlags) vault(ctx context.Context, e *env, what string, ev vault.Events) (vault.Options, error) {
+	vo, err := o.vaultOptions(ctx, e, what, ev)
+	if err == nil {
+		err = o.checkBucket(ctx)
+	}
+	vo.LayoutGrace, vo.Relayout = cmp.Or(time.Duration(o.layoutGrace), -1), true
+	return vo, err
 }
 
 // preview prints what a run would do, and to standard error why it would delete

@@ -16,8 +16,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive"
+	"distkeep/archive/demand"
 	"distkeep/archive/serve"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
 
@@ -38,7 +41,7 @@ somebody asks for it, once for all who do, and kept like everything else. They g
 while it arrives, but for the end, which waits until all of it is verified. Nothing
 is fetched that no repository names. The options are those of mirror, and with
 --mirror-every it does all that mirror does in the same process, which holds the lock
-meanwhile.
+meanwhile; what somebody waits for goes before all that it has to fetch.
 
 The contents of an archive in a bucket are sent from there: a client is redirected to
 a URL that is good for an hour, or gets them through this server with --stream.
@@ -128,7 +131,7 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 		return err
 	}
 	if o.onDemand {
-		if so.Demand, err = o.demand(e); err != nil {
+		if so.Demand, err = o.demand(e, so.Warn); err != nil {
 			return err
 		}
 	} else if o.mirrorEvery > 0 {
@@ -157,52 +160,85 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 // rescan is how often the repositories are scanned for what may be asked for.
 const rescan = 30 * time.Minute
 
-// demand fetches what is asked for by runs that fetch nothing else.
-func (o *serveFlags) demand(e *env) (*serve.Demand, error) {
+// demand fetches what is asked for, and does the hourly job in between.
+func (o *serveFlags) demand(e *env, warn func(format string, args ...any)) (*serve.Demand, error) {
 	// What is wrong with the options is said before anything is served.
 	if _, err := o.mirrorFlags.options(e); err != nil {
 		return nil, err
 	}
-	d := &serve.Demand{
-		Every: rescan,
-		Wanted: func(ctx context.Context) ([]*catalog.Distfile, error) {
-			repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now})
-			if err != nil {
-				return nil, err
-			}
-			c, err := catalog.Collect(ctx, repos)
-			if err != nil {
-				return nil, err
-			}
-			return append(c.Distfiles, c.Shadowed...), nil
-		},
-		Get: func(ctx context.Context, ds []*catalog.Distfile, arriving func(d *catalog.Distfile, part string)) error {
-			names := make(map[catalog.Name]bool, len(ds))
-			for _, d := range ds {
-				names[d.Name] = true
-			}
-			f := *o.mirrorFlags
-			f.delete, f.snapshot = false, snapshotAfter{}
-			f.only, f.arriving = func(d *catalog.Distfile) bool { return names[d.Name] }, arriving
-			return f.runWithin(ctx, e, io.Discard)
-		},
-	}
-	if o.mirrorEvery > 0 {
-		d.MirrorEvery = time.Duration(o.mirrorEvery)
-		d.Mirror = func(ctx context.Context, arriving func(d *catalog.Distfile, part string)) error {
-			f := *o.mirrorFlags
-			f.arriving = arriving
-			return f.runWithin(ctx, e, e.stderr)
+	d := &serve.Demand{Desk: demand.NewDesk(e.now), Every: rescan}
+	d.Scan = func(ctx context.Context) (*catalog.Catalog, error) {
+		repos, err := o.repoFlags.open(&opening{stdin: e.stdin, state: o.state, offline: true, now: e.now})
+		if err != nil {
+			return nil, err
 		}
+		return catalog.Collect(ctx, repos)
 	}
+	d.Work = func(ctx context.Context, scanned func(*catalog.Catalog)) { o.work(ctx, e, d.Desk, scanned, warn) }
 	return d, nil
 }
 
-// runWithin makes a run within another command, which says to out what it did. What it
-// found is in its records: only what kept it from its work is an error.
-func (o *mirrorFlags) runWithin(ctx context.Context, e *env, out io.Writer) error {
+// work brings what somebody waits for at desk, and does the hourly job when its time has
+// come, until ctx ends.
+func (o *serveFlags) work(ctx context.Context, e *env, desk *demand.Desk, scanned func(*catalog.Catalog), warn func(format string, args ...any)) {
+	m := *o.mirrorFlags
+	m.desk, m.scanned = desk, scanned
+	for next := time.Now(); ctx.Err() == nil; {
+		turn, stop := ctx, context.CancelFunc(func() {})
+		if o.mirrorEvery > 0 {
+			turn, stop = context.WithDeadline(ctx, next)
+		}
+		var err error
+		select {
+		case <-desk.Wake():
+			err = m.bring(turn, e)
+		case <-turn.Done():
+			if ctx.Err() == nil {
+				err = m.runWithin(ctx, e)
+				next = time.Now().Add(time.Duration(o.mirrorEvery))
+			}
+		}
+		if stop(); err != nil && ctx.Err() == nil {
+			warn("%v", err)
+			for _, f := range desk.Take() {
+				desk.Drop(f, err)
+			}
+		}
+	}
+}
+
+// bring brings into the archive what somebody waits for.
+func (o *mirrorFlags) bring(ctx context.Context, e *env) (err error) {
+	m, err := o.options(e)
+	if err != nil {
+		return err
+	}
+	logs, err := o.openLogs()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logs.close()) }()
+	log := e.logger(o.verbose, o.logJSON)
+	vo, err := o.vault(ctx, e, "distkeep serve", vault.Events{
+		Warn: func(msg string) { log.Warn().Msg(msg) },
+		Added: func(owner, name string, size int64, origin string) {
+			if logs.success != nil {
+				logs.success.Added(owner, name, size)
+			}
+			log.Info().Str("file", name).Int64("bytes", size).Str("from", origin).Msg("added")
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return archive.Bring(ctx, vo, m)
+}
+
+// runWithin makes a run within another command, and says on standard error what it did.
+// What it found is in its records: only what kept it from its work is an error.
+func (o *mirrorFlags) runWithin(ctx context.Context, e *env) error {
 	inner := *e
-	inner.stdout = out
+	inner.stdout = e.stderr
 	err := runMirror(ctx, &inner, o, o)
 	if s := status(0); errors.As(err, &s) {
 		return nil

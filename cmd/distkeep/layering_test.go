@@ -58,7 +58,8 @@ var layers = map[string]string{
 	"archive/deposit":         "archive/bucket archive/export archive/store archive/vault catalog/digest catalog/regular",
 	"archive/vault/depottest": "archive/layout archive/store archive/vault catalog catalog/digest",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/vault",
-	"archive/serve":           "catalog catalog/digest catalog/regular archive/layout archive/report",
+	"archive/demand":          "catalog catalog/digest fetch/failure",
+	"archive/serve":           "catalog catalog/digest catalog/regular archive/demand archive/layout archive/report",
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",
 	"archive/verify":          "catalog catalog/digest catalog/regular archive/export archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/doctor":          "catalog catalog/digest archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
@@ -73,7 +74,7 @@ var layers = map[string]string{
 	"archive/undo":            "archive/export archive/ledger archive/vault catalog",
 	"archive/relayout":        "archive/export archive/layout archive/ledger archive/report archive/vault catalog/digest",
 	"archive/failures":        "archive/ledger archive/plan archive/report archive/vault catalog catalog/digest fetch fetch/failure",
-	"archive":                 "archive/deletion archive/export archive/failures archive/generations archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/takeover archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist archive/requests archive/undo",
+	"archive":                 "archive/deletion archive/demand archive/export archive/failures archive/generations archive/layout archive/ledger archive/lists archive/plan archive/relayout archive/report archive/store archive/survey archive/takeover archive/vault archive/views catalog catalog/digest catalog/regular fetch fetch/failure whitelist archive/requests archive/undo",
 	"archive/why":             "catalog catalog/digest whitelist archive/layout archive/ledger archive/history archive/store archive/report",
 	"cmd/distkeep":            "*",
 }

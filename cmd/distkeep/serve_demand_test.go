@@ -5,13 +5,17 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/catalog/digest"
 )
 
@@ -212,6 +216,7 @@ func TestServeOnDemandRest(t *testing.T) {
 	s.run(0, "init", "--archive", "archive")
 	s.run(1, s.mirrorArgs("archive")...)
 	before, _ := s.run(0, "failures", "--archive", "archive", "--json")
+	runs := s.lastRun()
 	for _, name := range []string{"asked.tgz", "other.tgz"} {
 		files[name] = []byte("content of " + name)
 	}
@@ -227,13 +232,111 @@ func TestServeOnDemandRest(t *testing.T) {
 	if got := s.up.take(); len(got) != 1 {
 		t.Errorf("upstream was asked for %v", got)
 	}
-	before = strings.Replace(before, `"new":true`, `"new":false`, 1) // as of the last run, which this was
 	if after, _ := s.run(0, "failures", "--archive", "archive", "--json"); after != before || !strings.Contains(after, "gone.tgz") {
 		t.Errorf("failures before:\n%safter:\n%s", before, after)
+	}
+	// It was no run, and is told downstream all the same.
+	if now := s.lastRun(); !now.Start.Equal(runs.Start) || now.NewFailures() != 1 || now.Fetched != runs.Fetched || now.Archive.Files != 1 {
+		t.Errorf("the last run was %+v, and is %+v", runs, now)
+	}
+	if runs, err := report.LoadRuns(store.ReportDir(filepath.Join(s.dir, "archive", "state"))); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+	if data, err := os.ReadFile(filepath.Join(s.dir, "archive/distfiles/generations/latest")); err != nil || !strings.Contains(string(data), "generation 2\n") {
+		t.Errorf("%s %v", data, err)
 	}
 	// The failure is known, and the rest is fetched by the next run.
 	if out, _ := s.run(0, s.mirrorArgs("archive")...); !strings.Contains(out, "1 fetched") {
 		t.Errorf("%s", out)
+	}
+}
+
+// lastRun is what is exported of the last run.
+func (s *site) lastRun() *report.Summary {
+	s.t.Helper()
+	sum := new(report.Summary)
+	if err := report.LoadStatus(store.ReportDir(filepath.Join(s.dir, "archive", "state")), sum); err != nil {
+		s.t.Fatal(err)
+	}
+	return sum
+}
+
+// waitMetric waits until the metrics of the server have a line.
+func (s *serving) waitMetric(line string) {
+	s.t.Helper()
+	var text []byte
+	for range 500 {
+		if text, _ = s.get("/metrics"); bytes.Contains(text, []byte(line+"\n")) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatalf("no %s in\n%s", line, text)
+}
+
+// TestServeOnDemandInRun: a file that somebody waits for goes before all that the run in
+// the same process has in the queue of its host, and one that the run is fetching is
+// followed.
+func TestServeOnDemandInRun(t *testing.T) {
+	t.Parallel()
+	const half = 1 << 19
+	files := make(map[string][]byte)
+	for c := 'a'; c <= 'h'; c++ {
+		files[string(c)+".tgz"] = randomBytes(string(c), 2*half)
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	s := newSite(t, files, func(ctx context.Context, w http.ResponseWriter, rest []byte) {
+		w.Write(rest[:half])
+		http.NewResponseController(w).Flush()
+		begin()
+		select {
+		case <-release:
+			w.Write(rest[half:])
+		case <-ctx.Done():
+		}
+	})
+	s.run(0, "init", "--archive", "archive")
+	srv := startServing(t, s.command("serve", "--archive", "archive", "--listen", "127.0.0.1:0", "--on-demand", "--repo", "gentoo:"+s.tree, "--mirror-every", "1h", "--host-jobs", "1"))
+	<-begun
+	before := s.up.take()
+	first, last := before[0].name, "a.tgz"
+	if first == last {
+		last = "h.tgz" // one that is in the queue of the host
+	}
+	resp, err := http.Get(srv.url("/" + first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got := make([]byte, 2*half)
+	if _, err := io.ReadFull(resp.Body, got[:half/2]); err != nil {
+		t.Error(err)
+	}
+	late := make(chan []byte)
+	go func() {
+		text, _ := srv.get("/" + last)
+		late <- text
+	}()
+	srv.waitMetric(`distkeep_dialect_requests_total{form="/{name}"} 2`)
+	time.Sleep(100 * time.Millisecond) // nothing tells that it is in the queue
+	close(release)
+	if _, err := io.ReadFull(resp.Body, got[half/2:]); err != nil || !bytes.Equal(got, files[first]) {
+		t.Errorf("what the run was fetching: %v", err)
+	}
+	if text := <-late; !bytes.Equal(text, files[last]) {
+		t.Errorf("%s has %d bytes", last, len(text))
+	}
+	for name := range files {
+		srv.wait("/"+name, http.StatusOK)
+	}
+	after := s.up.take()
+	if len(before) != 1 || len(after) != len(files)-1 || after[0].name != last {
+		t.Errorf("upstream was asked for %v, and for %v when %s was waited for", before, after, last)
+	}
+	srv.stop()
+	if sum := s.lastRun(); sum.Fetched.Files != len(files) {
+		t.Errorf("the run has fetched %v", sum.Fetched)
 	}
 }
 
