@@ -40,6 +40,9 @@ func (d *examination) lists() {
 // distinfoList compares distinfo with the ledger, unless a run is going to write
 // it anyway.
 func (d *examination) distinfoList() {
+	if export.HasDistinfo(d.v) {
+		return // most are, and then it need not be held
+	}
 	lines, err := history.LoadDistinfo(d.v.Store.Path("distinfo"))
 	f := &Finding{Kind: FindList, Path: "distinfo", Remedy: "write it anew", late: true, fix: func(context.Context) error { return export.WriteDistinfo(d.v) }}
 	type line struct {

@@ -11,10 +11,20 @@ import (
 
 // WriteDistinfo writes distinfo beside the distfiles, unless it is true already.
 func WriteDistinfo(v *vault.Vault) error {
-	_, err := history.WriteFileIfChanged(v.Store.Path("distinfo"), v.Store.PartsDir(), func(w io.Writer) error {
-		return history.WriteDistinfo(w, Distinfo(v))
-	}, v.Store.Replace)
+	_, err := history.WriteFileIfChanged(v.Store.Path("distinfo"), v.Store.PartsDir(), distinfo(v), v.Store.Replace)
 	return err
+}
+
+// HasDistinfo reports whether distinfo is what WriteDistinfo writes.
+func HasDistinfo(v *vault.Vault) bool {
+	is, err := history.IsContent(v.Store.Path("distinfo"), distinfo(v))
+	return is && err == nil
+}
+
+// distinfo returns what writes the distinfo of v.
+func distinfo(v *vault.Vault) func(w io.Writer) error {
+	lines := Distinfo(v)
+	return func(w io.Writer) error { return history.WriteDistinfo(w, lines) }
 }
 
 // Distinfo lists what is published, by the paths of the first layout, so that

@@ -23,7 +23,7 @@ import (
 // content is called twice when there is a file that differs, and must write
 // the same both times. When it or anything else fails, the old file stays.
 func WriteFileIfChanged(path, temp string, content func(w io.Writer) error, replace regular.Replacer) (changed bool, err error) {
-	same, err := isContent(path, content)
+	same, err := IsContent(path, content)
 	if err != nil || same {
 		return false, err
 	}
@@ -33,7 +33,9 @@ func WriteFileIfChanged(path, temp string, content func(w io.Writer) error, repl
 	return true, nil
 }
 
-func isContent(path string, content func(w io.Writer) error) (bool, error) {
+// IsContent reports whether content is the content of the regular file at path. It ends
+// content at the first difference.
+func IsContent(path string, content func(w io.Writer) error) (bool, error) {
 	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrIrregular) || errors.Is(err, regular.ErrForeignLink) {
 		return false, nil // what somebody has put there is replaced

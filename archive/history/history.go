@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -71,6 +72,23 @@ const (
 // LoadDistinfo reads the distinfo at path. An archive without one has none.
 func LoadDistinfo(path string) ([]Line, error) { return load(path, ParseDistinfo) }
 
+// Distinfo yields the lines of the distinfo at path without holding all of them. An
+// error is the last that it yields.
+func Distinfo(path string) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		more := true
+		_, err := load(path, func(file string, r io.Reader) ([]Line, error) {
+			return nil, scanDistinfo(file, r, func(l Line) bool {
+				more = yield(l, nil)
+				return more
+			})
+		})
+		if more && err != nil {
+			yield(Line{}, err)
+		}
+	}
+}
+
 // LoadHistory reads the history at path. An archive without one has none.
 func LoadHistory(path string) ([]Record, error) { return load(path, ParseHistory) }
 
@@ -92,20 +110,37 @@ func load[T any](path string, parse func(string, io.Reader) ([]T, error)) ([]T, 
 // its name escaped as sha256sum does it.
 func ParseDistinfo(file string, r io.Reader) ([]Line, error) {
 	var lines []Line
-	err := scan(file, r, maxFile, func(text string) error {
-		if ignored(text) {
-			return nil
-		}
-		l, err := parseLine(text)
-		if err == nil {
-			lines = append(lines, l)
-		}
-		return err
+	err := scanDistinfo(file, r, func(l Line) bool {
+		lines = append(lines, l.kept())
+		return true
 	})
 	if err != nil {
 		return nil, err
 	}
 	return lines, nil
+}
+
+// scanDistinfo calls yield with each line of a distinfo until that returns false.
+func scanDistinfo(file string, r io.Reader, yield func(Line) bool) error {
+	return scan(file, r, maxFile, func(text string) error {
+		if ignored(text) {
+			return nil
+		}
+		l, err := parseLine(text)
+		if err == nil && !yield(l) {
+			err = errEnough
+		}
+		return err
+	})
+}
+
+// errEnough ends a scan.
+var errEnough = errors.New("the rest is not wanted")
+
+// kept returns l without the text that it was read from, which is four times as long.
+func (l Line) kept() Line {
+	l.Name = catalog.Name(strings.Clone(string(l.Name)))
+	return l
 }
 
 // ParseHistory reads a history; file is for errors, as in ParseDistinfo. It
@@ -132,7 +167,7 @@ func ParseHistory(file string, r io.Reader) ([]Record, error) {
 		}
 		l, err := parseLine(body)
 		if err == nil {
-			rs = append(rs, Record{time.Unix(sec, 0).UTC(), l})
+			rs = append(rs, Record{time.Unix(sec, 0).UTC(), l.kept()})
 		}
 		return err
 	})
@@ -281,11 +316,15 @@ func compare(a, b Line) int {
 // backslash in a line with a hex digest is escaped as sha256sum does it; dpb,
 // which reads the others, knows no escapes.
 func WriteDistinfo(w io.Writer, lines []Line) error {
-	lines = slices.SortedStableFunc(slices.Values(lines), compare)
-	lines = slices.CompactFunc(lines, func(a, b Line) bool { return compare(a, b) == 0 })
+	if !slices.IsSortedFunc(lines, compare) {
+		lines = slices.SortedStableFunc(slices.Values(lines), compare)
+	}
 	bw := bufio.NewWriter(w)
 	var buf []byte
-	for _, l := range lines {
+	for i, l := range lines {
+		if i > 0 && compare(lines[i-1], l) == 0 {
+			continue
+		}
 		if err := l.check(); err != nil {
 			return fmt.Errorf("write distinfo: %w", err)
 		}

@@ -4,10 +4,12 @@
 package lists
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"distkeep/archive/export"
 	"distkeep/archive/history"
@@ -88,58 +90,47 @@ func (l *Lists) Next(readDistinfo bool) (old, next []history.Record, err error) 
 		}
 	}
 	if readDistinfo {
-		lines, err := history.LoadDistinfo(l.v.Store.Path("distinfo"))
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, line := range l.named(lines) {
-			if !l.facts.Catalog.Protected(line.Name, "") {
-				known = append(known, line)
+		for line, err := range history.Distinfo(l.v.Store.Path("distinfo")) {
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, name := range l.formerly(line) {
+				if !l.facts.Catalog.Protected(name, "") {
+					known = append(known, history.Line{Name: name, SHA256: line.SHA256, Base64: line.Base64})
+				}
 			}
 		}
 	}
 	if len(old) == 0 && len(known) == 0 {
 		return nil, nil, nil
 	}
-	return old, history.Update(old, known, l.wants(), l.v.Now), nil
+	return old, history.Update(old, known, l.wants, l.v.Now), nil
 }
 
-// named gives lines of distinfo, which have paths of the first layout that there
-// was when they were written, their names. A path by content that neither the
-// archive nor recycle knows has none.
-func (l *Lists) named(lines []history.Line) (known []history.Line) {
-	layouts := slices.Concat([]layout.Layout(l.v.Store.Layouts()), l.v.Shelf.Former)
-	at := make(map[string][]*ledger.Distfile)
-	add := func(d *ledger.Distfile) {
-		for _, of := range layouts {
-			if p := d.Path(of); p != "" {
-				at[p] = append(at[p], d)
-			}
+// formerly returns the names of the content of a line of distinfo, which has a path of
+// the first layout that there was when it was written; none when the archive has a
+// record of it, which tells more. A path by content that recycle does not know either
+// has none.
+func (l *Lists) formerly(line history.Line) (names []catalog.Name) {
+	x, layouts := l.v.Index, slices.Concat([]layout.Layout(l.v.Store.Layouts()), l.v.Shelf.Former)
+	if name, ok := layout.NameOf(layouts, string(line.Name), true); ok {
+		if x.Distfiles.Get(ledger.Key{Name: name, SHA256: line.SHA256}) == nil {
+			names = append(names, catalog.Name(strings.Clone(string(name))))
+		}
+		return names
+	}
+	has := func(d *ledger.Distfile) bool {
+		return slices.ContainsFunc(layouts, func(of layout.Layout) bool { return d.Path(of) == string(line.Name) })
+	}
+	if slices.ContainsFunc(x.WithSum(line.SHA256), has) {
+		return nil
+	}
+	for _, r := range x.RecycledWith(line.SHA256) { // what this run has recycled
+		if has(&r.Distfile) {
+			names = append(names, r.Name)
 		}
 	}
-	for _, d := range l.v.Index.Distfiles {
-		add(d)
-	}
-	for _, r := range l.v.Index.Recycled { // what this run has recycled
-		add(&r.Distfile)
-	}
-	for _, line := range lines {
-		recorded := false
-		for _, d := range at[string(line.Name)] {
-			if d.SHA256() == line.SHA256 {
-				known = append(known, history.Line{Name: d.Name, SHA256: line.SHA256, Base64: line.Base64})
-				recorded = true
-			}
-		}
-		if recorded {
-			continue
-		}
-		if name, ok := layout.NameOf(layouts, string(line.Name), true); ok {
-			line.Name = name
-			known = append(known, line)
-		}
-	}
-	return known
+	return names
 }
 
 // WriteHistory replaces the history old. An archive that has none gets none for
@@ -154,29 +145,22 @@ func (l *Lists) WriteHistory(old, records []history.Record) error {
 	return err
 }
 
-// wants returns a function that reports whether the catalog wants a content
-// under a name. Where the tree has no SHA256, the archive knows which content
-// has the digests of the tree; a content that it does not know, under a wanted
-// name that it does not have, is taken for the wanted one.
-func (l *Lists) wants() func(catalog.Name, digest.Digest) bool {
-	byName := make(map[catalog.Name][]*catalog.Distfile, len(l.facts.Catalog.Distfiles))
-	for _, d := range slices.Concat(l.facts.Catalog.Distfiles, l.facts.Catalog.Shadowed, l.facts.Catalog.Restricted) {
-		byName[d.Name] = append(byName[d.Name], d)
-	}
-	return func(name catalog.Name, sum digest.Digest) bool {
-		for _, w := range byName[name] {
-			if s := w.Digests.Get(digest.SHA256); !s.IsZero() {
-				if s == sum {
-					return true
-				}
-				continue
-			}
-			if l.mayBe(w, ledger.Key{Name: name, SHA256: sum}) {
+// wants reports whether the catalog wants a content under a name. Where the tree has no
+// SHA256, the archive knows which content has the digests of the tree; a content that
+// it does not know, under a wanted name that it does not have, is taken for the wanted
+// one.
+func (l *Lists) wants(name catalog.Name, sum digest.Digest) bool {
+	cat := l.facts.Catalog
+	for _, ds := range [][]*catalog.Distfile{cat.Distfiles, cat.Shadowed, cat.Restricted} {
+		i, _ := slices.BinarySearchFunc(ds, name, func(d *catalog.Distfile, n catalog.Name) int { return cmp.Compare(d.Name, n) })
+		for ; i < len(ds) && ds[i].Name == name; i++ {
+			s := ds[i].Digests.Get(digest.SHA256)
+			if s == sum || s.IsZero() && l.mayBe(ds[i], ledger.Key{Name: name, SHA256: sum}) {
 				return true
 			}
 		}
-		return false
 	}
+	return false
 }
 
 // mayBe reports whether the content k is what w wants, or may be for all that
