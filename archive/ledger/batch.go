@@ -132,9 +132,6 @@ func (l *Ledger) Commit(b *Batch, x *Index) error {
 	}
 	for len(b.ops) > 0 {
 		n := txnLen(b.ops)
-		for _, o := range b.ops[:n] {
-			delete(l.seal.flats, o.key[0])
-		}
 		l.stored += bytesOf(b.ops[:n])
 		err := l.db.Update(func(txn *badger.Txn) error {
 			for _, o := range b.ops[:n] {
@@ -150,6 +147,7 @@ func (l *Ledger) Commit(b *Batch, x *Index) error {
 			}
 			return nil
 		})
+		l.note(b.ops[:n], err == nil)
 		if err != nil {
 			return fmt.Errorf("ledger: %w", err)
 		}

@@ -60,9 +60,13 @@ func parseContentKey(k []byte, p *pool) (Key, error) {
 	if n < 1 {
 		return Key{}, fmt.Errorf("key %q: %w", k, errRecord)
 	}
-	sum, err := digest.Parse(digest.SHA256, string(k[len(k)-64:]))
-	if err != nil {
+	var raw [32]byte
+	if _, err := hex.Decode(raw[:], k[len(k)-64:]); err != nil {
 		return Key{}, fmt.Errorf("key %q: %w: %w", k, errRecord, err)
+	}
+	sum, err := digest.FromRaw(digest.SHA256, p.text(raw[:]))
+	if err != nil {
+		return Key{}, err
 	}
 	name, err := parseName(p.text(k[2 : 2+n]))
 	return Key{name, sum}, err
@@ -102,8 +106,8 @@ func read(k, v []byte, p *pool) (record, error) {
 	case versionJSON:
 		err = r.parse(v[1:])
 	case versionBinary:
-		c := coder{b: v[1:], mem: p}
-		r.code(&c)
+		c := p.coder(v[1:])
+		r.code(c)
 		err = c.end()
 	default:
 		err = newer(v)

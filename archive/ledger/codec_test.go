@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -129,49 +128,6 @@ func TestFormerRecords(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, compare); diff != "" || l.db != nil {
 		t.Errorf("flat files: badger %v, -binary +JSON:\n%s", l.db, diff)
-	}
-}
-
-// TestRenewal: closing a ledger of a former program renews some of its records, never
-// all of many.
-func TestRenewal(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir() + "/l"
-	l := open(t, dir)
-	var b Batch
-	const records = perTxn/2 + 100
-	for i := range records {
-		b.PutDeletion(&Deletion{Key: content(fmt.Sprint(i), ""), Since: t0})
-	}
-	if err := l.Commit(&b, nil); err != nil {
-		t.Fatal(err)
-	}
-	formerly(t, l)
-	for _, want := range []int{100, 0} {
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		l = open(t, dir)
-		if s, err := l.Load(); err != nil || len(s.Deletions) != records || l.db != nil {
-			t.Errorf("%d deletions, %v, badger %v", len(s.Deletions), err, l.db)
-		}
-		n := 0
-		for _, o := range pairs(t, l) {
-			if o.key[0] == prefixDeletion && o.value[0] == versionJSON {
-				n++
-			}
-		}
-		if n != want {
-			t.Errorf("%d records have the former form, want %d", n, want)
-		}
-		b.PutDeletion(&Deletion{Key: content("more", ""), Since: t0})
-		b.DropDeletion(content("more", ""))
-		if err := l.Commit(&b, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -160,7 +160,7 @@ func (c *coder) sha256(p *digest.Digest) {
 	if c.writing {
 		c.b = append(c.b, p.Raw()...)
 	} else if b := c.take(uint64(digest.SHA256.Size())); b != nil {
-		*p, _ = digest.New(digest.SHA256, b)
+		*p, _ = digest.FromRaw(digest.SHA256, c.mem.text(b))
 	}
 }
 
@@ -203,7 +203,7 @@ func (c *coder) others(p *digest.Set) {
 			return
 		}
 		a := algorithms[mark[0]]
-		d, err := digest.New(a, c.take(uint64(a.Size())))
+		d, err := digest.FromRaw(a, c.mem.text(c.take(uint64(a.Size()))))
 		if err != nil || d.Alg <= set[len(set)-1].Alg {
 			c.fail(errFields)
 			return
@@ -216,9 +216,19 @@ func (c *coder) others(p *digest.Set) {
 // A pool holds the parts of many records in a few pieces of memory. Nil makes each
 // part of its own.
 type pool struct {
+	last    coder
 	texts   strings.Builder
 	sets    digest.Set
 	records []Distfile
+}
+
+// coder returns a coder that reads b, until the next one is asked for.
+func (p *pool) coder(b []byte) *coder {
+	if p == nil {
+		return &coder{b: b}
+	}
+	p.last = coder{b: b, mem: p}
+	return &p.last
 }
 
 func (p *pool) text(b []byte) string {

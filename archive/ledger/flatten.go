@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"bytes"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +13,9 @@ import (
 // A ledger that is closed has the records of each kind that Load reads in a flat file,
 // too, in the binary form and in the order of their keys. The seal lists them with their
 // sums: only those that have what the tables have, so that one that a killed process has
-// left, or an older one, is none of them. They are made of what badger has, never of
-// what is in memory. Without one, the ledger has what it has.
+// left, or an older one, is none of them. They are made of what badger has, or of the
+// ones before and what was committed since, never of what is in memory. Without one,
+// the ledger has what it has.
 
 // loaded are the kinds of what Load reads.
 var loaded = []byte{prefixMeta, prefixDistfile, prefixFailure, prefixDeletion, prefixRecycled, prefixDropped}
@@ -41,93 +40,159 @@ func flatKind(name string) (prefix byte, ok bool) {
 	return loaded[i], true
 }
 
-// whole reports whether there is a flat file of each kind.
-func (s *seal) whole() bool { return len(s.flats) == len(loaded) }
+// changes are what was committed since the ledger was opened: the values by their keys,
+// nil for those that are gone.
+type changes struct {
+	values map[string][]byte
+	bytes  int
+}
+
+// maxChanges bounds what is kept of changes. Above it, badger tells them.
+const maxChanges = 8 << 20
+
+// note keeps ops, which were committed, or perhaps not. While there is a sum for a kind,
+// its records are those of that flat file, but for the changes.
+func (l *Ledger) note(ops []op, committed bool) {
+	s := &l.since
+	if s.values == nil {
+		s.values = make(map[string][]byte)
+	}
+	for _, o := range ops {
+		switch prefix := o.key[0]; {
+		case l.seal.flats[prefix] == "":
+		case !committed:
+			delete(l.seal.flats, prefix)
+		default:
+			s.values[string(o.key)] = o.value
+			s.bytes += len(o.key) + len(o.value)
+		}
+	}
+	if s.bytes > maxChanges {
+		for k := range s.values {
+			delete(l.seal.flats, k[0])
+		}
+		*s = changes{}
+	}
+}
+
+// of returns the keys of a kind that have changed, in order.
+func (s *changes) of(prefix byte) (keys []string) {
+	for k := range s.values {
+		if k[0] == prefix {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// distrust has all flat files made again.
+func (l *Ledger) distrust() { clear(l.seal.flats) }
 
 // readable reports whether the flat files have everything that Load reads, in the key
 // scheme of this program.
 func (l *Ledger) readable() bool {
 	var found string
-	ok := l.seal.whole() && l.readFlat(prefixMeta, func(k, v []byte) error {
+	ok := len(l.seal.flats) == len(loaded) && l.readFlat(prefixMeta, func(k, v []byte) error {
 		if string(k[2:]) != schemaKey {
 			return nil
 		}
 		return decode(v, &found)
-	})
+	}) == nil
 	return ok && found == schema
 }
 
 // loadFlat loads what the flat files have.
 func (l *Ledger) loadFlat() (s *State, ok bool) {
-	if !l.seal.whole() {
+	if len(l.seal.flats) < len(loaded) || len(l.since.values) > 0 {
 		return nil, false
 	}
 	s, parts := newState(), new(pool)
 	for _, prefix := range loaded {
-		if !l.readFlat(prefix, func(k, v []byte) error { return s.add(k, v, parts) }) {
+		if l.readFlat(prefix, func(k, v []byte) error { return s.add(k, v, parts) }) != nil {
 			return nil, false
 		}
 	}
 	return s, true
 }
 
-// readFlat calls add with what the flat file of a kind has, and reports whether all of
-// that is what badger has. If not, all are made again.
-func (l *Ledger) readFlat(prefix byte, add func(k, v []byte) error) bool {
+// readFlat calls add with what the flat file of a kind has.
+func (l *Ledger) readFlat(prefix byte, add func(k, v []byte) error) error {
 	limit := 32*l.stored + 16<<20 // tables are compressed, but not to a smaller part
-	err := flat.Read(filepath.Join(l.dir, flatName(prefix)), l.seal.flats[prefix], limit, func(k, v []byte) error {
+	return flat.Read(filepath.Join(l.dir, flatName(prefix)), l.seal.flats[prefix], limit, func(k, v []byte) error {
 		if len(k) < 3 || k[0] != prefix || k[1] != '/' {
 			return errRecord
 		}
 		return add(k, v)
 	})
-	if err != nil {
-		clear(l.seal.flats)
-	}
-	return err == nil
 }
 
-// flatten writes the flat files of what has changed since they were written. What a
-// former program has written is renewed in badger meanwhile, some of it each time.
-// Where there is no room, or anything else is in the way, there is no flat file.
+// flatten writes the flat files of what has changed. Where there is no room, or
+// anything else is in the way, there is none.
 func (l *Ledger) flatten() {
-	var renewed Batch
 	for _, prefix := range loaded {
-		if l.seal.flats[prefix] != "" {
-			continue
+		path, keys := filepath.Join(l.dir, flatName(prefix)), l.since.of(prefix)
+		sum, err := l.seal.flats[prefix], error(nil)
+		switch {
+		case sum == "":
+			sum, err = l.writeFlat(path, func(put putter) error { return l.copy(prefix, put) })
+		case len(keys) > 0:
+			sum, err = l.writeFlat(path, func(put putter) error { return l.merge(prefix, keys, put) })
 		}
-		path := filepath.Join(l.dir, flatName(prefix))
-		room := func(more int64) error { return l.o.Spare(more + l.Need(renewed.Bytes())) }
-		sum, err := flat.Write(path, room, func(put func(k, v []byte) error) error {
-			return l.view(func(txn *badger.Txn) error {
-				return each(txn, []byte{prefix, '/'}, func(k, v []byte) error {
-					if isText(k) || len(v) == 0 || v[0] != versionJSON {
-						return put(k, v)
-					}
-					r, err := read(k, v, nil)
-					if err != nil {
-						return err
-					}
-					v = write(r)
-					if renewed.Len() < perTxn/2 {
-						renewed.ops = append(renewed.ops, op{key: bytes.Clone(k), value: v})
-					}
-					return put(k, v)
-				})
-			})
-		})
 		if err != nil {
 			os.Remove(path) // the seal does not list it, whatever it is
+			delete(l.seal.flats, prefix)
 			continue
 		}
 		l.seal.flats[prefix] = sum
 	}
-	if renewed.Len() == 0 {
-		return
+}
+
+type putter = func(k, v []byte) error
+
+func (l *Ledger) writeFlat(path string, pairs func(put putter) error) (sum string, err error) {
+	return flat.Write(path, func(more int64) error { return l.o.Spare(more + l.Need(0)) }, pairs)
+}
+
+// copy puts what badger has of a kind.
+func (l *Ledger) copy(prefix byte, put putter) error {
+	return l.view(func(txn *badger.Txn) error {
+		return each(txn, []byte{prefix, '/'}, func(k, v []byte) error {
+			if isText(k) || len(v) == 0 || v[0] != versionJSON {
+				return put(k, v)
+			}
+			r, err := read(k, v, nil)
+			if err != nil {
+				return err
+			}
+			return put(k, write(r))
+		})
+	})
+}
+
+// merge puts what the flat file of a kind has, with the changes of keys.
+func (l *Ledger) merge(prefix byte, keys []string, put putter) error {
+	change := func() error {
+		k := keys[0]
+		keys = keys[1:]
+		if v := l.since.values[k]; v != nil {
+			return put([]byte(k), v)
+		}
+		return nil
 	}
-	flats := maps.Clone(l.seal.flats)
-	if err := l.o.Spare(l.Need(renewed.Bytes())); err != nil || l.Commit(&renewed, nil) != nil {
-		return
+	err := l.readFlat(prefix, func(k, v []byte) error {
+		for len(keys) > 0 && keys[0] < string(k) {
+			if err := change(); err != nil {
+				return err
+			}
+		}
+		if len(keys) > 0 && keys[0] == string(k) {
+			return change()
+		}
+		return put(k, v)
+	})
+	for err == nil && len(keys) > 0 {
+		err = change()
 	}
-	l.seal.flats = flats // they have it already
+	return err
 }

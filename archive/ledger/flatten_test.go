@@ -2,12 +2,15 @@ package ledger
 
 import (
 	"errors"
-	"maps"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -40,6 +43,7 @@ func sameAsBadger(t testing.TB, dir string) (flat bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	slices.SortFunc(want.Distfiles, byKey)
 	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("-badger +loaded:\n%s", diff)
 	}
@@ -273,6 +277,69 @@ func TestFlatWithoutRoom(t *testing.T) {
 	}
 }
 
+// TestFlatFollows: whatever is committed, flat files are made that have what badger has,
+// of the files before where not too much has changed.
+func TestFlatFollows(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ledger")
+	names := []string{"a", "a-", "a.b", "a/b", "a0", "b", "b.sig"} // a "/" follows a name in a key
+	r := rand.New(rand.NewPCG(1, 2))
+	for session := range 12 {
+		l := open(t, dir)
+		for range r.IntN(4) {
+			var b Batch
+			for range r.IntN(12) {
+				name := names[r.IntN(len(names))]
+				d := sample(name, fmt.Sprint(r.IntN(3)))
+				d.Size = r.Int64N(1 << 40)
+				f := &Failure{Name: d.Name, Want: "0123456789abcdef", Reason: fmt.Sprint(d.Size)}
+				x := &Deletion{Key: d.Key(), Since: t0, Size: d.Size}
+				[]func(){
+					func() { b.PutDistfile(d) }, func() { b.DropDistfile(d.Key()) },
+					func() { b.PutFailure(f) }, func() { b.DropFailure(f.Key()) },
+					func() { b.PutDeletion(x) }, func() { b.DropDeletion(x.Key) },
+					func() { b.PutNotes(new(Notes), &Notes{Clock: t0.Add(time.Duration(d.Size) * time.Second)}) },
+				}[r.IntN(7)]()
+			}
+			if err := l.Commit(&b, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if session%5 == 4 { // too much to be kept
+			l.since.bytes = maxChanges
+			var b Batch
+			b.PutFailure(&Failure{Name: "long", Want: "0123456789abcdef", Size: int64(session)})
+			if err := l.Commit(&b, nil); err != nil || len(l.since.values) > 0 {
+				t.Fatalf("%d changes are kept, %v", len(l.since.values), err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !sameAsBadger(t, dir) {
+			t.Errorf("session %d: no flat files", session)
+		}
+	}
+}
+
+// TestFlatAfterFailedCommit: what badger did not take is in no flat file.
+func TestFlatAfterFailedCommit(t *testing.T) {
+	t.Parallel()
+	dir := closed(t)
+	l := open(t, dir)
+	b := Batch{ops: []op{{key: contentKey(prefixDeletion, content("a", "")), value: write(new(Deletion))}, {key: make([]byte, 1<<20)}}}
+	b.ops[1].key[0] = prefixFailure
+	if err := l.Commit(&b, nil); err == nil {
+		t.Fatal("badger took a key of a MiB")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !sameAsBadger(t, dir) {
+		t.Error("no flat files")
+	}
+}
+
 // TestNewerSchema: a ledger of a newer program is not read, by flat files neither.
 func TestNewerSchema(t *testing.T) {
 	t.Parallel()
@@ -296,12 +363,11 @@ func TestCheck(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	good := maps.Clone(l.seal.flats)
 	k := contentKey(prefixDistfile, content("a", ""))
 	if err := l.Commit(&Batch{ops: []op{{key: k, value: []byte{versionBinary}}}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	l.seal.flats = good // as if it had gone bad since
+	l.since = changes{} // as if it had gone bad since
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,7 @@ type Ledger struct {
 	db     *badger.DB // nil until something is asked of it, see wake
 	log    *badgerLog
 	lock   *flock.Flock
+	since  changes
 	stored int64 // what badger takes of the disk, and was given to it since
 }
 
@@ -139,7 +140,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if err != nil {
 		err = fmt.Errorf("open ledger: %w", err)
 	} else if !l.readable() {
-		clear(l.seal.flats)
+		l.distrust()
 		err = l.wake()
 	}
 	if err != nil {

@@ -43,6 +43,7 @@ func (l *Ledger) checkSchema() error {
 func (l *Ledger) Load() (*State, error) {
 	s, ok := l.loadFlat()
 	if !ok {
+		l.distrust()
 		var err error
 		if s, err = l.loadAll(); err != nil {
 			return nil, err
