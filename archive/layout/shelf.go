@@ -21,10 +21,10 @@ type File struct {
 	// Inode what they have in common.
 	Links uint64
 	Inode Inode
-	// Foreign: somebody else than the archive can write to it.
-	Foreign bool
 	// Err is why it is not known what is at the path. Size is negative then.
 	Err error
+	// Foreign: somebody else than the archive can write to it.
+	Foreign bool
 	// Blocked is what is in the way of a file at the path, or zero.
 	Blocked Blocked
 }
@@ -42,7 +42,7 @@ type Stray struct {
 }
 
 // Blocked is what is in the way of a file. It is for a person to move.
-type Blocked int
+type Blocked uint8
 
 const (
 	// ByDir is a directory in its place, ByFile a file in the place of one of

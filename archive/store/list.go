@@ -1,22 +1,15 @@
 package store
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
+	"path"
 	"strings"
 	"sync"
 	"syscall"
 
-	"golang.org/x/sync/errgroup"
-
 	"distkeep/archive/layout"
-	"distkeep/catalog"
-	"distkeep/catalog/regular"
 )
 
 // LookAt returns what is at path, absolute, now.
@@ -73,133 +66,17 @@ func links(fi fs.FileInfo) uint64 {
 // A Listing knows the regular files of the published tree outside by_cipher by
 // their relative paths. It reads no file's bytes.
 type Listing struct {
-	s     *Store
-	mu    sync.Mutex
+	s  *Store
+	mu sync.Mutex
+	// dirs are the directories that were listed, and files what was looked at, or
+	// has changed, since.
+	dirs  map[string]*listed
 	files map[string]layout.File
 	// aside are entries that are neither files nor directories of a layout: what
 	// is hidden, symbolic links, other directories.
 	aside []string
 	// shut are files and directories that keep readers out.
 	shut []string
-}
-
-// List reads the directories that the layouts use: the top of the published
-// tree, and the hash directories of every one of layouts. Hidden files are
-// left out: they are the operator's; so is what is in a directory that this
-// process may not read, until Get is asked for it.
-func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
-	l := &Listing{s: s, files: make(map[string]layout.File)}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
-	if err := l.read(ctx, g, "", layouts); err != nil {
-		return nil, errors.Join(fmt.Errorf("list archive: %w", err), g.Wait())
-	}
-	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("list archive: %w", err)
-	}
-	return l, nil
-}
-
-// read lists the directory rel, and below it those that a layout may use.
-func (l *Listing) read(ctx context.Context, g *errgroup.Group, rel string, layouts []layout.Layout) error {
-	entries, err := readDir(l.s.Path(rel))
-	if rel != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		return nil // removed since its parent was read, or not for us to read
-	} else if err != nil {
-		return err
-	}
-	const chunk = 2048 // enough work for one goroutine
-	var batch []fs.DirEntry
-	flush := func() {
-		es := batch
-		batch = nil
-		g.Go(func() error { return l.stat(ctx, rel, es) })
-	}
-	for _, e := range entries {
-		switch {
-		case rel == "" && layout.Reserved(catalog.Name(e.Name())) && !e.IsDir():
-		case strings.HasPrefix(e.Name(), "."):
-			l.aside = append(l.aside, filepath.Join(rel, e.Name()))
-		case e.IsDir():
-			if rel == "" { // Get does not look there
-				l.Set(e.Name(), layout.File{Size: -1, Blocked: layout.ByDir})
-			}
-			sub := filepath.Join(rel, e.Name())
-			if inHashDir(sub, layouts) {
-				if fi, err := e.Info(); err == nil && l.s.Shut(fi) {
-					l.mu.Lock()
-					l.shut = append(l.shut, sub)
-					l.mu.Unlock()
-				}
-				if err := l.read(ctx, g, sub, layouts); err != nil {
-					return err
-				}
-			} else if !layout.Reserved(catalog.Name(sub)) {
-				l.aside = append(l.aside, sub)
-			}
-		case e.Type().IsRegular():
-			if batch = append(batch, e); len(batch) == chunk {
-				flush()
-			}
-		case e.Type() == fs.ModeSymlink:
-			l.aside = append(l.aside, filepath.Join(rel, e.Name()))
-		}
-	}
-	if len(batch) > 0 {
-		flush()
-	}
-	return ctx.Err()
-}
-
-// readDir is os.ReadDir without its sorting.
-func readDir(dir string) ([]fs.DirEntry, error) {
-	d, err := regular.OpenDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.ReadDir(-1)
-}
-
-func (l *Listing) stat(ctx context.Context, rel string, entries []fs.DirEntry) error {
-	files := make([]layout.File, len(entries))
-	var shut []string
-	for i, e := range entries {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		switch fi, err := e.Info(); {
-		case err == nil:
-			files[i] = l.s.ours(fi)
-			if l.s.Shut(fi) {
-				shut = append(shut, filepath.Join(rel, e.Name()))
-			}
-		case errors.Is(err, fs.ErrNotExist):
-			files[i].Size = -1
-		default:
-			files[i] = layout.File{Size: -1, Err: err}
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.shut = append(l.shut, shut...)
-	for i, e := range entries {
-		if files[i].Size >= 0 || files[i].Err != nil {
-			l.files[filepath.Join(rel, e.Name())] = files[i]
-		}
-	}
-	return nil
-}
-
-// inHashDir reports whether dir may be a directory of one of the hashed
-// layouts.
-func inHashDir(dir string, layouts []layout.Layout) bool {
-	for _, l := range layouts {
-		if l.InBuckets(dir) {
-			return true
-		}
-	}
-	return false
 }
 
 // Get returns what is at rel. Paths that the listing did not come by, which are
@@ -209,6 +86,9 @@ func (l *Listing) Get(rel string) (layout.File, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f, ok := l.files[rel]
+	if !ok {
+		f, ok = l.listed(rel)
+	}
 	if ok {
 		return f, f.Size >= 0
 	}
@@ -220,11 +100,30 @@ func (l *Listing) Get(rel string) (layout.File, bool) {
 	return f, f.Size >= 0
 }
 
+// listed returns what the listing came by at rel.
+func (l *Listing) listed(rel string) (f layout.File, ok bool) {
+	slash := strings.LastIndexByte(rel, '/')
+	dir := l.dirs[rel[:max(slash, 0)]]
+	if dir == nil {
+		return f, false
+	}
+	e := dir.find(rel[slash+1:])
+	if e == nil {
+		return f, false
+	}
+	return e.File, true
+}
+
 // Set notes what a commit has put at rel; a negative size that nothing is there.
+// What is below by_cipher is looked at when somebody asks for it: hardly anybody does.
 func (l *Listing) Set(rel string, f layout.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.files[rel] = f
+	if layout.InByCipher(rel) {
+		delete(l.files, rel)
+	} else {
+		l.files[rel] = f
+	}
 }
 
 // Look looks at rel again.
@@ -237,6 +136,15 @@ func (l *Listing) Look(rel string) {
 func (l *Listing) All(f func(rel string, file layout.File) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for dir, d := range l.dirs {
+		for i := range d.entries {
+			e := &d.entries[i]
+			rel := path.Join(dir, e.name)
+			if _, newer := l.files[rel]; !newer && e.Size >= 0 && !f(rel, e.File) {
+				return
+			}
+		}
+	}
 	for rel, file := range l.files {
 		if file.Size >= 0 && !f(rel, file) {
 			return

@@ -14,7 +14,7 @@ import (
 	"distkeep/catalog"
 )
 
-func listed(l *Listing) []string {
+func pathsOf(l *Listing) []string {
 	names := make(map[string]bool)
 	l.All(func(rel string, _ layout.File) bool {
 		names[rel] = true
@@ -39,7 +39,7 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := slices.Sorted(slices.Values(paths(t, s, a)[1:]))
-	if got := listed(l); !slices.Equal(got, want) {
+	if got := pathsOf(l); !slices.Equal(got, want) {
 		t.Errorf("listed %q, want %q", got, want)
 	}
 	fi, err := os.Stat(s.Path("a"))
@@ -73,7 +73,7 @@ func TestList(t *testing.T) {
 	if f, ok := l.Get("sub/missing"); !ok || f.Size != 7 {
 		t.Errorf("after Set: %v, %v", f, ok)
 	}
-	if _, ok := l.Get("a"); ok || slices.Contains(listed(l), "a") {
+	if _, ok := l.Get("a"); ok || slices.Contains(pathsOf(l), "a") {
 		t.Error("a is listed after Set said that it is gone")
 	}
 	calls := 0

@@ -9,12 +9,14 @@ import (
 
 // Shut reports whether what fi is keeps somebody out who may read the published tree
 // itself: its mode says for whom all of it is.
-func (s *Store) Shut(fi fs.FileInfo) bool { return fi.Mode().Perm()|s.readable(fi) != fi.Mode().Perm() }
+func (s *Store) Shut(fi fs.FileInfo) bool { return s.shut(fi.Mode().Perm(), fi.IsDir()) }
 
-// readable are the bits of mode that fi must have.
-func (s *Store) readable(fi fs.FileInfo) fs.FileMode {
+func (s *Store) shut(perm fs.FileMode, dir bool) bool { return perm|s.readable(dir) != perm }
+
+// readable are the bits of mode that a file or directory must have.
+func (s *Store) readable(dir bool) fs.FileMode {
 	needs := fs.FileMode(0o400)
-	if fi.IsDir() {
+	if dir {
 		needs = 0o500
 	}
 	for shift := range 3 {
@@ -35,7 +37,7 @@ func (s *Store) LetIn(path string) error {
 	if !fi.IsDir() && !fi.Mode().IsRegular() || !s.Shut(fi) {
 		return nil
 	}
-	if err := s.shared.fs.Chmod(path, fi.Mode().Perm()|s.readable(fi)); err != nil {
+	if err := s.shared.fs.Chmod(path, fi.Mode().Perm()|s.readable(fi.IsDir())); err != nil {
 		owner, _ := ownerOf(fi)
 		return fmt.Errorf("readers are kept out, and its owner %d has to let them in: %w", owner, err)
 	}

@@ -96,7 +96,11 @@ func (t *Tree) available(c *layout.Content) ([]string, error) {
 // only in files that are not.
 func (t *Tree) Foreign(fi fs.FileInfo) bool {
 	uid, ok := ownerOf(fi)
-	return fi.Mode().Perm()&0o022 != 0 || ok && uid != t.owners[0] && uid != t.owners[1]
+	return ok && t.foreign(fi.Mode().Perm(), uid) || fi.Mode().Perm()&0o022 != 0
+}
+
+func (t *Tree) foreign(perm fs.FileMode, uid uint32) bool {
+	return perm&0o022 != 0 || uid != t.owners[0] && uid != t.owners[1]
 }
 
 // ownersHere are the user of this process and the one that it appears as on the
