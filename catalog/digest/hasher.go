@@ -63,12 +63,14 @@ func (a Algorithm) Sum(data []byte) Digest {
 }
 
 // A Hasher computes several digests of one stream in one pass. It is an
-// io.Writer whose Write never fails. It must not be used concurrently, but computes
-// the digests of large pieces at the same time while the program leaves cores idle.
+// io.Writer whose Write never fails. It must not be used concurrently, but while the
+// program leaves cores idle it computes the digests of large pieces at the same time,
+// and those of a long stream behind the writer.
 type Hasher struct {
 	algs   []Algorithm
 	hashes []hash.Hash
 	n      int64
+	pipe   *pipe // of a long stream
 }
 
 // NewHasher returns a Hasher for those of the algorithms that can be computed,
@@ -91,9 +93,19 @@ const worthHelp = 64 << 10
 // hashing is how many goroutines of the program compute digests of large pieces.
 var hashing atomic.Int32
 
-// Write adds p to the stream. No goroutine of it is left when it returns.
+// Write adds p to the stream. Goroutines of it end by themselves when they have nothing
+// to do, those of a short stream before it returns.
 func (h *Hasher) Write(p []byte) (int, error) {
 	h.n += int64(len(p))
+	if h.n > worthPipe && len(p) >= worthHelp && len(h.hashes) > 1 {
+		if h.pipe == nil {
+			h.pipe = newPipe(h.hashes)
+		}
+		if h.pipe.write(p) {
+			return len(p), nil
+		}
+	}
+	h.settle()
 	if len(p) < worthHelp {
 		for _, w := range h.hashes {
 			w.Write(p)
@@ -123,11 +135,20 @@ func (h *Hasher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// settle returns when all that was written is hashed.
+func (h *Hasher) settle() {
+	if h.pipe != nil {
+		h.pipe.wait()
+	}
+}
+
 // Size is the number of bytes written so far.
 func (h *Hasher) Size() int64 { return h.n }
 
 // Reset forgets what was written.
 func (h *Hasher) Reset() {
+	h.settle()
+	h.pipe = nil
 	for _, w := range h.hashes {
 		w.Reset()
 	}
@@ -137,6 +158,7 @@ func (h *Hasher) Reset() {
 // Sum returns the digests of what was written so far; more may be written
 // after it.
 func (h *Hasher) Sum() Set {
+	h.settle()
 	s := make(Set, len(h.hashes))
 	for i, w := range h.hashes {
 		s[i] = Digest{h.algs[i], string(w.Sum(nil))}
