@@ -21,8 +21,7 @@ type examination struct {
 	v     *vault.Vault
 	local string // the drop box, or empty
 	*tree
-	claims   map[string][]*ledger.Distfile // by path in the published tree
-	torn     map[inode]bool                // files at paths of several contents
+	torn     map[inode]bool // files at paths of several contents
 	findings []*Finding
 	// links are made after what fixes have read.
 	links []*vault.Addition

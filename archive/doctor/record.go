@@ -10,8 +10,6 @@ import (
 	"distkeep/archive/report"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
-	"distkeep/catalog"
-	"distkeep/catalog/digest"
 )
 
 // paths are those that r should have, and what keeps it from having one in
@@ -33,38 +31,48 @@ func (d *examination) paths(r *ledger.Distfile) ([]string, error) {
 	return rels, err
 }
 
-// claim notes which paths records should have, and which files are at paths of
-// several contents.
+// claim notes which records should have the paths that there are, and which files are at
+// paths of several contents.
 func (d *examination) claim() {
-	d.claims = make(map[string][]*ledger.Distfile, 2*len(d.v.Index.Distfiles))
 	d.torn = make(map[inode]bool)
-	holds := make(map[inode]digest.Digest)
-	for _, r := range d.v.Index.Distfiles {
+	rs := d.v.Index.Distfiles
+	holds := make(map[inode]*ledger.Distfile, len(rs))
+	for i, r := range rs {
 		rels, _ := d.paths(r)
 		for _, rel := range rels {
-			d.claims[rel] = append(d.claims[rel], r)
 			n := d.at(rel)
-			if n == nil || !intact(r, n) {
+			if n == nil {
 				continue
 			}
-			if sum, ok := holds[n.inode]; ok && sum != r.SHA256() {
+			if n.claims == nil {
+				n.claims = rs[i : i+1 : i+1] // most have but one
+			} else {
+				n.claims = append(n.claims, r)
+			}
+			if !intact(r, n) {
+				continue
+			}
+			if o := holds[n.inode]; o != nil && o.SHA256() != r.SHA256() {
 				d.torn[n.inode] = true
 			}
-			holds[n.inode] = r.SHA256()
+			holds[n.inode] = r
 		}
 	}
 }
 
-// twice finds names that two records have. The one whose file is there keeps
+// twice finds names that two of the records, which are in order, have. The one whose file is there keeps
 // it.
 func (d *examination) twice(records []*ledger.Distfile) {
-	named := make(map[catalog.Name][]*ledger.Distfile)
-	for _, r := range records {
-		if r.Named {
-			named[r.Name] = append(named[r.Name], r)
+	for len(records) > 0 {
+		n := 1
+		for n < len(records) && records[n].Name == records[0].Name {
+			n++
 		}
-	}
-	for _, rs := range named {
+		rs := records[:n:n]
+		if records = records[n:]; n == 1 {
+			continue
+		}
+		rs = slices.DeleteFunc(slices.Clone(rs), func(r *ledger.Distfile) bool { return !r.Named })
 		if len(rs) < 2 {
 			continue
 		}
@@ -130,7 +138,7 @@ func (d *examination) record(ctx context.Context, r *ledger.Distfile) error {
 			f := about(FindMissingLink, r, rel, "the link is missing", "link it to "+good.rel)
 			d.find(f)
 			missing = append(missing, f)
-		case n.inode == good.inode, d.anothers(r, rel, n):
+		case n.inode == good.inode, anothers(r, n):
 		case n.mode.IsDir():
 			d.find(about(FindWrongLink, r, n.rel, "a directory is in its place", ""))
 		default:
@@ -188,7 +196,7 @@ func (d *examination) otherBytes(r *ledger.Distfile, rels []string, n *node, wro
 // filesOf are the files at the paths of r.
 func (d *examination) filesOf(r *ledger.Distfile, rels []string) (files []*node) {
 	for _, rel := range rels {
-		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, rel, n) {
+		if n := d.at(rel); n != nil && n.regular() && !anothers(r, n) {
 			files = append(files, n)
 		}
 	}
@@ -198,8 +206,8 @@ func (d *examination) filesOf(r *ledger.Distfile, rels []string) (files []*node)
 // anothers reports whether the file at a path that r shares with other records
 // of the same content, such as one by content-hash, is theirs: an inode has a
 // bounded number of links.
-func (d *examination) anothers(r *ledger.Distfile, rel string, n *node) bool {
-	return slices.ContainsFunc(d.claims[rel], func(o *ledger.Distfile) bool {
+func anothers(r *ledger.Distfile, n *node) bool {
+	return slices.ContainsFunc(n.claims, func(o *ledger.Distfile) bool {
 		return o != r && o.SHA256() == r.SHA256() && intact(o, n)
 	})
 }

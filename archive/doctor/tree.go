@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -13,9 +14,11 @@ import (
 	"syscall"
 
 	"distkeep/archive/layout"
+	"distkeep/archive/ledger"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
+	"distkeep/catalog/regular"
 )
 
 // An inode tells files apart whatever their names.
@@ -39,10 +42,13 @@ type node struct {
 	foreign bool
 	// shut: its mode keeps readers out.
 	shut bool
+	// claims are the records that should have the path.
+	claims []*ledger.Distfile
 }
 
 func (t *tree) node(rel string, fi fs.FileInfo) *node {
-	return &node{rel, inodeOf(fi), fi.Size(), fi.ModTime().UnixNano(), fi.Mode(), t.v.Store.Tree.Foreign(fi), t.v.Store.Shut(fi)}
+	return &node{rel: rel, inode: inodeOf(fi), size: fi.Size(), mtime: fi.ModTime().UnixNano(), mode: fi.Mode(),
+		foreign: t.v.Store.Tree.Foreign(fi), shut: t.v.Store.Shut(fi)}
 }
 
 func (n *node) regular() bool { return n.mode.IsRegular() }
@@ -68,48 +74,72 @@ func newTree(v *vault.Vault) *tree {
 // there are no records, and names with directories have to be found. What
 // cannot be read is a finding.
 func (t *tree) walk(ctx context.Context) (unread []*Finding, err error) {
-	layouts := slices.Concat([]layout.Layout(t.v.Store.Layouts()), t.v.Shelf.Former)
-	inUse := func(dir string) bool {
-		return layout.InByCipher(dir) ||
-			slices.ContainsFunc(layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
+	w := &walker{tree: t, layouts: slices.Concat([]layout.Layout(t.v.Store.Layouts()), t.v.Shelf.Former), all: len(t.v.Index.Notes.Layouts) == 0}
+	err = w.read(ctx, "")
+	slices.Sort(t.empty)
+	slices.SortFunc(w.unread, func(a, b *Finding) int { return strings.Compare(a.Path, b.Path) })
+	return w.unread, err
+}
+
+// A walker reads the directories of a tree.
+type walker struct {
+	*tree
+	layouts []layout.Layout
+	all     bool // other directories as well
+	unread  []*Finding
+}
+
+func (w *walker) inUse(dir string) bool {
+	return layout.InByCipher(dir) ||
+		slices.ContainsFunc(w.layouts, func(l layout.Layout) bool { return l.InBuckets(dir) })
+}
+
+// atOnce is how many entries of a directory are held: in a flat layout one has all names.
+const atOnce = 4096
+
+func (w *walker) read(ctx context.Context, rel string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	all := len(t.v.Index.Notes.Layouts) == 0
-	var read func(rel string) error
-	read = func(rel string) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		entries, err := os.ReadDir(t.v.Store.Path(rel))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		} else if rel != "" && errors.Is(err, fs.ErrPermission) {
-			unread = append(unread, &Finding{Kind: FindUnread, Path: rel, Problem: report.OneLine(err.Error())})
+	dir, err := regular.OpenDir(w.v.Store.Path(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if rel != "" && errors.Is(err, fs.ErrPermission) {
+		w.unread = append(w.unread, &Finding{Kind: FindUnread, Path: rel, Problem: report.OneLine(err.Error())})
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for empty := true; ; empty = false {
+		entries, err := dir.ReadDir(atOnce)
+		if err == io.EOF {
+			if empty && w.inUse(rel) {
+				w.empty = append(w.empty, rel)
+			}
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if len(entries) == 0 && inUse(rel) {
-			t.empty = append(t.empty, rel)
-		}
 		for _, e := range entries {
-			sub := filepath.Join(rel, e.Name())
-			if e.IsDir() {
-				if fi, err := e.Info(); err == nil && inUse(sub) && t.v.Store.Shut(fi) {
-					unread = append(unread, t.shut(sub, fi.Mode()))
-				}
-				if !strings.HasPrefix(e.Name(), ".") && (all && sub != layout.GenerationsDir || inUse(sub)) {
-					err = read(sub)
-				}
-			} else {
-				err = t.put(sub, e)
-			}
-			if err != nil {
+			if err := w.entry(ctx, filepath.Join(rel, e.Name()), e); err != nil {
 				return err
 			}
 		}
-		return nil
 	}
-	return unread, read("")
+}
+
+func (w *walker) entry(ctx context.Context, rel string, e fs.DirEntry) error {
+	if !e.IsDir() {
+		return w.put(rel, e)
+	}
+	if fi, err := e.Info(); err == nil && w.inUse(rel) && w.v.Store.Shut(fi) {
+		w.unread = append(w.unread, w.shut(rel, fi.Mode()))
+	}
+	if !strings.HasPrefix(e.Name(), ".") && (w.all && rel != layout.GenerationsDir || w.inUse(rel)) {
+		return w.read(ctx, rel)
+	}
+	return nil
 }
 
 // shut is about what keeps readers out.

@@ -23,12 +23,14 @@ func (d *examination) unknown() {
 	pending := d.pendingPaths()
 	var rest []*node
 	for rel, n := range d.nodes {
-		switch {
-		case len(d.claims[rel]) > 0:
-			u.claimed[n.inode] = rel
-		case !pending[rel]:
+		if n.claims == nil && !pending[rel] {
 			rest = append(rest, n)
 			u.links[n.inode] = append(u.links[n.inode], n)
+		}
+	}
+	for rel, n := range d.nodes {
+		if n.claims != nil && u.links[n.inode] != nil {
+			u.claimed[n.inode] = rel
 		}
 	}
 	slices.SortFunc(rest, func(a, b *node) int { return strings.Compare(a.rel, b.rel) })
@@ -79,7 +81,7 @@ func (d *examination) rebuild(from int) {
 // unknowns sorts out files without a record.
 type unknowns struct {
 	*examination
-	claimed map[inode]string         // paths of files that have one
+	claimed map[inode]string         // paths of those files that have one
 	links   map[inode][]*node        // those that have none
 	named   map[inode][]catalog.Name // names that files will get
 	hashed  map[inode]bool           // files at paths that only tell a digest
@@ -215,8 +217,8 @@ func (u *unknowns) cipher(n *node) {
 // sumOf finds the digest of a path that does not say it in hex among the other
 // links to the same file.
 func (u *unknowns) sumOf(n *node) digest.Digest {
-	if rs := u.claims[u.claimed[n.inode]]; len(rs) > 0 {
-		return rs[0].SHA256()
+	if rel, ok := u.claimed[n.inode]; ok {
+		return u.nodes[rel].claims[0].SHA256()
 	}
 	for _, o := range u.links[n.inode] {
 		if sum, _ := cipherPath(o.rel); !sum.IsZero() {

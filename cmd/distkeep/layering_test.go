@@ -62,7 +62,7 @@ var layers = map[string]string{
 	"archive/serve":           "catalog catalog/digest catalog/regular archive/demand archive/layout archive/report",
 	"archive/archivetest":     "catalog catalog/digest archive/export archive/layout archive/ledger archive/vault",
 	"archive/verify":          "catalog catalog/digest catalog/regular archive/export archive/layout archive/ledger archive/report archive/store archive/vault",
-	"archive/doctor":          "catalog catalog/digest archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
+	"archive/doctor":          "catalog catalog/digest catalog/regular archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/views":           "catalog catalog/regular archive/layout archive/ledger archive/plan archive/report archive/store archive/vault",
 	"archive/survey":          "archive/imported archive/layout archive/ledger archive/plan archive/store archive/vault catalog catalog/regular whitelist",
 	"archive/generations":     "archive/layout archive/ledger archive/store archive/vault catalog/feed catalog/regular",
