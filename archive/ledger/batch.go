@@ -55,9 +55,12 @@ func (b *Batch) drop(key []byte, apply func(*Index)) {
 	b.ops = append(b.ops, op{key: key, apply: apply})
 }
 
-// PutDistfile records a held content. d belongs to the index after Commit.
+// PutDistfile records a held content. The index has a copy of it after Commit: d may be
+// a part of something that goes.
 func (b *Batch) PutDistfile(d *Distfile) {
-	b.put(contentKey(prefixDistfile, d.Key()), d, func(x *Index) { x.put(d) })
+	own := new(Distfile)
+	*own = *d
+	b.put(contentKey(prefixDistfile, own.Key()), own, func(x *Index) { x.put(own) })
 }
 
 // DropDistfile forgets a held content.

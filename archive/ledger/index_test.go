@@ -152,3 +152,21 @@ func TestByName(t *testing.T) {
 		check(r.IntN(201))
 	}
 }
+
+// TestIndexOwnsItsRecords: what a record was put from may go, or change.
+func TestIndexOwnsItsRecords(t *testing.T) {
+	t.Parallel()
+	l := open(t, filepath.Join(t.TempDir(), "ledger"))
+	defer l.Close()
+	x := NewIndex(newState())
+	d := sample("a", "text")
+	var b Batch
+	b.PutDistfile(d)
+	if err := l.Commit(&b, x); err != nil {
+		t.Fatal(err)
+	}
+	d.Owner = "changed"
+	if got := x.Distfiles.Get(d.Key()); got == d || got.Owner == d.Owner {
+		t.Errorf("the index has the record that it was given: %+v", got)
+	}
+}
