@@ -20,7 +20,8 @@ type attendant struct {
 	desk    *demand.Desk
 	v       *vault.Vault
 	fetcher *fetch.Fetcher
-	// begun and ended, if not nil, are told of each transfer.
+	// begun and ended, if not nil, are told of each transfer. Who listens tells of those
+	// that have failed.
 	begun func(f *demand.File, r *fetch.Request)
 	ended func(f *demand.File, r fetch.Result)
 
@@ -91,18 +92,25 @@ func (a *attendant) begin(ctx context.Context, f *demand.File) {
 
 func (a *attendant) fetch(ctx context.Context, f *demand.File, r *fetch.Request) {
 	res := a.fetcher.Fetch(ctx, r)
+	if res.Err == nil {
+		a.desk.Whole(f, r.Part, res.Size, res.Digests)
+	}
+	if a.ended != nil {
+		a.ended(f, res)
+	} else if res.Err != nil {
+		a.failed(f, res.Err)
+	}
+}
+
+// failed tells that a transfer has failed and that f cannot be had in another way.
+func (a *attendant) failed(f *demand.File, err error) {
 	fe := (*fetch.Error)(nil)
 	switch {
-	case res.Err == nil:
-		a.desk.Whole(f, r.Part, res.Size, res.Digests)
-	case !errors.As(res.Err, &fe), fe.Class == failure.Interrupted: // for others to get, see end
+	case !errors.As(err, &fe), fe.Class == failure.Interrupted: // for others to get, see end
 	case fe.Class == failure.Disk:
 		a.desk.Drop(f, fe)
 	default:
 		a.desk.Fail(f, fe.Class)
-	}
-	if a.ended != nil {
-		a.ended(f, res)
 	}
 }
 

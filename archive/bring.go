@@ -181,7 +181,9 @@ func (b *bringer) take(ctx context.Context) error {
 			if err := b.v.Store.Parts.Remove(s.req.Part); err != nil {
 				return err
 			}
-		case s.res.Err == nil:
+		case s.res.Err != nil:
+			b.attendant.failed(s.file, s.res.Err)
+		default:
 			a := b.arrived(w, s.res)
 			adds, of[a] = append(adds, a), s.file
 		}

@@ -195,8 +195,8 @@ func (d *Desk) Fail(f *File, class failure.Class) {
 	if old := d.refused[key]; old != nil && same(old.sources, f.Sources) {
 		r.pause = old.pause
 	}
-	r.pause = cmp.Or(class.Pause(r.pause), retryTime)
-	r.Refused = Refused{d.now().Add(r.pause), class}
+	r.pause = class.Pause(r.pause)
+	r.Refused = Refused{d.now().Add(cmp.Or(r.pause, retryTime)), class}
 	d.refused[key] = r
 	d.drop(f, &r.Refused)
 }
