@@ -118,7 +118,7 @@ func TestRefetch(t *testing.T) {
 }
 
 // fetchBody gets a URL.
-func fetchBody(t *testing.T, c *http.Client, url string) ([]byte, int) {
+func fetchBody(t testing.TB, c *http.Client, url string) ([]byte, int) {
 	t.Helper()
 	resp, err := c.Get(url)
 	if err != nil {

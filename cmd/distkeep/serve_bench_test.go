@@ -2,6 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha512"
 	"fmt"
 	"io"
 	"net"
@@ -9,9 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"distkeep/catalog/digest"
 )
 
 // BenchmarkServe gets files of 2,000 bytes, and of 64 MiB, from a server of ours and from
@@ -43,6 +50,75 @@ func BenchmarkServe(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) { benchGet(b, pb, a.addr, name, sizes[name]) })
 			})
 		}
+	}
+}
+
+// BenchmarkCold has sixteen clients ask at once for one file of 1 GiB that the archive
+// has not, whose upstream thinks for 200 ms before it answers. It reports when the first
+// byte comes from upstream itself, and when the last of the clients has one by way of the
+// archive: in one of 3,000 files, which nobody has asked for anything yet.
+func BenchmarkCold(b *testing.B) {
+	const size, clients = 1 << 30, 16
+	w := newWorld(b, 1000)
+	dir, err := filepath.Abs(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	big := randomBytes("big", size)
+	s := &site{t: b, dir: dir, tree: w.tree}
+	s.up = newUpstream(b, map[string][]byte{"big.tar.xz": big}, func(_ context.Context, w http.ResponseWriter, rest []byte) {
+		time.Sleep(200 * time.Millisecond)
+		w.Write(rest)
+	})
+	b.Setenv("DISTKEEP_MIN_FREE", "0")
+	s.run(0, "init", "--archive", "archive")
+	args := w.mirror("archive")
+	s.run(0, args...)
+	writeTree(b, filepath.Join(dir, "more"), s.up.url, s.up.files)
+	first := func(url string) time.Duration {
+		began := time.Now()
+		resp, err := http.Get(url)
+		if err != nil {
+			b.Error(err)
+			return 0
+		}
+		defer resp.Body.Close()
+		one := make([]byte, 1)
+		if _, err := io.ReadFull(resp.Body, one); err != nil || resp.StatusCode != http.StatusOK {
+			b.Errorf("%s: %s, %v", url, resp.Status, err)
+		}
+		took := time.Since(began)
+		whole := sha512.New()
+		whole.Write(one)
+		if n, err := io.Copy(whole, resp.Body); n != size-1 || err != nil || !bytes.Equal(whole.Sum(nil), digest.SHA512.Sum(big).Raw()) {
+			b.Errorf("%s: %d bytes, %v", url, n+1, err)
+		}
+		return took
+	}
+	for b.Loop() {
+		own := first(s.up.url + "/big.tar.xz")
+		cmd := s.command("serve", "--archive", "archive", "--listen", "127.0.0.1:0", "--on-demand", "--repo", "gentoo:"+w.tree, "--repo", "gentoo:more")
+		srv := startServing(b, cmd)
+		srv.waitMetric("distkeep_contents 3000")
+		time.Sleep(2 * time.Second) // it scans meanwhile
+		s.up.take()
+		var all sync.WaitGroup
+		times := make([]time.Duration, clients)
+		began := time.Now()
+		for i := range clients {
+			all.Go(func() { times[i] = first(srv.url("/big.tar.xz")) })
+		}
+		all.Wait()
+		took := time.Since(began)
+		if n := len(s.up.take()); n != 1 {
+			b.Errorf("upstream was asked %d times", n)
+		}
+		last := slices.Max(times)
+		b.ReportMetric(own.Seconds()*1000, "upstream-ms")
+		b.ReportMetric(last.Seconds()*1000, "last-client-ms")
+		b.ReportMetric(last.Seconds()/own.Seconds(), "ratio")
+		b.ReportMetric(took.Seconds(), "all-s")
+		srv.stop()
 	}
 }
 

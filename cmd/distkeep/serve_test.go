@@ -97,7 +97,7 @@ func (s *serving) get(uri string) ([]byte, int) {
 	if strings.HasPrefix(host, "/") {
 		host = "unix"
 	}
-	return fetchBody(s.t.(*testing.T), c, "http://"+host+uri)
+	return fetchBody(s.t, c, "http://"+host+uri)
 }
 
 // wait gets a path until it has an answer of the status: a server looks once a second
