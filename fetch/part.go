@@ -93,11 +93,13 @@ func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err er
 	if n == 0 || r.Size >= 0 && n > r.Size {
 		return false, false, p.remove()
 	}
-	if n > impatient && !j.patient {
-		return false, true, nil
-	}
-	if err := w.rehash(ctx, p, f); err != nil {
-		return false, false, err
+	if !w.restore(p, f, fi) {
+		if n > impatient && !j.patient {
+			return false, true, nil
+		}
+		if err := w.rehash(ctx, p, f); err != nil {
+			return false, false, err
+		}
 	}
 	p.mixed = true
 	j.res.Resumed = p.have

@@ -133,3 +133,33 @@ func TestPartIsGone(t *testing.T) {
 		t.Errorf("%v; the .part has %d bytes, %v", r.Err, len(got), err)
 	}
 }
+
+// TestSumsKeptBetweenRuns: the digests of a large file that breaks off are there for the
+// next run, and gone with the .part.
+func TestSumsKeptBetweenRuns(t *testing.T) {
+	t.Parallel()
+	data := pseudo(20 << 20)
+	var whole atomic.Bool
+	web := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" && !whole.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		cut(w, r, data, 18<<20)
+	})
+	o := options(web)
+	o.Retries = -1
+	dir := t.TempDir()
+	req := want(t, dir, "f", data, web+"/f")
+	if r := run(t, t.Context(), fetcher(t, o), req)["f"]; r.Err == nil {
+		t.Fatal("what broke off is complete")
+	}
+	alone(t, dir, "f.part", "f.sums")
+	whole.Store(true)
+	r := run(t, t.Context(), fetcher(t, o), req)["f"]
+	checkClass(t, r, "", data)
+	if r.Resumed != 18<<20 {
+		t.Errorf("%d bytes were taken over", r.Resumed)
+	}
+	alone(t, dir, "f.part")
+}

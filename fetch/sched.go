@@ -94,6 +94,8 @@ func (s *scheduler) work(w *worker) {
 		case j == nil:
 			return
 		case j.ended:
+			j.part.keep()
+			j.part.hash = nil
 			s.handOver(j)
 		case j.lane == nil:
 			s.look(w, j)
@@ -339,7 +341,6 @@ func (s *scheduler) end(j *job, err error) {
 	delete(s.jobs, j.req.Part)
 	s.f.claimed.Add(-j.claim)
 	j.claim = 0
-	j.part.hash = nil
 	s.finished.push(j)
 	s.cond.Signal()
 }
