@@ -258,3 +258,31 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("all attempts wait %v together", sum)
 	}
 }
+
+// TestSkew: a clock that is an hour off is no reason to fail.
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
+		s := s3test.New(t)
+		s.Skew = skew
+		it := item(t, "a", "bytes")
+		if err := open(t, s).Publish([]*store.Item{it}, nil); err != nil || it.Err != nil {
+			t.Errorf("%v: %v; %v", skew, err, it.Err)
+		}
+	}
+}
+
+// TestNoSecrets: nothing that is said has a credential.
+func TestNoSecrets(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	b, err := New(Options{Bucket: "another", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider("the-key", "the-secret", "the-token")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{b.Probe(t.Context()), b.Publish([]*store.Item{item(t, "a", "bytes")}, nil)} {
+		if err == nil || strings.Contains(err.Error(), "the-") {
+			t.Errorf("err = %v", err)
+		}
+	}
+}

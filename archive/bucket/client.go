@@ -85,6 +85,7 @@ func (b *Bucket) fail(op, key string, err error) error {
 	switch class := classes[e.Status]; {
 	case e.Code == "BadDigest" || e.Code == "XAmzContentSHA256Mismatch" || e.Code == "XAmzContentChecksumMismatch":
 		e.Err = ErrSum
+	case e.Code == "NoSuchBucket": // which is not that one object is missing
 	case class != nil:
 		e.Err = class
 	}
@@ -121,7 +122,7 @@ func newClient(o *Options) *s3.Client {
 		Retryer: retry.NewStandard(func(s *retry.StandardOptions) {
 			s.MaxAttempts, s.RateLimiter = attempts, ratelimit.None
 			s.Backoff = retry.BackoffDelayerFunc(backoff)
-			s.Retryables = append(s.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"RequestTimeTooSkewed": {}, "OperationAborted": {}}})
+			s.Retryables = append(s.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"OperationAborted": {}}})
 		}),
 		// The digest is sent with the request: what is sent behind the bytes many
 		// servers do not know.

@@ -19,7 +19,7 @@ const (
 // PutDoc writes a document of which was is Anything, Nothing, or the ETag that it must
 // have, and returns its new one. Its error wraps ErrExists or ErrChanged where that is not
 // so, unless what is there are the same bytes.
-func (b *Bucket) PutDoc(ctx context.Context, name string, body io.ReadSeeker, size int64, sum digest.Digest, was string) (etag string, err error) {
+func (b *Bucket) PutDoc(ctx context.Context, name string, body io.ReaderAt, size int64, sum digest.Digest, was string) (etag string, err error) {
 	cond := condition{etag: was}
 	switch was {
 	case Anything:
@@ -27,7 +27,7 @@ func (b *Bucket) PutDoc(ctx context.Context, name string, body io.ReadSeeker, si
 	case Nothing:
 		cond = condition{fresh: true}
 	}
-	etag, err = b.put(ctx, b.doc(name), body, size, sum, cond, nil)
+	etag, err = b.put(ctx, b.doc(name), io.NewSectionReader(body, 0, size), size, sum, cond, nil)
 	if !errors.Is(err, ErrExists) && !errors.Is(err, ErrChanged) {
 		return etag, err
 	}

@@ -39,6 +39,9 @@ const (
 type left struct {
 	// Ledger is the ETag of the ledger, or bucket.Nothing.
 	Ledger string `json:"ledger"`
+	// Coming is the SHA-256 of the ledger that was going to be written: a process that
+	// is killed then does not know whether it was.
+	Coming string `json:"coming,omitempty"`
 	// Docs are the SHA-256 of the others, by name.
 	Docs map[string]string `json:"docs"`
 }
@@ -52,12 +55,8 @@ func Upload(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
 	if err != nil {
 		return err
 	}
-	is := &left{Ledger: was.Ledger, Docs: maps.Clone(was.Docs)}
-	err = errors.Join(is.documents(ctx, v, b), is.ledger(ctx, v, b))
-	if is.Ledger == was.Ledger && maps.Equal(is.Docs, was.Docs) {
-		return err
-	}
-	return errors.Join(err, is.save(v))
+	err = was.documents(ctx, v, b)
+	return errors.Join(err, was.ledger(ctx, v, b), was.save(v))
 }
 
 func load(state string) (*left, error) {
@@ -163,14 +162,32 @@ func (l *left) ledger(ctx context.Context, v *vault.Vault, b *bucket.Bucket) (er
 	if err != nil {
 		return err
 	}
-	etag, err := b.PutDoc(ctx, ledgerDoc, f, size, sum, l.Ledger)
-	if errors.Is(err, bucket.ErrExists) || errors.Is(err, bucket.ErrChanged) {
-		return fmt.Errorf("%w: %s is not the one that %s has left there", ErrOther, b.URLOfDoc(ledgerDoc), v.State)
-	} else if err != nil {
+	came := l.Coming
+	l.Coming = sum.Hex()
+	if err := l.save(v); err != nil {
 		return err
 	}
-	l.Ledger = etag
+	etag, err := b.PutDoc(ctx, ledgerDoc, f, size, sum, l.Ledger)
+	if other(err) {
+		is, lerr := b.LookAtDoc(ctx, ledgerDoc)
+		if lerr != nil {
+			return lerr
+		}
+		if is.SHA256.IsZero() || is.SHA256.Hex() != came {
+			return fmt.Errorf("%w: %s is not the one that %s has left there", ErrOther, b.URLOfDoc(ledgerDoc), v.State)
+		}
+		etag, err = b.PutDoc(ctx, ledgerDoc, f, size, sum, is.ETag)
+	}
+	if err != nil {
+		return err
+	}
+	l.Ledger, l.Coming = etag, ""
 	return nil
+}
+
+// other reports whether err says that what is there is not what was known.
+func other(err error) bool {
+	return errors.Is(err, bucket.ErrExists) || errors.Is(err, bucket.ErrChanged)
 }
 
 // Left reports whether b has a ledger that can be restored.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -38,6 +39,9 @@ type Server struct {
 	URL string
 	// Lax says that conditions and digests are left to gofakes3, which ignores some.
 	Lax bool
+	// Skew is how far its clock is ahead. It refuses what was signed a quarter of an hour
+	// before or after.
+	Skew time.Duration
 	// Fault decides about the request with a number, from 1. It is called for one at a
 	// time. Nil is None.
 	Fault func(n int, r *http.Request) Fault
@@ -47,7 +51,10 @@ type Server struct {
 	kinds map[string]int
 	bytes int64
 	inner http.Handler
-	http  *httptest.Server
+	back  gofakes3.Backend
+	// written counts the writes of each key that were not refused.
+	written map[string]int
+	http    *httptest.Server
 }
 
 // New starts a server that ends with the test.
@@ -67,7 +74,7 @@ func Start() (*Server, error) {
 	if err := back.CreateBucket(Bucket); err != nil {
 		return nil, err
 	}
-	s := &Server{inner: gofakes3.New(back, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
+	s := &Server{back: back, written: make(map[string]int), inner: gofakes3.New(back, gofakes3.WithLogger(gofakes3.DiscardLog()), gofakes3.WithTimeSkewLimit(0)).Server()}
 	s.Reset()
 	s.http = httptest.NewServer(s)
 	s.URL = s.http.URL
@@ -134,6 +141,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
+	now := time.Now().Add(s.Skew)
+	if at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); err == nil && at.Sub(now).Abs() > 15*time.Minute {
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		refuse(w, http.StatusForbidden, "RequestTimeTooSkewed")
+		return
+	}
 	if !s.Lax {
 		if sum := r.Header.Get("X-Amz-Checksum-Sha256"); sum != "" && r.Method == http.MethodPut {
 			if got := sha256.Sum256(data); base64.StdEncoding.EncodeToString(got[:]) != sum {
@@ -146,7 +159,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
 			return
 		}
 	}
-	s.inner.ServeHTTP(w, r)
+	is := &said{w, http.StatusOK}
+	s.inner.ServeHTTP(is, r)
+	if key := strings.TrimPrefix(r.URL.Path, "/"+Bucket+"/"); r.Method == http.MethodPut && is.status == http.StatusOK {
+		s.written[key]++
+	}
+}
+
+// said is an answer whose status is known.
+type said struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *said) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
 }
 
 // holds reports whether the condition of a request holds that gofakes3 does not look at.
@@ -168,6 +196,33 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>as the test says</Message></Error>", code)
+}
+
+// Keys returns the keys of all objects that begin with prefix.
+func (s *Server) Keys(prefix string) (keys []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, err := s.back.ListBucket(Bucket, &gofakes3.Prefix{HasPrefix: true, Prefix: prefix}, gofakes3.ListBucketPage{})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list.Contents {
+		keys = append(keys, c.Key)
+	}
+	return keys, nil
+}
+
+// Written returns how often objects were written whose keys begin with prefix.
+func (s *Server) Written(prefix string) map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	written := make(map[string]int)
+	for key, n := range s.written {
+		if strings.HasPrefix(key, prefix) {
+			written[key] = n
+		}
+	}
+	return written
 }
 
 // Put puts an object there as somebody else would.
