@@ -77,6 +77,9 @@ type MirrorOptions struct {
 	ExportNow <-chan struct{}
 	// Signers sign the generation that the run publishes.
 	Signers []note.Signer
+	// Certify, if not nil, lets the run do nothing when nothing has changed since the
+	// last one: see package certificate.
+	Certify *Certify
 }
 
 // A mirror is one run of Mirror.
@@ -88,6 +91,7 @@ type mirror struct {
 	lost    *losses
 	misfits *misfits
 	expiry  *expiry
+	idle    bool // it had nothing to do
 }
 
 // Mirror makes the archive hold what the packages of the repositories want,
@@ -99,6 +103,10 @@ type mirror struct {
 // one that vault.Broken knows when the archive is full or damaged, and the cause
 // of ctx when that ended the run.
 func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, error) {
+	w := newWitness(v, &o)
+	if s, err := w.unchanged(ctx); s != nil || err != nil {
+		return s, err
+	}
 	whole, serr := v.Store.Parts.Sweep(v.Now)
 	m, err := prepare(ctx, v, o)
 	if err != nil {
@@ -114,11 +122,17 @@ func Mirror(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summa
 	if ferr := m.finish(ctx, err); err == nil {
 		err = ferr
 	}
+	if err == nil {
+		err = w.certify(ctx, m)
+	}
 	return m.sum, err
 }
 
 // prepare reads everything that the run decides by.
 func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, error) {
+	if err := v.NeedLedger(); err != nil {
+		return nil, err
+	}
 	// What is wrong with the options is said before anything is done.
 	fetcher, err := newFetcher(v, o.Fetch, o.MinFree, o.Desk)
 	if err != nil {
@@ -395,6 +409,7 @@ func (m *mirror) finish(ctx context.Context, err error) error {
 			func() error { return generations.Publish(m.v, m.o.Signers...) },
 			lists.New(m.v, &m.facts.Facts).Publish)
 	}
+	steps = append(steps, func() error { m.idle = err == nil && m.hadNothingToDo(); return nil })
 	steps = append(steps, func() error { s.Took = m.v.Options.Now().Sub(m.v.Began); return m.recordRun(err == nil) })
 	var errs []error
 	for _, step := range steps {

@@ -61,6 +61,8 @@ type Scan struct {
 	// Stamped counts those of their directories that were not read, because none of
 	// their files has changed since an earlier scan.
 	Stamped int
+	// ReadAgain is when a scan reads those again, if there are any.
+	ReadAgain time.Time
 	// Unreferenced counts checksum entries that no package wants.
 	Unreferenced int
 	// Distfiles are in the order of the tree. The same name may occur

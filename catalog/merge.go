@@ -30,6 +30,8 @@ type Catalog struct {
 
 	// Stamped counts the packages that were not read, see Scan.Stamped.
 	Stamped int
+	// ReadAgain is when the first of them are read again, see Scan.ReadAgain.
+	ReadAgain time.Time
 
 	// again makes the same catalog, but reads everything.
 	again     func(ctx context.Context) (*Catalog, error)
@@ -165,6 +167,9 @@ func Merge(scans []*Scan) *Catalog {
 	unnamed := make(map[Name][]*Distfile)
 	for _, s := range scans {
 		c.Stamped += s.Stamped
+		if s.Stamped > 0 && (c.ReadAgain.IsZero() || s.ReadAgain.Before(c.ReadAgain)) {
+			c.ReadAgain = s.ReadAgain
+		}
 		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems), Timestamp: s.Timestamp, Commit: s.Commit}
 		names := make(map[Name]bool, len(s.Distfiles))
 		for _, d := range s.Distfiles {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -405,5 +406,18 @@ func TestMergeUnnamed(t *testing.T) {
 	}
 	if len(c.Conflicts) > 0 || c.Repos[0].Distfiles != 3 || !slices.Equal(c.Notes, []string{"list: 3 left out"}) {
 		t.Errorf("%d conflicts, %d distfiles, notes %q", len(c.Conflicts), c.Repos[0].Distfiles, c.Notes)
+	}
+}
+
+// TestReadAgain: a catalog is as old as the oldest of what was not read for it.
+func TestReadAgain(t *testing.T) {
+	t.Parallel()
+	at := func(hour int) time.Time { return time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC) }
+	c := Merge([]*Scan{{Repo: "read"}, {Repo: "a", Stamped: 1, ReadAgain: at(7)}, {Repo: "b", Stamped: 2, ReadAgain: at(5)}, {Repo: "c", Stamped: 1, ReadAgain: at(6)}})
+	if c.Stamped != 4 || !c.ReadAgain.Equal(at(5)) {
+		t.Errorf("%d stamped, read again at %v", c.Stamped, c.ReadAgain)
+	}
+	if c := Merge([]*Scan{{Repo: "read"}}); !c.ReadAgain.IsZero() {
+		t.Errorf("all was read, and is read again at %v", c.ReadAgain)
 	}
 }

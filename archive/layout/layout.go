@@ -302,6 +302,13 @@ func ParseByCipher(rel string) (sha256 digest.Digest, base catalog.Name, ok bool
 	return sum, base, err == nil && ByCipher(sum, last) == rel
 }
 
+// IsCipher reports whether rel is the directory of one content below by_cipher, by its
+// hex digest.
+func IsCipher(rel string) bool {
+	_, _, ok := ParseByCipher(rel + "/x")
+	return ok
+}
+
 // ByCipherBase64 returns the path under which bsd.port.mk looks for a content
 // with REFETCH: the first two characters of the base64 digest, the digest, the
 // base. As in dpb, a "/" of base64 is a directory; several together, or one at

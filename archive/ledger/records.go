@@ -152,6 +152,11 @@ func (d *Deletion) Holds(now time.Time, delay time.Duration) bool {
 	return d.Undone && !Elapsed(now, d.Since, max(delay, UndoHold))
 }
 
+// HeldUntil is the time from which d does not hold any more.
+func (d *Deletion) HeldUntil(delay time.Duration) time.Time {
+	return d.Since.Add(max(delay, UndoHold))
+}
+
 // Elapsed reports whether delay has passed since then. A time in the future
 // means that the clock was changed: then nothing has passed.
 func Elapsed(now, then time.Time, delay time.Duration) bool {

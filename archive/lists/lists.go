@@ -54,7 +54,7 @@ func (l *Lists) Publish() error {
 			return err
 		}
 	}
-	if err := l.Stamp("lastsync"); err != nil {
+	if err := l.Synced(); err != nil {
 		return err
 	}
 	return l.MarkTrue()
@@ -75,6 +75,15 @@ func (l *Lists) Stamp(file string) error {
 	}, l.v.Store.Replace)
 	return err
 }
+
+// lastSync has the time of the last run, whatever it did.
+const lastSync = "lastsync"
+
+// Synced writes the time of the run there.
+func (l *Lists) Synced() error { return l.Stamp(lastSync) }
+
+// PerRun reports whether each run replaces the file rel of the published tree.
+func PerRun(rel string) bool { return rel == lastSync }
 
 // Next returns the history as it is, and as it has to be: with what no
 // package wants any more. The catalog is complete.

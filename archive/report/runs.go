@@ -16,6 +16,12 @@ import (
 // runsFile has a line for each run, the oldest first.
 const runsFile = "runs.jsonl"
 
+// PerRun reports whether each run replaces, or may leave, the file name of the report
+// directory.
+func PerRun(name string) bool {
+	return name == runsFile || name == statusFile || name == progressFile
+}
+
 // A Run is the end of one run, for whoever looks at many. A Summary tells more.
 type Run struct {
 	Command  string        `json:"command"`

@@ -25,6 +25,10 @@ type Summary struct {
 	// for files and delete what it should. Both may be this one.
 	LastComplete time.Time `json:"last_complete"`
 	LastSuccess  time.Time `json:"last_success"`
+	// CertifiedBy is when the last run began that has looked at everything, if this
+	// one found that nothing has changed since, and tells what that one found. Zero is
+	// that this one has looked at everything.
+	CertifiedBy time.Time `json:"certified_by"`
 
 	Repositories []catalog.RepoStats `json:"repositories"`
 	// Stamped counts the packages that were not read, because none of their files

@@ -98,6 +98,25 @@ func (p *Parts) Sweep(now time.Time) (whole []string, err error) {
 	return whole, nil
 }
 
+// NextSweep returns when Sweep has something to remove at the earliest, if nobody
+// touches the parts that there are. Zero is that there are none.
+func (p *Parts) NextSweep() (first time.Time, err error) {
+	entries, err := os.ReadDir(p.at.PartsDir())
+	if err != nil {
+		return first, err
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil {
+			return first, err
+		}
+		if end := fi.ModTime().Add(partAge); !fi.IsDir() && (first.IsZero() || end.Before(first)) {
+			first = end
+		}
+	}
+	return first, nil
+}
+
 // Import copies the open file src, which may be on any file system and change at
 // any time, to the new file part and computes the digests of what was copied.
 // It is not a hard link because whoever owns src could write to it later. On an

@@ -24,6 +24,7 @@ const (
 	stampsDir     = "stamps"
 	bucketFile    = "bucket"
 	depositedFile = "deposited"
+	certificate   = "certificate"
 	importedFile  = "imported"
 	lockFile      = "lock"
 	reserveFile   = "reserve"
@@ -81,6 +82,9 @@ func DepositedFile(state string) string { return filepath.Join(state, depositedF
 
 // ImportedFile is what another program knew of the archive, until a run has used it.
 func ImportedFile(state string) string { return filepath.Join(state, importedFile) }
+
+// CertificateFile is what a run leaves that had nothing to do.
+func CertificateFile(state string) string { return filepath.Join(state, certificate) }
 
 // SnapshotsDir is where snapshots are kept unless something else is asked for.
 func SnapshotsDir(distfiles string) string {

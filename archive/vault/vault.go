@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"distkeep/archive/disk"
@@ -51,6 +52,13 @@ type Vault struct {
 	// Changed says that the content of the archive is not what it was when it
 	// was opened, Restated that the record of a content is not.
 	Changed, Restated bool
+	// Unsynced says that the lock was not given back properly before: a run was
+	// killed, or could not make durable what it did.
+	Unsynced bool
+	// Recorded says that something was committed to the ledger.
+	Recorded bool
+
+	warned atomic.Bool // the operator was told something
 
 	depot  Depot
 	ledger *ledger.Ledger
@@ -61,6 +69,11 @@ type Vault struct {
 // Open takes the lock of the archive that was made by Init and opens it. Its error
 // wraps ErrLocked or ErrNoArchive where that is the cause.
 func Open(o Options) (*Vault, error) { return OpenBy(o, (*Vault).openLedger) }
+
+// OpenShut is Open, but leaves the ledger closed until NeedLedger is called.
+func OpenShut(o Options) (*Vault, error) {
+	return OpenBy(o, func(*Vault) error { return nil })
+}
 
 // OpenBy is Open with another way to open the ledger, for those who can do with a
 // damaged one. openLedger calls OpenLedger, perhaps not for the first time.
@@ -76,6 +89,10 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	o.LayoutGrace = max(o.LayoutGrace, 0)
 	o.Events = o.Events.withDefaults()
 	v = &Vault{Options: o, Began: o.Now()}
+	v.Events.Warn = func(msg string) {
+		v.warned.Store(true)
+		o.Events.Warn(msg)
+	}
 	v.Now = v.Began.UTC().Truncate(time.Second)
 	v.Recycle = &Recycle{v}
 	if err := Check(o.Distfiles, o.State); err != nil {
@@ -93,6 +110,7 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 			v = nil
 		}
 	}()
+	v.Unsynced = v.lock.Unsynced
 	if v.Listed, err = layout.Load(o.Distfiles); err != nil {
 		return v, err
 	}
@@ -121,6 +139,14 @@ func openStore(distfiles, state string, layouts layout.Conf, lock *store.Held, a
 		lock.Unsynced = false
 	}
 	return s, nil
+}
+
+// NeedLedger opens the ledger of a vault that OpenShut has opened.
+func (v *Vault) NeedLedger() error {
+	if v.ledger != nil {
+		return nil
+	}
+	return v.openLedger()
 }
 
 func (v *Vault) openLedger() error {
@@ -186,6 +212,9 @@ func (v *Vault) Load(ctx context.Context) error {
 		return Damage(err)
 	}
 	v.Index = ledger.NewIndex(state)
+	if err := v.settle(); err != nil {
+		return err
+	}
 	layouts, former := v.layouts()
 	v.Store.PublishBy(layouts)
 	v.Disk, err = v.Store.List(ctx, slices.Concat([]layout.Layout(layouts), former)...)
@@ -201,6 +230,7 @@ func (v *Vault) Commit(b *ledger.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
+	v.Recorded = true
 	v.Restated = v.Restated || b.ChangesContents()
 	if v.Changed && !v.marked {
 		v.Note(b, func(n *ledger.Notes) { n.Changed, n.Untold = true, true })
@@ -224,6 +254,9 @@ func (v *Vault) Note(b *ledger.Batch, change func(n *ledger.Notes)) {
 	change(&notes)
 	b.PutNotes(&v.Index.Notes, &notes)
 }
+
+// Warned reports whether the operator was told something.
+func (v *Vault) Warned() bool { return v.warned.Load() }
 
 // Warn tells the operator something, in one line.
 func (v *Vault) Warn(format string, args ...any) { v.Events.Warn(fmt.Sprintf(format, args...)) }

@@ -125,6 +125,9 @@ func (r *Repository) read(ctx context.Context, full bool) (*catalog.Scan, error)
 		return nil, err
 	}
 	t.scan.Stamped = count(units, func(u *unit) bool { return u.stamp.used })
+	if t.scan.Stamped > 0 {
+		t.scan.ReadAgain = t.stamps.read.Add(fullScan)
+	}
 	t.own.finish(t.scan.Stamped == 0)
 	t.stamps.save(t.fromCache, units)
 	t.scan.Timestamp, t.scan.Commit = readAge(root)

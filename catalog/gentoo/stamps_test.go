@@ -43,7 +43,7 @@ func md5Hex(text string) string { return fmt.Sprintf("%x", md5.Sum([]byte(text))
 // difference tells how two scans differ in what they say of the tree.
 func difference(want, got *catalog.Scan) string {
 	w, g := *want, *got
-	w.Maintainers, g.Maintainers, w.Stamped, g.Stamped = nil, nil, 0, 0
+	w.Maintainers, g.Maintainers, w.Stamped, g.Stamped, w.ReadAgain, g.ReadAgain = nil, nil, 0, 0, time.Time{}, time.Time{}
 	return cmp.Diff(w, g, cmp.Comparer(func(a, b digest.Digest) bool { return a == b }))
 }
 
@@ -112,5 +112,21 @@ func TestStampsDiffer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStampsReadAgain: a scan tells until when what it has not read may stay unread.
+func TestStampsReadAgain(t *testing.T) {
+	t.Parallel()
+	tree := t.TempDir()
+	generate(t, tree, 3)
+	o, first := stamping(t, Options{}), later()
+	o.Now = func() time.Time { return first }
+	if s := scan(t, tree, o); s.Stamped != 0 || !s.ReadAgain.IsZero() {
+		t.Fatalf("the first scan: %d stamped, read again at %v", s.Stamped, s.ReadAgain)
+	}
+	o.Now = func() time.Time { return first.Add(7 * time.Hour) }
+	if s := scan(t, tree, o); s.Stamped == 0 || !s.ReadAgain.Equal(first.Add(fullScan)) {
+		t.Errorf("the second scan: %d stamped, read again at %v, want a day after %v", s.Stamped, s.ReadAgain, first)
 	}
 }

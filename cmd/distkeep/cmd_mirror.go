@@ -176,7 +176,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) error {
 		return err
 	}
 	began := e.now()
-	s, err := o.mirror(ctx, e, says)
+	s, err := o.mirror(ctx, e, began, says)
 	if o.metrics == "" || o.dryRun || errors.Is(err, vault.ErrLocked) {
 		return err
 	}
@@ -206,11 +206,12 @@ func (o *mirrorFlags) writeMetrics(s *metrics.Sample) error {
 }
 
 // mirror is the run itself. Its summary is nil when it could not begin.
-func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report.Summary, err error) {
+func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says voice) (s *report.Summary, err error) {
 	m, err := o.options(e)
 	if err != nil {
 		return nil, err
 	}
+	m.Certify = o.certify(began)
 	logs, err := o.openLogs()
 	if err != nil {
 		return nil, err
@@ -234,7 +235,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, says voice) (s *report
 	if err != nil {
 		return nil, err
 	}
-	a, err := vault.Open(vo)
+	a, err := vault.OpenShut(vo)
 	if err != nil {
 		return nil, err
 	}

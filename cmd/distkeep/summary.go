@@ -29,6 +29,9 @@ func printSummary(w io.Writer, s *report.Summary) error {
 	for _, n := range s.Notes {
 		line("note", "%s", n)
 	}
+	if !s.CertifiedBy.IsZero() {
+		line("unchanged", "nothing has changed since the run of %s, which looked at everything, as --full-scan does", stamp(s.CertifiedBy))
+	}
 	line("wanted", "%s, %d held before", count(s.Wanted), s.Held.Files)
 	line("added", "%s%s", count(s.Added()), origins(s))
 	if n := s.Found.Wrong.Files; n > 0 {

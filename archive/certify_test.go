@@ -1,0 +1,104 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"distkeep/archive/archivetest"
+	"distkeep/archive/certificate"
+	"distkeep/archive/layout"
+	"distkeep/archive/vault"
+	"distkeep/catalog"
+)
+
+// TestCertifyGrowing: what a run leaves alone because somebody may be writing it is
+// not certified.
+func TestCertifyGrowing(t *testing.T) {
+	t.Parallel()
+	if now := time.Now(); layout.Growing(now, now.Add(-certificate.Slack)) {
+		t.Error("a run would come back to it")
+	}
+}
+
+// A tended tree is a file, to which something is done before and after it is read.
+type tended struct {
+	path          string
+	before, after func()
+}
+
+func (r *tended) Name() string                   { return "r" }
+func (r *tended) Kind() catalog.Kind             { return catalog.Gentoo }
+func (r *tended) Reads() ([]catalog.Place, bool) { return []catalog.Place{{Path: r.path}}, true }
+func (r *tended) Scan(context.Context) (*catalog.Scan, error) {
+	r.before()
+	_, err := os.ReadFile(r.path)
+	r.after()
+	return &catalog.Scan{Repo: "r", Kind: catalog.Gentoo}, err
+}
+
+// TestCertifyEdit changes a file while a run goes on: before the scan reads it, after
+// that, and there and back. The next run sees each.
+func TestCertifyEdit(t *testing.T) {
+	t.Parallel()
+	put := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nothing := func(string) {}
+	for _, c := range []struct {
+		name          string
+		before, after func(path string)
+		certified     bool
+	}{
+		{"no edit", nothing, nothing, true},
+		{"before the scan", func(path string) { put(path, "B") }, nothing, false},
+		{"after the scan", nothing, func(path string) { put(path, "B") }, false},
+		{"and back", func(path string) { put(path, "B") }, func(path string) { put(path, "A") }, false},
+		{"replaced and back", func(path string) {
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			put(path, "B")
+		}, func(path string) {
+			if err := os.Rename(path+".away", path); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		b := archivetest.New(t)
+		now := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
+		path := filepath.Join(t.TempDir(), "f")
+		put(path, "A")
+		r := &tended{path: path}
+		run := func(before, after func(path string)) bool {
+			now = now.Add(time.Minute)
+			b.At(now)
+			r.before, r.after = func() { before(path) }, func() { after(path) }
+			v, err := vault.OpenShut(b.Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Mirror(t.Context(), v, MirrorOptions{
+				Repositories: []catalog.Repository{r}, Certify: &Certify{Settings: "s", Began: now},
+			})
+			if err = errors.Join(err, v.Close()); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			return !s.CertifiedBy.IsZero()
+		}
+		for range 2 { // the first changes the archive
+			run(nothing, nothing)
+		}
+		if run(c.before, c.after) {
+			t.Fatalf("%s: the run was to look", c.name)
+		}
+		if got := run(nothing, nothing); got != c.certified {
+			t.Errorf("%s: the next run is certified: %v", c.name, got)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package gentoo
+
+import (
+	"path/filepath"
+	"strings"
+
+	"distkeep/catalog"
+)
+
+var _ catalog.Local = (*Repository)(nil)
+
+// Reads returns where Scan looks: in the tree, in a few files of its masters, and in
+// the cache of our own.
+func (r *Repository) Reads() (places []catalog.Place, ok bool) {
+	if r.opts.Generate != nil {
+		return nil, false
+	}
+	places = append(places, catalog.Place{Path: r.path, Skip: passedOver}, catalog.Place{Path: filepath.Join(r.path, ".git/logs/HEAD")})
+	for _, m := range r.opts.Masters {
+		places = append(places, catalog.Place{Path: filepath.Join(m, "metadata/layout.conf")})
+		for _, dir := range []string{"profiles", "eclass"} {
+			places = append(places, catalog.Place{Path: filepath.Join(m, dir), Skip: deep})
+		}
+	}
+	if r.opts.Cache != "" {
+		places = append(places, catalog.Place{Path: filepath.Join(r.opts.Cache, r.name)})
+	}
+	return places, true
+}
+
+// passedOver reports whether no scan looks at rel: levels below those of packages, but
+// for the metadata cache, and what packages have beside their ebuilds.
+func passedOver(rel string) bool {
+	parts := strings.Split(rel, "/")
+	if parts[0] == "metadata" && len(parts) > 2 {
+		return parts[1] != "md5-cache"
+	}
+	return strings.HasPrefix(parts[0], ".") || len(parts) > 3 || len(parts) == 3 && (parts[2] == "files" || parts[0] == "profiles" || parts[0] == "eclass")
+}
+
+func deep(rel string) bool { return strings.Contains(rel, "/") }
