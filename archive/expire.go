@@ -64,7 +64,7 @@ func (x *expiry) carryOut(ctx context.Context) error {
 	if rerr != nil && x.facts.Delete {
 		e.Guard = rerr.Error()
 	}
-	if err := memory.Outdate(x.facts.Catalog.Distfiles, e.Kept); err != nil {
+	if err := memory.Outdate(x.facts.Catalog.Distfiles, e.Wishes.Keeps); err != nil {
 		return err
 	}
 	if e.Restore, err = x.facts.ReadBack(ctx, e.Restore, x.fails.Add); err != nil {

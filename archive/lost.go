@@ -21,7 +21,7 @@ type losses struct {
 // not what those promise and goes to quarantine.
 func (l *losses) drop(lost []*ledger.Distfile) error {
 	var b ledger.Batch
-	wanted := l.facts.WantedRecords()
+	wishes := l.facts.Wishes()
 	gone := make(map[ledger.Key]bool)
 	for _, d := range lost {
 		if gone[d.Key()] {
@@ -30,10 +30,10 @@ func (l *losses) drop(lost []*ledger.Distfile) error {
 		if l.v.Touched(d) {
 			continue // the next plan reads what is there now
 		}
-		then := "it is fetched again"
-		if (!wanted[d] || l.facts.Whitelisted(d.Name)) && l.fails.Miss(d) {
+		wanted, then := wishes.Want(d), "it is fetched again"
+		if (!wanted || l.facts.Whitelisted(d.Name)) && l.fails.Miss(d) {
 			then = "it is missed"
-		} else if !wanted[d] {
+		} else if !wanted {
 			then = "no package wants it, and it is forgotten"
 		}
 		switch err := l.v.ClearPaths(d); {

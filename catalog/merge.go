@@ -162,94 +162,121 @@ func (s *Scan) clone() *Scan {
 // sources.
 func Merge(scans []*Scan) *Catalog {
 	c := &Catalog{maintainers: make(map[string]func(string) []string)}
-	open := make(map[Name][]*Distfile)
-	shut := make(map[Name][]*Distfile)
-	unnamed := make(map[Name][]*Distfile)
-	for _, s := range scans {
+	c.protected.repos = make(map[string]bool, len(scans))
+	var all []claim
+	for i, s := range scans {
 		c.Stamped += s.Stamped
 		if s.Stamped > 0 && (c.ReadAgain.IsZero() || s.ReadAgain.Before(c.ReadAgain)) {
 			c.ReadAgain = s.ReadAgain
 		}
 		st := RepoStats{Name: s.Repo, Kind: s.Kind, Packages: s.Packages, Unreferenced: s.Unreferenced, Problems: len(s.Problems), Timestamp: s.Timestamp, Commit: s.Commit}
-		names := make(map[Name]bool, len(s.Distfiles))
+		all = slices.Grow(all, len(s.Distfiles))
 		for _, d := range s.Distfiles {
 			st.URIs += len(d.Sources)
 			d.Sources = d.Sources[:min(len(d.Sources), MaxSources)]
-			if d.Unnamed {
-				st.Distfiles++
-			} else {
-				names[d.Name] = true
-			}
-			switch {
-			case d.Restrict != "":
-				join(shut, d)
-			case d.Unnamed:
-				join(unnamed, d)
-			default:
-				join(open, d)
-			}
-		}
-		st.Distfiles += len(names)
-		if c.protected.repos == nil {
-			c.protected.repos = make(map[string]bool, len(scans))
+			all = append(all, claim{d, int32(i), int32(len(all))})
 		}
 		c.protected.repos[s.Repo] = true
 		for _, n := range s.Notes {
 			c.Notes = append(c.Notes, s.Repo+": "+n)
 		}
-		for i := range s.Problems {
-			c.protected.add(&s.Problems[i])
-			for _, n := range s.Problems[i].Names {
-				if _, seen := names[n]; !seen {
-					names[n] = false
-					st.Protected++
-				}
-			}
-		}
 		c.Repos = append(c.Repos, st)
 		c.maintainers[s.Repo] = s.Maintainers
 		c.Problems = append(c.Problems, s.Problems...)
 	}
-	for name, ds := range unnamed {
-		for _, d := range ds {
-			i := slices.IndexFunc(open[name], func(h *Distfile) bool { return h.Same(d) == digest.Same })
-			if i >= 0 {
-				unite(open[name][i], d)
-			} else {
-				c.Shadowed = append(c.Shadowed, d)
-			}
+	slices.SortFunc(all, func(a, b claim) int {
+		if c := cmp.Compare(a.Name, b.Name); c != 0 {
+			return c
 		}
-	}
-	for name, ds := range open {
-		c.Distfiles = append(c.Distfiles, ds[0])
-		for _, d := range ds[1:] {
-			c.Shadowed = append(c.Shadowed, d)
-			c.Conflicts = append(c.Conflicts, Conflict{ds[0], d})
+		return cmp.Compare(a.seq, b.seq)
+	})
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && all[to].Name == all[from].Name {
+			to++
 		}
-		delete(shut, name)
+		c.merge(all[from:to])
+		from = to
 	}
-	for _, ds := range shut {
-		c.Restricted = append(c.Restricted, ds...)
+	for i, s := range scans {
+		c.protect(&c.Repos[i], s, all, int32(i))
 	}
-	byName := func(a, b *Distfile) int { return cmp.Compare(a.Name, b.Name) }
-	slices.SortStableFunc(c.Distfiles, byName)
-	slices.SortStableFunc(c.Shadowed, byName)
-	slices.SortStableFunc(c.Restricted, byName)
-	slices.SortStableFunc(c.Conflicts, func(a, b Conflict) int { return byName(a.Shadowed, b.Shadowed) })
 	return c
 }
 
+// A claim is what a package of a repository wants, in the order of all that do.
+type claim struct {
+	*Distfile
+	repo, seq int32
+}
+
+// merge decides which contents are archived of those that packages want under one
+// name, and counts them.
+func (c *Catalog) merge(claims []claim) {
+	var open, shut, unnamed []*Distfile
+	last := int32(-1) // the repository that the name was counted for
+	for _, w := range claims {
+		if w.Unnamed || w.repo != last {
+			c.Repos[w.repo].Distfiles++
+		}
+		if !w.Unnamed {
+			last = w.repo
+		}
+		switch {
+		case w.Restrict != "":
+			shut = join(shut, w.Distfile)
+		case w.Unnamed:
+			unnamed = join(unnamed, w.Distfile)
+		default:
+			open = join(open, w.Distfile)
+		}
+	}
+	for _, d := range unnamed {
+		if i := slices.IndexFunc(open, func(h *Distfile) bool { return h.Same(d) == digest.Same }); i >= 0 {
+			unite(open[i], d)
+		} else {
+			c.Shadowed = append(c.Shadowed, d)
+		}
+	}
+	if len(open) == 0 {
+		c.Restricted = append(c.Restricted, shut...)
+		return
+	}
+	c.Distfiles = append(c.Distfiles, open[0])
+	for _, d := range open[1:] {
+		c.Shadowed = append(c.Shadowed, d)
+		c.Conflicts = append(c.Conflicts, Conflict{open[0], d})
+	}
+}
+
+// protect takes over the problems of a scan, and counts the names that nothing but a
+// package with a problem may want. all are the claims in the order of names.
+func (c *Catalog) protect(st *RepoStats, s *Scan, all []claim, repo int32) {
+	seen := make(map[Name]bool)
+	for i := range s.Problems {
+		c.protected.add(&s.Problems[i])
+		for _, n := range s.Problems[i].Names {
+			if seen[n] {
+				continue
+			}
+			seen[n] = true
+			from, to := Span(all, 0, n, func(w claim) Name { return w.Name })
+			if !slices.ContainsFunc(all[from:to], func(w claim) bool { return !w.Unnamed && w.repo == repo }) {
+				st.Protected++
+			}
+		}
+	}
+}
+
 // join adds d to the contents known under its name.
-func join(m map[Name][]*Distfile, d *Distfile) {
-	have := m[d.Name]
+func join(have []*Distfile, d *Distfile) []*Distfile {
 	i := slices.IndexFunc(have, func(h *Distfile) bool {
 		r := h.Same(d)
 		both := len(h.Digests) > 0 && len(d.Digests) > 0
 		return r == digest.Same || r == digest.Weak || r == digest.Unknown && !both
 	})
 	if i < 0 {
-		m[d.Name] = append(have, d)
-		return
+		return append(have, d)
 	}
 	h := have[i]
 	unite(h, d)
@@ -262,7 +289,7 @@ func join(m map[Name][]*Distfile, d *Distfile) {
 			j = i
 		}
 	}
-	m[d.Name] = have
+	return have
 }
 
 // unite adds to h what d says about the same content.

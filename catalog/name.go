@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -63,6 +65,23 @@ func checkComponent(c string) error {
 		}
 	}
 	return nil
+}
+
+// Span returns where the elements of a name are in list, which is in the order of
+// names. near is where the one before was: who asks in that order finds each there.
+func Span[E any](list []E, near int, name Name, of func(E) Name) (from, to int) {
+	from = min(near, len(list))
+	for range 4 {
+		if from < len(list) && of(list[from]) < name {
+			from++
+		}
+	}
+	if from < len(list) && of(list[from]) < name || from > 0 && of(list[from-1]) >= name {
+		from, _ = slices.BinarySearchFunc(list, name, func(e E, n Name) int { return cmp.Compare(of(e), n) })
+	}
+	for to = from; to < len(list) && of(list[to]) == name; to++ {
+	}
+	return from, to
 }
 
 // Base returns the last component.

@@ -75,22 +75,10 @@ func (x *Index) settle() {
 
 // Span returns where in Distfiles the records of a name are.
 func (x *Index) Span(name catalog.Name) (from, to int) {
-	ds := x.Distfiles
-	from = x.at
-	for n := 0; from < len(ds) && ds[from].Name < name && n < near; n++ {
-		from++
-	}
-	if from < len(ds) && ds[from].Name < name || from > 0 && ds[from-1].Name >= name {
-		from, _ = ds.search(Key{Name: name})
-	}
+	from, to = catalog.Span(x.Distfiles, x.at, name, func(d *Distfile) catalog.Name { return d.Name })
 	x.at = from
-	for to = from; to < len(ds) && ds[to].Name == name; to++ {
-	}
 	return from, to
 }
-
-// near is how far the next name may be from the last one to be looked for there.
-const near = 4
 
 // ByName returns the records of a name, until the next Commit.
 func (x *Index) ByName(name catalog.Name) []*Distfile {

@@ -91,10 +91,10 @@ func (l *Lists) Next(readDistinfo bool) (old, next []history.Record, err error) 
 	if old, err = history.LoadHistory(l.v.Store.Path("history")); err != nil {
 		return nil, nil, err
 	}
-	wanted := l.facts.WantedRecords()
+	wishes := l.facts.Wishes()
 	var known []history.Line
 	for _, d := range l.v.Index.Distfiles {
-		if !wanted[d] && !l.facts.Catalog.Protected(d.Name, d.Owner) {
+		if !wishes.Want(d) && !l.facts.Catalog.Protected(d.Name, d.Owner) {
 			known = append(known, export.Line(d, d.Name))
 		}
 	}

@@ -148,18 +148,19 @@ func (c *cleaning) plan(ctx context.Context) (err error) {
 	}
 	c.sum.count(c.old, c.next)
 	c.gone, c.claims = make(map[ledger.Key]bool), c.v.Claims()
-	kept, _ := c.facts.Kept()
-	viewed, err := c.views.Keep(kept)
+	c.facts.Viewed = make(map[*ledger.Distfile]bool)
+	viewed, err := c.views.Keep(c.facts.Viewed)
 	if err != nil {
 		return err
 	}
 	var due layout.Count
 	var old []history.Record
+	wishes := c.facts.Wishes()
 	for _, r := range c.next {
 		if !ledger.Elapsed(c.v.Now, r.Time, c.o.Before) {
 			continue
 		}
-		if why := c.keeps(r, kept); why != "" {
+		if why := c.keeps(r, wishes); why != "" {
 			c.sum.Kept = append(c.sum.Kept, keptLine(r, why))
 			continue
 		}
@@ -189,7 +190,7 @@ func keptLine(r history.Record, why string) KeptLine {
 }
 
 // keeps returns why the content of a line stays, or "".
-func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) string {
+func (c *cleaning) keeps(r history.Record, wishes *plan.Wishes) string {
 	x := c.v.Index
 	d := x.Distfiles.Get(recordKey(r))
 	switch s := x.Deletions[recordKey(r)]; {
@@ -201,7 +202,7 @@ func (c *cleaning) keeps(r history.Record, kept map[*ledger.Distfile]bool) strin
 		return ""
 	case c.facts.InDropBox(d):
 		return "it is in distfiles-local"
-	case kept[d]:
+	case wishes.Keeps(d):
 		return "its name is wanted, or a published index names it"
 	case s != nil && s.Holds(c.v.Now, c.o.Before):
 		return "it was taken off the schedule at " + s.Since.Format(time.RFC3339)

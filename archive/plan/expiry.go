@@ -17,32 +17,27 @@ type Expiry struct {
 	Restore    []*ledger.Recycled // on the whitelist since they went
 	Due        []*ledger.Distfile // scheduled for long enough
 	Purge      []*ledger.Recycled // in recycle for long enough
-	// Kept are the records that somebody wants, or may want.
-	Kept map[*ledger.Distfile]bool
 	// Guard is why nothing is in Schedule, Due and Purge, or empty. That the
 	// catalog is not complete is another reason, which Facts.KnowsAll tells.
 	Guard string
 	// Protected are the records that are kept only because a package that may
 	// want them cannot be known.
 	Protected []*ledger.Distfile
+	// Wishes are those that it was decided by.
+	Wishes *Wishes
 }
 
 // Expire decides what is deleted. unsure are the records of the plan of which it
 // is not known whether their bytes are there.
 func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
-	e := new(Expiry)
-	kept, protected := f.Kept()
-	e.Kept, e.Protected = kept, protected
-	for d := range f.Viewed {
-		kept[d] = true
-	}
-	e.back(f, kept)
-	if !f.Delete {
-		return e
-	}
+	e := &Expiry{Wishes: f.Wishes()}
 	var due layout.Count
 	for _, d := range f.Index.Distfiles {
-		if kept[d] {
+		kept, protected := e.Wishes.Keep(d)
+		if protected {
+			e.Protected = append(e.Protected, d)
+		}
+		if kept || !f.Delete {
 			continue
 		}
 		k := d.Key()
@@ -56,6 +51,10 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 			due.Add(d.Size)
 		}
 	}
+	e.back(f)
+	if !f.Delete {
+		return e
+	}
 	e.Purge = f.Purgeable()
 	if e.Guard = f.Guard(due); e.Guard != "" || !f.KnowsAll() {
 		e.Schedule, e.Due, e.Purge = nil, nil, nil
@@ -65,9 +64,9 @@ func Expire(f *Facts, unsure map[ledger.Key]error) *Expiry {
 
 // back decides what is wanted again: it leaves the schedule, and recycle when
 // the whitelist has it. Make has planned to restore what packages want.
-func (e *Expiry) back(f *Facts, kept map[*ledger.Distfile]bool) {
+func (e *Expiry) back(f *Facts) {
 	for k, s := range f.Index.Deletions {
-		if d := f.Index.Distfiles.Get(k); d == nil || kept[d] {
+		if d := f.Index.Distfiles.Get(k); d == nil || e.Wishes.Keeps(d) {
 			e.Unschedule = append(e.Unschedule, s.Key)
 		}
 	}
@@ -95,49 +94,6 @@ func (f *Facts) Purgeable() (rs []*ledger.Recycled) {
 	return rs
 }
 
-// Kept are the records that somebody wants: a package, the whitelist, or the drop
-// box, and those that a package which cannot be known may want; protected are the
-// latter. A content that still holds the published name of a wanted
-// one is kept as well: it goes when its successor has come.
-func (f *Facts) Kept() (kept map[*ledger.Distfile]bool, protected []*ledger.Distfile) {
-	x := f.Index
-	kept = f.WantedRecords()
-	for _, w := range f.Catalog.Distfiles {
-		for _, d := range x.ByName(w.Name) {
-			if d.Named || !w.Digests.Verifiable() {
-				kept[d] = true
-			}
-		}
-	}
-	for _, d := range x.Distfiles {
-		switch {
-		case kept[d]:
-		case f.Whitelisted(d.Name) || f.InDropBox(d):
-			kept[d] = true
-		case f.Catalog.Protected(d.Name, d.Owner):
-			kept[d] = true
-			protected = append(protected, d)
-		}
-	}
-	return kept, protected
-}
-
-// WantedRecords are the records that are what a package wants.
-func (f *Facts) WantedRecords() map[*ledger.Distfile]bool {
-	x := f.Index
-	wanted := make(map[*ledger.Distfile]bool, len(x.Distfiles))
-	for _, ws := range [][]*catalog.Distfile{f.Catalog.Distfiles, f.Catalog.Shadowed} {
-		for _, w := range ws {
-			for _, d := range x.ByName(w.Name) {
-				if d.Satisfies(w) {
-					wanted[d] = true
-				}
-			}
-		}
-	}
-	return wanted
-}
-
 // Spare takes out of ds what somebody has put on the whitelist or into the drop
 // box while the run deleted other files.
 func (f *Facts) Spare(ds []*ledger.Distfile) []*ledger.Distfile {
@@ -153,17 +109,24 @@ func (f *Facts) Unmissed(rs []*ledger.Recycled) (left []*ledger.Recycled) {
 	if len(rs) == 0 {
 		return nil
 	}
-	names, sums := make(map[catalog.Name][]*catalog.Distfile), make(map[digest.Digest]bool)
+	sums := make(map[digest.Digest]bool) // whether a package wants what has it
+	for _, r := range rs {
+		for _, d := range r.Digests {
+			sums[d] = false
+		}
+	}
 	for _, ws := range [][]*catalog.Distfile{f.Catalog.Distfiles, f.Catalog.Shadowed} {
 		for _, w := range ws {
-			names[w.Name] = append(names[w.Name], w)
 			for _, d := range w.Digests {
-				sums[d] = true
+				if _, asked := sums[d]; asked {
+					sums[d] = true
+				}
 			}
 		}
 	}
+	wishes := f.Wishes()
 	for _, r := range rs {
-		wanted := slices.ContainsFunc(names[r.Name], func(w *catalog.Distfile) bool {
+		wanted := slices.ContainsFunc(wishes.Of(r.Name), func(w *catalog.Distfile) bool {
 			return r.Satisfies(w) || !w.Digests.Verifiable()
 		})
 		// It may be wanted under another name.

@@ -132,15 +132,7 @@ func (b *planner) stray(w *Want) (any bool) {
 // isWanted reports whether a package wants a content under name that can be
 // verified: what else has the place is wrong.
 func (b *planner) isWanted(name catalog.Name) bool {
-	if b.names == nil {
-		b.names = make(map[catalog.Name]bool, len(b.Catalog.Distfiles))
-		for _, d := range b.Catalog.Distfiles {
-			if d.Digests.Verifiable() {
-				b.names[d.Name] = true
-			}
-		}
-	}
-	return b.names[name]
+	return slices.ContainsFunc(b.named.of(name), func(d *catalog.Distfile) bool { return d.Digests.Verifiable() })
 }
 
 // others plans to read the files that somebody has put in the place of d, which

@@ -58,7 +58,7 @@ type Plan struct {
 // Make plans how to get what the catalog wants.
 func Make(f *Facts) *Plan {
 	p := &Plan{Unsure: make(map[ledger.Key]error)}
-	b := &planner{Facts: f, Plan: p, transfers: make(map[digest.Digest]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[digest.Digest]bool), inodes: make(map[layout.Inode]bool), seen: make([]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool)}
+	b := &planner{Facts: f, Plan: p, transfers: make(map[digest.Digest]*Fetching), byName: make(map[catalog.Name][]*Fetching), awaited: make(map[digest.Digest]bool), inodes: make(map[layout.Inode]bool), seen: make([]bool, len(f.Index.Distfiles)), barren: make(map[digest.Digest]bool), planned: make(map[string]bool), named: sorted{list: f.Catalog.Distfiles}}
 	conflicts := make(map[*catalog.Distfile]*catalog.Distfile, len(f.Catalog.Conflicts))
 	for _, c := range f.Catalog.Conflicts {
 		conflicts[c.Shadowed] = c.Kept
@@ -114,8 +114,8 @@ type planner struct {
 	awaited map[digest.Digest]bool
 	// ciphers are the files below by_cipher when the ledger is new.
 	ciphers map[layout.Inode]bool
-	// names are those that packages want, made when first asked for.
-	names map[catalog.Name]bool
+	// named is what packages want under its name.
+	named sorted
 }
 
 // want decides what has to be done for one wanted content.

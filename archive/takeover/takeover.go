@@ -221,9 +221,9 @@ func Recall(v *vault.Vault) (*Memory, error) {
 }
 
 // Outdate ends what the other program knew of what somebody wants by now: when nobody
-// does any more, a new time begins. names are what packages want, kept the records
-// that stay.
-func (m *Memory) Outdate(names []*catalog.Distfile, kept map[*ledger.Distfile]bool) error {
+// does any more, a new time begins. names are what packages want, keeps tells which
+// records stay.
+func (m *Memory) Outdate(names []*catalog.Distfile, keeps func(*ledger.Distfile) bool) error {
 	f := m.facts
 	if len(f.Unwanted)+len(f.History) == 0 {
 		return nil
@@ -232,10 +232,12 @@ func (m *Memory) Outdate(names []*catalog.Distfile, kept map[*ledger.Distfile]bo
 	for _, d := range names {
 		delete(f.Unwanted, d.Name)
 	}
-	held := make(map[history.Line]bool, len(kept))
-	for d := range kept {
-		delete(f.Unwanted, d.Name)
-		held[history.Line{Name: d.Name, SHA256: d.SHA256()}] = true
+	held := make(map[history.Line]bool)
+	for _, d := range m.v.Index.Distfiles {
+		if keeps(d) {
+			delete(f.Unwanted, d.Name)
+			held[history.Line{Name: d.Name, SHA256: d.SHA256()}] = true
+		}
 	}
 	f.History = slices.DeleteFunc(f.History, func(r history.Record) bool {
 		r.Base64 = false // a matter of spelling
