@@ -333,11 +333,7 @@ func parseLines[T any](path string, r io.Reader, wanted func(line []byte) bool) 
 			if wanted != nil && !wanted(sc.Bytes()) {
 				continue
 			}
-			v := new(T)
-			err := errors.New("not a record")
-			if bytes.HasPrefix(sc.Bytes(), []byte("{")) {
-				err = json.Unmarshal(sc.Bytes(), v)
-			}
+			v, err := parseLine[T](sc.Bytes())
 			if err != nil {
 				yield(nil, damaged(path, n, err))
 				return
@@ -350,4 +346,18 @@ func parseLines[T any](path string, r io.Reader, wanted func(line []byte) bool) 
 			yield(nil, damaged(path, n, err))
 		}
 	}
+}
+
+func parseLine[T any](line []byte) (*T, error) {
+	v := new(T)
+	if d, ok := any(v).(decoder); ok {
+		if d.decode(string(line)) {
+			return v, nil
+		}
+		v = new(T)
+	}
+	if !bytes.HasPrefix(line, []byte("{")) {
+		return nil, errors.New("not a record")
+	}
+	return v, json.Unmarshal(line, v)
 }
