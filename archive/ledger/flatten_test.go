@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -246,6 +248,71 @@ func TestFlatAfterCrash(t *testing.T) {
 			t.Errorf("the record is lost, %v", err)
 		}
 	})
+}
+
+// TestKillInClose kills a process at each step of the flat files: they are read again
+// only once they are whole.
+func TestKillInClose(t *testing.T) {
+	const at = "DISTKEEP_LEDGER_TEST_AT"
+	if dir := os.Getenv(childDir); dir != "" {
+		last, err := strconv.Atoi(os.Getenv(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(dir, Options{Spare: func(int64) error {
+			if last--; last < 0 {
+				p.Kill()
+				select {}
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		full(t, l)
+		var b Batch
+		b.PutDistfile(sample("new", "content"))
+		if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Parallel()
+	dir := closed(t)
+	for n, done := 0, false; !done; n++ {
+		if n > 99 {
+			t.Fatal("it never comes to its end")
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKillInClose$")
+		cmd.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprint(at, "=", n))
+		out, err := cmd.CombinedOutput()
+		if done = err == nil; !done && cmd.ProcessState.ExitCode() >= 0 {
+			t.Fatalf("child: %v\n%s", err, out)
+		}
+		l := open(t, dir)
+		s, err := l.Load()
+		if err != nil || s.Distfiles.Get(sample("new", "content").Key()) == nil {
+			t.Errorf("killed at step %d, the record is lost, %v", n, err)
+		}
+		if flat := l.db == nil; flat != done {
+			t.Errorf("killed at step %d, flat files were read: %v", n, flat)
+		}
+		var b Batch
+		b.DropDistfile(sample("new", "content").Key())
+		if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !sameAsBadger(t, dir) {
+			t.Errorf("killed at step %d, no flat files were made", n)
+		}
+		if done && n < len(loaded) {
+			t.Errorf("%d steps were all", n)
+		}
+	}
 }
 
 // TestFlatWithoutRoom: a disk that has room for badger alone is none to complain about.

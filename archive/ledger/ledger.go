@@ -4,6 +4,19 @@
 //
 // It is a badger database and the only place that knows so. The disk is always
 // ahead of it: a record is written after its bytes are durable.
+//
+// The rules that callers may rely on:
+//
+//   - What Commit has returned for is there after a power failure.
+//   - What was read is bounded, and of its type: a hostile value is an error, and a
+//     name is one that paths may be made of.
+//   - Nothing depends on the flat files, which a closed ledger has beside badger to be
+//     read without it. Badger is opened when something is asked of it, at the latest
+//     by Commit, whose error may then be one of Open.
+//   - Whatever changes a closed ledger changes its Seal.
+//
+// A key has a letter for the kind of its record, see the prefixes; a value has a byte
+// for its form, see record. Begin reading at Open, Load and Commit.
 package ledger
 
 import (

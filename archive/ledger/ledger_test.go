@@ -255,7 +255,6 @@ func TestDamage(t *testing.T) {
 
 const childDir = "DISTKEEP_LEDGER_TEST_DIR"
 
-// TestKill: what Commit returned for is there after SIGKILL.
 // TestEmptyLogs has what badger leaves when it is killed between the creation of
 // a log and its first byte.
 func TestEmptyLogs(t *testing.T) {
@@ -399,6 +398,7 @@ func TestTableReplaced(t *testing.T) {
 	}
 }
 
+// TestKill: what Commit returned for is there after SIGKILL.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv(childDir); dir != "" {
 		l := open(t, dir)
