@@ -158,7 +158,6 @@ func (x *walker) dir(fd, depth int) error {
 	if depth == maxDepth {
 		return x.wrong(errDeep)
 	}
-	place, path := x.place, string(x.path)
 	var others sync.WaitGroup
 	defer others.Wait()
 	for {
@@ -176,7 +175,7 @@ func (x *walker) dir(fd, depth int) error {
 		}
 		_, _, names := unix.ParseDirent(x.ents[:n], -1, nil)
 		for ; len(names) > few; names = names[few:] {
-			some := names[:few]
+			place, path, some := x.place, string(x.path), names[:few]
 			others.Add(1)
 			if x.g.TryGo(func() error {
 				defer others.Done()

@@ -7,6 +7,7 @@
 package layout
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"path"
 	"slices"
@@ -305,8 +306,11 @@ func ParseByCipher(rel string) (sha256 digest.Digest, base catalog.Name, ok bool
 // IsCipher reports whether rel is the directory of one content below by_cipher, by its
 // hex digest.
 func IsCipher(rel string) bool {
-	_, _, ok := ParseByCipher(rel + "/x")
-	return ok
+	below, ok := strings.CutPrefix(rel, CipherDir+"/")
+	if !ok || len(below) != len("ab/")+2*sha256.Size || below[:3] != below[3:5]+"/" {
+		return false
+	}
+	return strings.Trim(below[3:], "0123456789abcdef") == ""
 }
 
 // ByCipherBase64 returns the path under which bsd.port.mk looks for a content

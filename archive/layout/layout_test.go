@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"path"
 	"strings"
 	"testing"
 
@@ -249,4 +250,20 @@ func FuzzNameOf(f *testing.F) {
 			t.Fatalf("%s: Path(%q) = %q: %v", l, name, p, err)
 		}
 	})
+}
+
+// TestIsCipher: a directory of by_cipher is one of a content when it is spelt in hex.
+func TestIsCipher(t *testing.T) {
+	t.Parallel()
+	sum := digest.SHA256.Sum([]byte("a"))
+	hex, b64 := path.Dir(ByCipher(sum, "x")), path.Dir(ByCipherBase64(sum, "x"))
+	for dir, want := range map[string]bool{
+		hex: true, b64: false, hex + "/x": false, path.Dir(hex): false, CipherDir: false, "": false,
+		strings.ToUpper(hex): false, hex[:len(hex)-1] + "g": false, hex[:len(hex)-1]: false, "x" + hex: false,
+		CipherDir + "/zz/" + path.Base(hex): false,
+	} {
+		if IsCipher(dir) != want {
+			t.Errorf("%q: %v", dir, !want)
+		}
+	}
 }

@@ -31,11 +31,17 @@ func (r *Repository) Reads() (places []catalog.Place, ok bool) {
 // passedOver reports whether no scan looks at rel: levels below those of packages, but
 // for the metadata cache, and what packages have beside their ebuilds.
 func passedOver(rel string) bool {
-	parts := strings.Split(rel, "/")
-	if parts[0] == "metadata" && len(parts) > 2 {
-		return parts[1] != "md5-cache"
+	top, rest, _ := strings.Cut(rel, "/")
+	sub, rest, below := strings.Cut(rest, "/")
+	switch {
+	case strings.HasPrefix(top, "."):
+		return true
+	case !below:
+		return false
+	case top == "metadata":
+		return sub != "md5-cache"
 	}
-	return strings.HasPrefix(parts[0], ".") || len(parts) > 3 || len(parts) == 3 && (parts[2] == "files" || parts[0] == "profiles" || parts[0] == "eclass")
+	return top == "profiles" || top == "eclass" || rest == "files" || strings.Contains(rest, "/")
 }
 
 func deep(rel string) bool { return strings.Contains(rel, "/") }
