@@ -103,7 +103,7 @@ func BenchmarkContents(b *testing.B) {
 	}
 	var c *contents
 	for b.Loop() {
-		if c, err = loadContents(dir, layout.Conf{layout.Flat()}); err != nil || len(c.all) != files {
+		if c, err = loadContents(dir, layout.Conf{layout.Flat()}); err != nil || len(c.at) != files {
 			b.Fatal(err)
 		}
 	}

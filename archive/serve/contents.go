@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io/fs"
@@ -27,9 +28,10 @@ type content struct {
 // contents are what an archive holds, found by digest, name and origin. They never
 // change: a server has one at a time, and takes another one instead of it.
 type contents struct {
-	all     []content
+	records
 	layouts layout.Conf
-	// Each of these has indexes of all, in the order of what is looked for.
+	wanted  []wanted // of each record, or nil
+	// Each of these has the numbers of records in the order of what is looked for.
 	byDigest map[digest.Algorithm]order
 	byName   order // whole names
 	byBase   order // last components
@@ -38,7 +40,7 @@ type contents struct {
 
 // loadContents reads what the last run exported to a report directory.
 func loadContents(reports string, layouts layout.Conf) (*contents, error) {
-	var all []content
+	c := &contents{layouts: layouts}
 	for d, err := range report.Distfiles(reports) {
 		if err != nil {
 			return nil, err
@@ -46,13 +48,13 @@ func loadContents(reports string, layouts layout.Conf) (*contents, error) {
 		if d.Recycled {
 			continue
 		}
-		c, err := newContent(d)
+		x, err := newContent(d)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", reports, err)
 		}
-		all = append(all, c)
+		c.add(&x)
 	}
-	return newContents(all, layouts), nil
+	return c.sorted(), nil
 }
 
 func newContent(d *report.Distfile) (content, error) {
@@ -84,51 +86,57 @@ func newContent(d *report.Distfile) (content, error) {
 	return c, nil
 }
 
-func newContents(all []content, layouts layout.Conf) *contents {
-	c := &contents{all: all, layouts: layouts, byDigest: make(map[digest.Algorithm]order)}
-	sums := make(map[digest.Algorithm][]int32)
-	names := make([]int32, len(all))
+// sorted makes the orders of c, which has all that it will have.
+func (c *contents) sorted() *contents {
+	all := make([]int32, len(c.at))
 	var origins []int32
+	sums := make(map[digest.Algorithm][]int32)
 	for i := range all {
-		names[i] = int32(i)
-		if all[i].origin != "" {
+		all[i] = int32(i)
+		if len(c.origin(i)) > 0 {
 			origins = append(origins, int32(i))
 		}
-		for _, d := range all[i].Digests {
-			sums[d.Alg] = append(sums[d.Alg], int32(i))
+		for alg := range c.sums(i) {
+			sums[alg] = append(sums[alg], int32(i))
 		}
 	}
-	c.byName = c.sort(names, func(a, b *content) int { return cmp.Compare(a.Name, b.Name) })
-	c.byBase = c.sort(slices.Clone(names), func(a, b *content) int { return cmp.Compare(a.Name.Base(), b.Name.Base()) })
-	c.byOrigin = c.sort(origins, func(a, b *content) int { return cmp.Compare(a.origin, b.origin) })
+	c.byBase = c.order(slices.Clone(all), func(i int) []byte { return base(c.name(i)) })
+	c.byName = c.order(all, c.name)
+	c.byOrigin = c.order(origins, c.origin)
+	c.byDigest = make(map[digest.Algorithm]order, len(sums))
 	for alg, indexes := range sums {
-		c.byDigest[alg] = c.sort(indexes, func(a, b *content) int { return a.Digests.Get(alg).Compare(b.Digests.Get(alg)) })
+		c.byDigest[alg] = c.order(indexes, func(i int) []byte { return c.sum(i, alg) })
 	}
 	return c
 }
 
-// An order has indexes of contents as compare sorts them.
+// An order has the numbers of records, by their keys.
 type order struct {
 	indexes []int32
-	compare func(a, b *content) int
+	key     func(i int) []byte
 }
 
-func (c *contents) sort(indexes []int32, compare func(a, b *content) int) order {
-	slices.SortFunc(indexes, func(i, j int32) int { return cmp.Or(compare(&c.all[i], &c.all[j]), cmp.Compare(i, j)) })
-	return order{indexes, compare}
+func (c *contents) order(indexes []int32, key func(i int) []byte) order {
+	slices.SortFunc(indexes, func(i, j int32) int {
+		return cmp.Or(bytes.Compare(key(int(i)), key(int(j))), cmp.Compare(i, j))
+	})
+	return order{slices.Clip(indexes), key}
 }
 
-// find returns the contents that are equal to want in an order.
-func (c *contents) find(o order, want *content) (found []*content) {
-	i, _ := slices.BinarySearchFunc(o.indexes, want, func(i int32, want *content) int { return o.compare(&c.all[i], want) })
-	for ; i < len(o.indexes) && o.compare(&c.all[o.indexes[i]], want) == 0; i++ {
-		found = append(found, &c.all[o.indexes[i]])
+// find returns the contents with a key.
+func (c *contents) find(o order, key string) (found []*content) {
+	want := []byte(key)
+	i, _ := slices.BinarySearchFunc(o.indexes, want, func(i int32, want []byte) int { return bytes.Compare(o.key(int(i)), want) })
+	for ; i < len(o.indexes) && bytes.Equal(o.key(int(o.indexes[i])), want); i++ {
+		n := int(o.indexes[i])
+		x := c.get(n)
+		if c.wanted != nil {
+			x.wanted = &c.wanted[n]
+		}
+		found = append(found, x)
 	}
 	return found
 }
-
-// probe is a content to look for by name.
-func probe(name string) *content { return &content{Content: layout.Content{Name: catalog.Name(name)}} }
 
 // withDigest returns the contents with the digest d.
 func (c *contents) withDigest(d digest.Digest) []*content {
@@ -136,7 +144,7 @@ func (c *contents) withDigest(d digest.Digest) []*content {
 	if !ok {
 		return nil
 	}
-	return c.find(o, &content{Content: layout.Content{Digests: digest.Set{d}}})
+	return c.find(o, string(d.Raw()))
 }
 
 // named returns the contents that name may mean. dir is the directory that a client
@@ -145,11 +153,11 @@ func (c *contents) withDigest(d digest.Digest) []*content {
 // directory.
 func (c *contents) named(dir, name string) []*content {
 	for _, whole := range []string{dir + "/" + name, name} {
-		if found := published(c.find(c.byName, probe(whole))); len(found) > 0 {
+		if found := published(c.find(c.byName, whole)); len(found) > 0 {
 			return found
 		}
 	}
-	found := c.find(c.byBase, probe(name))
+	found := c.find(c.byBase, name)
 	if of := slices.DeleteFunc(slices.Clone(found), func(c *content) bool { return !c.of(dir) }); len(of) > 0 {
 		return of
 	}
@@ -174,18 +182,18 @@ func (c *content) of(dir string) bool {
 // from returns the contents that came from a URL.
 func (c *contents) from(url string) []*content {
 	_, rest, _ := strings.Cut(url, "://")
-	return c.find(c.byOrigin, &content{origin: rest})
+	return c.find(c.byOrigin, rest)
 }
 
-// at returns the content whose verified file fi is, which is at rel, or nil. same is
+// verifiedAt returns the content whose verified file fi is, which is at rel, or nil. same is
 // asked about paths that no rule of the archive makes, such as those of a pacman
 // repository: whether the file is the one at another path.
-func (c *contents) at(rel string, fi fs.FileInfo, same func(rel string) bool) *content {
+func (c *contents) verifiedAt(rel string, fi fs.FileInfo, same func(rel string) bool) *content {
 	found := c.perhapsAt(rel)
 	if i := slices.IndexFunc(found, func(x *content) bool { return x.isFile(fi) }); i >= 0 {
 		return found[i]
 	}
-	for _, x := range c.find(c.byBase, probe(path.Base(rel))) {
+	for _, x := range c.find(c.byBase, path.Base(rel)) {
 		if x.isFile(fi) && same(x.CipherPaths()[0]) {
 			return x
 		}
@@ -205,7 +213,7 @@ func (c *contents) perhapsAt(rel string) (found []*content) {
 	}
 	for _, l := range c.layouts {
 		if name, ok := l.NameOf(rel); ok {
-			found = append(found, published(c.find(c.byName, probe(string(name))))...)
+			found = append(found, published(c.find(c.byName, string(name)))...)
 		} else if a, ok := l.Algorithm(); ok {
 			if sum, err := digest.Parse(a, last); err == nil {
 				found = append(found, c.withDigest(sum)...)

@@ -99,15 +99,15 @@ func (d *demands) scan(ctx context.Context, s *Server) {
 
 // know takes c for what may be asked for.
 func (d *demands) know(c *catalog.Catalog) {
-	all := make([]content, 0, len(c.Distfiles)+len(c.Shadowed))
+	all := &contents{wanted: make([]wanted, 0, len(c.Distfiles)+len(c.Shadowed))}
 	add := func(x *catalog.Distfile, named bool) {
 		if x.Restrict != "" || len(x.Sources) == 0 || !x.Digests.Verifiable() {
 			return
 		}
-		c := content{wanted: &wanted{x, named}, Content: layout.Content{Name: x.Name, Digests: x.Digests, Size: x.Size, Named: !x.Unnamed, Kind: x.Kind}}
-		c.owner = x.FirstOwner()
+		all.wanted = append(all.wanted, wanted{x, named})
+		c := content{Content: layout.Content{Name: x.Name, Digests: x.Digests, Size: x.Size, Named: !x.Unnamed, Kind: x.Kind}, owner: x.FirstOwner()}
 		_, c.origin, _ = strings.Cut(x.Sources[0].URI, "://")
-		all = append(all, c)
+		all.add(&c)
 	}
 	for _, x := range c.Distfiles {
 		add(x, true)
@@ -115,7 +115,7 @@ func (d *demands) know(c *catalog.Catalog) {
 	for _, x := range c.Shadowed {
 		add(x, false)
 	}
-	d.wanted.Store(newContents(all, nil))
+	d.wanted.Store(all.sorted())
 }
 
 // forget forgets of what was brought what is known otherwise by now.

@@ -72,7 +72,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		m.value("distkeep_dialect_requests_total", fmt.Sprintf("form=%q", d.Form), float64(s.counts.dialects[i].Load()))
 	}
 	m.one("distkeep_sent_bytes_total", "counter", "bytes of bodies that were sent", float64(s.counts.bytes.Load()))
-	m.one("distkeep_contents", "gauge", "contents that the server knows", float64(len(k.contents.all)))
+	m.one("distkeep_contents", "gauge", "contents that the server knows", float64(len(k.contents.at)))
 	m.one("distkeep_report_readable", "gauge", "whether what runs export can be read", bit(k.err == nil))
 	if r := k.run; r != nil {
 		m.run(r)

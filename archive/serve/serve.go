@@ -99,8 +99,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{Options: o, tree: tree{root}, logging: logging{w: o.Log}}
 	s.demand.Demand = o.Demand
-	s.demand.wanted.Store(newContents(nil, nil))
-	s.known.Store(&known{contents: newContents(nil, nil)})
+	s.demand.wanted.Store(new(contents))
+	s.known.Store(&known{contents: new(contents)})
 	s.Refresh()
 	return s, nil
 }
@@ -139,7 +139,7 @@ func (s *Server) read(k, old *known) error {
 	if k.version.Distfiles != old.version.Distfiles || !slices.Equal(layouts, old.contents.layouts) {
 		k.contents, err = loadContents(s.Reports, layouts)
 		if errors.Is(err, report.ErrNoRun) {
-			k.contents = newContents(nil, layouts)
+			k.contents = &contents{layouts: layouts}
 		} else if err != nil {
 			return err
 		}
@@ -356,7 +356,7 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request, k *known, p s
 	} else if p[len(p)-1] == '/' {
 		return false
 	} else {
-		s.file(w, r, rel, f, fi, k.contents.at(rel, fi, s.tree.same(fi)))
+		s.file(w, r, rel, f, fi, k.contents.verifiedAt(rel, fi, s.tree.same(fi)))
 	}
 	return true
 }

@@ -313,7 +313,7 @@ func TestRecycled(t *testing.T) {
 	w := newWorld(t)
 	w.Put("a.tgz", catalog.Gentoo, true, "abc")
 	w.restate(func(d *report.Distfile) { d.Recycled = true })
-	if len(w.serve().known.Load().contents.all) != 0 {
+	if len(w.serve().known.Load().contents.at) != 0 {
 		t.Error("what is in recycle is known")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,6 +138,15 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 	} else if o.mirrorEvery > 0 {
 		return usagef("serve: --mirror-every goes with --on-demand")
 	}
+	if !o.onDemand {
+		// A server keeps an index of an archive in few pieces, and little else: to
+		// collect what requests leave is cheap.
+		debug.SetGCPercent(gcPercent)
+	}
+	// Nothing ever writes to it, so that it takes no memory. It counts for the
+	// collector, which would run every few hundred requests of a small archive.
+	weight := make([]byte, 8<<20)
+	defer runtime.KeepAlive(weight)
 	s, err := serve.New(so)
 	if err != nil {
 		return err
@@ -150,12 +160,12 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 		fmt.Fprintf(e.stderr, "distkeep: serving %s at %s\n", o.distfiles, l.Addr())
 		ls[i] = o.limits.Limit(l)
 	}
-	// Nothing ever writes to it, so that it takes no memory. It counts for the
-	// collector, which would run every few hundred requests of a small archive.
-	weight := make([]byte, 48<<20)
-	defer runtime.KeepAlive(weight)
 	return s.Serve(ctx, config, ls...)
 }
+
+// gcPercent is how much may become garbage, for each hundred bytes that are in use, before
+// it is collected.
+const gcPercent = 30
 
 // rescan is how often the repositories are scanned for what may be asked for.
 const rescan = 30 * time.Minute

@@ -13,12 +13,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"distkeep/archive/report"
+	"distkeep/archive/store"
 	"distkeep/catalog/digest"
+	"distkeep/catalog/regular"
 )
 
 // BenchmarkServe gets files of 2,000 bytes, and of 64 MiB, from a server of ours and from
@@ -51,6 +56,67 @@ func BenchmarkServe(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkServeMemory serves an archive of 60,000 contents, as those of gentoo are, and
+// reports the memory of the server after it has read their list, and after it has answered a
+// request for each.
+func BenchmarkServeMemory(b *testing.B) {
+	const contents = 60_000
+	dir, err := filepath.Abs(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &site{t: b, dir: dir, up: newUpstream(b, nil, nil)}
+	s.run(0, "init", "--archive", "archive")
+	name := func(i int) string { return fmt.Sprintf("some-package-name-%06d.tar.xz", i) }
+	err = report.WriteDistfiles(store.ReportDir(filepath.Join(dir, "archive/state")), func(yield func(*report.Distfile) bool) {
+		for i := range contents {
+			sum := func(a digest.Algorithm) string { return a.Sum([]byte(name(i))).Hex() }
+			d := &report.Distfile{
+				Name: name(i), SHA256: sum(digest.SHA256), Size: int64(i), Modified: time.Unix(int64(i), 0).UTC(), Named: true, Kind: "gentoo",
+				Digests: map[string]string{"BLAKE2B": sum(digest.BLAKE2B), "SHA512": sum(digest.SHA512)},
+				Owner:   fmt.Sprintf("dev-libs/some-package-%d::gentoo", i), Origin: "https://downloads.example.org/releases/" + name(i),
+			}
+			if !yield(d) {
+				return
+			}
+		}
+	}, regular.Replace)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bin := buildProgram(b)
+	for b.Loop() {
+		cmd := exec.Command(bin, "serve", "--archive", "archive", "--listen", "127.0.0.1:0")
+		cmd.Dir = dir
+		srv := startServing(b, cmd)
+		srv.waitMetric("distkeep_contents 60000")
+		b.ReportMetric(srv.resident(b), "MiB-read")
+		for i := range contents {
+			resp, err := http.Get(srv.url("/" + name(i)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+		b.ReportMetric(srv.resident(b), "MiB-served")
+		srv.stop()
+	}
+}
+
+// resident is the memory of a server.
+func (s *serving) resident(b *testing.B) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		b.Skip(err)
+	}
+	_, rss, _ := strings.Cut(string(text), "\nVmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rss)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(kib) / 1024
 }
 
 // BenchmarkCold has sixteen clients ask at once for one file of 1 GiB that the archive
