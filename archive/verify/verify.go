@@ -15,9 +15,9 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -96,6 +96,13 @@ type unit struct {
 	recycled []*ledger.Recycled
 }
 
+// read notes when one of the records was.
+func (u *unit) read(at time.Time) {
+	if at.Before(u.verified) {
+		u.verified = at
+	}
+}
+
 func (u *unit) names() (names []catalog.Name) {
 	for _, d := range u.held {
 		names = append(names, d.Name)
@@ -109,37 +116,37 @@ func (u *unit) names() (names []catalog.Name) {
 
 // units are the contents of the archive, those that were read longest ago
 // first.
-func units(v *vault.Vault, o *Options) []*unit {
-	bySum := make(map[digest.Digest]*unit)
-	of := func(d *ledger.Distfile) *unit {
-		u, at := bySum[d.SHA256()], d.LastRead(v.Now)
-		if u == nil {
-			u = &unit{sum: d.SHA256(), size: d.Size, verified: at}
-			bySum[d.SHA256()] = u
+func units(v *vault.Vault, o *Options) (us []unit) {
+	held := slices.SortedFunc(slices.Values(v.Index.Distfiles), func(a, b *ledger.Distfile) int { return a.SHA256().Compare(b.SHA256()) })
+	recycled := slices.SortedFunc(maps.Values(v.Index.Recycled), func(a, b *ledger.Recycled) int { return a.SHA256().Compare(b.SHA256()) })
+	for len(held)+len(recycled) > 0 {
+		// The records of the next content, which are neighbours.
+		var first *ledger.Distfile
+		if len(held) > 0 {
+			first = held[0]
 		}
-		if at.Before(u.verified) {
-			u.verified = at
+		if len(recycled) > 0 && (first == nil || recycled[0].SHA256().Compare(first.SHA256()) < 0) {
+			first = &recycled[0].Distfile
 		}
-		return u
-	}
-	for _, d := range v.Index.Distfiles {
-		u := of(d)
-		u.held = append(u.held, d)
-	}
-	for _, r := range v.Index.Recycled {
-		u := of(&r.Distfile)
-		u.recycled = append(u.recycled, r)
-	}
-	us := make([]*unit, 0, len(bySum))
-	for _, u := range bySum {
+		u := unit{sum: first.SHA256(), size: first.Size, verified: first.LastRead(v.Now)}
+		n, m := 0, 0
+		for n < len(held) && held[n].SHA256() == u.sum {
+			u.read(held[n].LastRead(v.Now))
+			n++
+		}
+		for m < len(recycled) && recycled[m].SHA256() == u.sum {
+			u.read(recycled[m].LastRead(v.Now))
+			m++
+		}
+		u.held, u.recycled = held[:n:n], recycled[:m:m]
+		held, recycled = held[n:], recycled[m:]
 		named := len(o.Names) == 0 || slices.ContainsFunc(u.names(), func(n catalog.Name) bool { return slices.Contains(o.Names, n) })
 		if named && (o.OlderThan == 0 || ledger.Elapsed(v.Now, u.verified, o.OlderThan)) {
 			us = append(us, u)
 		}
 	}
-	slices.SortFunc(us, func(a, b *unit) int {
-		return cmp.Or(a.verified.Compare(b.verified), cmp.Compare(a.sum.Hex(), b.sum.Hex()))
-	})
+	// Those that were read together stay in the order of their digests.
+	slices.SortStableFunc(us, func(a, b unit) int { return a.verified.Compare(b.verified) })
 	return us
 }
 
@@ -198,7 +205,7 @@ type verifier struct {
 }
 
 // run verifies us as far as the budget goes.
-func (r *verifier) run(ctx context.Context, us []*unit) error {
+func (r *verifier) run(ctx context.Context, us []unit) error {
 	var total layout.Count
 	for _, u := range us {
 		total.Add(u.size)
@@ -251,7 +258,7 @@ func (r *verifier) run(ctx context.Context, us []*unit) error {
 }
 
 // feed hands out units until the budget is used up.
-func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
+func (r *verifier) feed(ctx context.Context, us []unit, todo chan<- *unit) {
 	defer close(todo)
 	var bytes int64
 	for i, u := range us {
@@ -263,7 +270,7 @@ func (r *verifier) feed(ctx context.Context, us []*unit, todo chan<- *unit) {
 		}
 		bytes += u.size
 		select {
-		case todo <- u:
+		case todo <- &us[i]:
 		case <-ctx.Done():
 			return
 		}
