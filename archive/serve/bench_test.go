@@ -13,13 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"distkeep/archive/layout"
 	"distkeep/archive/report"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
-// BenchmarkListing lists 100,000 names.
+// BenchmarkListing lists 100,000 names, and reports the time on the processors: that on
+// the wall says little where others work.
 func BenchmarkListing(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 100_000 {
@@ -35,13 +38,28 @@ func BenchmarkListing(b *testing.B) {
 	}
 	defer s.Close()
 	s.Now = func() time.Time { return time.Time{} } // so that no page is kept
+	var before, after unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &before)
 	for b.Loop() {
-		rec := httptest.NewRecorder()
-		if s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil)); rec.Code != http.StatusOK || rec.Body.Len() < 5<<20 {
-			b.Fatal(rec.Code, rec.Body.Len())
+		w := &counted{header: make(http.Header)}
+		if s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)); w.n < 5<<20 {
+			b.Fatal(w.n)
 		}
 	}
+	unix.Getrusage(unix.RUSAGE_SELF, &after)
+	took := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(float64(took)/1e6/float64(b.N), "cpu-ms/op")
 }
+
+// A counted answer is not kept.
+type counted struct {
+	header http.Header
+	n      int
+}
+
+func (w *counted) Header() http.Header         { return w.header }
+func (w *counted) WriteHeader(int)             {}
+func (w *counted) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
 
 // BenchmarkSmall gets a file of 2,000 bytes over a kept connection.
 func BenchmarkSmall(b *testing.B) {
