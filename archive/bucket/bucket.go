@@ -8,6 +8,7 @@
 //	blob/sha256/ab/HEX   the bytes of a content
 //	aside/HEX/TIME       bytes that were at the key of a content and are not that
 //	doc/NAME             small documents: the ledger, and what a run publishes for readers
+//	lease                who changes the archive now
 //	mark                 that there is an archive, and which one it is
 //	probe/...            what init asks a server with; it is removed again
 //
@@ -16,6 +17,7 @@
 //   - A content is written once, under the condition that nothing is at its key, with
 //     its SHA-256, which the server compares. What is there already is compared before it is
 //     taken for the content.
+//   - Who has a lease, and may not have it any more, writes and removes nothing.
 //   - Only what is still the object that was looked at is removed.
 //   - What may have failed for a while only is tried again for about two minutes, later
 //     and later, and not before a server says that it may be.
@@ -31,6 +33,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -51,6 +55,8 @@ type Options struct {
 	// Jobs is how many contents are sent at once. Zero means 16: most of them are
 	// small, and the time of a request is waiting.
 	Jobs int
+	// Lease is how long one lasts, see Bucket.Hold. Zero means two minutes.
+	Lease time.Duration
 	// Single is the size above which a content is sent in parts of Part bytes. Zero
 	// means 5 GiB, which is what S3 allows, and 512 MiB.
 	Single, Part int64
@@ -63,6 +69,7 @@ type Bucket struct {
 	client *s3.Client
 	sign   *s3.PresignClient
 	prefix string // with the slash
+	lease  atomic.Pointer[Lease]
 }
 
 // Parse reads s3://BUCKET/PREFIX.
@@ -90,6 +97,9 @@ const Scheme = "s3://"
 func New(o Options) (*Bucket, error) {
 	if o.Jobs == 0 {
 		o.Jobs = 16
+	}
+	if o.Lease == 0 {
+		o.Lease = leaseLasts
 	}
 	if o.Single == 0 {
 		o.Single = 5 << 30

@@ -226,12 +226,12 @@ func TestFaults(t *testing.T) {
 	for _, fault := range []s3test.Fault{s3test.SlowDown, s3test.Cut, s3test.Unsaid} {
 		s := s3test.New(t)
 		b := open(t, s)
-		s.Fault = func(n int, r *http.Request) s3test.Fault {
+		s.Fail(func(n int, r *http.Request) s3test.Fault {
 			if n <= 3 {
 				return fault
 			}
 			return s3test.None
-		}
+		})
 		it := item(t, "a", "bytes")
 		if err := b.Publish([]*store.Item{it}, nil); err != nil || it.Err != nil {
 			t.Errorf("fault %d: %v; %v", fault, err, it.Err)

@@ -50,6 +50,8 @@ type Depot interface {
 // errors wrap fs.ErrNotExist where there is no such content.
 type Remote interface {
 	Depot
+	// Held returns an error when somebody else may have taken the archive over.
+	Held() error
 	// Check compares what is there with the digest and size of a content and says what
 	// is wrong, or "". read, if not nil, is called before every n bytes that have to be
 	// read for it.

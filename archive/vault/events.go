@@ -31,6 +31,9 @@ type Options struct {
 	// Remote has the bytes of the contents. Nil means that the files of the archive
 	// have.
 	Remote Remote
+	// Lease, if not nil, keeps others from using the Remote at the same time. It is taken
+	// when the lock is, and given back before that.
+	Lease func() (release func() error, err error)
 	// Around, when set, is given the operations on files and returns those that
 	// are used. Nil means the real ones.
 	Around func(disk.FS) disk.FS

@@ -63,7 +63,9 @@ type Vault struct {
 	depot  Depot
 	ledger *ledger.Ledger
 	lock   *store.Held
-	marked bool // the ledger knows of Changed
+	// release gives back the lease, or is nil.
+	release func() error
+	marked  bool // the ledger knows of Changed
 }
 
 // Open takes the lock of the archive that was made by Init and opens it. Its error
@@ -110,6 +112,11 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 			v = nil
 		}
 	}()
+	if o.Lease != nil {
+		if v.release, err = o.Lease(); err != nil {
+			return v, err
+		}
+	}
 	v.Unsynced = v.lock.Unsynced
 	if v.Listed, err = layout.Load(o.Distfiles); err != nil {
 		return v, err
@@ -201,6 +208,9 @@ func (v *Vault) Close() error {
 		v.lock.Unsynced = v.lock.Unsynced || v.Store.Unsynced()
 		errs = append(errs, v.Store.Close())
 	}
+	if v.release != nil {
+		errs = append(errs, v.release())
+	}
 	errs = append(errs, v.lock.Unlock())
 	return errors.Join(errs...)
 }
@@ -235,6 +245,11 @@ func (v *Vault) Commit(b *ledger.Batch) error {
 	if v.Changed && !v.marked {
 		v.Note(b, func(n *ledger.Notes) { n.Changed, n.Untold = true, true })
 		v.marked = true
+	}
+	if v.Remote != nil {
+		if err := v.Remote.Held(); err != nil {
+			return Damage(err)
+		}
 	}
 	// What is recorded as gone must not be back after a power failure.
 	if err := v.Store.SyncRemoved(); err != nil {

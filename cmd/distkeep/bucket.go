@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -84,10 +85,37 @@ func (p *place) bucket(ctx context.Context) (*bucket.Bucket, error) {
 // vaultOptions are those to open the archive with.
 func (p *place) vaultOptions(ctx context.Context, e *env, what string, ev vault.Events) (o vault.Options, err error) {
 	o = vault.Options{Distfiles: p.distfiles, State: p.state, Now: e.now, What: what, Events: ev, Around: e.around}
-	if p.remote() {
-		o.Remote, err = p.bucket(ctx)
+	if !p.remote() {
+		return o, nil
 	}
-	return o, err
+	b, err := p.bucket(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.Remote = b
+	o.Lease = func() (func() error, error) { return p.lease(ctx, b, what) }
+	return o, nil
+}
+
+// lease keeps others from changing the archive from another state directory. Who had it
+// with this one is dead: the lock says so.
+func (p *place) lease(ctx context.Context, b *bucket.Bucket, what string) (release func() error, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	state, err := vault.RealPath(p.state)
+	if err != nil {
+		return nil, err
+	}
+	holder := host + ":" + state
+	l, err := b.Hold(ctx, holder, what+" with "+holder)
+	if errors.Is(err, bucket.ErrHeld) {
+		return nil, fmt.Errorf("%w: %w", vault.ErrLocked, err)
+	} else if err != nil {
+		return nil, vault.Damage(err)
+	}
+	return l.Release, nil
 }
 
 // checkBucket returns an error unless the bucket is the one that init has seen: another

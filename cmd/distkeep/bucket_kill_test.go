@@ -85,7 +85,7 @@ func (k *killing) killed(args ...string) bool {
 
 // at kills the program at the n-th request, before or after it is carried out.
 func (k *killing) at(n int, fault s3test.Fault) {
-	k.srv.Fault = func(i int, _ *http.Request) s3test.Fault {
+	k.srv.Fail(func(i int, _ *http.Request) s3test.Fault {
 		if i != n {
 			return s3test.None
 		}
@@ -95,7 +95,7 @@ func (k *killing) at(n int, fault s3test.Fault) {
 			k.t.Error(err)
 		}
 		return fault
-	}
+	})
 }
 
 // sound checks that the archive has what it should, once, and that doctor finds nothing.
@@ -147,7 +147,7 @@ func TestBucketKills(t *testing.T) {
 				k := newKilling(t)
 				k.at(n, fault)
 				k.years()
-				k.srv.Fault = nil
+				k.srv.Fail(nil)
 				k.sound(want)
 			})
 		}
@@ -159,11 +159,11 @@ func TestBucketKills(t *testing.T) {
 func TestBucketFaults(t *testing.T) {
 	t.Parallel()
 	k := newKilling(t)
-	k.srv.Fault = func(n int, _ *http.Request) s3test.Fault {
+	k.srv.Fail(func(n int, _ *http.Request) s3test.Fault {
 		return []s3test.Fault{s3test.SlowDown, s3test.None, s3test.Cut, s3test.Unsaid, s3test.None, s3test.None}[n%6]
-	}
+	})
 	k.years()
-	k.srv.Fault = nil
+	k.srv.Fail(nil)
 	want, err := k.srv.Keys("some/where/blob/")
 	if err != nil || len(want) != 4 {
 		t.Fatalf("the scenario leaves %d contents (%v)", len(want), err)

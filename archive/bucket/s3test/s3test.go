@@ -42,11 +42,9 @@ type Server struct {
 	// Skew is how far its clock is ahead. It refuses what was signed a quarter of an hour
 	// before or after.
 	Skew time.Duration
-	// Fault decides about the request with a number, from 1. It is called for one at a
-	// time. Nil is None.
-	Fault func(n int, r *http.Request) Fault
 
 	mu    sync.Mutex
+	fault func(n int, r *http.Request) Fault
 	n     int
 	kinds map[string]int
 	bytes int64
@@ -83,6 +81,14 @@ func Start() (*Server, error) {
 
 // Close ends the server.
 func (s *Server) Close() { s.http.Close() }
+
+// Fail lets decide about the request with a number, from 1, what becomes of it. decide is
+// called for one at a time. Nil is None for all.
+func (s *Server) Fail(decide func(n int, r *http.Request) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = decide
+}
 
 // Reset forgets the requests.
 func (s *Server) Reset() {
@@ -123,8 +129,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.kinds[r.Method]++
 	s.bytes += int64(len(data))
 	fault := None
-	if s.Fault != nil {
-		fault = s.Fault(s.n, r)
+	if s.fault != nil {
+		fault = s.fault(s.n, r)
 	}
 	switch fault {
 	case SlowDown:

@@ -1,0 +1,144 @@
+package bucket
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"distkeep/archive/bucket/s3test"
+	"distkeep/archive/store"
+)
+
+// lasting opens the bucket of s with leases that last so long.
+func lasting(t *testing.T, s *s3test.Server, lasts time.Duration) *Bucket {
+	t.Helper()
+	b := open(t, s)
+	b.o.Lease = lasts
+	return b
+}
+
+// TestLease: one process at a time has the lease. Who wants it while its holder lives
+// is told so; what the holder gives back, or has left with the same state directory
+// when it was killed, is free at once; and each holder has a generation of its own.
+func TestLease(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	a, b := lasting(t, s, 6*time.Second), lasting(t, s, 6*time.Second)
+	first, err := a.Hold(t.Context(), "a", "work of a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Hold(t.Context(), "b", "work of b"); !errors.Is(err, ErrHeld) {
+		t.Fatalf("a second holder: %v", err)
+	}
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.Hold(t.Context(), "b", "work of b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := lasting(t, s, 6*time.Second).Hold(t.Context(), "b", "work of b after a kill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := []int64{first.text.Generation, second.text.Generation, again.text.Generation}; g[0] != 1 || g[1] != 2 || g[2] != 3 {
+		t.Errorf("generations %v", g)
+	}
+	if err := again.Release(); err != nil {
+		t.Error(err)
+	}
+	second.stop() // it is dead, as far as the test goes
+	<-second.ended
+}
+
+// TestLeaseLost: what a dead holder has left is taken over, and one that was only away
+// writes nothing when it is back, nor removes anything.
+func TestLeaseLost(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	a, b := lasting(t, s, 400*time.Millisecond), lasting(t, s, 400*time.Millisecond)
+	first, err := a.Hold(t.Context(), "a", "work of a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	it := item(t, "a", "bytes")
+	if err := a.Publish([]*store.Item{it}, nil); err != nil {
+		t.Fatal(err)
+	}
+	first.stop() // its process does not come to run
+	<-first.ended
+	second, err := b.Hold(t.Context(), "b", "work of b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := item(t, "b", "late")
+	if err := a.Publish([]*store.Item{late}, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("it publishes: %v", err)
+	}
+	if err := a.Purge(&it.Content, nil, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("it purges: %v", err)
+	}
+	if _, ok := s.Get(key("late")); ok {
+		t.Error("it has written")
+	}
+	if _, ok := s.Get(key("bytes")); !ok {
+		t.Error("it has removed")
+	}
+	if err := first.Release(); err != nil {
+		t.Error(err)
+	}
+	if err := b.Held(); err != nil {
+		t.Errorf("the second holder has lost it: %v", err)
+	}
+	if err := second.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeaseAnswerLost: a lease whose answer was lost is still that of its holder.
+func TestLeaseAnswerLost(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	s.Fail(func(n int, r *http.Request) s3test.Fault {
+		if r.Method == http.MethodPut && n%2 == 0 {
+			return s3test.Unsaid
+		}
+		return s3test.None
+	})
+	b := lasting(t, s, time.Minute)
+	l, err := b.Hold(t.Context(), "a", "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Held(), l.Release()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeaseReleasedWhileWritten: a lease can be given back while it is being renewed.
+func TestLeaseReleasedWhileWritten(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	b := lasting(t, s, 2*time.Second)
+	l, err := b.Hold(t.Context(), "a", "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewing, once := make(chan struct{}), false
+	s.Fail(func(int, *http.Request) s3test.Fault {
+		if !once {
+			once = true
+			close(renewing)
+		}
+		return s3test.None
+	})
+	<-renewing
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+	if is, _, err := l.read(t.Context()); err != nil || is.Holder != "" {
+		t.Errorf("%+v holds it (%v)", is, err)
+	}
+}
