@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"sync"
 
 	"distkeep/archive/demand"
 	"distkeep/archive/layout"
@@ -44,14 +45,14 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	}
 	var size int64
 	reqs := make([]*fetch.Request, len(p.Fetches))
-	wants := make(map[*fetch.Request][]*plan.Want, len(p.Fetches))
+	wants := wanting{of: make(map[*fetch.Request][]*plan.Want, len(p.Fetches))}
 	for i, f := range p.Fetches {
 		w := f.Wants[0]
 		reqs[i] = &fetch.Request{
 			Name: w.Name, Size: f.Size(), Digests: t.lost.told(w), Compute: f.Algs, Package: w.Owner(),
 			Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
 		}
-		wants[reqs[i]] = f.Wants
+		wants.of[reqs[i]] = f.Wants
 		t.attendant.comes(f.Wants, reqs[i])
 		size += max(f.Size(), 0)
 	}
@@ -62,7 +63,7 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCommitter(t.run, stop, t.now)
-	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants[r.Request], r) })
+	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants.take(r.Request), r) })
 	cerr := c.close()
 	t.sum.Hosts = nil
 	for _, h := range t.fetcher.Hosts() {
@@ -75,6 +76,19 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 		t.sum.Parked = c.parked
 	}
 	return rerr
+}
+
+// wanting tells what wants a request, once: what was settled takes no memory.
+type wanting struct {
+	mu sync.Mutex
+	of map[*fetch.Request][]*plan.Want
+}
+
+func (w *wanting) take(r *fetch.Request) []*plan.Want {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer delete(w.of, r)
+	return w.of[r]
 }
 
 // coming says what p is going to fetch. What is free is told as far as it is known.

@@ -71,16 +71,14 @@ func (f *Fetcher) call(c *call, reqs []*Request) {
 // ask returns the jobs of a call, but for those that others have asked for already:
 // these it joins. f.mu is held.
 func (s *scheduler) ask(c *call, reqs []*Request) []*job {
-	jobs, askers := make([]job, len(reqs)), make([]asker, len(reqs))
 	added := make([]*job, 0, len(reqs))
-	for i, r := range reqs {
-		askers[i] = asker{c, r}
+	for _, r := range reqs {
+		a := asker{c, r}
 		if j := s.jobs[r.Part]; j != nil {
-			s.join(j, askers[i])
+			s.join(j, a)
 			continue
 		}
-		j := &jobs[i]
-		j.req, j.askers = r, askers[i:i+1:i+1]
+		j := &job{req: r, askers: []asker{a}} // each by itself: those that have ended take no memory
 		j.urgent.Store(c.urgent)
 		s.jobs[r.Part] = j
 		added = append(added, j)

@@ -98,8 +98,13 @@ func (t *transfer) quotable(s string) string {
 // looksLikePage sniffs for HTML, as the WHATWG's MIME sniffing standard does for
 // the two tags that all error pages begin with.
 func looksLikePage(head []byte) bool {
-	head = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\f"))
-	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\f")
+	return beginsWith(head, "<!doctype html") || beginsWith(head, "<html")
+}
+
+// beginsWith reports whether text begins with tag, in any case of letters.
+func beginsWith(text []byte, tag string) bool {
+	return len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
 }
 
 // pageTitle returns the title of a page, as far as its beginning has it.

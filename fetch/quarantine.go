@@ -185,7 +185,7 @@ func (q *quarantine) trim() {
 func (q *quarantine) restore(r *Request, part string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.o.Dir == "" || q.load() != nil {
+	if q.o.Dir == "" || q.load() != nil || len(q.kept) == 0 {
 		return false
 	}
 	want := hexes(r.Digests)

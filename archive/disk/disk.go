@@ -114,8 +114,8 @@ func (d *Disk) Lstat(path string) (fs.FileInfo, error) {
 // directories of the store themselves, is in that of its directory.
 func (d *Disk) Tree(path string) (regular.Tree, string) {
 	for _, t := range d.trees {
-		if rel, ok := strings.CutPrefix(path, t.Root()+string(filepath.Separator)); ok {
-			return t, rel
+		if rel, ok := strings.CutPrefix(path, t.Root()); ok && strings.HasPrefix(rel, string(filepath.Separator)) {
+			return t, rel[1:]
 		}
 	}
 	return regular.NewTree(filepath.Dir(path)), filepath.Base(path)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -39,6 +40,8 @@ type Item struct {
 
 	durable bool        // its bytes are
 	linked  fs.FileInfo // the part, once it is below by_cipher
+	ciphers []string    // its paths below by_cipher, and those in the layouts
+	names   []string
 }
 
 // A Source is a file that holds a content.
@@ -271,6 +274,11 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 			return err
 		}
 	}
+	n := 1
+	if it.Kind.Base64() {
+		n = 2
+	}
+	it.ciphers, it.names = paths[:n:n], paths[n:]
 	for i, rel := range paths {
 		if i == 0 && it.hasPart() {
 			continue // linking it comes first and says the same
@@ -280,20 +288,15 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 		}
 	}
 	if !it.hasPart() && t.Foreign(fi) {
-		return t.spreadCopy(it, src, it.Content.CipherPaths(), dirs)
+		return t.spreadCopy(it, src, it.ciphers, dirs)
 	}
-	return t.spread(it, src, fi, it.Content.CipherPaths(), dirs)
+	return t.spread(it, src, fi, it.ciphers, dirs)
 }
 
 // linkNames links one item that is below by_cipher to its paths in the layouts. A part
 // that is there as well becomes the last of them: by now nothing is linked from it.
-func (t *Tree) linkNames(it *Item, dirs dirSet) error {
-	paths, err := t.layouts.Paths(&it.Content)
-	if err != nil {
-		return err
-	}
-	ciphers := it.Content.CipherPaths()
-	src, names := t.at.Path(ciphers[0]), paths[len(ciphers):]
+func (t *Tree) linkNames(it *Item, dirs dirSet) (err error) {
+	src, names := t.at.Path(it.ciphers[0]), it.names
 	fi := it.linked
 	if fi == nil || !it.hasPart() {
 		if fi, err = t.lstat(src); err != nil {
@@ -312,7 +315,7 @@ func (t *Tree) linkNames(it *Item, dirs dirSet) error {
 	}
 	err = t.linkAll(it, src, fi, names, dirs)
 	if errors.Is(err, syscall.EMLINK) {
-		return t.spread(it, src, fi, paths, dirs)
+		return t.spread(it, src, fi, slices.Concat(it.ciphers, it.names), dirs)
 	}
 	return err
 }

@@ -250,7 +250,7 @@ func (v *Vault) hold(adds []*Addition, before map[catalog.Name]digest.Digest) er
 // chooseItems chooses the file that each addition is linked from.
 func (p *publication) chooseItems() {
 	p.items = make([]*store.Item, len(p.adds))
-	first := make(map[digest.Digest]store.Source) // the part that others of its content are linked to
+	first := make(map[digest.Digest]string) // the part that others of its content are linked to
 	for i, a := range p.adds {
 		if a.Read {
 			p.recall(a)
@@ -258,11 +258,11 @@ func (p *publication) chooseItems() {
 		if a.Have.Path == "" {
 			a.Have = p.holding(a.Entry.SHA256())
 		}
-		if a.Have.Path == "" {
-			a.Have = first[a.Entry.SHA256()]
+		if part, twice := first[a.Entry.SHA256()]; a.Have.Path == "" && twice {
+			a.Have, _ = store.Look(part)
 		}
 		if a.Have.Path == "" && a.Part != "" {
-			first[a.Entry.SHA256()], _ = store.Look(a.Part)
+			first[a.Entry.SHA256()] = a.Part
 		}
 		p.items[i] = a.itemOf(a.Have)
 		if old := p.Index.Named(a.Entry.Name); a.Entry.Named && old != nil && old.Key() != a.Entry.Key() {

@@ -80,6 +80,9 @@ func OpenIn(root *os.Root, name string) (*os.File, error) {
 // could not be opened: a symbolic link, or a FIFO without a reader that was to be
 // written to, for which each system has an error of its own.
 func checked(f *os.File, err error, path string, look func(string) (fs.FileInfo, error)) (*os.File, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err != nil {
 		if fi, lerr := look(path); lerr == nil && !fi.Mode().IsRegular() && !errors.Is(err, fs.ErrPermission) {
 			return nil, irregular(path)
