@@ -14,7 +14,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -152,15 +151,29 @@ func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 }
 
 // LoadFailures reads what WriteFailures wrote.
-func LoadFailures(dir string) ([]Failure, error) { return loadLines[Failure](dir, failuresFile) }
+func LoadFailures(dir string) ([]Failure, error) { return collect(Failures(dir)) }
 
-// LoadClass reads the failures of one class of what WriteFailures wrote. The lines of
-// most others are not decoded.
-func LoadClass(dir, class string) ([]Failure, error) {
+// Failures yields what WriteFailures wrote, without holding all of it. An error is the
+// last that it yields.
+func Failures(dir string) iter.Seq2[*Failure, error] { return lines[Failure](dir, failuresFile, nil) }
+
+// Restricted yields what WriteRestricted wrote, in the same way.
+func Restricted(dir string) iter.Seq2[*Failure, error] {
+	return lines[Failure](dir, restrictedFile, nil)
+}
+
+// OfClass yields the failures of one class, and few others, as Failures does. The lines
+// of most others are not decoded.
+func OfClass(dir, class string) iter.Seq2[*Failure, error] {
 	// Some answer may be of the class, and a text in quotes has none inside.
 	mark := append(appendText([]byte(`,"class":`), class), ',')
-	fs, err := collect(lines[Failure](dir, failuresFile, func(line []byte) bool { return bytes.Contains(line, mark) }))
-	return slices.DeleteFunc(fs, func(f Failure) bool { return f.Class != class }), err
+	return lines[Failure](dir, failuresFile, func(line []byte) bool { return bytes.Contains(line, mark) })
+}
+
+// FindFailures returns the failures of a name. Only their lines are decoded. The error
+// wraps ErrDamaged when one of those cannot be read.
+func FindFailures(dir, name string) ([]Failure, error) {
+	return findLines[Failure](dir, failuresFile, name)
 }
 
 // CountFailures returns how many of the failures that WriteFailures wrote were found
@@ -200,7 +213,7 @@ func countLines(path string, r io.Reader, t time.Time) (n int, err error) {
 }
 
 // LoadRestricted reads what WriteRestricted wrote.
-func LoadRestricted(dir string) ([]Failure, error) { return loadLines[Failure](dir, restrictedFile) }
+func LoadRestricted(dir string) ([]Failure, error) { return collect(Restricted(dir)) }
 
 // LoadDeletions reads what WriteDeletions wrote.
 func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](dir, deletionsFile) }

@@ -127,7 +127,11 @@ func Ask(ctx context.Context, o Options, names []string) ([]*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		answers = append(answers, w.answer(name, held, past))
+		failures, err := report.FindFailures(w.reports, full)
+		if err != nil && !errors.Is(err, report.ErrNoRun) {
+			return nil, err
+		}
+		answers = append(answers, w.answer(name, held, past, failures))
 	}
 	return answers, nil
 }
@@ -162,7 +166,6 @@ type asked struct {
 	status    lastRun
 	layouts   layout.Conf
 	deletions []report.Deletion
-	failures  []report.Failure
 	history   []history.Record
 	catalog   *catalog.Catalog
 }
@@ -177,9 +180,6 @@ func (w *asked) load(ctx context.Context) (err error) {
 	if w.deletions, err = report.LoadDeletions(w.reports); err != nil && !errors.Is(err, report.ErrNoRun) {
 		return err
 	}
-	if w.failures, err = report.LoadFailures(w.reports); err != nil && !errors.Is(err, report.ErrNoRun) {
-		return err
-	}
 	if w.history, err = history.LoadHistory(filepath.Join(w.Distfiles, "history")); err != nil {
 		return err
 	}
@@ -191,8 +191,8 @@ func (w *asked) load(ctx context.Context) (err error) {
 	return nil
 }
 
-func (w *asked) answer(name catalog.Name, held []report.Distfile, past []report.Event) *Answer {
-	a := &Answer{Name: name, AsOf: w.status.Start, Past: pastOf(past, held)}
+func (w *asked) answer(name catalog.Name, held []report.Distfile, past []report.Event, failures []report.Failure) *Answer {
+	a := &Answer{Name: name, AsOf: w.status.Start, Past: pastOf(past, held), Failures: failures}
 	if w.Whitelist != nil {
 		if e, ok := w.Whitelist.Has(name); ok {
 			a.Whitelist = &e
@@ -205,11 +205,6 @@ func (w *asked) answer(name catalog.Name, held []report.Distfile, past []report.
 		}
 	}
 	a.Wanted = w.wanted(name)
-	for _, f := range w.failures {
-		if f.Name == string(name) {
-			a.Failures = append(a.Failures, f)
-		}
-	}
 	slices.SortStableFunc(held, func(x, y report.Distfile) int {
 		return cmp.Or(compareBool(y.Named, x.Named), compareBool(x.Recycled, y.Recycled))
 	})

@@ -94,30 +94,22 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	names := c.Args().Slice()
-	load := report.LoadFailures
-	switch {
-	case o.class == string(failure.Restricted):
-		load = report.LoadRestricted
-	case o.class != "" && len(names) == 0: // of a name it is said that no class has it
-		load = func(dir string) ([]report.Failure, error) { return report.LoadClass(dir, o.class) }
+	o.filter.Class = failure.Class(o.class)
+	if o.since > 0 {
+		o.filter.Since = e.now().Add(-time.Duration(o.since))
 	}
-	fs, err := load(dir)
+	names := c.Args().Slice()
+	fs, found, err := o.read(dir, names)
 	if err != nil {
 		return err
 	}
 	o.sayAge(e, dir)
 	warn := e.warner()
 	for _, n := range names {
-		if !slices.ContainsFunc(fs, func(f report.Failure) bool { return f.Name == n }) {
+		if !found[n] {
 			warn(fmt.Sprintf("%s: the last run had no failure of that name", n))
 		}
 	}
-	o.filter.Class = failure.Class(o.class)
-	if o.since > 0 {
-		o.filter.Since = e.now().Add(-time.Duration(o.since))
-	}
-	fs = slices.DeleteFunc(o.filter.Select(fs), func(f report.Failure) bool { return len(names) > 0 && !slices.Contains(names, f.Name) })
 	if o.by != "" {
 		groups := triage.Groups(fs, o.by)
 		return printRecords(e, o, groups, func(t *table) { printGroups(t, groups, o.by) })
@@ -130,6 +122,35 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 			printFailures(t, fs, o.hints, e.now())
 		}
 	})
+}
+
+// read returns the failures that are meant, of names if there are any, and which of the
+// names have one at all. It holds no others.
+func (o *failuresFlags) read(dir string, names []string) (fs []report.Failure, found map[string]bool, err error) {
+	all := report.Failures(dir)
+	switch {
+	case o.class == string(failure.Restricted):
+		all = report.Restricted(dir)
+	case o.class != "" && len(names) == 0: // of a name it is said that no class has it
+		all = report.OfClass(dir, o.class)
+	}
+	found = make(map[string]bool, len(names))
+	means := o.filter.Means()
+	for f, err := range all {
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(names) > 0 {
+			if !slices.Contains(names, f.Name) {
+				continue
+			}
+			found[f.Name] = true
+		}
+		if means(f) {
+			fs = append(fs, *f)
+		}
+	}
+	return fs, found, nil
 }
 
 // printRecords prints records as was asked for, by print if nothing was.

@@ -29,17 +29,26 @@ type Filter struct {
 
 // Select returns the failures that f means.
 func (f *Filter) Select(fs []report.Failure) []report.Failure {
-	host, owner, maintainer, name := pattern(f.Host), pattern(f.Owner), pattern(f.Maintainer), pattern(f.Name)
+	means := f.Means()
 	var out []report.Failure
 	for _, x := range fs {
-		switch {
-		case f.New && !x.New, x.First.Before(f.Since), f.Class != "" && x.Class != string(f.Class):
-		case !host(hosts(&x)), !owner(owners(&x)), !maintainer(x.Maintainers), !name([]string{x.Name}):
-		default:
+		if means(&x) {
 			out = append(out, x)
 		}
 	}
 	return out
+}
+
+// Means returns a function that reports whether f means a failure.
+func (f *Filter) Means() func(*report.Failure) bool {
+	host, owner, maintainer, name := pattern(f.Host), pattern(f.Owner), pattern(f.Maintainer), pattern(f.Name)
+	return func(x *report.Failure) bool {
+		switch {
+		case f.New && !x.New, x.First.Before(f.Since), f.Class != "" && x.Class != string(f.Class):
+			return false
+		}
+		return host(hosts(x)) && owner(owners(x)) && maintainer(x.Maintainers) && name([]string{x.Name})
+	}
 }
 
 // pattern returns a function that reports whether one of several texts is what a
