@@ -3,10 +3,11 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 )
 
 // ReplaceSecret replaces the file path of the state with one that nobody else may
-// read. It is not durable when it returns.
+// read. It is durable when it returns.
 func (s *Store) ReplaceSecret(path string, data []byte) error {
 	temp := path + ".new"
 	if err := s.fs.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -17,13 +18,16 @@ func (s *Store) ReplaceSecret(path string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil {
+		err = s.fs.Sync(f)
+	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = s.fs.Rename(temp, path)
 	}
 	if err != nil {
 		return errors.Join(err, s.fs.Remove(temp))
 	}
-	return nil
+	return s.fs.SyncDir(filepath.Dir(path))
 }
 
 // Remove removes a file of the state. It is not durable when it returns.

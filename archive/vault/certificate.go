@@ -20,8 +20,8 @@ func (v *Vault) Certificate() *certificate.Certificate {
 }
 
 // Certify leaves a certificate in the place of the last one, which is gone when there
-// is no room for it. It need not be durable: what a power failure leaves of it is no
-// certificate.
+// is no room for it. A power failure may bring one back that was removed: after that,
+// the lock says that it means nothing.
 func (v *Vault) Certify(c *certificate.Certificate) error {
 	data, err := c.Encode()
 	if err == nil {
