@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -124,7 +127,27 @@ func TestPullRequests(t *testing.T) {
 	plain := httptest.NewServer(http.FileServer(http.Dir(distfiles)))
 	t.Cleanup(plain.Close)
 	ours := startServing(t, s.command("serve", "--archive", "up", "--listen", "127.0.0.1:0"))
-	wires := map[string]*wire{"plain": newWire(t, plain.Listener.Addr().String()), "serve": newWire(t, ours.addr)}
+	testPull(t, s, files, map[string]*wire{"plain": newWire(t, plain.Listener.Addr().String()), "serve": newWire(t, ours.addr)})
+}
+
+// TestPullNginx: so it is behind the real nginx.
+func TestPullNginx(t *testing.T) {
+	t.Parallel()
+	needNginx(t)
+	files := smallFiles(1000)
+	s := newSite(t, files, nil)
+	s.run(0, "init", "--archive", "up")
+	s.run(0, s.mirrorArgs("up")...)
+	addr := freeAddr(t)
+	startNginx(t, s.dir, addr, "server { listen "+addr+"; root "+filepath.Join(s.dir, "up", "distfiles")+"; }")
+	testPull(t, s, files, map[string]*wire{"nginx": newWire(t, addr)})
+}
+
+// testPull pulls the archive up, which has the files, over wires, each into an archive of
+// that name.
+func testPull(t *testing.T, s *site, files map[string][]byte, wires map[string]*wire) {
+	t.Helper()
+	distfiles := filepath.Join(s.dir, "up", "distfiles")
 	pull := func(archive string) string {
 		_, port, _ := net.SplitHostPort(wires[archive].addr)
 		out, _ := s.run(0, "pull", "--archive", archive, "--allow-private", "--allow-port", port, "--delete", "--max-delete", "100%", "http://"+wires[archive].addr)
@@ -254,6 +277,64 @@ func TestPullKills(t *testing.T) {
 		down.run(0, "doctor", "--archive", "down")
 		return kills
 	})
+}
+
+// TestPullBothKilled kills the run of an archive, its server and the pull of a downstream at
+// any moments of several changes. Whatever the downstream shows, a generation had it, and
+// when all are left alone it is the newest.
+func TestPullBothKilled(t *testing.T) {
+	t.Parallel()
+	rounds := 6
+	if n := os.Getenv("DISTKEEP_KILLS"); n != "" {
+		var err error
+		if rounds, err = strconv.Atoi(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := smallFiles(60)
+	s := newSite(t, files, nil)
+	s.run(0, "init", "--archive", "up")
+	s.run(0, "init", "--archive", "down")
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	up := s.mirrorArgs("up", "--delete", "--deletion-delay", "0", "--max-delete", "100%")
+	down := []string{"pull", "--archive", "down", "--allow-port", port, "--delete", "--deletion-delay", "0", "--max-delete", "100%", "http://" + addr}
+	server := []string{"serve", "--archive", "up", "--listen", addr, "--max-per-address", "0"}
+	held := make(map[string]bool)
+	for n := range rounds {
+		name := fmt.Sprintf("small-%04d.tar.gz", n*7%60)
+		s.up.replace(name, randomBytes(fmt.Sprint(name, n), 3000)) // other bytes, and a new name
+		s.up.replace(fmt.Sprintf("new-%d.tar.gz", n), randomBytes(fmt.Sprint(n), 2000))
+		if err := os.RemoveAll(s.tree); err != nil {
+			t.Fatal(err)
+		}
+		writeTree(t, s.tree, s.up.url, s.up.files)
+		var all sync.WaitGroup
+		for _, args := range [][]string{server, up, down} {
+			cmd := s.command(args...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			kill := time.AfterFunc(time.Duration(rand.Int64N(int64(400*time.Millisecond))), func() { cmd.Process.Kill() })
+			all.Go(func() {
+				cmd.Wait() // killed or not
+				kill.Stop()
+			})
+		}
+		all.Wait()
+		maps.Copy(held, newestGeneration(t, filepath.Join(s.dir, "up", "distfiles")))
+		checkHeld(t, filepath.Join(s.dir, "down", "distfiles"), held)
+	}
+	s.run(0, up...)
+	startServing(t, s.command(server...))
+	s.run(0, down...)
+	s.run(0, down...) // what nobody has wanted since the last run goes
+	want, got := newestGeneration(t, filepath.Join(s.dir, "up", "distfiles")), newestGeneration(t, filepath.Join(s.dir, "down", "distfiles"))
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("the copy is not the newest generation (-want +got):\n%s", diff)
+	}
+	s.run(0, "doctor", "--archive", "down")
+	s.run(0, "verify", "--archive", "down")
 }
 
 // checkHeld checks that what is published has, under each name, bytes that held has for

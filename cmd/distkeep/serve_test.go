@@ -194,6 +194,65 @@ func needProgram(t *testing.T, name, pkg string) string {
 	return path
 }
 
+// needNginx skips a test where there is no nginx that can be started.
+func needNginx(t *testing.T) string {
+	t.Helper()
+	nginx := needProgram(t, "nginx", "nginx-light")
+	if os.Getuid() != 0 {
+		t.Skip("nginx wants to write where only root may")
+	}
+	return nginx
+}
+
+// freeAddr is an address that nobody listens at.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startNginx starts an nginx with a site that listens at addr and is below dir.
+func startNginx(t *testing.T, dir, addr, site string) {
+	t.Helper()
+	// Everybody on the way has to let nginx pass, whose workers have no rights.
+	for up := dir; up != filepath.Dir(up); up = filepath.Dir(up) {
+		if fi, err := os.Stat(up); err != nil {
+			t.Fatal(err)
+		} else if fi.Mode().Perm()&0o001 == 0 {
+			if err := os.Chmod(up, fi.Mode().Perm()|0o055); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	conf := filepath.Join(dir, "nginx.conf")
+	text := "daemon off; pid " + dir + "/nginx.pid; error_log " + dir + "/error.log; events {} http { access_log off; client_body_temp_path " + dir + "/t1; proxy_temp_path " + dir +
+		"/t2; fastcgi_temp_path " + dir + "/t3; uwsgi_temp_path " + dir + "/t4; scgi_temp_path " + dir + "/t5;\n" + site + "}\n"
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(needNginx(t), "-e", dir+"/error.log", "-c", conf)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	})
+	for range 500 {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("nginx does not listen")
+}
+
 // A store of a server and real clients: what they ask for, and its digests.
 type clientStore struct {
 	*serving
@@ -347,10 +406,7 @@ func TestServeCurl(t *testing.T) {
 // server behind it for everything that is not at its path.
 func TestServeNginx(t *testing.T) {
 	t.Parallel()
-	nginx := needProgram(t, "nginx", "nginx-light")
-	if os.Getuid() != 0 {
-		t.Skip("nginx wants to write where only root may")
-	}
+	needNginx(t)
 	names := map[string][]byte{"foo-1.tar.gz": []byte("content of foo"), "a%2Fb@1 ?#.tgz": []byte("odd")}
 	s := newSite(t, nil, nil)
 	s.run(0, "init", "--archive", "archive")
@@ -365,24 +421,9 @@ func TestServeNginx(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.run(0, "mirror", "--archive", "archive", "--repo", "sources:list.jsonl")
-	// Everybody on the way has to let nginx pass, whose workers have no rights.
-	for dir := s.dir; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if fi, err := os.Stat(dir); err != nil {
-			t.Fatal(err)
-		} else if fi.Mode().Perm()&0o001 == 0 {
-			if err := os.Chmod(dir, fi.Mode().Perm()|0o055); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	socket := filepath.Join(s.dir, "serve.sock")
 	srv := startServing(t, s.command("serve", "--archive", "archive", "--listen", "unix:"+socket, "--accel-redirect", "/published/", "--access-log", "-"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeAddr(t)
 	site := ""
 	for _, b := range blocks(t, readme(t), "nginx") {
 		if strings.Contains(b, "internal;") {
@@ -393,29 +434,8 @@ func TestServeNginx(t *testing.T) {
 		t.Fatal("README.md has no configuration of nginx for it")
 	}
 	site = strings.NewReplacer("listen 80;", "listen "+addr+";", "/srv/mirror/distfiles", filepath.Join(s.dir, "archive/distfiles"), "/srv/serve.sock", socket).Replace(site)
-	conf := filepath.Join(s.dir, "nginx.conf")
-	text := "daemon off; pid " + s.dir + "/nginx.pid; error_log " + s.dir + "/error.log; events {} http { access_log off; client_body_temp_path " + s.dir + "/t1; proxy_temp_path " + s.dir +
-		"/t2; fastcgi_temp_path " + s.dir + "/t3; uwsgi_temp_path " + s.dir + "/t4; scgi_temp_path " + s.dir + "/t5;\n" + site + "}\n"
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(nginx, "-e", s.dir+"/error.log", "-c", conf)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	})
+	startNginx(t, s.dir, addr, site)
 	front := &serving{t: t, addr: addr}
-	for range 200 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 	for _, c := range []struct {
 		uri, want string
 		behind    bool
