@@ -11,6 +11,8 @@ published tree, behind any web server or distkeep serve. This is distkeep mirror
 the repository archive:URL, with the same options, delays, guards and reports:
 without --delete nothing is deleted.
 
+Packages of pacman repositories come as files, and their databases do not.
+
 The other archive tells in the directory generations what each of its runs has
 changed. When nothing has, that is one small request. Contents are fetched by their
 digests, what the archive has under another name is linked, and the layouts are its

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,8 +234,8 @@ func (c *pacClient) download(names ...string) []string {
 	return files
 }
 
-// TestPacmanItself has pacman download and verify from an archive of ours, with
-// signatures required, before, during and after a change of the upstream.
+// TestPacmanItself has pacman download and verify from an archive and a server of ours,
+// with signatures required, before, during and after a change of the upstream.
 func TestPacmanItself(t *testing.T) {
 	t.Parallel()
 	needPacman(t)
@@ -248,7 +249,8 @@ func TestPacmanItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newPacMirror(t, u, "--repo=pacman:"+u.URL+"/$repo/os/$arch?repo=tools", "--keyring="+keyring)
-	c := newPacClient(t, m.served.URL, "tools", key, keys.export(key))
+	srv := startServing(t, m.command("serve", "--listen", "127.0.0.1:0"))
+	c := newPacClient(t, srv.url(""), "tools", key, keys.export(key))
 	want := func(when string, got []string, files ...string) {
 		t.Helper()
 		if fmt.Sprint(got) != fmt.Sprint(files) {
@@ -313,4 +315,14 @@ func TestPacmanItself(t *testing.T) {
 	u.set(b.release(prefix, "5"))
 	m.mirror(0)
 	want("at last", c.download("alpha", "beta", "gamma", "delta", "epsilon"), a2, b1, d1, e1, c1)
+
+	// An archive downstream gets the packages, and no database that would name others.
+	_, port, _ := net.SplitHostPort(srv.addr)
+	down := newPacMirror(t, u)
+	down.distkeep(0, "pull", "--allow-port", port, srv.url("/"))
+	for name, there := range map[string]bool{a2: true, e1: true, "tools.db": false, prefix: false} {
+		if _, err := os.Lstat(filepath.Join(down.archive, "distfiles", name)); (err == nil) != there {
+			t.Errorf("downstream has %s: %v", name, err)
+		}
+	}
 }
