@@ -25,6 +25,9 @@ type attendant struct {
 	begun func(f *demand.File, r *fetch.Request)
 	ended func(f *demand.File, r fetch.Result)
 
+	// algs are those that the layouts ask for when it begins: they change when the
+	// archive is read.
+	algs  []digest.Algorithm
 	stop  context.CancelFunc
 	works sync.WaitGroup
 
@@ -44,6 +47,7 @@ func attend(ctx context.Context, a *attendant) *attendant {
 	}
 	a.coming, a.whole = make(map[string]*fetch.Request), make(map[string]*fetch.Result)
 	a.brought, a.taken = make(map[string]digest.Digest), make(map[*demand.File]context.CancelFunc)
+	a.algs = a.v.Store.Layouts().Algorithms()
 	ctx, a.stop = context.WithCancel(ctx)
 	a.works.Go(func() {
 		for {
@@ -78,7 +82,7 @@ func (a *attendant) begin(ctx context.Context, f *demand.File) {
 	r := a.coming[key]
 	if r == nil {
 		r = &fetch.Request{
-			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: a.v.Store.Layouts().Algorithms(), Package: w.Owner(),
+			Name: w.Name, Size: w.Size, Digests: w.Digests, Compute: a.algs, Package: w.Owner(),
 			Sources: w.Sources, Part: a.v.Store.Parts.Path(w.Name, w.ID()),
 		}
 	}
