@@ -3,6 +3,7 @@ package failures
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -83,8 +84,19 @@ func (r *recording) transfer(key ledger.FailureKey, fe *fetch.Error) {
 		return
 	}
 	f := r.failed(key, fe, r.wants[key])
-	r.batch.PutFailure(f)
+	if old != nil && fe.Class == failure.NoURI && sameButTimes(old, f) {
+		f = old // nobody was asked and nothing is new: nothing to write
+	} else {
+		r.batch.PutFailure(f)
+	}
 	r.note(f, old != nil)
+}
+
+// sameButTimes reports whether two failures differ only in when, and how often.
+func sameButTimes(x, y *ledger.Failure) bool {
+	a := *x
+	a.First, a.Last, a.Next, a.Count = y.First, y.Last, y.Next, y.Count
+	return reflect.DeepEqual(&a, y)
 }
 
 // found records what is no failure of a transfer.

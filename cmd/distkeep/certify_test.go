@@ -314,3 +314,17 @@ func TestCertifiedFull(t *testing.T) {
 	q.around = nil
 	q.settle(0)
 }
+
+// TestCertifiedNoURI: that the tree names nothing to ask is found anew in each run, and
+// nothing to do.
+func TestCertifiedNoURI(t *testing.T) {
+	q := newCalm(t)
+	entry := filepath.Join(q.tree, "metadata/md5-cache/app-misc/p00001-1")
+	text, err := os.ReadFile(entry)
+	q.must(err, os.WriteFile(entry, bytes.ReplaceAll(text, []byte(q.up.url+"/small-0001"), []byte("small-0001")), 0o644))
+	q.do(exitNew, q.args...)
+	q.settle(0)
+	if out := q.do(0, "failures", "--archive", q.path("archive")); !strings.Contains(out, "no-uri") {
+		t.Errorf("failures:\n%s", out)
+	}
+}
