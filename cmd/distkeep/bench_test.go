@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"distkeep/archive/certificate"
 	"distkeep/catalog/digest"
 )
 
@@ -205,22 +207,55 @@ func BenchmarkNothingToDo(b *testing.B) {
 }
 
 // BenchmarkProgram measures whole runs of the program as a child process, with
-// wall time and peak memory: the first mirror from a loopback server, a pass
-// with nothing to do, and the scan alone. DISTKEEP_BENCH_PACKAGES sets the size
-// of the tree, 20000 packages with 60000 distfiles and 30000 ebuilds if unset.
-//
-// Two virtual cores, kernel 6.18, ext4, nothing else running: first 13.8 to 16 s
-// and 600 to 660 MiB (badger compacts at its end), nothing to do 0.93 to 1.36 s
-// and 216 to 235 MiB, scan 0.86 to 0.98 s and 229 to 249 MiB.
+// wall time and peak memory: the first mirror from a loopback server; a pass that
+// reads everything and finds nothing to do; one that finds that nothing has changed,
+// which waits for a minute before it, until no file is young; one with a single file
+// missing, and the scan alone. DISTKEEP_BENCH_PACKAGES sets the size of the tree, 20000
+// packages with 60000 distfiles and 30000 ebuilds if unset. DISTKEEP_BENCH_OTHER names
+// another build of the program, which does the same work in turns.
 func BenchmarkProgram(b *testing.B) {
 	w := newWorld(b, benchPackages(b))
-	bin := buildProgram(b)
+	bins := map[string]string{"": buildProgram(b)}
+	if other := os.Getenv("DISTKEEP_BENCH_OTHER"); other != "" {
+		bins["other-"] = other
+	}
 	for b.Loop() {
-		dir := filepath.Join(b.TempDir(), "archive")
-		timed(b, "init", 0, bin, "init", "--archive", dir)
-		timed(b, "first", 0, bin, w.mirror(dir)...)
-		timed(b, "noop", 0, bin, w.mirror(dir)...)
-		timed(b, "scan", 0, bin, "history", "--archive", dir, "--repo", "gentoo:"+w.tree)
+		base := b.TempDir()
+		each := func(f func(label, bin, dir string)) {
+			for label, bin := range bins { // in turns, in no order
+				f(label, bin, filepath.Join(base, label+"archive"))
+			}
+		}
+		each(func(label, bin, dir string) {
+			timed(b, label+"init", 0, bin, "init", "--archive", dir)
+			timed(b, label+"first", 0, bin, w.mirror(dir)...)
+		})
+		time.Sleep(certificate.Slack + time.Second)
+		for range 3 { // the second finds nothing to do, the third certifies it
+			each(func(label, bin, dir string) { timed(b, label+"settle", 0, bin, w.mirror(dir)...) })
+		}
+		each(func(label, bin, dir string) { timed(b, label+"idle", 0, bin, w.mirror(dir)...) })
+		timed(b, "full", 0, bins[""], append(w.mirror(filepath.Join(base, "archive")), "--full-scan")...)
+		each(func(label, bin, dir string) {
+			w.unlinkOne(b, dir)
+			timed(b, label+"one", 0, bin, w.mirror(dir)...)
+		})
+		each(func(label, bin, dir string) {
+			timed(b, label+"scan", 0, bin, "history", "--archive", dir, "--repo", "gentoo:"+w.tree)
+		})
+	}
+}
+
+// unlinkOne removes one content from an archive, under each of its names.
+func (w *world) unlinkOne(b *testing.B, dir string) {
+	for name, data := range w.files {
+		sum := digest.SHA256.Sum(data).Hex()
+		published := filepath.Join(dir, "distfiles")
+		if err := errors.Join(os.Remove(filepath.Join(published, name)),
+			os.RemoveAll(filepath.Join(published, "by_cipher", "sha256", sum[:2], sum))); err != nil {
+			b.Fatal(err)
+		}
+		return
 	}
 }
 
