@@ -328,3 +328,14 @@ func TestCertifiedNoURI(t *testing.T) {
 		t.Errorf("failures:\n%s", out)
 	}
 }
+
+// TestCertifiedParked: that the time was not enough for the transfers is nothing that
+// is recorded, and the next run goes on with them.
+func TestCertifiedParked(t *testing.T) {
+	q := newCalm(t)
+	for range 4 {
+		if q.certified(0, "--max-time", "1ns") {
+			t.Fatal("a run is certified that has parked transfers")
+		}
+	}
+}
