@@ -231,7 +231,7 @@ func (x *walker) below(fd int, name string, depth int) error {
 // is there if it has no mode. What a link leads to counts as well.
 func (x *walker) entry(fd int, name string) error {
 	err := lstat(fd, name, &x.st)
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		x.st = unix.Stat_t{}
 		return nil
 	} else if err != nil {

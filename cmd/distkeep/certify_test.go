@@ -339,3 +339,10 @@ func TestCertifiedParked(t *testing.T) {
 		}
 	}
 }
+
+// TestCertifiedWorktree: where .git is a file, as in a worktree, nothing is below it.
+func TestCertifiedWorktree(t *testing.T) {
+	q := newCalm(t)
+	q.must(os.WriteFile(q.path("tree/.git"), []byte("gitdir: /nowhere\n"), 0o644))
+	q.settle(0)
+}
