@@ -2,8 +2,9 @@
 // run that has changed what the archive holds. The format is that of package feed;
 // its files are in a directory of the published tree, see layout.GenerationsDir.
 //
-// What the last generation held is read back from the files themselves, so that
-// they are true to each other whatever has happened to the ledger. A process that is
+// What the last generation held is read back from the files themselves, or from a
+// digest of them that the state has (see told), so that they are true to each other
+// whatever has happened to the ledger. A process that is
 // killed leaves the generation before, and to the next run to make the new one.
 package generations
 
@@ -34,7 +35,7 @@ func Publish(v *vault.Vault, signers ...note.Signer) error {
 	if there && !v.Restated && !v.Index.Notes.Untold {
 		return nil
 	}
-	old := &feed.State{List: make(feed.List)}
+	old := &former{State: feed.State{List: make(feed.List)}}
 	if there {
 		old, err = load(v)
 	}
@@ -42,20 +43,29 @@ func Publish(v *vault.Vault, signers ...note.Signer) error {
 		v.Warn("no generation is published, since those before cannot be read: %v; when the directory %s is removed, generations begin anew, and archives downstream have to be told (see distkeep pull)", err, v.Store.Path(layout.GenerationsDir))
 		return nil
 	}
-	next := holds(v.Index)
-	changes := feed.Diff(old.List, next)
-	if len(changes) > 0 || !there {
-		if err := publish(v, old, next, changes, signers); err != nil {
+	sum := old.SHA256
+	if changes := old.changes(v.Index); len(changes) > 0 || !there {
+		if sum, err = publish(v, &old.State, changes, signers); err != nil {
 			return err
 		}
+	}
+	if sum != old.SHA256 || old.List != nil {
+		saveTold(v, sum, v.Index.Distfiles)
 	}
 	var b ledger.Batch
 	v.Note(&b, func(n *ledger.Notes) { n.Untold = false })
 	return v.Commit(&b)
 }
 
-// load reads the newest generation.
-func load(v *vault.Vault) (*feed.State, error) {
+// A former is the newest generation with what it holds, or without a List and with
+// that in short, see told.
+type former struct {
+	feed.State
+	told string
+}
+
+// load reads the newest generation, as far as the next one depends on it.
+func load(v *vault.Vault) (*former, error) {
 	data, err := read(v, feed.LatestFile)
 	if err != nil {
 		return nil, err
@@ -64,7 +74,29 @@ func load(v *vault.Vault) (*feed.State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", feed.LatestFile, err)
 	}
-	return feed.Follow(latest, nil, func(file string) ([]byte, error) { return read(v, file) })
+	if !fullNext(latest) {
+		data, err := read(v, feed.File(latest.Generation))
+		if entries, ok := loadTold(v, latest.SHA256); ok && err == nil && feed.Sum(data) == latest.SHA256 {
+			return &former{feed.State{Latest: latest}, entries}, nil
+		}
+	}
+	s, err := feed.Follow(latest, nil, func(file string) ([]byte, error) { return read(v, file) })
+	if err != nil {
+		return nil, err
+	}
+	return &former{State: *s}, nil
+}
+
+// fullNext reports whether the generation after latest has a full list, for which
+// everything before is needed.
+func fullNext(latest feed.Latest) bool { return (latest.Generation+1)%feed.FullEvery == 0 }
+
+// changes are what the index makes of what was held.
+func (f *former) changes(x *ledger.Index) []feed.Change {
+	if f.List == nil {
+		return feed.Diff(differing(f.told, x.Distfiles))
+	}
+	return feed.Diff(f.List, holds(x))
 }
 
 func read(v *vault.Vault, file string) ([]byte, error) {
@@ -84,14 +116,18 @@ func rel(file string) string { return path.Join(layout.GenerationsDir, file) }
 func holds(x *ledger.Index) feed.List {
 	l := make(feed.List, len(x.Distfiles))
 	for _, d := range x.Distfiles {
-		e := &feed.Entry{Name: d.Name, Digests: d.Digests, Size: d.Size, Owner: d.Owner, Kind: d.Kind, Named: d.Named}
-		l[e.Key()] = e
+		l[feed.Key(d.Key())] = entry(d)
 	}
 	return l
 }
 
-// publish makes the files of the generation after old durable, and then names it.
-func publish(v *vault.Vault, old *feed.State, next feed.List, changes []feed.Change, signers []note.Signer) error {
+func entry(d *ledger.Distfile) *feed.Entry {
+	return &feed.Entry{Name: d.Name, Digests: d.Digests, Size: d.Size, Owner: d.Owner, Kind: d.Kind, Named: d.Named}
+}
+
+// publish makes the files of the generation after old durable, and then names it. It
+// returns the digest of its file.
+func publish(v *vault.Vault, old *feed.State, changes []feed.Change, signers []note.Signer) (sum string, err error) {
 	g := &feed.Generation{Header: feed.Header{Generation: old.Generation + 1, Time: v.Now, Prev: old.SHA256}, Changes: changes}
 	latest := feed.Latest{Generation: g.Generation, Time: v.Now, Full: old.Full}
 	var files []store.Copy
@@ -100,30 +136,29 @@ func publish(v *vault.Vault, old *feed.State, next feed.List, changes []feed.Cha
 		files = append(files, store.Copy{Rel: rel(file), Data: data})
 		return feed.Sum(data), err
 	}
-	var err error
-	if g.Generation%feed.FullEvery == 0 {
+	if fullNext(old.Latest) {
 		latest.Full = g.Generation
-		if g.Full, err = add(feed.FullFile(g.Generation), feed.Full(g.Generation, v.Now, old.Past, next)); err != nil {
-			return err
+		if g.Full, err = add(feed.FullFile(g.Generation), feed.Full(g.Generation, v.Now, old.Past, holds(v.Index))); err != nil {
+			return "", err
 		}
 	}
 	if latest.SHA256, err = add(feed.File(g.Generation), g); err != nil {
-		return err
+		return "", err
 	}
 	text, err := latest.Encode(signers...)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := v.Store.Views.Expose(nil, files); err != nil {
-		return vault.Damage(err)
+		return "", vault.Damage(err)
 	}
 	if err := v.Store.Views.Expose(nil, []store.Copy{{Rel: rel(feed.LatestFile), Data: text}}); err != nil {
-		return vault.Damage(err)
+		return "", vault.Damage(err)
 	}
 	if latest.Full != g.Generation {
-		return nil
+		return latest.SHA256, nil
 	}
-	return vault.Damage(v.Store.Views.Withdraw(outdated(g.Generation)...))
+	return latest.SHA256, vault.Damage(v.Store.Views.Withdraw(outdated(g.Generation)...))
 }
 
 // outdated are the files that nobody needs when generation full, which has a full

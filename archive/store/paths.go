@@ -28,6 +28,7 @@ const (
 	importedFile  = "imported"
 	lockFile      = "lock"
 	reserveFile   = "reserve"
+	toldFile      = "told"
 	whitelistFile = "whitelist"
 )
 
@@ -85,6 +86,9 @@ func ImportedFile(state string) string { return filepath.Join(state, importedFil
 
 // CertificateFile is what a run leaves that had nothing to do.
 func CertificateFile(state string) string { return filepath.Join(state, certificate) }
+
+// ToldFile says in short what the newest generation holds.
+func ToldFile(state string) string { return filepath.Join(state, toldFile) }
 
 // SnapshotsDir is where snapshots are kept unless something else is asked for.
 func SnapshotsDir(distfiles string) string {

@@ -66,7 +66,7 @@ var layers = map[string]string{
 	"archive/doctor":          "catalog catalog/digest catalog/regular archive/export archive/history archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/views":           "catalog catalog/regular archive/layout archive/ledger archive/plan archive/report archive/store archive/vault",
 	"archive/survey":          "archive/imported archive/layout archive/ledger archive/plan archive/store archive/vault catalog catalog/regular whitelist",
-	"archive/generations":     "archive/layout archive/ledger archive/store archive/vault catalog/feed catalog/regular",
+	"archive/generations":     "archive/layout archive/ledger archive/store archive/vault catalog catalog/digest catalog/feed catalog/regular",
 	"archive/lists":           "archive/export archive/history archive/layout archive/ledger archive/plan archive/vault catalog catalog/digest",
 	"archive/deletion":        "archive/layout archive/ledger archive/plan archive/survey archive/vault archive/views catalog",
 	"archive/past":            "archive/deletion archive/export archive/history archive/layout archive/ledger archive/lists archive/plan archive/report archive/store archive/survey archive/vault archive/views catalog catalog/digest whitelist",
