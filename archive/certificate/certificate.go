@@ -56,8 +56,9 @@ const Valid = 24 * time.Hour
 
 // Slack is how long before a run the last change of a file must have been. The
 // coarsest clock of a file system ticks every two seconds (FAT); but a run leaves
-// files alone for a minute that somebody may be writing still, and comes back to them.
-const Slack = time.Minute
+// files alone for a minute that somebody may be writing still, and comes back to them;
+// it reckons in whole seconds.
+const Slack = time.Minute + time.Second
 
 // A Certificate says that a run had nothing to do.
 type Certificate struct {
