@@ -15,6 +15,7 @@ import (
 // less than DryRun says. So it may when a transfer fails, or when a package is
 // not signed as it should be, and an index is held back for that.
 func DryRun(ctx context.Context, v *vault.Vault, o MirrorOptions) (*report.Summary, []plan.Action, error) {
+	v.Looks = true
 	m, err := prepare(ctx, v, o)
 	if err != nil {
 		return nil, nil, err

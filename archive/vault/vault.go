@@ -57,6 +57,8 @@ type Vault struct {
 	Unsynced bool
 	// Recorded says that something was committed to the ledger.
 	Recorded bool
+	// Looks says that nothing is to be changed: Load leaves what it would settle.
+	Looks bool
 
 	warned atomic.Bool // the operator was told something
 

@@ -346,3 +346,16 @@ func TestCertifiedWorktree(t *testing.T) {
 	q.must(os.WriteFile(q.path("tree/.git"), []byte("gitdir: /nowhere\n"), 0o644))
 	q.settle(0)
 }
+
+// TestCertifiedDryRun: who only looks leaves the certificate to the next run.
+func TestCertifiedDryRun(t *testing.T) {
+	q := newCalm(t)
+	q.settle(0)
+	before, err := os.ReadFile(q.path("archive/state/certificate"))
+	q.must(err)
+	q.do(0, append(q.args, "--dry-run")...)
+	after, err := os.ReadFile(q.path("archive/state/certificate"))
+	if q.must(err); !bytes.Equal(before, after) || !q.certified(0) {
+		t.Error("a dry run has changed something")
+	}
+}
