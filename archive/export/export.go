@@ -172,8 +172,9 @@ func Contents(v *vault.Vault) error {
 	}
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
 	return report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
+		r := new(report.Distfile) // one for all, in their turns
 		for _, d := range x.Distfiles {
-			r := exported(d)
+			tell(r, d)
 			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
 				r.Undone = s.Since
 			}
@@ -182,7 +183,7 @@ func Contents(v *vault.Vault) error {
 			}
 		}
 		for _, d := range recycled {
-			r := exported(&d.Distfile)
+			tell(r, &d.Distfile)
 			r.Recycled = true
 			if !yield(r) {
 				return
@@ -205,11 +206,22 @@ func past(v *vault.Vault) error {
 	}, v.Store.Replace)
 }
 
-func exported(d *ledger.Distfile) *report.Distfile {
-	return &report.Distfile{
+// tell makes r the record of d, with the map that r has.
+func tell(r *report.Distfile, d *ledger.Distfile) {
+	others := r.Digests
+	if others == nil {
+		others = make(map[string]string)
+	}
+	clear(others)
+	for _, sum := range d.Digests {
+		if sum.Alg != digest.SHA256 {
+			others[sum.Alg.String()] = sum.Hex()
+		}
+	}
+	*r = report.Distfile{
 		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Modified: d.ModTime, Named: d.Named,
 		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
-		Digests: d.Digests.Others(),
+		Digests: others,
 	}
 }
 

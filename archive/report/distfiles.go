@@ -50,7 +50,8 @@ func HasDistfiles(dir string) bool {
 	return err == nil
 }
 
-// WriteDistfiles exports what the archive holds.
+// WriteDistfiles exports what the archive holds. It keeps nothing that ds yields, which
+// may be the same record again with other contents.
 func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer) error {
 	err := replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
 		var line []byte

@@ -192,7 +192,16 @@ func (d Digest) IsZero() bool { return d.Alg == 0 }
 func (d Digest) Raw() []byte { return []byte(d.sum) }
 
 // Hex returns the lower-case hexadecimal spelling.
-func (d Digest) Hex() string { return hex.EncodeToString([]byte(d.sum)) }
+func (d Digest) Hex() string {
+	var room [2 * 64]byte // of the longest digest
+	b := room[:0]
+	for i := range len(d.sum) {
+		b = append(b, hexDigits[d.sum[i]>>4], hexDigits[d.sum[i]&15])
+	}
+	return string(b)
+}
+
+const hexDigits = "0123456789abcdef"
 
 // Base64 returns the padded standard base64 spelling, which may contain "/".
 func (d Digest) Base64() string { return base64.StdEncoding.EncodeToString([]byte(d.sum)) }
