@@ -16,8 +16,10 @@ type Index struct {
 	at int
 	// changed are the records of a Commit until it has ended, nil where one goes.
 	changed map[Key]*Distfile
-	// bySum is made when first asked for: a run with nothing to do never is.
+	// bySum is made when asked for often: a run with nothing to do never is, and one with
+	// little to do seldom.
 	bySum map[digest.Digest]*holders
+	asked int // before that
 	// recycledBySum is made when first asked for.
 	recycledBySum map[digest.Digest][]*Recycled
 }
@@ -154,6 +156,9 @@ func (h *holders) drop(d *Distfile) int {
 // WithSum returns the records whose content has the digest.
 func (x *Index) WithSum(s digest.Digest) []*Distfile {
 	if x.bySum == nil {
+		if x.asked++; x.asked <= fewAsked {
+			return x.findSum(s)
+		}
 		x.bySum = make(map[digest.Digest]*holders, len(x.Distfiles))
 		for _, d := range x.Distfiles {
 			x.addSums(d)
@@ -163,6 +168,23 @@ func (x *Index) WithSum(s digest.Digest) []*Distfile {
 		return h.list
 	}
 	return nil
+}
+
+// fewAsked is how often to look at all records takes a fifth of the time that it takes to
+// make a map of them: of 60,000 it is made in 84 ms and 22 MiB, and one look takes 1 ms.
+const fewAsked = 16
+
+// findSum is WithSum without the map.
+func (x *Index) findSum(s digest.Digest) (ds []*Distfile) {
+	if !s.Alg.Strong() {
+		return nil
+	}
+	for _, d := range x.Distfiles {
+		if slices.Contains(d.Digests, s) {
+			ds = append(ds, d)
+		}
+	}
+	return ds
 }
 
 // RecycledFor returns a content in recycle that is the wanted one, or nil: that

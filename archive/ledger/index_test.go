@@ -119,6 +119,37 @@ func checkFound(t *testing.T, x *Index) {
 	}
 }
 
+// TestWithSum: the same records are found by a digest the first time and when there is a
+// map of them, none by a weak one.
+func TestWithSum(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	sums := []digest.Digest{digest.MD5.Sum([]byte("0")), digest.SHA256.Sum([]byte("unknown"))}
+	for i := range 40 {
+		d := sample(fmt.Sprint(i), fmt.Sprint(i/2))
+		d.Digests = append(d.Digests, digest.MD5.Sum([]byte("0")))
+		sums = append(sums, d.Digests...)
+		s.Distfiles = append(s.Distfiles, d)
+	}
+	often := NewIndex(s)
+	for range fewAsked {
+		often.WithSum(sums[0])
+	}
+	for _, sum := range sums {
+		x := &Index{State: often.State}
+		first := x.WithSum(sum)
+		if x.bySum != nil {
+			t.Fatal("a map was made for one question")
+		}
+		if got := often.WithSum(sum); !slices.Equal(got, first) {
+			t.Errorf("%s: %d records at first, %d by the map", sum, len(first), len(got))
+		}
+		if want := sum.Alg.Strong() && sum != sums[1]; want != (len(first) > 0) {
+			t.Errorf("%s: %d records", sum, len(first))
+		}
+	}
+}
+
 // TestByName: the records of a name are found whatever was asked before.
 func TestByName(t *testing.T) {
 	t.Parallel()
