@@ -213,6 +213,11 @@ func BenchmarkNothingToDo(b *testing.B) {
 // missing, and the scan alone. DISTKEEP_BENCH_PACKAGES sets the size of the tree, 20000
 // packages with 60000 distfiles and 30000 ebuilds if unset. DISTKEEP_BENCH_OTHER names
 // another build of the program, which does the same work in turns.
+//
+// Two virtual cores, kernel 6.18, ext4, at a load of 1 to 5 from others, three runs:
+// first 11 to 21 s and 466 to 514 MiB, full 1.2 to 1.5 s and 190 MiB, idle 0.37 to
+// 0.53 s and 30 MiB, one 1.7 to 2.1 s and 277 to 349 MiB, scan 0.35 to 0.48 s and 127
+// to 137 MiB.
 func BenchmarkProgram(b *testing.B) {
 	w := newWorld(b, benchPackages(b))
 	bins := map[string]string{"": buildProgram(b)}
