@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -164,7 +163,7 @@ func TestFetchTellsBytes(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 		asked++
-		io.WriteString(w, string(data[:1000]))
+		w.Write(data[:1000])
 		http.NewResponseController(w).Flush()
 		if n := <-told; n != 0 {
 			t.Errorf("%d bytes are told at first", n)
