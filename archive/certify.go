@@ -248,7 +248,7 @@ func (w *witness) hasher(c *certificate.Certificate) *certificate.Hasher {
 // nothing were it made again.
 func (m *mirror) hadNothingToDo() bool {
 	s := m.sum
-	return !m.v.Recorded && !m.v.Changed && !m.v.Warned() &&
+	return !m.v.Recorded && !m.v.Changed && !m.v.Warned() && !m.expiry.rescanned &&
 		s.Complete && s.Guard == "" && s.Outage == nil && s.NewFailures() == 0 && s.Parked.Files == 0 &&
 		// What is missing may come to those directories at any time.
 		(len(m.o.AdoptFrom) == 0 || s.AllFailures() == 0)

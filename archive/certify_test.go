@@ -11,8 +11,10 @@ import (
 	"distkeep/archive/archivetest"
 	"distkeep/archive/certificate"
 	"distkeep/archive/layout"
+	"distkeep/archive/report"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
+	"distkeep/catalog/digest"
 )
 
 // TestCertifyGrowing: what a run leaves alone because somebody may be writing it is
@@ -100,6 +102,72 @@ func TestCertifyEdit(t *testing.T) {
 			t.Fatalf("%s: the run was to look", c.name)
 		}
 		if got := run(nothing, nothing); got != c.certified {
+			t.Errorf("%s: the next run is certified: %v", c.name, got)
+		}
+	}
+}
+
+// An outdated repository has been read before: its Scan tells what it had then, and
+// takes it out of stamps, which are wrong.
+type outdated struct {
+	tended
+	was, is []*catalog.Distfile
+}
+
+func (r *outdated) Scan(context.Context) (*catalog.Scan, error) {
+	return &catalog.Scan{Repo: "r", Kind: catalog.Gentoo, Stamped: 1, Distfiles: r.was}, nil
+}
+
+func (r *outdated) FullScan(context.Context) (*catalog.Scan, error) {
+	return &catalog.Scan{Repo: "r", Kind: catalog.Gentoo, Distfiles: r.is}, nil
+}
+
+// TestCertifyFullScan: a run that reads everything before it deletes, and then has
+// nothing to delete, has planned by what it knew before.
+func TestCertifyFullScan(t *testing.T) {
+	t.Parallel()
+	wanted := func(name, text string) *catalog.Distfile {
+		return &catalog.Distfile{
+			Name: catalog.Name(name), Size: int64(len(text)), Digests: digest.Set{digest.SHA256.Sum([]byte(text))},
+			Owners: []catalog.Owner{{Repo: "r", Package: "p"}}, Kind: catalog.Gentoo,
+		}
+	}
+	for _, c := range []struct {
+		name      string
+		was       []*catalog.Distfile
+		certified bool
+	}{
+		{"no full scan", []*catalog.Distfile{wanted("a", "text"), wanted("b", "text"), wanted("c", "text")}, true},
+		{"a full scan that finds what is missing", []*catalog.Distfile{wanted("a", "text"), wanted("b", "text")}, false},
+	} {
+		b := archivetest.New(t)
+		for _, name := range []string{"a", "b", "c"} {
+			b.Put(name, catalog.Gentoo, true, "text")
+		}
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r := &outdated{
+			tended: tended{path: path}, was: c.was,
+			is: []*catalog.Distfile{wanted("a", "text"), wanted("b", "text"), wanted("c", "text"), wanted("missing", "other")},
+		}
+		var s *report.Summary
+		for i := range 3 { // the first changes the archive
+			now := time.Date(2030, 1, 2, 3+i, 0, 0, 0, time.UTC)
+			b.At(now)
+			v, err := vault.OpenShut(b.Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err = Mirror(t.Context(), v, MirrorOptions{
+				Repositories: []catalog.Repository{r}, Certify: &Certify{Settings: "s", Began: now, Full: i == 1}, Delete: true, MaxDelete: 1,
+			})
+			if err = errors.Join(err, v.Close()); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+		}
+		if got := !s.CertifiedBy.IsZero(); got != c.certified {
 			t.Errorf("%s: the next run is certified: %v", c.name, got)
 		}
 	}

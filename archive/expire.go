@@ -22,6 +22,9 @@ type expiry struct {
 	// unsure are the records of which the plan does not know whether their
 	// bytes are there.
 	unsure map[ledger.Key]error
+	// rescanned says that everything was read after the plan of the run was made, which
+	// may not be what it would be now.
+	rescanned bool
 }
 
 // plan decides what is deleted, and counts what is protected. Nothing is because of a
@@ -37,6 +40,7 @@ func (x *expiry) plan(ctx context.Context) (*plan.Expiry, error) {
 		if err := x.facts.FullScan(ctx); err != nil {
 			return nil, err
 		}
+		x.rescanned = true
 		x.sum.Scanned(x.facts.Catalog)
 		return x.plan(ctx)
 	}
