@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"time"
 
@@ -109,7 +108,7 @@ func (b *Bucket) keep(ctx context.Context, sum digest.Digest, it *store.Item, pa
 
 // write writes the file f unless something is there.
 func (b *Bucket) write(ctx context.Context, sum digest.Digest, it *store.Item, f *os.File) error {
-	meta := map[string]string{nameMeta: url.PathEscape(string(it.Name))}
+	meta := nameOf(string(it.Name))
 	fresh := condition{fresh: true}
 	var err error
 	if it.Size > b.o.Single {
@@ -269,7 +268,7 @@ func (b *Bucket) Aside(ctx context.Context, sum digest.Digest) (kept string, err
 		return "", err
 	}
 	key := b.prefix + asides + sum.Hex() + "/" + o.Modified.UTC().Format("20060102T150405Z")
-	if err := b.copy(ctx, o, key); err != nil {
+	if _, err := b.copy(ctx, o, key); err != nil {
 		return "", err
 	}
 	return Scheme + b.o.Bucket + "/" + key, b.remove(ctx, o.Key, o.ETag)

@@ -35,16 +35,27 @@ type Object struct {
 // immutable is said of what is named by its digest.
 const immutable = "public, max-age=31536000, immutable"
 
+// bytesType is what all is: a browser runs nothing that comes out of a package.
+const bytesType = "application/octet-stream"
+
 // nameMeta is the metadata that has the name of a content: with it a ledger can be
 // made of the bucket alone.
 const nameMeta = "name"
+
+// nameOf is the metadata with a name, or none.
+func nameOf(name string) map[string]string {
+	if name == "" {
+		return nil
+	}
+	return map[string]string{nameMeta: url.PathEscape(name)}
+}
 
 // put writes size bytes of body, which have the SHA-256 sum.
 func (b *Bucket) put(ctx context.Context, key string, body io.ReadSeeker, size int64, sum digest.Digest, cond condition, meta map[string]string) (etag string, err error) {
 	ifNone, ifMatch := cond.header()
 	in := &s3.PutObjectInput{
 		Bucket: &b.o.Bucket, Key: &key, Body: body, ContentLength: &size, ChecksumSHA256: aws.String(sum.Base64()),
-		IfNoneMatch: ifNone, IfMatch: ifMatch, ContentType: aws.String("application/octet-stream"), Metadata: meta,
+		IfNoneMatch: ifNone, IfMatch: ifMatch, ContentType: aws.String(bytesType), Metadata: meta,
 	}
 	if meta != nil {
 		in.CacheControl = aws.String(immutable)
@@ -66,20 +77,12 @@ func (b *Bucket) putBytes(ctx context.Context, key string, data []byte, cond con
 func (b *Bucket) putParts(ctx context.Context, key string, f *os.File, size int64, sum digest.Digest, cond condition, meta map[string]string) (etag string, err error) {
 	up, err := b.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &b.o.Bucket, Key: &key, ChecksumAlgorithm: types.ChecksumAlgorithmSha256, Metadata: meta,
-		ContentType: aws.String("application/octet-stream"), CacheControl: aws.String(immutable),
+		ContentType: aws.String(bytesType), CacheControl: aws.String(immutable),
 	})
 	if err != nil {
 		return "", b.fail("begin", key, err)
 	}
-	defer func() {
-		if err != nil {
-			// What is left of it costs money, and ctx may have ended.
-			_, aerr := b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: up.UploadId})
-			if aerr = b.fail("abort", key, aerr); aerr != nil && !errors.Is(aerr, fs.ErrNotExist) {
-				err = errors.Join(err, aerr)
-			}
-		}
-	}()
+	defer func() { err = b.abort(ctx, key, up.UploadId, err) }()
 	whole := digest.NewHasher()
 	var parts []types.CompletedPart
 	for off := int64(0); off < size; off += b.o.Part {
@@ -204,19 +207,6 @@ func (b *Bucket) Begin(ctx context.Context) (mark string, again bool, err error)
 		return is, is != mark, err
 	}
 	return mark, false, err
-}
-
-// copyMost is the largest object that a server copies in one request.
-const copyMost = 5 << 30
-
-// copy makes the server copy an object to another key.
-func (b *Bucket) copy(ctx context.Context, o *Object, key string) error {
-	if o.Size > copyMost {
-		return fmt.Errorf("%s%s/%s is too large to be copied: move it by hand", Scheme, b.o.Bucket, o.Key)
-	}
-	source := (&url.URL{Path: b.o.Bucket + "/" + o.Key}).EscapedPath()
-	_, err := b.client.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &b.o.Bucket, Key: &key, CopySource: &source, CopySourceIfMatch: &o.ETag})
-	return b.fail("copy", o.Key, err)
 }
 
 // Presigned returns a URL by which anybody can get a content for a while.

@@ -165,6 +165,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
 			return
 		}
 	}
+	if s.copyPart(w, r) {
+		return
+	}
 	is := &said{w, http.StatusOK}
 	s.inner.ServeHTTP(is, r)
 	if key := strings.TrimPrefix(r.URL.Path, "/"+Bucket+"/"); r.Method == http.MethodPut && is.status == http.StatusOK {
