@@ -36,6 +36,9 @@ type Catalog struct {
 	// again makes the same catalog, but reads everything.
 	again     func(ctx context.Context) (*Catalog, error)
 	protected protection
+	// part is what Cut has left, and elsewhere are the names that it has taken out, sorted.
+	part      Part
+	elsewhere []Name
 	// maintainers are those of the scans by repository.
 	maintainers map[string]func(pkg string) []string
 }

@@ -11,6 +11,7 @@
 //	lease                who changes the archive now
 //	mark                 that there is an archive, and which one it is
 //	probe/...            what init asks a server with; it is removed again
+//	K-of-N/...           the K-th of N archives that are one together, in the same way
 //
 // The rules that callers may rely on:
 //

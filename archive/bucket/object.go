@@ -3,7 +3,6 @@ package bucket
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -190,23 +189,6 @@ func (b *Bucket) list(ctx context.Context, prefix string, f func(*Object) error)
 		}
 	}
 	return nil
-}
-
-// Mark returns what Begin has written. Its error wraps fs.ErrNotExist where it has not.
-func (b *Bucket) Mark(ctx context.Context) (string, error) {
-	data, _, err := b.getBytes(ctx, b.prefix+markName, 1<<10)
-	return string(data), err
-}
-
-// Begin marks the bucket as that of an archive. again says that it was one.
-func (b *Bucket) Begin(ctx context.Context) (mark string, again bool, err error) {
-	mark = rand.Text()
-	_, err = b.putBytes(ctx, b.prefix+markName, []byte(mark), condition{fresh: true})
-	if errors.Is(err, ErrExists) {
-		is, err := b.Mark(ctx) // which may be ours: an answer was lost
-		return is, is != mark, err
-	}
-	return mark, false, err
 }
 
 // Presigned returns a URL by which anybody can get a content for a while.

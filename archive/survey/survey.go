@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -75,6 +76,10 @@ func Make(ctx context.Context, v *vault.Vault, o Options) (*Survey, error) {
 	looking.Wait()
 	if err == nil {
 		err = lerr
+	}
+	if cat != nil {
+		cat = cat.Cut(v.Part)
+		s.ours(cat)
 	}
 	s.Catalog, s.Strays = cat, s.listStrays(ctx)
 	return s, err
@@ -163,7 +168,16 @@ func (s *Survey) Reread() error {
 		return err
 	}
 	s.Drops = drops
+	s.ours(s.Catalog)
 	return nil
+}
+
+// ours leaves of the drop box what other workers do not take, who may have the same one.
+func (s *Survey) ours(cat *catalog.Catalog) {
+	if s.o.Single {
+		return // nothing is taken but what somebody waits for
+	}
+	maps.DeleteFunc(s.Drops, func(name catalog.Name, _ *plan.Drop) bool { return cat.Elsewhere(name) })
 }
 
 // PathOf is the absolute path of the file of a reading.

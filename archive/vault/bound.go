@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 
 	"distkeep/archive/store"
+	"distkeep/catalog"
 	"distkeep/catalog/regular"
 )
 
@@ -17,6 +19,10 @@ type Binding struct {
 	// URL is where they are, Mark what is written there to know it again.
 	URL  string `json:"url"`
 	Mark string `json:"mark"`
+	// Archive is what people call it. It is the URL, unless the contents are only one
+	// shard of that archive: Shard of them, as catalog.Part spells it.
+	Archive string `json:"archive,omitempty"`
+	Shard   string `json:"shard,omitempty"`
 	// Endpoint and Region say which server has them, where that was said.
 	Endpoint string `json:"endpoint,omitempty"`
 	Region   string `json:"region,omitempty"`
@@ -35,7 +41,24 @@ func Bound(state string) (*Binding, error) {
 	if err := json.Unmarshal(data, b); err != nil || b.URL == "" {
 		return nil, fmt.Errorf("%s says nothing of a bucket: %v", store.BucketFile(state), err)
 	}
+	b.Archive = cmp.Or(b.Archive, b.URL)
 	return b, nil
+}
+
+// Part is what the archive has of the catalog. The Binding may be nil.
+func (b *Binding) Part() (catalog.Part, error) {
+	if b == nil || b.Shard == "" {
+		return catalog.Part{}, nil
+	}
+	return catalog.ParsePart(b.Shard)
+}
+
+// String says what the state directory is of.
+func (b *Binding) String() string {
+	if b.Shard != "" {
+		return "shard " + b.Shard + " of " + b.Archive
+	}
+	return b.Archive
 }
 
 // Bind makes b the binding of an archive that Init has made.
@@ -51,18 +74,20 @@ func Bind(state string, b *Binding) error {
 }
 
 // checkBound returns an error when the contents of an archive are not in r, or not in
-// its files where r is nil.
-func checkBound(state string, r Remote) error {
+// its files where r is nil, and otherwise what it has of the catalog.
+func checkBound(state string, r Remote) (catalog.Part, error) {
 	b, err := Bound(state)
 	switch {
 	case err != nil:
-		return err
 	case b == nil && r != nil:
-		return fmt.Errorf("%s is not that of %s: %w", state, r, ErrNoArchive)
+		err = fmt.Errorf("%s is not that of %s: %w", state, r, ErrNoArchive)
 	case b != nil && r == nil:
-		return fmt.Errorf("the contents of this archive are in %s: say --archive %s --state %s", b.URL, b.URL, state)
+		err = fmt.Errorf("the contents of this archive are in %s: say --archive %s --state %s", b.URL, b.Archive, state)
 	case b != nil && b.URL != r.String():
-		return fmt.Errorf("%s is that of %s, not of %s", state, b.URL, r)
+		err = fmt.Errorf("%s is that of %s, not of %s", state, b.URL, r)
 	}
-	return nil
+	if err != nil {
+		return catalog.Part{}, err
+	}
+	return b.Part()
 }

@@ -31,6 +31,7 @@ import (
 	"distkeep/archive/layout"
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
+	"distkeep/catalog"
 )
 
 // A Vault is an archive that this process may change: it holds the lock. One
@@ -43,6 +44,8 @@ type Vault struct {
 	Store      *store.Store
 	Memory
 	Recycle *Recycle
+	// Part is what the archive has of the catalog.
+	Part catalog.Part
 	// Listed are the layouts of layout.conf, which clients ask by. Leaving are
 	// those that it does not list any more, and until when they keep their paths;
 	// zero is that they do not any more. Contents are published by all that have
@@ -102,7 +105,7 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	if err := Check(o.Distfiles, o.State); err != nil {
 		return nil, err
 	}
-	if err := checkBound(o.State, o.Remote); err != nil {
+	if v.Part, err = checkBound(o.State, o.Remote); err != nil {
 		return nil, err
 	}
 	if v.lock, err = store.Lock(o.State, o.What, v.Now); err != nil {

@@ -140,7 +140,7 @@ func prepare(e *env, c *cli.Command, name string) {
 		if err != nil {
 			return err
 		}
-		return e.workAsOwner(place{ctx.String("archive"), ctx.String("distfiles"), ctx.String("state"), ctx.String("endpoint"), ctx.String("region")})
+		return e.workAsOwner(place{archive: ctx.String("archive"), distfiles: ctx.String("distfiles"), state: ctx.String("state")})
 	}
 }
 
@@ -232,6 +232,8 @@ type place struct {
 	archive, distfiles, state string
 	// endpoint and region are of a bucket; what is not said was said to init.
 	endpoint, region string
+	// shard is what was said of the part of the archive; the state directory knows.
+	shard shardValue
 }
 
 func (p *place) flags() []cli.Flag {
@@ -249,8 +251,8 @@ func (p *place) resolve() error {
 	switch {
 	case p.remote():
 		return p.resolveBucket()
-	case p.endpoint+p.region != "":
-		return usagef("--endpoint and --region are of a bucket: --archive s3://BUCKET/PREFIX")
+	case p.endpoint+p.region != "", p.shard.Of > 0:
+		return usagef("--endpoint, --region and --shard are of a bucket: --archive s3://BUCKET/PREFIX")
 	}
 	if p.archive != "" {
 		d, s := vault.Dirs(p.archive)

@@ -19,6 +19,7 @@ import (
 	"distkeep/archive/serve"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
+	"distkeep/catalog"
 )
 
 // remote reports whether the contents of the archive are in a bucket.
@@ -49,22 +50,36 @@ func (p *place) inFiles(command, why string) error {
 	return nil
 }
 
-// bucket returns the bucket of the archive. Credentials, and the region where none is
-// given, are found as the AWS tools find them: variables, files, roles.
+// bucket returns the bucket of the archive, or of the part of it that the state directory
+// is for.
 func (p *place) bucket(ctx context.Context) (*bucket.Bucket, error) {
+	b, is, err := p.whole(ctx)
+	if err != nil {
+		return nil, err
+	}
+	part, err := is.Part()
+	return ofPart(b, part), err
+}
+
+// whole returns the bucket of the whole archive, and what the state directory says.
+// Credentials, and the region where none is given, are found as the AWS tools find them:
+// variables, files, roles.
+func (p *place) whole(ctx context.Context) (b *bucket.Bucket, is *vault.Binding, err error) {
 	o := bucket.Options{Endpoint: p.endpoint, Proxy: http.ProxyFromEnvironment}
-	var err error
 	if o.Bucket, o.Prefix, err = bucket.Parse(p.archive); err != nil {
-		return nil, usagef("--archive: %w", err)
+		return nil, nil, usagef("--archive: %w", err)
 	}
 	region := p.region
-	switch b, err := vault.Bound(p.state); {
+	if is, err = vault.Bound(p.state); err == nil {
+		err = p.checkShard(is)
+	}
+	switch {
 	case err != nil:
-		return nil, err
-	case b != nil && b.URL != p.archive:
-		return nil, usagef("%s is that of %s, not of %s", p.state, b.URL, p.archive)
-	case b != nil:
-		o.Endpoint, region = cmp.Or(o.Endpoint, b.Endpoint), cmp.Or(region, b.Region)
+		return nil, nil, err
+	case is != nil && is.Archive != p.archive:
+		return nil, nil, usagef("%s is that of %s, not of %s", p.state, is, p.archive)
+	case is != nil:
+		o.Endpoint, region = cmp.Or(o.Endpoint, is.Endpoint), cmp.Or(region, is.Region)
 	}
 	var more []func(*config.LoadOptions) error
 	if region != "" {
@@ -72,14 +87,13 @@ func (p *place) bucket(ctx context.Context) (*bucket.Bucket, error) {
 	}
 	c, err := config.LoadDefaultConfig(ctx, more...)
 	if err != nil {
-		return nil, usagef("%s: %w", p.archive, err)
+		return nil, nil, usagef("%s: %w", p.archive, err)
 	}
 	o.Region, o.Credentials = c.Region, c.Credentials
-	b, err := bucket.New(o)
-	if err != nil {
-		return nil, usagef("%w", err)
+	if b, err = bucket.New(o); err != nil {
+		return nil, nil, usagef("%w", err)
 	}
-	return b, nil
+	return b, is, nil
 }
 
 // vaultOptions are those to open the archive with.
@@ -137,7 +151,7 @@ func (p *place) checkBucket(ctx context.Context) error {
 		return fmt.Errorf("%s: %w: what init has written there is gone", b, vault.ErrNoArchive)
 	case err != nil:
 		return vault.Damage(err)
-	case mark != is.Mark:
+	case mark.ID != is.Mark:
 		return fmt.Errorf("%s is not the bucket that %s belongs to: it has another mark", b, p.state)
 	}
 	return nil
@@ -145,30 +159,35 @@ func (p *place) checkBucket(ctx context.Context) error {
 
 // initBucket makes an archive in a bucket, or a state directory for one that is there.
 func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf) (again bool, err error) {
-	b, err := p.bucket(ctx)
+	whole, was, err := p.whole(ctx)
 	if err != nil {
 		return false, err
 	}
+	part := catalog.Part(p.shard)
+	if was != nil {
+		if part, err = was.Part(); err != nil {
+			return false, err
+		}
+	}
+	b := ofPart(whole, part)
 	if err := b.Probe(ctx); err != nil {
 		return false, err
 	}
-	mark, again, err := b.Begin(ctx)
-	if err != nil {
-		return false, err
-	}
-	was, err := vault.Bound(p.state)
+	id, again, err := begin(ctx, whole, part)
 	switch {
 	case err != nil:
 		return false, err
-	case was != nil && was.Mark != mark:
-		return false, usagef("%s is that of another archive that was in %s", p.state, was.URL)
+	case was != nil && was.Mark != id:
+		return false, usagef("%s is that of another archive that was in %s", p.state, was)
 	case was == nil && exists(store.ReportDir(p.state)):
 		return false, usagef("%s is that of an archive in files", p.state)
 	}
 	if err := vault.Init(p.distfiles, p.state, conf, e.now()); err != nil {
 		return false, err
 	}
-	return again && was == nil, vault.Bind(p.state, &vault.Binding{URL: p.archive, Mark: mark, Endpoint: p.endpoint, Region: p.region})
+	return again && was == nil, vault.Bind(p.state, &vault.Binding{
+		URL: b.String(), Mark: id, Endpoint: p.endpoint, Region: p.region, Archive: p.archive, Shard: part.String(),
+	})
 }
 
 // restoring lets doctor fill an empty ledger from what the last run has left in the

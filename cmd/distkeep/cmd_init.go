@@ -33,7 +33,7 @@ func initCommand(e *env) *cli.Command {
 		Usage:       "make a new archive",
 		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL]",
 		Description: initHelp,
-		Flags: append(p.flags(),
+		Flags: append(p.flags(), p.shardFlag(),
 			&cli.StringSliceFlag{Name: "layout", Usage: "publish by `LAYOUT`; repeatable", Destination: layouts}),
 		Action: func(c *cli.Context) error {
 			if err := p.resolve(); err != nil {

@@ -78,7 +78,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 	flags := append(o.place.flags(), o.repoFlags.flags()...)
 	flags = append(flags, o.fetchFlags.flags()...)
 	flags = append(flags, o.snapshot.flags()...)
-	return append(flags,
+	return append(flags, o.place.shardFlag(),
 		&cli.StringSliceFlag{Name: "adopt-from", Usage: "take what is missing from `DIR`, such as another mirror or emirrordist's recycle directory, as far as its files have the digests; repeatable", Destination: o.adoptFrom},
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},

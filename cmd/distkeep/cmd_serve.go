@@ -182,7 +182,12 @@ func (o *serveFlags) demand(e *env, warn func(format string, args ...any)) (*ser
 		if err != nil {
 			return nil, err
 		}
-		return catalog.Collect(ctx, repos)
+		c, err := catalog.Collect(ctx, repos)
+		if err != nil {
+			return nil, err
+		}
+		part, err := o.part()
+		return c.Cut(part), err
 	}
 	d.Work = func(ctx context.Context, scanned func(*catalog.Catalog)) { o.work(ctx, e, d.Desk, scanned, warn) }
 	return d, nil
