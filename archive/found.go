@@ -105,4 +105,8 @@ func (m *mirror) tellFound(p *plan.Plan) {
 	if found.News(&m.facts.Facts) {
 		m.v.Events.Found(m.sum.Found)
 	}
+	if n := len(p.Unnamed); n > 0 {
+		m.v.Warn("files at paths by content that no record explains and no package wants: %d, such as %s: "+
+			"distkeep import gives them names that another program knew, distkeep doctor --repair records them without", n, m.v.Store.Path(p.Unnamed[0]))
+	}
 }

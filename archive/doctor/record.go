@@ -138,7 +138,7 @@ func (d *examination) record(ctx context.Context, r *ledger.Distfile) error {
 			f := about(FindMissingLink, r, rel, "the link is missing", "link it to "+good.rel)
 			d.find(f)
 			missing = append(missing, f)
-		case n.inode == good.inode, anothers(r, n):
+		case n.inode == good.inode, d.anothers(r, n):
 		case n.mode.IsDir():
 			d.find(about(FindWrongLink, r, n.rel, "a directory is in its place", ""))
 		default:
@@ -196,7 +196,7 @@ func (d *examination) otherBytes(r *ledger.Distfile, rels []string, n *node, wro
 // filesOf are the files at the paths of r.
 func (d *examination) filesOf(r *ledger.Distfile, rels []string) (files []*node) {
 	for _, rel := range rels {
-		if n := d.at(rel); n != nil && n.regular() && !anothers(r, n) {
+		if n := d.at(rel); n != nil && n.regular() && !d.anothers(r, n) {
 			files = append(files, n)
 		}
 	}
@@ -204,11 +204,15 @@ func (d *examination) filesOf(r *ledger.Distfile, rels []string) (files []*node)
 }
 
 // anothers reports whether the file at a path that r shares with other records
-// of the same content, such as one by content-hash, is theirs: an inode has a
-// bounded number of links.
-func anothers(r *ledger.Distfile, n *node) bool {
+// of the same content, such as one by content-hash, is theirs, which they have below
+// by_cipher: an inode has a bounded number of links.
+func (d *examination) anothers(r *ledger.Distfile, n *node) bool {
 	return slices.ContainsFunc(n.claims, func(o *ledger.Distfile) bool {
-		return o != r && o.SHA256() == r.SHA256() && intact(o, n)
+		if o == r || o.SHA256() != r.SHA256() || !intact(o, n) {
+			return false
+		}
+		own := d.at(o.CipherPaths()[0])
+		return own != nil && own.inode == n.inode
 	})
 }
 

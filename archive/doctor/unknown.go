@@ -138,6 +138,8 @@ func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Con
 // published is about a file outside by_cipher.
 func (u *unknowns) published(n *node) {
 	name, current := layout.NameOf(u.v.Store.Layouts(), n.rel, false)
+	// One that it cannot have here is that of a file by content, in a layout beside it.
+	current = current && (u.v.Store.Layouts().Check(name) == nil || !u.isHashed(n.rel))
 	former := false
 	if !current {
 		name, former = layout.NameOf(u.v.Shelf.Former, n.rel, false)

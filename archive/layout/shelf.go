@@ -108,27 +108,38 @@ func (s *Shelf) Stray(rel string, known func(catalog.Name) bool) bool {
 		if ok && (ours && !obeyed(name) || known(name)) {
 			return false
 		}
-		if l.IsContentHash() && l.isPlace(rel) {
+		if l.isPlace(rel) {
 			return false
 		}
 	}
 	return true
 }
 
-// isPlace reports whether l, which is by content, may have a file at rel.
+// isPlace reports whether l is by content, and may have a file at rel.
 func (l Layout) isPlace(rel string) bool {
 	base := path.Base(rel)
-	return isHex(base, 2*l.alg.Size()) && l.join(base, base) == rel
+	return l.IsContentHash() && isHex(base, 2*l.alg.Size()) && l.join(base, base) == rel
 }
 
-// Promise returns the digest that a file at rel must have when l, which is by content,
-// put it there, or zero.
+// Promise returns the digest that a file at rel must have when l, by content, put it
+// there, or zero.
 func (l Layout) Promise(rel string) digest.Digest {
 	if !l.isPlace(rel) {
 		return digest.Digest{}
 	}
 	d, _ := digest.Parse(l.alg, path.Base(rel)) // isPlace knows that it is hex
 	return d
+}
+
+// Promise returns the digest that a file at rel must have when one of conf, by content,
+// put it there, or zero.
+func (conf Conf) Promise(rel string) digest.Digest {
+	for _, l := range conf {
+		if d := l.Promise(rel); !d.IsZero() {
+			return d
+		}
+	}
+	return digest.Digest{}
 }
 
 // Sound returns a path that has the verified file of c, or "". It prefers those

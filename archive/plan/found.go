@@ -180,13 +180,7 @@ func (b *planner) foreign() {
 		if b.isWanted(name) && !b.former(f) {
 			return true // it is right or a misfit, and its want sees to it
 		}
-		r := &Reading{Rel: rel, Name: name, Size: f.Size}
-		for _, l := range b.Shelf.Layouts {
-			if l.IsContentHash() && r.Promise.IsZero() {
-				r.Promise = l.Promise(rel)
-			}
-		}
-		found = append(found, r)
+		found = append(found, &Reading{Rel: rel, Name: name, Size: f.Size, Promise: b.Shelf.Layouts.Promise(rel)})
 		if layout.Growing(b.Now, f.ModTime) {
 			growing[name] = true
 		}
@@ -216,6 +210,9 @@ func (b *planner) foreign() {
 	b.dropsLast(func(r *Reading) bool { return taken[r.Name] })
 	if len(b.Readings) == 0 {
 		b.unknown()
+	}
+	if len(b.Readings) == 0 {
+		b.unnamed()
 	}
 }
 

@@ -88,7 +88,7 @@ func TestMake(t *testing.T) {
 			w.held("b", "x")
 		}, "link a b"},
 		"under another name in a layout by content": {func(w *world) {
-			w.Shelf.Layouts = layout.Conf{parsed(t, "content-hash BLAKE2B 8")}
+			w.Shelf.Layouts = layout.Conf{blake}
 			w.wants("a", "x")
 			w.held("b", "x")
 		}, "link a b"},
@@ -296,6 +296,28 @@ func TestMake(t *testing.T) {
 			w.held("a", "x")
 			w.Shelf.Former = []layout.Layout{layout.Flat()}
 		}, "held 1, stale a"},
+		"at a path by content, and nobody wants it": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{blake}
+			w.held("a", "x")
+			w.strange("y")
+		}, "unnamed " + byContent("y")},
+		"at a path by content, and another program knew its name": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{blake}
+			w.Remembered = map[string]catalog.Name{w.strange("y"): "b"}
+		}, "read b /a/distfiles/" + byContent("y")},
+		"at a path by content that nobody wants, before the wanted is known": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{blake}
+			w.wants("a", "x")
+			w.strange("x")
+			w.strange("y")
+		}, "read a /a/distfiles/" + byContent("x")},
+		"at a path by content, and not what is wanted there": {func(w *world) {
+			w.Shelf.Layouts = layout.Conf{blake}
+			d := w.wants("a", "x")
+			rel := w.strange("x")
+			w.Read[(&Reading{Rel: rel, ModTime: long, Want: NewWant(d, true)}).Key()] = true
+			w.Wrong[rel] = "it is not"
+		}, "fetch a, misfit " + byContent("x")},
 		"in the drop box": {func(w *world) {
 			w.wants("a", "x")
 			w.drops("a", 1, "")

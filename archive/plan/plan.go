@@ -50,6 +50,9 @@ type Plan struct {
 	Conflicts int
 	Stale     []Stale
 	Misfits   []*Misfit
+	// Unnamed are files at paths by content that nobody wants and no record explains.
+	// A plan with readings does not have them.
+	Unnamed []string
 	// Unsure are records of which it is not known whether their bytes are
 	// there, and why.
 	Unsure map[ledger.Key]error
