@@ -13,14 +13,7 @@ import (
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
-	lines := func(fs []Failure) string {
-		text, err := encodeLines(fs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}(odd(at))
-	for line := range strings.Lines(lines) {
+	for line := range strings.Lines(linesOf(t, odd(at))) {
 		line = strings.TrimSuffix(line, "\n")
 		var got, want Failure
 		if !got.decode(line) {
@@ -36,15 +29,25 @@ func TestDecode(t *testing.T) {
 	d := Distfile{Name: "a\"\u00e9", SHA256: "00", Size: 7, Modified: at, Digests: map[string]string{"BLAKE2B": "01", "SHA512": "02"}, Named: true,
 		Owner: "o", Kind: "gentoo", Origin: "https://h.example/?a=b&c", Added: at, Verified: at, Recycled: true, Undone: at}
 	for _, d := range []Distfile{d, {Name: "b"}} {
-		line, err := appendDistfile(nil, &d)
+		line, err := d.AppendJSON(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got Distfile
-		if ok := got.decode(strings.TrimSuffix(string(line), "\n")); !ok || !cmp.Equal(d, got) {
+		if ok := got.decode(string(line)); !ok || !cmp.Equal(d, got) {
 			t.Errorf("%s: %v, -want +got:\n%s", line, ok, cmp.Diff(d, got))
 		}
 	}
+}
+
+// linesOf are the lines of failures.
+func linesOf(tb testing.TB, fs []Failure) string {
+	tb.Helper()
+	var b strings.Builder
+	if err := encodeLines(&b, Each(fs)); err != nil {
+		tb.Fatal(err)
+	}
+	return b.String()
 }
 
 // odd are failures with all fields, with none, and with texts that are escaped.
@@ -60,11 +63,7 @@ func odd(at time.Time) []Failure {
 }
 
 func FuzzDecode(f *testing.F) {
-	text, err := encodeLines(odd(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(linesOf(f, odd(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))) {
 		f.Add(strings.TrimSuffix(line, "\n"))
 	}
 	f.Add(`{"name":"b","sha256":"","size":-1,"digests":{"A":"1","A":"2"},"named":false,"added":"0001-01-01T00:00:00Z","verified":"0001-01-01T00:00:00Z","recycled":false}`)
@@ -89,11 +88,7 @@ func likeJSON[T any](t *testing.T, line string) {
 
 // BenchmarkFailures measures what people wait for who look at 60,000 failures.
 func BenchmarkFailures(b *testing.B) {
-	text, err := encodeLines(odd(time.Now().UTC())[:1])
-	if err != nil {
-		b.Fatal(err)
-	}
-	all := strings.Repeat(string(text), 60000)
+	all := strings.Repeat(linesOf(b, odd(time.Now().UTC())[:1]), 60000)
 	b.ReportAllocs()
 	for b.Loop() {
 		fs, err := collect(parseLines[Failure]("f", strings.NewReader(all), nil))

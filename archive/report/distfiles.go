@@ -18,8 +18,8 @@ import (
 
 const distfilesFile = "distfiles.jsonl"
 
-// A Distfile is a content that the archive holds under one name. What appendDistfile
-// writes has all its fields.
+// A Distfile is a content that the archive holds under one name. AppendJSON has
+// all its fields.
 type Distfile struct {
 	// Name is the first field: FindDistfiles relies on it.
 	Name   string `json:"name"`
@@ -54,17 +54,7 @@ func HasDistfiles(dir string) bool {
 // may be the same record again with other contents.
 func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer) error {
 	err := replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
-		var line []byte
-		for d := range ds {
-			var err error
-			if line, err = appendDistfile(line[:0], d); err != nil {
-				return err
-			}
-			if _, err := w.Write(line); err != nil {
-				return err
-			}
-		}
-		return nil
+		return encodeLines(w, ds)
 	})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)

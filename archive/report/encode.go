@@ -9,10 +9,29 @@ import (
 	"time"
 )
 
-// appendDistfile appends the line of d as encoding/json makes it, byte for byte, but
+// An appender appends the line of a record as encoding/json makes it, byte for byte, but
 // for the escapes that only HTML needs. An export has a line for each content of the
 // archive, and the reflection of that package would be most of its cost.
-func appendDistfile(b []byte, d *Distfile) (_ []byte, err error) {
+type appender interface {
+	AppendJSON(b []byte) ([]byte, error)
+}
+
+// AppendLine appends the line of a record of this package, with its end. The error is
+// that of a time that has no form in JSON.
+func AppendLine[T any](b []byte, record *T) ([]byte, error) {
+	if a, ok := any(record).(appender); ok {
+		b, err := a.AppendJSON(b)
+		return append(b, '\n'), err
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	err := e.Encode(record)
+	return append(b, text.Bytes()...), err
+}
+
+// AppendJSON appends d as a line has it, without an end.
+func (d *Distfile) AppendJSON(b []byte) (_ []byte, err error) {
 	b = appendText(append(b, `{"name":`...), d.Name)
 	b = appendText(append(b, `,"sha256":`...), d.SHA256)
 	b = strconv.AppendInt(append(b, `,"size":`...), d.Size, 10)
@@ -45,7 +64,64 @@ func appendDistfile(b []byte, d *Distfile) (_ []byte, err error) {
 	if !d.Undone.IsZero() {
 		b, err = appendTime(append(b, `,"undone":`...), d.Undone, err)
 	}
-	return append(b, "}\n"...), err
+	return append(b, '}'), err
+}
+
+// AppendJSON appends f as a line has it, without an end.
+func (f *Failure) AppendJSON(b []byte) (_ []byte, err error) {
+	b = appendText(append(b, `{"name":`...), f.Name)
+	b = appendText(append(b, `,"class":`...), f.Class)
+	b = appendText(append(b, `,"reason":`...), f.Reason)
+	if f.Hint != "" {
+		b = appendText(append(b, `,"hint":`...), f.Hint)
+	}
+	b = appendText(append(b, `,"owner":`...), f.Owner)
+	b = appendTexts(b, `,"owners":`, f.Owners)
+	b = appendTexts(b, `,"maintainers":`, f.Maintainers)
+	b = strconv.AppendInt(append(b, `,"size":`...), f.Size, 10)
+	b = strconv.AppendBool(append(b, `,"new":`...), f.New)
+	for _, x := range [...]struct {
+		key string
+		t   time.Time
+	}{{`,"first":`, f.First}, {`,"last":`, f.Last}, {`,"next":`, f.Next}} {
+		if !x.t.IsZero() {
+			b, err = appendTime(append(b, x.key...), x.t, err)
+		}
+	}
+	b = strconv.AppendInt(append(b, `,"count":`...), int64(f.Count), 10)
+	for i := range f.Answers {
+		sep := `,{"url":`
+		if i == 0 {
+			sep = `,"answers":[{"url":`
+		}
+		a := &f.Answers[i]
+		b = appendText(append(b, sep...), a.URL)
+		if a.Host != "" {
+			b = appendText(append(b, `,"host":`...), a.Host)
+		}
+		b = appendText(append(b, `,"class":`...), a.Class)
+		b = appendText(append(b, `,"text":`...), a.Text)
+		b = append(b, '}')
+	}
+	if len(f.Answers) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}'), err
+}
+
+// appendTexts appends texts below a key, if there are any.
+func appendTexts(b []byte, key string, texts []string) []byte {
+	if len(texts) == 0 {
+		return b
+	}
+	b = append(append(b, key...), '[')
+	for i, text := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, text)
+	}
+	return append(b, ']')
 }
 
 // appendTime appends t, unless it has no form in JSON or there was an error before.

@@ -10,38 +10,43 @@ import (
 	"time"
 )
 
-// encoded is the line that encoding/json makes.
-func encoded(d *Distfile) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(d)
-	return b.Bytes(), err
-}
-
-// same fails unless the line of d is that of encoding/json.
-func same(t *testing.T, d *Distfile) {
+// same fails unless the line of a record is that of encoding/json.
+func same[T any](t *testing.T, record *T) {
 	t.Helper()
-	want, werr := encoded(d)
-	got, err := appendDistfile([]byte("before"), d)
+	var want bytes.Buffer
+	e := json.NewEncoder(&want)
+	e.SetEscapeHTML(false)
+	werr := e.Encode(record)
+	got, err := AppendLine([]byte("before"), record)
 	if (err != nil) != (werr != nil) {
 		t.Fatalf("error %v, want %v", err, werr)
 	}
-	if err == nil && string(got) != "before"+string(want) {
-		t.Errorf("got  %s\nwant before%s", got, want)
+	if err == nil && string(got) != "before"+want.String() {
+		t.Errorf("got  %s\nwant before%s", got, want.String())
 	}
 }
 
-// TestAppendDistfile: a line is what encoding/json makes of it, with each of the
-// fields alone, so that none can be added to the struct only.
-func TestAppendDistfile(t *testing.T) {
+// TestAppendLine: a line is what encoding/json makes of it, with each of the fields
+// alone, so that none can be added to the struct only.
+func TestAppendLine(t *testing.T) {
 	t.Parallel()
-	same(t, &Distfile{})
+	eachField(t, func(d *Distfile) { same(t, d) })
+	eachField(t, func(f *Failure) { same(t, f) })
+	eachField(t, func(a *Answer) { same(t, &Failure{Answers: []Answer{{}, *a}}) })
+	eachField(t, func(d *Deletion) { same(t, d) })
+}
+
+// eachField calls f with records of which one field is not zero.
+func eachField[T any](t *testing.T, f func(*T)) {
+	t.Helper()
+	f(new(T))
 	zone := time.FixedZone("", 2*3600+30*60)
 	values := map[reflect.Type][]any{
-		reflect.TypeFor[string](): {"a-1.0.tar.xz", "", `"\`, "a<b>&c", "ä\u2028\u2029", "\x00\x1f\x7f\t\n\b", "\xff\xc3", "🙂"},
-		reflect.TypeFor[int64]():  {int64(7), int64(-1), int64(1) << 62},
-		reflect.TypeFor[bool]():   {true},
+		reflect.TypeFor[string]():   {"a-1.0.tar.xz", "", `"\`, "a<b>&c", "ä\u2028\u2029", "\x00\x1f\x7f\t\n\b", "\xff\xc3", "🙂"},
+		reflect.TypeFor[[]string](): {[]string{}, []string{""}, []string{"a", `"`, "ä"}},
+		reflect.TypeFor[int]():      {7, -1},
+		reflect.TypeFor[int64]():    {int64(7), int64(-1), int64(1) << 62},
+		reflect.TypeFor[bool]():     {true},
 		reflect.TypeFor[time.Time](): {
 			day, day.Add(123456789), day.Add(120), day.In(zone), time.Unix(0, 0).UTC(),
 			time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), day.In(time.FixedZone("", 24*3600)),
@@ -49,18 +54,31 @@ func TestAppendDistfile(t *testing.T) {
 		reflect.TypeFor[map[string]string](): {
 			map[string]string{}, map[string]string{"SHA512": "ff", "BLAKE2B": "0a", "MD5": "", `"`: "ä"},
 		},
+		reflect.TypeFor[[]Answer](): {[]Answer{}, []Answer{{}}, []Answer{{URL: "a"}, {Host: "b"}}},
 	}
-	for i := range reflect.TypeFor[Distfile]().NumField() {
-		f := reflect.TypeFor[Distfile]().Field(i)
-		if len(values[f.Type]) == 0 {
-			t.Errorf("%s is of a type of which nothing is tried", f.Name)
+	for i := range reflect.TypeFor[T]().NumField() {
+		field := reflect.TypeFor[T]().Field(i)
+		if len(values[field.Type]) == 0 {
+			t.Errorf("%s is of a type of which nothing is tried", field.Name)
 		}
-		for _, v := range values[f.Type] {
-			d := new(Distfile)
-			reflect.ValueOf(d).Elem().Field(i).Set(reflect.ValueOf(v))
-			same(t, d)
+		for _, v := range values[field.Type] {
+			record := new(T)
+			reflect.ValueOf(record).Elem().Field(i).Set(reflect.ValueOf(v))
+			f(record)
 		}
 	}
+}
+
+func FuzzAppendFailure(f *testing.F) {
+	f.Add("a", "gone", "c/p::r", int64(1), int64(0), 0, true)
+	f.Add("\xff", "<", "", int64(-1), int64(1)<<60, 86400, false)
+	f.Fuzz(func(t *testing.T, name, text, owner string, n, secs int64, zone int, fresh bool) {
+		at := time.Unix(secs, n)
+		same(t, &Failure{
+			Name: name, Class: text, Reason: text, Hint: owner, Owner: owner, Owners: []string{owner, name}, Maintainers: []string{text}, Size: n, New: fresh,
+			First: at, Last: at.UTC(), Next: at.In(time.FixedZone("", zone)), Count: zone, Answers: []Answer{{URL: text, Host: name, Class: owner}, {Text: text}},
+		})
+	})
 }
 
 func FuzzAppendDistfile(f *testing.F) {
@@ -93,7 +111,7 @@ func BenchmarkDistfiles(b *testing.B) {
 			var line []byte
 			var err error
 			for range 60000 {
-				if line, err = appendDistfile(line[:0], d); err != nil {
+				if line, err = AppendLine(line[:0], d); err != nil {
 					return err
 				}
 				if _, err := w.Write(line); err != nil {

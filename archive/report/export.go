@@ -14,6 +14,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ const (
 	statusFile     = "status.json"
 )
 
-// A Failure is a wanted content that the archive does not have.
+// A Failure is a wanted content that the archive does not have. AppendJSON and decode
+// have all its fields.
 type Failure struct {
 	Name   string `json:"name"`
 	Class  string `json:"class"`
@@ -107,11 +109,13 @@ func WriteRestricted(dir string, fs []Failure, replace regular.Replacer) error {
 }
 
 func writeShort(dir, file string, fs []Failure, replace regular.Replacer) error {
-	short := make([]Failure, len(fs))
-	for i, f := range fs {
-		short[i] = f.short()
-	}
-	return writeLines(dir, file, short, replace)
+	return writeLines(dir, file, func(yield func(*Failure) bool) {
+		for _, f := range fs {
+			if f.shorten(); !yield(&f) {
+				return
+			}
+		}
+	}, replace)
 }
 
 // Encoding makes a byte six at the most, so that these fit into a line together.
@@ -120,7 +124,7 @@ const (
 	maxReason  = maxLine / 64
 )
 
-func (f Failure) short() Failure {
+func (f *Failure) shorten() {
 	sum := 0
 	for i, a := range f.Answers {
 		// What the names of the fields cost beside the bytes.
@@ -132,12 +136,11 @@ func (f Failure) short() Failure {
 	if len(f.Reason) > maxReason {
 		f.Reason = strings.ToValidUTF8(f.Reason[:maxReason], "") + "…"
 	}
-	return f
 }
 
 // WriteDeletions exports deletions.
 func WriteDeletions(dir string, ds []Deletion, replace regular.Replacer) error {
-	return writeLines(dir, deletionsFile, ds, replace)
+	return writeLines(dir, deletionsFile, Each(ds), replace)
 }
 
 // WriteStatus exports the summary of a run as indented JSON.
@@ -151,23 +154,56 @@ func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 }
 
 // LoadFailures reads what WriteFailures wrote.
-func LoadFailures(dir string) ([]Failure, error) { return collect(Failures(dir)) }
+func LoadFailures(dir string) ([]Failure, error) { return collect(Failures(dir, Question{})) }
 
-// Failures yields what WriteFailures wrote, without holding all of it. An error is the
-// last that it yields.
-func Failures(dir string) iter.Seq2[*Failure, error] { return lines[Failure](dir, failuresFile, nil) }
+// A Question says which failures somebody asks for, as far as their lines tell that
+// before they are decoded. The zero value asks for all.
+type Question struct {
+	// New and Class are as in Failure, Names are those of files; empty is any.
+	New   bool
+	Class string
+	Names []string
+}
+
+// Failures yields, of what WriteFailures wrote, what q asks for and few others, without
+// holding all of it. An error is the last that it yields.
+func Failures(dir string, q Question) iter.Seq2[*Failure, error] {
+	return lines[Failure](dir, failuresFile, q.wanted())
+}
 
 // Restricted yields what WriteRestricted wrote, in the same way.
 func Restricted(dir string) iter.Seq2[*Failure, error] {
 	return lines[Failure](dir, restrictedFile, nil)
 }
 
-// OfClass yields the failures of one class, and few others, as Failures does. The lines
-// of most others are not decoded.
-func OfClass(dir, class string) iter.Seq2[*Failure, error] {
-	// Some answer may be of the class, and a text in quotes has none inside.
-	mark := append(appendText([]byte(`,"class":`), class), ',')
-	return lines[Failure](dir, failuresFile, func(line []byte) bool { return bytes.Contains(line, mark) })
+// wanted returns a function that reports whether a line may be of what q asks for, or
+// nil where all are. A text in quotes has none inside, so that what it looks for is
+// found in fields alone; some answer may be of the class.
+func (q *Question) wanted() func(line []byte) bool {
+	var marks [][]byte
+	if q.New {
+		marks = append(marks, []byte(`,"new":true,`))
+	}
+	if q.Class != "" {
+		marks = append(marks, append(appendText([]byte(`,"class":`), q.Class), ','))
+	}
+	names := make(map[string]bool, len(q.Names))
+	for _, n := range q.Names {
+		names[string(appendText([]byte(`{"name":`), n))] = true
+	}
+	if len(marks)+len(names) == 0 {
+		return nil
+	}
+	class := []byte(`,"class":`)
+	return func(line []byte) bool {
+		for _, m := range marks {
+			if !bytes.Contains(line, m) {
+				return false
+			}
+		}
+		name, _, _ := bytes.Cut(line, class)
+		return len(names) == 0 || names[string(name)]
+	}
 }
 
 // FindFailures returns the failures of a name. Only their lines are decoded. The error
@@ -189,7 +225,7 @@ func CountFailures(dir string, t time.Time) (n int, err error) {
 
 func countLines(path string, r io.Reader, t time.Time) (n int, err error) {
 	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, maxLine)
+	sc.Buffer(make([]byte, readSize), maxLine)
 	at := 1
 	for ; sc.Scan(); at++ {
 		line, last := sc.Bytes(), time.Time{}
@@ -262,24 +298,63 @@ func damaged(path string, line int, err error) error {
 	return fmt.Errorf("%s:%d: %w; the next run writes it anew", path, line, err)
 }
 
-func writeLines[T any](dir, file string, records []T, replace regular.Replacer) error {
-	text, err := encodeLines(records)
-	if err != nil {
+// writeLines replaces a file unless it has those records already. It holds one of them
+// at a time.
+func writeLines[T any](dir, file string, records iter.Seq[*T], replace regular.Replacer) error {
+	if same, err := hasLines(filepath.Join(dir, file), records); same || err != nil {
 		return err
 	}
-	return write(dir, file, text, replace)
+	err := replace(filepath.Join(dir, file), "", func(w io.Writer) error { return encodeLines(w, records) })
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
 }
 
-func encodeLines[T any](records []T) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	for _, r := range records {
-		if err := e.Encode(r); err != nil {
-			return nil, err
+// hasLines reports whether the file at path has those records and nothing else.
+func hasLines[T any](path string, records iter.Seq[*T]) (bool, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return false, nil // it is written, or that says why not
+	}
+	defer f.Close()
+	old := bufio.NewReaderSize(f, readSize)
+	var line, was []byte
+	for r := range records {
+		if line, err = AppendLine(line[:0], r); err != nil {
+			return false, err
+		}
+		was = slices.Grow(was[:0], len(line))[:len(line)]
+		if _, err := io.ReadFull(old, was); err != nil || !bytes.Equal(was, line) {
+			return false, nil
 		}
 	}
-	return b.Bytes(), nil
+	_, err = old.ReadByte()
+	return err == io.EOF, nil
+}
+
+func encodeLines[T any](w io.Writer, records iter.Seq[*T]) (err error) {
+	var line []byte
+	for r := range records {
+		if line, err = AppendLine(line[:0], r); err != nil {
+			return err
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Each yields the records, which are not copied.
+func Each[T any](records []T) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := range records {
+			if !yield(&records[i]) {
+				return
+			}
+		}
+	}
 }
 
 // write replaces a file unless it has that content already.
@@ -300,6 +375,9 @@ func write(dir, file string, text []byte, replace regular.Replacer) error {
 
 // maxLine bounds a line of an export: a failure with all its answers.
 const maxLine = 1 << 20
+
+// readSize is how much of an export is read at once.
+const readSize = 256 << 10
 
 func loadLines[T any](dir, file string) ([]T, error) { return collect(lines[T](dir, file, nil)) }
 
@@ -340,7 +418,7 @@ func open(dir, file string) (*os.File, error) {
 func parseLines[T any](path string, r io.Reader, wanted func(line []byte) bool) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		sc := bufio.NewScanner(r)
-		sc.Buffer(nil, maxLine)
+		sc.Buffer(make([]byte, readSize), maxLine)
 		n := 1
 		for ; sc.Scan(); n++ {
 			if wanted != nil && !wanted(sc.Bytes()) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -76,7 +77,7 @@ func TestPartOfFailures(t *testing.T) {
 				want = append(want, f)
 			}
 		}
-		got, err := collect(OfClass(dir, class))
+		got, err := collect(Failures(dir, Question{Class: class}))
 		got = slices.DeleteFunc(got, func(f Failure) bool { return f.Class != class })
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("class %s: %v, -want +got:\n%s", class, err, diff)
@@ -328,6 +329,72 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// TestQuestion: what is asked for is among what comes of it, and what no line can be
+// taken for is not even decoded.
+func TestQuestion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fs := []Failure{
+		{Name: "a", Class: "gone", New: true},
+		{Name: "b", Class: "dns", Reason: `,"new":true,"class":"gone",`},
+		{Name: "c", Class: "dns", Answers: []Answer{{Class: "gone"}}},
+		{Name: `d"`, Class: "gone"},
+	}
+	if err := WriteFailures(dir, fs, regular.Replace); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "failures.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteString("nothing\n")
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		q    Question
+		want string
+		all  bool // the last line is read
+	}{
+		{Question{}, `abcd"`, true},
+		{Question{New: true}, "a", false},
+		{Question{Class: "gone"}, `acd"`, false},
+		{Question{Class: "gone", New: true}, "a", false},
+		{Question{Class: "digest"}, "", false},
+		{Question{Names: []string{`d"`, "b", "x"}}, `bd"`, false},
+		{Question{Names: []string{"b"}, New: true}, "", false},
+	} {
+		got := ""
+		var err error
+		for f, ferr := range Failures(dir, c.q) {
+			if err = ferr; err == nil {
+				got += f.Name
+			}
+		}
+		if got != c.want || (err != nil) != c.all {
+			t.Errorf("%+v: %q, %v; want %q", c.q, got, err, c.want)
+		}
+	}
+}
+
+// TestChanged: a list is written when it has other records, more, or fewer.
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i, names := range []string{"", "ab", "abc", "ab", "ac", "aa", "a", ""} {
+		var want []Failure
+		for _, n := range names {
+			want = append(want, Failure{Name: string(n)})
+		}
+		if err := WriteFailures(dir, want, regular.Replace); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := LoadFailures(dir); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d: got %v, %v; want %v", i, got, err, want)
+		}
+	}
+}
+
 // TestUnchanged: a run with nothing to say touches nothing.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
@@ -385,8 +452,8 @@ func FuzzParseLines(f *testing.F) {
 			}
 			return
 		}
-		again, err := encodeLines(first)
-		if err != nil {
+		var again bytes.Buffer
+		if err := encodeLines(&again, Each(first)); err != nil {
 			t.Skip(err) // a time that JSON cannot have
 		}
 		after := 0
@@ -395,10 +462,10 @@ func FuzzParseLines(f *testing.F) {
 				after++
 			}
 		}
-		if n, err := countLines("file", bytes.NewReader(again), day); n != after || err != nil {
+		if n, err := countLines("file", bytes.NewReader(again.Bytes()), day); n != after || err != nil {
 			t.Fatalf("%d failures, %v; want %d", n, err, after)
 		}
-		second, err := collect(parseLines[Failure]("file", bytes.NewReader(again), nil))
+		second, err := collect(parseLines[Failure]("file", bytes.NewReader(again.Bytes()), nil))
 		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("%v, -first +second:\n%s", err, diff)
 		}

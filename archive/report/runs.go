@@ -72,7 +72,7 @@ func AddRun(dir string, r Run, replace regular.Replacer) error {
 	}
 	runs = slices.DeleteFunc(runs, func(o Run) bool { return r.Start.Sub(o.Start) > keepRuns })
 	runs = append(runs, r)
-	return writeLines(dir, runsFile, runs[max(0, len(runs)-maxRuns):], replace)
+	return writeLines(dir, runsFile, Each(runs[max(0, len(runs)-maxRuns):]), replace)
 }
 
 // LoadRuns returns the runs in the log, the oldest first: none when there is no log.

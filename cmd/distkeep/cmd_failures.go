@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -99,65 +100,79 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 		o.filter.Since = e.now().Add(-time.Duration(o.since))
 	}
 	names := c.Args().Slice()
-	fs, found, err := o.read(dir, names)
-	if err != nil {
+	o.sayAge(e, dir)
+	l := &failureList{dir: dir, names: names, found: make(map[string]bool, len(names)), o: o}
+	if o.by != "" {
+		groups := triage.Groups(l.each, o.by)
+		err = l.err
+		if err == nil {
+			err = printRecords(e, o, slices.Values(groups), func(t *table) { printGroups(t, groups, o.by) })
+		}
+	} else {
+		err = printRecords(e, o, l.each, func(t *table) {
+			switch {
+			case o.long:
+				printLong(t, l.each, e.now())
+			default:
+				printFailures(t, l.each, o.hints, e.now())
+			}
+		})
+	}
+	if err = errors.Join(err, l.err); err != nil {
 		return err
 	}
-	o.sayAge(e, dir)
 	warn := e.warner()
 	for _, n := range names {
-		if !found[n] {
+		if !l.found[n] {
 			warn(fmt.Sprintf("%s: the last run had no failure of that name", n))
 		}
 	}
-	if o.by != "" {
-		groups := triage.Groups(fs, o.by)
-		return printRecords(e, o, groups, func(t *table) { printGroups(t, groups, o.by) })
-	}
-	return printRecords(e, o, fs, func(t *table) {
-		switch {
-		case o.long:
-			printLong(t, fs, e.now())
-		default:
-			printFailures(t, fs, o.hints, e.now())
-		}
-	})
+	return nil
 }
 
-// read returns the failures that are meant, of names if there are any, and which of the
-// names have one at all. It holds no others.
-func (o *failuresFlags) read(dir string, names []string) (fs []report.Failure, found map[string]bool, err error) {
-	all := report.Failures(dir)
-	switch {
-	case o.class == string(failure.Restricted):
-		all = report.Restricted(dir)
-	case o.class != "" && len(names) == 0: // of a name it is said that no class has it
-		all = report.OfClass(dir, o.class)
+// A failureList is the failures that are meant, of which it holds none.
+type failureList struct {
+	dir   string
+	names []string // of files; none are all
+	o     *failuresFlags
+	// found are the names that have a failure at all, and err why there are no more.
+	found map[string]bool
+	err   error
+}
+
+// each yields them.
+func (l *failureList) each(yield func(*report.Failure) bool) {
+	q := report.Question{Names: l.names}
+	if len(l.names) == 0 { // of a name it is said that none has it
+		q.New, q.Class = l.o.filter.New, l.o.class
 	}
-	found = make(map[string]bool, len(names))
-	means := o.filter.Means()
+	all := report.Failures(l.dir, q)
+	if l.o.class == string(failure.Restricted) {
+		all = report.Restricted(l.dir)
+	}
+	means := l.o.filter.Means()
 	for f, err := range all {
 		if err != nil {
-			return nil, nil, err
+			l.err = err
+			return
 		}
-		if len(names) > 0 {
-			if !slices.Contains(names, f.Name) {
+		if len(l.names) > 0 {
+			if !slices.Contains(l.names, f.Name) {
 				continue
 			}
-			found[f.Name] = true
+			l.found[f.Name] = true
 		}
-		if means(f) {
-			fs = append(fs, *f)
+		if means(f) && !yield(f) {
+			return
 		}
 	}
-	return fs, found, nil
 }
 
 // printRecords prints records as was asked for, by print if nothing was.
-func printRecords[T any](e *env, o *failuresFlags, records []T, print func(*table)) error {
+func printRecords[T any](e *env, o *failuresFlags, records iter.Seq[*T], print func(*table)) error {
 	switch {
 	case o.asJSON:
-		return writeJSON(e.stdout, records)
+		return writeRecords(e.stdout, records)
 	case o.format != "":
 		return writeFormat(e.stdout, records, o.format)
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"time"
 
@@ -204,12 +206,22 @@ func (p *place) reports() (string, error) {
 
 // writeJSON prints records, one a line.
 func writeJSON[T any](w io.Writer, records []T) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, r := range records {
-		if err := enc.Encode(r); err != nil {
+	return writeRecords(w, report.Each(records))
+}
+
+// outSize is how much is printed at once.
+const outSize = 64 << 10
+
+func writeRecords[T any](w io.Writer, records iter.Seq[*T]) (err error) {
+	b := bufio.NewWriterSize(w, outSize)
+	var line []byte
+	for r := range records {
+		if line, err = report.AppendLine(line[:0], r); err != nil {
+			return err
+		}
+		if _, err := b.Write(line); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.Flush()
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"text/template"
 	"time"
@@ -13,16 +15,16 @@ import (
 )
 
 // printFailures prints a line a failure, and a second one with a hint.
-func printFailures(t *table, fs []report.Failure, hints bool, now time.Time) {
-	for _, f := range fs {
+func printFailures(t *table, fs iter.Seq[*report.Failure], hints bool, now time.Time) {
+	for f := range fs {
 		if t.terminal() {
 			pkg, _, _ := strings.Cut(f.Owner, "::")
 			t.row(f.Name, f.Class, ageOf(f.First, now), pkg, strings.TrimPrefix(f.Reason, f.Class+": "))
 		} else {
-			t.row(f.Name, f.Class, fmt.Sprint(f.Count), firstOf(f.First), f.Owner, f.Reason)
+			t.row(f.Name, f.Class, itoa(int64(f.Count)), firstOf(f.First), f.Owner, f.Reason)
 		}
 		if hints && f.Hint != "" {
-			t.note("    hint: " + f.Hint)
+			t.note("    hint: ", f.Hint)
 		}
 	}
 }
@@ -56,49 +58,48 @@ func age(d time.Duration) string {
 }
 
 // printLong prints all that is known of failures.
-func printLong(t *table, fs []report.Failure, now time.Time) {
-	for i, f := range fs {
-		if i > 0 {
+func printLong(t *table, fs iter.Seq[*report.Failure], now time.Time) {
+	first := true
+	for f := range fs {
+		if !first {
 			t.note("")
 		}
-		field := func(label, format string, args ...any) {
-			t.note(fmt.Sprintf("    %-12s", label) + fmt.Sprintf(format, args...))
-		}
+		first = false
 		name := f.Name
 		if name == "" {
 			name = f.Owner
 		}
 		t.note(name)
-		field("reason", "%s", f.Text())
-		field("first", "%s, last %s, tried in %s", stamp(f.First), stamp(f.Last), plural(f.Count, "run"))
+		t.note("    reason      ", f.Text())
+		t.note("    first       ", stamp(f.First), ", last ", stamp(f.Last), ", tried in ", plural(f.Count, "run"))
 		next := "in every run"
 		if f.Next.After(now) {
 			next = stamp(f.Next)
 		} else if !f.Next.IsZero() {
 			next = "in the next run"
 		}
-		field("next try", "%s", next)
+		t.note("    next try    ", next)
 		if f.Size > 0 {
-			field("size", "%s", humanSize(f.Size))
+			t.note("    size        ", humanSize(f.Size))
 		}
 		for _, o := range f.Owners {
-			field("owner", "%s", o)
+			t.note("    owner       ", o)
 		}
 		for _, m := range f.Maintainers {
-			field("maintainer", "%s", m)
+			t.note("    maintainer  ", m)
 		}
 		for _, a := range f.Answers {
-			field("asked", "%s: %s: %s", a.URL, a.Class, a.Text)
+			t.note("    asked       ", a.URL, ": ", a.Class, ": ", a.Text)
 		}
 		if f.Hint != "" {
-			field("to do", "%s", f.Hint)
+			t.note("    to do       ", f.Hint)
 		}
 	}
 }
 
 // printGroups prints a line a group; on a terminal below a heading, and with what can
 // be done about a class in a second line.
-func printGroups(t *table, groups []triage.Group, by string) {
+func printGroups(t *table, groups []*triage.Group, by string) {
 	if !t.terminal() {
 		for _, g := range groups {
 			t.row(itoa(int64(g.Failures)), itoa(int64(g.New)), itoa(g.Bytes), g.Oldest.UTC().Format(time.DateOnly), g.Key, g.Example)
@@ -138,18 +139,17 @@ func wrap(text string, n int) (lines []string) {
 }
 
 // writeFormat prints records by a template, one a line.
-func writeFormat[T any](w io.Writer, records []T, text string) error {
+func writeFormat[T any](w io.Writer, records iter.Seq[*T], text string) error {
 	t, err := template.New("--format").Parse(text)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	var b strings.Builder
-	for _, r := range records {
-		if err := t.Execute(&b, r); err != nil {
+	b := bufio.NewWriterSize(w, outSize)
+	for r := range records {
+		if err := t.Execute(b, r); err != nil {
 			return usagef("%w", err)
 		}
 		b.WriteByte('\n')
 	}
-	_, err = io.WriteString(w, b.String())
-	return err
+	return b.Flush()
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,14 +21,20 @@ import (
 // on renders a table as a terminal of 80 by 24 shows it.
 func on(t testing.TB, print func(*table)) []string {
 	t.Helper()
+	return strings.Split(strings.TrimSuffix(onScreen(t, 80, 24, "distkeep failures | less", print), "\n"), "\n")
+}
+
+// onScreen returns what a table prints on a terminal.
+func onScreen(t testing.TB, width, height int, rest string, print func(*table)) string {
+	t.Helper()
 	var b bytes.Buffer
-	tab := &table{out: &b, width: 80, height: 24, rest: "distkeep failures | less"}
+	tab := &table{out: bufio.NewWriter(&b), width: width, height: height, rest: rest}
 	tab.align()
 	print(tab)
 	if err := tab.flush(); err != nil {
 		t.Fatal(err)
 	}
-	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	return b.String()
 }
 
 // manyFailures are as many as a large mirror has: of 200 maintainers and many hosts,
@@ -64,13 +72,15 @@ func TestOneScreen(t *testing.T) {
 		print func(*table)
 		want  []string // what some line begins with
 	}{
-		{"what is new", func(t *table) { printFailures(t, (&triage.Filter{New: true}).Select(fs), false, now) },
+		{"what is new", func(t *table) {
+			printFailures(t, report.Each(slices.DeleteFunc(slices.Clone(fs), func(f report.Failure) bool { return !f.New })), false, now)
+		},
 			[]string{"package-wi…-0.tar.xz  bad-uri  24h   app-misc/p…ng-name-0", "and 19 more lines: distkeep failures | less"}},
-		{"whose it is", func(t *table) { printGroups(t, triage.Groups(fs, triage.Maintainer), triage.Maintainer) },
+		{"whose it is", func(t *table) { printGroups(t, triage.Groups(report.Each(fs), triage.Maintainer), triage.Maintainer) },
 			[]string{" FAILED   NEW   MISSING OLDEST     MAINTAINER                SUCH AS", "     10    10    8.8MiB 2026-05-11 maintainer0@example.org   package-with-a-lon", "and 156 more lines: "}},
-		{"what to do", func(t *table) { printGroups(t, triage.Groups(fs, triage.Class), triage.Class) },
+		{"what to do", func(t *table) { printGroups(t, triage.Groups(report.Each(fs), triage.Class), triage.Class) },
 			[]string{"    250    10    245MiB 2026-02-02 gone ", "        fix the URI in the package, or supply the file in distfiles-local"}},
-		{"by host", func(t *table) { printGroups(t, triage.Groups(fs, triage.Host), triage.Host) }, []string{"   1750    40    1.7GiB 2026-02-01 down0.example  package-with"}},
+		{"by host", func(t *table) { printGroups(t, triage.Groups(report.Each(fs), triage.Host), triage.Host) }, []string{"   1750    40    1.7GiB 2026-02-01 down0.example  package-with"}},
 	} {
 		lines := on(t, c.print)
 		if len(lines) > 23 {
@@ -106,8 +116,13 @@ func TestFit(t *testing.T) {
 		{ten, 80, 9, "r", strings.Repeat("line\n", 6) + "and 4 more lines: r\n"},
 		{ten, 80, 3, "r", ten},
 	} {
-		if got := fit(c.text, c.width, c.height, c.rest); got != c.want {
-			t.Errorf("fit(%q, %d, %d) = %q, want %q", c.text, c.width, c.height, got, c.want)
+		lines := func(t *table) {
+			for l := range strings.Lines(c.text) {
+				t.note(strings.TrimSuffix(l, "\n"))
+			}
+		}
+		if got := onScreen(t, c.width, c.height, c.rest, lines); got != c.want {
+			t.Errorf("%q on %d times %d: %q, want %q", c.text, c.width, c.height, got, c.want)
 		}
 	}
 }

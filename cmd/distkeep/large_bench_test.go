@@ -160,8 +160,10 @@ func BenchmarkFailing(b *testing.B) {
 		timed(b, "noop", 0, bin, w.mirror(dir)...)
 		at("status", "status")
 		at("failures", "failures")
+		at("new", "failures", "--new")
 		at("class", "failures", "--class", "gone")
 		at("by", "failures", "--by", "maintainer")
 		at("json", "failures", "--json")
+		at("long", "failures", "--long")
 	}
 }

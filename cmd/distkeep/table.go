@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -16,18 +17,19 @@ import (
 // A table prints rows: aligned and fitted to the width on a terminal, with tabs for
 // other programs.
 type table struct {
-	out io.Writer
-	buf bytes.Buffer
+	out *bufio.Writer
+	buf bytes.Buffer      // of a terminal
 	tab *tabwriter.Writer // nil: not a terminal
 	// width and height are those of the terminal.
 	width, height int
 	// rest, when set, says how to see what does not fit on the screen. Without it
 	// everything is printed.
-	rest string
+	rest  string
+	lines int
 }
 
 func newTable(w io.Writer) *table {
-	t := &table{out: w}
+	t := &table{out: bufio.NewWriterSize(w, outSize)}
 	if t.width = width(w); t.width > 0 {
 		t.height = height(w)
 		t.align()
@@ -42,49 +44,68 @@ func (t *table) terminal() bool { return t.tab != nil }
 
 // row prints cells. On a terminal each but the last has at most a quarter of a line.
 func (t *table) row(cells ...string) {
-	if t.tab != nil {
-		for i := range cells[:len(cells)-1] {
-			cells[i] = squeeze(cells[i], max(t.width/4, 12))
+	w := t.line()
+	for i, c := range cells {
+		if i > 0 {
+			write(w, "\t")
 		}
+		if t.tab != nil && i < len(cells)-1 {
+			c = squeeze(c, max(t.width/4, 12))
+		}
+		write(w, c)
 	}
-	t.note(strings.Join(cells, "\t"))
+	write(w, "\n")
 }
 
-// note prints a line as it is.
-func (t *table) note(s string) {
-	var w io.Writer = &t.buf
-	if t.tab != nil {
-		w = t.tab
+// note prints a line of parts as they are.
+func (t *table) note(parts ...string) {
+	w := t.line()
+	for _, p := range parts {
+		write(w, p)
 	}
-	// Neither writer can fail: flush reports what the output says.
-	_, _ = io.WriteString(w, s+"\n")
+	write(w, "\n")
 }
+
+// line begins a line, and returns where it goes.
+func (t *table) line() io.Writer {
+	t.lines++
+	switch {
+	case t.tab == nil:
+		return t.out
+	case t.screen() && t.lines > t.height:
+		return io.Discard
+	}
+	return t.tab
+}
+
+// write cannot fail, or flush reports it: that is what the writers of a table do.
+func write(w io.Writer, s string) { _, _ = io.WriteString(w, s) }
+
+// screen reports whether what is more than a screen is left out.
+func (t *table) screen() bool { return t.rest != "" && t.height > 6 }
 
 func (t *table) flush() error {
 	if t.tab != nil {
 		if err := t.tab.Flush(); err != nil {
 			return err
 		}
-		text := fit(t.buf.String(), t.width, t.height, t.rest)
-		_, err := io.WriteString(t.out, text)
-		return err
+		write(t.out, t.fit(t.buf.String()))
 	}
-	_, err := t.out.Write(t.buf.Bytes())
-	return err
+	return t.out.Flush()
 }
 
-// fit clips the lines of text to a width. When rest is not empty and they are more than
-// a screen has, the last line tells how many are left out, and rest how to see them: a
-// line is left for the prompt, and one for what was said before.
-func fit(text string, width, height int, rest string) string {
+// fit clips the lines of text to the width. When they are more than the screen has, the
+// last line tells how many are left out, and how to see them: a line is left for the
+// prompt, and one for what was said before.
+func (t *table) fit(text string) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if n := height - 3; rest != "" && height > 6 && len(lines) > n+1 {
-		lines = append(lines[:n:n], fmt.Sprintf("and %d more lines: %s", len(lines)-n, rest))
+	if n := t.height - 3; t.screen() && len(lines) > n+1 {
+		lines = append(lines[:n:n], fmt.Sprintf("and %d more lines: %s", t.lines-n, t.rest))
 	}
 	var b strings.Builder
 	for _, l := range lines {
 		if l != "" || len(lines) > 1 {
-			b.WriteString(clip(strings.TrimRight(l, " "), width) + "\n")
+			b.WriteString(clip(strings.TrimRight(l, " "), t.width) + "\n")
 		}
 	}
 	return b.String()

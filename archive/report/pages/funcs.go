@@ -25,7 +25,7 @@ func (w *writer) funcs() template.FuncMap {
 		"maintainers": func(f report.Failure) []string { return triage.KeysOf(&f, triage.Maintainer) },
 		"package":     func(key string) string { return packageDir + "/" + slug(key) + ".html" },
 		"packages":    func(f report.Failure) []string { return packagesOf(&f) },
-		"first": func(n int, gs []triage.Group) []triage.Group {
+		"first": func(n int, gs []*triage.Group) []*triage.Group {
 			return gs[:min(n, len(gs))]
 		},
 		"text": func(f report.Failure) string { return f.Text() },

@@ -12,7 +12,6 @@ package pages
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -113,7 +112,7 @@ type page struct {
 	// More is how many rows there are beside those.
 	More int
 	// Groups are of the whole site, or of Rows.
-	Classes, Hosts, Maintainers, Packages []triage.Group
+	Classes, Hosts, Maintainers, Packages []*triage.Group
 	Plots                                 []Plot
 	Days                                  []day
 }
@@ -146,8 +145,8 @@ func (w *writer) overview() error {
 	fresh := newest(s.Failures)
 	return w.page("index.html", "overview.html", &page{
 		Title: "Overview", Feed: "failures.atom", Plots: plots(s.Runs),
-		Classes: triage.Groups(s.Failures, triage.Class), Hosts: triage.Groups(s.Failures, triage.Host),
-		Maintainers: triage.Groups(s.Failures, triage.Maintainer), Packages: packages(s.Failures),
+		Classes: triage.Groups(report.Each(s.Failures), triage.Class), Hosts: triage.Groups(report.Each(s.Failures), triage.Host),
+		Maintainers: triage.Groups(report.Each(s.Failures), triage.Maintainer), Packages: packages(s.Failures),
 		Rows: fresh[:min(len(fresh), maxFresh)], More: max(0, len(fresh)-maxFresh),
 	})
 }
@@ -168,7 +167,7 @@ func (w *writer) lists() error {
 		file, template string
 		page
 	}{
-		{"hosts.html", "hosts.html", page{Title: "Hosts", Hosts: triage.Groups(s.Failures, triage.Host)}},
+		{"hosts.html", "hosts.html", page{Title: "Hosts", Hosts: triage.Groups(report.Each(s.Failures), triage.Host)}},
 		{"deletions.html", "deletions.html", page{Title: "Scheduled deletions", Days: days(s.Deletions)}},
 		{"whitelist.html", "whitelist.html", page{Title: "Whitelist"}},
 		{"quarantine.html", "quarantine.html", page{Title: "Quarantine"}},
@@ -202,13 +201,13 @@ func (w *writer) failures(base, title, root string, fs []report.Failure) error {
 		return err
 	}
 	return w.page(base+".html", "failures.html", &page{
-		Title: title, Root: root, Feed: path.Base(base) + ".atom", Rows: fs, Classes: triage.Groups(fs, triage.Class),
+		Title: title, Root: root, Feed: path.Base(base) + ".atom", Rows: fs, Classes: triage.Groups(report.Each(fs), triage.Class),
 	})
 }
 
 // list writes a list of failures as a page alone.
 func (w *writer) list(base, title, root string, fs []report.Failure) error {
-	return w.page(base+".html", "failures.html", &page{Title: title, Root: root, Rows: fs, Classes: triage.Groups(fs, triage.Class)})
+	return w.page(base+".html", "failures.html", &page{Title: title, Root: root, Rows: fs, Classes: triage.Groups(report.Each(fs), triage.Class)})
 }
 
 // groups are the pages of maintainers and packages.
@@ -291,7 +290,7 @@ func packagesOf(f *report.Failure) (names []string) {
 }
 
 // packages are the groups of failures by package, the largest first.
-func packages(fs []report.Failure) []triage.Group {
+func packages(fs []report.Failure) []*triage.Group {
 	counts := make(map[string]*triage.Group)
 	for i := range fs {
 		for _, p := range packagesOf(&fs[i]) {
@@ -301,14 +300,7 @@ func packages(fs []report.Failure) []triage.Group {
 			counts[p].Failures++
 		}
 	}
-	var out []triage.Group
-	for _, g := range counts {
-		out = append(out, *g)
-	}
-	slices.SortFunc(out, func(a, b triage.Group) int {
-		return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.Key, b.Key))
-	})
-	return out
+	return triage.Sorted(counts)
 }
 
 // days groups deletions by the day on which they are due.

@@ -4,6 +4,8 @@ package triage
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,18 +27,6 @@ type Filter struct {
 	// one, and Name of the file. A pattern matches the whole, "*" any text, "?"
 	// any character, and upper and lower case are the same.
 	Host, Owner, Maintainer, Name string
-}
-
-// Select returns the failures that f means.
-func (f *Filter) Select(fs []report.Failure) []report.Failure {
-	means := f.Means()
-	var out []report.Failure
-	for _, x := range fs {
-		if means(&x) {
-			out = append(out, x)
-		}
-	}
-	return out
 }
 
 // Means returns a function that reports whether f means a failure.
@@ -117,11 +107,10 @@ type Group struct {
 
 // Groups counts failures by one of Keys, the largest group first. A file that has
 // several owners, or was asked of several hosts, is in the group of each.
-func Groups(fs []report.Failure, by string) []Group {
+func Groups(fs iter.Seq[*report.Failure], by string) []*Group {
 	groups := make(map[string]*Group)
 	exampleNew := make(map[string]bool)
-	for i := range fs {
-		f := &fs[i]
+	for f := range fs {
 		for _, key := range KeysOf(f, by) {
 			g := groups[key]
 			if g == nil {
@@ -144,14 +133,14 @@ func Groups(fs []report.Failure, by string) []Group {
 			}
 		}
 	}
-	out := make([]Group, 0, len(groups))
-	for _, g := range groups {
-		out = append(out, *g)
-	}
-	slices.SortFunc(out, func(a, b Group) int {
+	return Sorted(groups)
+}
+
+// Sorted returns groups by their keys in the order of Groups.
+func Sorted(groups map[string]*Group) []*Group {
+	return slices.SortedFunc(maps.Values(groups), func(a, b *Group) int {
 		return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.Key, b.Key))
 	})
-	return out
 }
 
 // Ours is the group of failures that no host and no package is to blame for, and
