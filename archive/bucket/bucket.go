@@ -21,7 +21,8 @@
 //   - Who has a lease, and may not have it any more, writes and removes nothing.
 //   - Only what is still the object that was looked at is removed.
 //   - What may have failed for a while only is tried again for about two minutes, later
-//     and later, and not before a server says that it may be.
+//     and later, and not before a server says that it may be. A server that has never
+//     answered is not waited for as long, see Options.
 //   - Memory does not grow with the size of a content: it is sent from its file.
 //   - No error and no log has a credential.
 //
@@ -61,12 +62,20 @@ type Options struct {
 	// Single is the size above which a content is sent in parts of Part bytes. Zero
 	// means 5 GiB, which is what S3 allows, and 512 MiB.
 	Single, Part int64
+	// Soon is for how long the first question is tried that the server does not answer.
+	// Zero means ten seconds. After that, and when there is no answer later, Waits is
+	// called, if it is not nil, once until there is one again, with what keeps it from
+	// answering, and the question is tried like any other. Without Waits the first
+	// question has failed.
+	Soon  time.Duration
+	Waits func(why error)
 }
 
 // A Bucket is the part of a bucket that an archive has for itself. Its methods may be
 // called concurrently, but for those of vault.Depot that change something.
 type Bucket struct {
 	o      Options
+	line   *line
 	client *s3.Client
 	sign   *s3.PresignClient
 	prefix string // with the slash
@@ -102,6 +111,9 @@ func New(o Options) (*Bucket, error) {
 	if o.Lease == 0 {
 		o.Lease = leaseLasts
 	}
+	if o.Soon == 0 {
+		o.Soon = soon
+	}
 	if o.Single == 0 {
 		o.Single = 5 << 30
 	}
@@ -127,7 +139,8 @@ func New(o Options) (*Bucket, error) {
 	if b.prefix != "" {
 		b.prefix += "/"
 	}
-	b.client = newClient(&b.o)
+	b.line = newLine(&b.o)
+	b.client = newClient(&b.o, b.line)
 	b.sign = s3.NewPresignClient(b.client)
 	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -42,6 +43,8 @@ type Error struct {
 	Status int
 	Code   string
 	Err    error
+	// advice says what to do, where that is known.
+	advice string
 }
 
 func (e *Error) Error() string {
@@ -51,6 +54,9 @@ func (e *Error) Error() string {
 	}
 	if e.Status > 0 {
 		what += " (" + strconv.Itoa(e.Status) + ")"
+	}
+	if e.advice != "" {
+		what += ": " + e.advice
 	}
 	return e.Op + " " + e.URL + ": " + what
 }
@@ -76,12 +82,16 @@ func (b *Bucket) fail(op, key string, err error) error {
 		e.Err = ErrCredentials
 		return e
 	}
-	if ae := (smithy.APIError)(nil); errors.As(err, &ae) {
+	if ae := (smithy.APIError)(nil); errors.As(err, &ae) && ae.ErrorCode() != "UnknownError" {
 		e.Code = ae.ErrorCode()
 	}
 	if re := (*smithyhttp.ResponseError)(nil); errors.As(err, &re) {
 		e.Status = re.HTTPStatusCode()
 	}
+	if e.Status == 0 {
+		e.Err = fmt.Errorf("no answer from %s: %w", b.line.endpoint, e.Err)
+	}
+	e.advice = b.advice(e, err)
 	switch class := classes[e.Status]; {
 	case e.Code == "BadDigest" || e.Code == "XAmzContentSHA256Mismatch" || e.Code == "XAmzContentChecksumMismatch":
 		e.Err = ErrSum
@@ -109,19 +119,20 @@ const (
 	// not end a run of days.
 	attempts = 14
 	maxWait  = 20 * time.Second
-	// quiet is how long a connection may do nothing.
+	// quiet is how long a connection may do nothing to a server that has answered.
 	quiet = time.Minute
 )
 
-// newClient makes the client that all requests go through.
-func newClient(o *Options) *s3.Client {
+// newClient makes the client that all requests go through, on l.
+func newClient(o *Options, l *line) *s3.Client {
 	return s3.New(s3.Options{
 		Region: o.Region, Credentials: aws.NewCredentialsCache(known{o.Credentials}),
 		BaseEndpoint: optional(o.Endpoint), UsePathStyle: o.Endpoint != "",
-		HTTPClient: newHTTP(o),
+		HTTPClient: l,
 		Retryer: retry.NewStandard(func(s *retry.StandardOptions) {
 			s.MaxAttempts, s.RateLimiter = attempts, ratelimit.None
 			s.Backoff = retry.BackoffDelayerFunc(backoff)
+			s.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(l.again)}, s.Retryables...)
 			s.Retryables = append(s.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{"OperationAborted": {}}})
 		}),
 		// The digest is sent with the request: what is sent behind the bytes many
@@ -151,39 +162,48 @@ func (k known) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, err
 }
 
-func newHTTP(o *Options) *http.Client {
-	dialer := &net.Dialer{Timeout: 15 * time.Second}
-	return &http.Client{
+// newLine makes the way to the server of o.
+func newLine(o *Options) *line {
+	l := &line{endpoint: o.Endpoint, soon: o.Soon, waits: o.Waits}
+	if l.endpoint == "" {
+		l.endpoint = "Amazon S3 in " + o.Region
+	}
+	dialer := &net.Dialer{Timeout: o.Soon}
+	l.http = &http.Client{
 		// A redirect would go to somebody for whom the request is not signed.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy: o.Proxy, MaxIdleConnsPerHost: o.Jobs + 4, IdleConnTimeout: quiet,
-			TLSHandshakeTimeout: 15 * time.Second, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout: o.Soon, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 			DisableCompression: true,
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := dialer.DialContext(ctx, network, addr)
 				if err != nil {
 					return nil, err
 				}
-				return &moving{c}, nil
+				return &moving{c, l}, nil
 			},
 		},
 	}
+	return l
 }
 
 // A moving connection ends when it does nothing for a while, however long a transfer
 // takes that goes on.
-type moving struct{ net.Conn }
+type moving struct {
+	net.Conn
+	l *line
+}
 
 func (m *moving) Read(p []byte) (int, error) {
-	if err := m.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+	if err := m.SetReadDeadline(time.Now().Add(m.l.quiet())); err != nil {
 		return 0, err
 	}
 	return m.Conn.Read(p)
 }
 
 func (m *moving) Write(p []byte) (int, error) {
-	if err := m.SetWriteDeadline(time.Now().Add(quiet)); err != nil {
+	if err := m.SetWriteDeadline(time.Now().Add(m.l.quiet())); err != nil {
 		return 0, err
 	}
 	return m.Conn.Write(p)

@@ -51,12 +51,18 @@ type probe struct {
 // that; any other error means that it could not be asked.
 func (b *Bucket) Probe(ctx context.Context) (err error) {
 	p := &probe{b, b.prefix + probes + rand.Text() + "/"}
-	defer func() { err = errors.Join(err, p.clean(context.WithoutCancel(ctx))) }()
+	defer func() {
+		if !advised(err) {
+			err = errors.Join(err, p.clean(context.WithoutCancel(ctx)))
+		}
+	}()
 	var ignored []string
 	for _, q := range questions {
 		err := q.ask(p, ctx)
 		if unfit := (unfitError)(""); errors.As(err, &unfit) {
 			ignored = append(ignored, q.what+" ("+string(unfit)+")")
+		} else if advised(err) {
+			return err // whatever was asked
 		} else if err != nil {
 			return fmt.Errorf("asking whether %s: %w", q.what, err)
 		}

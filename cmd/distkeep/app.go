@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"distkeep/archive/bucket"
 	"distkeep/archive/disk"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -234,6 +235,9 @@ type place struct {
 	endpoint, region string
 	// shard is what was said of the part of the archive; the state directory knows.
 	shard shardValue
+	// opened is the bucket, once it is known, and waits what Options.Waits of it is.
+	opened *bucket.Bucket
+	waits  func(why error)
 }
 
 func (p *place) flags() []cli.Flag {

@@ -53,19 +53,26 @@ func (p *place) inFiles(command, why string) error {
 // bucket returns the bucket of the archive, or of the part of it that the state directory
 // is for.
 func (p *place) bucket(ctx context.Context) (*bucket.Bucket, error) {
+	if p.opened != nil {
+		return p.opened, nil
+	}
 	b, is, err := p.whole(ctx)
 	if err != nil {
 		return nil, err
 	}
 	part, err := is.Part()
-	return ofPart(b, part), err
+	if err != nil {
+		return nil, err
+	}
+	p.opened = ofPart(b, part)
+	return p.opened, nil
 }
 
 // whole returns the bucket of the whole archive, and what the state directory says.
 // Credentials, and the region where none is given, are found as the AWS tools find them:
 // variables, files, roles.
 func (p *place) whole(ctx context.Context) (b *bucket.Bucket, is *vault.Binding, err error) {
-	o := bucket.Options{Endpoint: p.endpoint, Proxy: http.ProxyFromEnvironment}
+	o := bucket.Options{Endpoint: p.endpoint, Proxy: http.ProxyFromEnvironment, Waits: p.waits}
 	if o.Bucket, o.Prefix, err = bucket.Parse(p.archive); err != nil {
 		return nil, nil, usagef("--archive: %w", err)
 	}

@@ -288,6 +288,8 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says 
 
 // vault makes the options of the archive for what changes it as a run does.
 func (o *mirrorFlags) vault(ctx context.Context, e *env, what string, ev vault.Events) (vault.Options, error) {
+	// Nobody waits for a run, and what a server that is restarted costs it is an hour.
+	o.waits = func(why error) { ev.Warn(why.Error() + ": trying again for two minutes") }
 	vo, err := o.vaultOptions(ctx, e, what, ev)
 	if err == nil {
 		err = o.checkBucket(ctx)
