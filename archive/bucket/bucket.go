@@ -80,6 +80,7 @@ type Bucket struct {
 	sign   *s3.PresignClient
 	prefix string // with the slash
 	lease  atomic.Pointer[Lease]
+	swept  atomic.Bool // see sweep
 }
 
 // Parse reads s3://BUCKET/PREFIX.

@@ -30,6 +30,9 @@ func (b *Bucket) Publish(items, _ []*store.Item) error {
 	}
 	g, ctx := errgroup.WithContext(context.Background())
 	g.SetLimit(b.o.Jobs)
+	if err := b.sweep(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	for sum, its := range bySum {
 		g.Go(func() error { return b.publish(ctx, sum, its) })
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -30,8 +31,13 @@ type Fault int
 const (
 	None     Fault = iota
 	SlowDown       // 503 with Retry-After: 0
+	Busy           // 503 without
+	Unknown        // 501: there is no such request
 	Cut            // the connection is cut before anything is done
+	Torn           // the connection is cut in the middle of what is sent
 	Unsaid         // it is done, and the connection is cut before the answer
+	Half           // it is done, and the connection is cut in the middle of the answer
+	Garbage        // it is done, and the answer is XML of something else
 )
 
 // A Server is one bucket, empty at first.
@@ -118,6 +124,11 @@ func (s *Server) Received() int64 {
 
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fault := s.decide(r)
+	if fault == Torn {
+		_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
+		panic(http.ErrAbortHandler)
+	}
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -125,25 +136,49 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	s.mu.Lock()
 	defer s.mu.Unlock() // conditions are of one moment
-	s.n++
-	s.kinds[r.Method]++
 	s.bytes += int64(len(data))
-	fault := None
-	if s.fault != nil {
-		fault = s.fault(s.n, r)
-	}
 	switch fault {
-	case SlowDown:
-		w.Header().Set("Retry-After", "0")
+	case None:
+		s.answer(w, r, data)
+		return
+	case SlowDown, Busy:
+		if fault == SlowDown {
+			w.Header().Set("Retry-After", "0")
+		}
 		refuse(w, http.StatusServiceUnavailable, "SlowDown")
+		return
+	case Unknown:
+		refuse(w, http.StatusNotImplemented, "NotImplemented")
 		return
 	case Cut:
 		panic(http.ErrAbortHandler)
-	case Unsaid:
-		s.answer(httptest.NewRecorder(), r, data)
-		panic(http.ErrAbortHandler)
 	}
-	s.answer(w, r, data)
+	is := httptest.NewRecorder()
+	s.answer(is, r, data)
+	switch fault {
+	case Half:
+		maps.Copy(w.Header(), is.Header())
+		w.Header().Set("Content-Length", strconv.Itoa(is.Body.Len()))
+		w.WriteHeader(is.Code)
+		_, _ = w.Write(is.Body.Bytes()[:is.Body.Len()/2])
+		_ = http.NewResponseController(w).Flush()
+	case Garbage:
+		fmt.Fprint(w, "<?xml version=\"1.0\"?><rss><item>&nothing;")
+		return
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// decide counts a request and says what becomes of it.
+func (s *Server) decide(r *http.Request) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	s.kinds[r.Method]++
+	if s.fault == nil {
+		return None
+	}
+	return s.fault(s.n, r)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
