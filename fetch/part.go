@@ -27,6 +27,8 @@ type part struct {
 	// mixed tells that the bytes are not all of one transfer: if they are
 	// wrong, it need not be the fault of the last.
 	mixed bool
+	// absent tells that nothing was at path when the job began.
+	absent bool
 }
 
 // A worker makes attempts, one at a time. What it holds is used again.
@@ -77,7 +79,11 @@ func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err er
 	if !r.Digests.Verifiable() {
 		return false, false, errNoDigest
 	}
-	f, err := openPart(p.path)
+	var f *os.File
+	if !p.absent {
+		f, err = openPart(p.path)
+	}
+	p.absent = false
 	if err == nil && f == nil && w.f.quarantine.restore(r, p.path) {
 		f, err = openPart(p.path)
 	}
@@ -192,9 +198,12 @@ func links(fi fs.FileInfo) uint64 {
 // mode of its own.
 const partMode = 0o600
 
-// verified gives a complete and verified file the mode of what is published, while it
-// is open. A commit does it else.
-func verified(f *os.File) { _ = f.Chmod(0o444) }
+// wholeMode is that of files that are complete and verified: the mode of what is
+// published. A commit gives it to those that have not got it.
+const wholeMode = 0o444
+
+// verified gives a complete and verified file its mode, while it is open.
+func verified(f *os.File) { _ = f.Chmod(wholeMode) }
 
 func removePart(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -210,6 +219,21 @@ func (p *part) remove() error {
 		p.hash.Reset()
 	}
 	return removePart(p.path)
+}
+
+// make makes the part of a file that is all in data, and verified.
+func (p *part) make(data []byte) error {
+	err := regular.Make(p.path, data, wholeMode)
+	if errors.Is(err, fs.ErrExist) { // whatever is there is not ours
+		if err := removePart(p.path); err != nil {
+			return err
+		}
+		err = regular.Make(p.path, data, wholeMode)
+	}
+	if err != nil {
+		return &diskError{err}
+	}
+	return nil
 }
 
 // open opens the part for writing behind its have bytes, and drops what is

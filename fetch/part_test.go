@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -219,4 +220,49 @@ func TestPartUnwritable(t *testing.T) {
 	u.Add("f", data)
 	r := want(t, filepath.Join(t.TempDir(), "missing"), "f", data, u.URL+"/ok/f")
 	checkClass(t, run(t, t.Context(), fetcher(t, options(u.URL)), r)["f"], failure.Disk, nil)
+}
+
+// TestPartsOfMany: where the names of very many are looked through at once, each has of an
+// earlier run what it had alone, and what comes meanwhile is in nobody's way.
+func TestPartsOfMany(t *testing.T) {
+	t.Parallel()
+	u := upstream(t, "127.0.0.1:0")
+	dir := t.TempDir()
+	contents := make(map[string][]byte)
+	parts := make(map[string]string)
+	var reqs []*fetch.Request
+	for i := range 100 {
+		name := fmt.Sprintf("f%d", i)
+		contents[name] = fetchtest.Content(name, 1000+i)
+		u.Add(name, contents[name])
+		r := want(t, dir, name, contents[name], u.URL+"/ok/"+name)
+		parts[name] = r.Part
+		reqs = append(reqs, r)
+	}
+	if err := errors.Join(
+		os.WriteFile(parts["f1"], contents["f1"][:600], 0o644),
+		os.WriteFile(parts["f2"], contents["f2"], 0o644),
+		os.Mkdir(parts["f3"], 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	o := options(u.URL)
+	o.Events.Start = func(name catalog.Name, _ string, _, _ int64) {
+		if name != "f4" {
+			return
+		}
+		if err := os.WriteFile(parts["f4"], []byte("somebody else's"), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	results := run(t, t.Context(), fetcher(t, o), reqs...)
+	for name, data := range contents {
+		checkClass(t, results[name], "", data)
+		if fi, err := os.Lstat(parts[name]); err != nil || fi.Mode() != 0o444 {
+			t.Errorf("%s: %v, %v", name, fi.Mode(), err)
+		}
+		resumed := map[string]int64{"f1": 600, "f2": 1002}[name]
+		if got := results[name].Resumed; got != resumed {
+			t.Errorf("%s: %d bytes are resumed, want %d", name, got, resumed)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 )
@@ -14,8 +15,13 @@ import (
 // first transfer to find. f.mu is held.
 func (s *scheduler) admit(jobs []*job) {
 	order := slices.Clone(jobs)
+	there := make(listings)
 	for _, j := range jobs {
 		j.claim = max(0, j.req.Size)
+		j.part.absent = len(jobs) >= worthListing && !there.has(j.req.Part)
+		if j.part.absent {
+			continue
+		}
 		if fi, err := os.Lstat(j.req.Part); err == nil {
 			j.claim = max(0, j.claim-fi.Size())
 		}
@@ -46,6 +52,29 @@ func (s *scheduler) admit(jobs []*job) {
 			s.local.queue.push(j)
 		}
 	}
+}
+
+// worthListing is for how many jobs the names in a directory are read, rather than that
+// each is asked for.
+const worthListing = 64
+
+// listings are the names in directories, which are read once.
+type listings map[string]map[string]bool
+
+// has reports whether there is something at path, or that may be.
+func (l listings) has(path string) bool {
+	dir, name := filepath.Split(path)
+	names, known := l[dir]
+	if !known {
+		if entries, err := os.ReadDir(dir); err == nil {
+			names = make(map[string]bool, len(entries))
+			for _, e := range entries {
+				names[e.Name()] = true
+			}
+		}
+		l[dir] = names
+	}
+	return names == nil || names[name]
 }
 
 // claimRoom asks whether what is missing may be written, besides what the other

@@ -191,7 +191,8 @@ func (t *transfer) receive(src *source) error {
 		return t.page(&sizeError{want: limit, got: b.size, more: true})
 	}
 	src.validator = b.validator
-	t.j.res.URL, t.j.res.Final = redact(src.url), redact(src.url)
+	t.j.res.URL = redact(src.url)
+	t.j.res.Final = t.j.res.URL
 	t.j.res.Lowered = t.j.trip.lowered
 	if b.final != nil && b.final != src.url {
 		t.j.res.Final = redactFinal(b.final)
@@ -341,10 +342,32 @@ func (t *transfer) write(n int) error {
 	if _, err := t.file.Write(t.w.buf[:n]); err != nil {
 		return &diskError{err}
 	}
+	t.wrote(n)
+	return nil
+}
+
+// writeWhole writes the first n bytes of the buffer, which are all of the file, and
+// verified.
+func (t *transfer) writeWhole(n int) error {
+	if t.j.req.Size < 0 {
+		if err := t.moreRoom(int64(n)); err != nil {
+			return err
+		}
+	}
+	if err := t.j.part.make(t.w.buf[:n]); err != nil {
+		return err
+	}
+	t.j.tell(&t.w.f.o.Events, 0)
+	t.wrote(n)
+	return nil
+}
+
+// wrote notes that the .part has grown by n bytes.
+func (t *transfer) wrote(n int) {
+	p := &t.j.part
 	p.have += int64(n)
 	t.j.tell(&t.w.f.o.Events, p.have)
 	t.unclaim(t.j.claim - int64(n))
-	return nil
 }
 
 // broken keeps what has come of a transfer that ended too early.
@@ -381,13 +404,18 @@ func (t *transfer) finish(fill int) error {
 	}
 	p.hash.Write(t.w.buf[:fill])
 	sum := p.hash.Sum()
-	if err := verify(r, sum); err != nil {
+	err := verify(r, sum)
+	if err != nil {
 		return t.wrong(err, fill)
 	}
-	if fill > 0 || p.have == 0 {
-		if err := t.write(fill); err != nil {
-			return err
-		}
+	switch {
+	case p.have == 0:
+		err = t.writeWhole(fill)
+	case fill > 0:
+		err = t.write(fill)
+	}
+	if err != nil {
+		return err
 	}
 	if t.file != nil {
 		verified(t.file)

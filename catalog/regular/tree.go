@@ -138,12 +138,7 @@ func (t Tree) step(fd int, name string, links *int) (int, error) {
 }
 
 func openat(fd int, name string, flags int) (int, error) {
-	for {
-		next, err := unix.Openat(fd, name, flags, 0)
-		if err != unix.EINTR {
-			return next, err
-		}
-	}
+	return retry(func() (int, error) { return unix.Openat(fd, name, flags, 0) })
 }
 
 // Open opens the regular file rel for reading, without waiting for anybody. It
