@@ -7,19 +7,23 @@ import "strings"
 // it. The text need not be a valid URI: what cannot be parsed has a password, too.
 func Redact(text string) string {
 	var b strings.Builder
-	for {
-		i := strings.Index(text, "://")
+	told := 0 // how much of text is in b, or left out
+	for at := 0; ; {
+		i := strings.Index(text[at:], "://")
 		if i < 0 {
 			break
 		}
-		b.WriteString(text[:i+3])
-		text = text[i+3:]
-		text = text[secret(text):]
+		at += i + 3
+		if n := secret(text[at:]); n > 0 {
+			b.WriteString(text[told:at])
+			at += n
+			told = at
+		}
 	}
-	if b.Len() == 0 {
+	if told == 0 {
 		return text
 	}
-	b.WriteString(text)
+	b.WriteString(text[told:])
 	return b.String()
 }
 

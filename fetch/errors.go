@@ -263,6 +263,9 @@ func (e *deadError) Unwrap() error { return e.err }
 // the file system. It is the only place where errors become classes; what it
 // does not know is taken for trouble of the server.
 func Classify(err error) failure.Class {
+	if err == nil {
+		return ""
+	}
 	var (
 		whole   *Error
 		status  *statusError
@@ -271,8 +274,6 @@ func Classify(err error) failure.Class {
 		network net.Error
 	)
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &whole):
 		return whole.Class
 	case is[*interruptError](err), is[*parkedError](err), errors.Is(err, context.Canceled):

@@ -149,13 +149,13 @@ type Fetcher struct {
 	mu    sync.Mutex // guards hosts and lanes and all that is in them
 	sched *scheduler // nil when nothing is asked for
 	hosts map[string]*host
-	lanes map[string]*lane
+	lanes map[doorID]*lane
 }
 
 // New returns a Fetcher. Its error names the option that cannot be.
 func New(o Options) (*Fetcher, error) {
 	o = o.withDefaults()
-	f := &Fetcher{o: o, hosts: make(map[string]*host), lanes: make(map[string]*lane), limiter: newLimiter(o.Rate)}
+	f := &Fetcher{o: o, hosts: make(map[string]*host), lanes: make(map[doorID]*lane), limiter: newLimiter(o.Rate)}
 	creds, err := loadNetrc(o.Netrc)
 	if err != nil {
 		return nil, err

@@ -77,6 +77,9 @@ func mapName(host string) (string, error) {
 	if !endsInNumber(name) {
 		return name, nil
 	}
+	if a, err := netip.ParseAddr(name); err == nil && a.Is4() {
+		return name, nil // it has one strict spelling
+	}
 	a, err := parseIPv4(name)
 	if err != nil {
 		return "", &policyError{"host " + strconv.Quote(name) + " is an obscure spelling of an address"}
@@ -106,6 +109,9 @@ func laneOption(s string) string {
 // of the DNS ends in a number (URL standard, "ends in a number").
 func endsInNumber(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
+	if last == "" || last[0] < '0' || last[0] > '9' {
+		return last == ""
+	}
 	_, err := parseNumeral(last)
 	return err == nil || strings.Trim(last, "0123456789") == ""
 }

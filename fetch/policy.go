@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -23,6 +24,7 @@ type guard struct {
 	// addresses need not be public: a fallback archive's for the operator's own
 	// requests (byOperator), a proxy's for connections to it as a proxy.
 	fallbacks, proxies sync.Map
+	named              atomic.Bool // there are any
 }
 
 func newGuard(o *Options) *guard { return &guard{o: o} }
@@ -165,6 +167,9 @@ func (g *guard) connect(ctx context.Context, network, addr string, exempt bool) 
 // and so was judged for another request: those to fallback archives and proxies
 // are not for everyone.
 func (g *guard) admit(r *http.Request) error {
+	if !g.named.Load() {
+		return nil
+	}
 	addr := hostPort(r.URL)
 	_, fallback := g.fallbacks.Load(addr)
 	_, proxy := g.proxies.Load(addr)
@@ -225,6 +230,7 @@ func (g *guard) proxy(r *http.Request) (*url.URL, error) {
 		return nil, nil
 	}
 	g.proxies.Store(proxyAddr(u), true)
+	g.named.Store(true)
 	return u, nil
 }
 
@@ -245,7 +251,10 @@ func proxyAddr(u *url.URL) string {
 }
 
 // trust exempts the host of u, a fallback archive.
-func (g *guard) trust(u *url.URL) { g.fallbacks.Store(hostPort(u), true) }
+func (g *guard) trust(u *url.URL) {
+	g.fallbacks.Store(hostPort(u), true)
+	g.named.Store(true)
+}
 
 // hostPort is what is dialled for u.
 func hostPort(u *url.URL) string { return net.JoinHostPort(u.Hostname(), port(u)) }

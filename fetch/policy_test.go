@@ -153,7 +153,7 @@ func TestOneLane(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, known := n.find(u)
-		if key := laneKey(u); key != "xn--bcher-kva.example" || o.hostLimit(key) != 2 || !o.skipVerify(u.Hostname()) || !known || doorKey(u) != "https:443:"+key {
+		if key := laneKey(u); key != "xn--bcher-kva.example" || o.hostLimit(key) != 2 || !o.skipVerify(u.Hostname()) || !known || doorKey(u) != (doorID{"https", key, "443"}) {
 			t.Errorf("%s: lane %s, limit %d, verify %v, netrc %v", in, key, o.hostLimit(key), !o.skipVerify(u.Hostname()), known)
 		}
 	}

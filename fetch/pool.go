@@ -31,7 +31,7 @@ type connPool struct {
 	// too, but by port, and not the HTTP/2 connections that are on their way out.
 	slots map[string]chan struct{}
 	// doors are, by lane, how a server must be asked.
-	doors map[string]*door
+	doors map[doorID]*door
 }
 
 // A door is how a server must be asked, as far as it is known.
@@ -61,7 +61,7 @@ const (
 func newConnPool(o *Options, g *guard, count func(host string, n int)) *connPool {
 	return &connPool{
 		o: o, guard: g, count: count,
-		m: make(map[connKind]*http.Transport), slots: make(map[string]chan struct{}), doors: make(map[string]*door),
+		m: make(map[connKind]*http.Transport), slots: make(map[string]chan struct{}), doors: make(map[doorID]*door),
 	}
 }
 

@@ -177,9 +177,14 @@ func laneKey(u *url.URL) string {
 	return laneName(u.Hostname(), u.Port())
 }
 
-// doorKey is the name of a lane: scheme, host and port.
-func doorKey(u *url.URL) string {
-	return u.Scheme + ":" + port(u) + ":" + laneKey(u)
+// A doorID tells a lane from all others.
+type doorID struct{ scheme, host, port string }
+
+func doorKey(u *url.URL) doorID {
+	if schemeOf(u).local() {
+		return doorID{scheme: u.Scheme}
+	}
+	return doorID{u.Scheme, oneSpelling(u.Hostname()), port(u)}
 }
 
 // laneOfAddr is laneKey for a host:port that is dialled.
