@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,29 +215,6 @@ func TestPurge(t *testing.T) {
 	}
 	if _, ok := s.Get(key("bytes")); ok {
 		t.Error("it is still there")
-	}
-}
-
-// TestFaults: what fails for a while is tried again, and no content is sent twice for
-// an answer that was lost; what is refused is an error at once.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	for _, fault := range []s3test.Fault{s3test.SlowDown, s3test.Cut, s3test.Unsaid} {
-		s := s3test.New(t)
-		b := open(t, s)
-		s.Fail(func(n int, r *http.Request) s3test.Fault {
-			if n <= 3 {
-				return fault
-			}
-			return s3test.None
-		})
-		it := item(t, "a", "bytes")
-		if err := b.Publish([]*store.Item{it}, nil); err != nil || it.Err != nil {
-			t.Errorf("fault %d: %v; %v", fault, err, it.Err)
-		}
-		if got, _ := s.Get(key("bytes")); got != "bytes" {
-			t.Errorf("fault %d: %q is there", fault, got)
-		}
 	}
 }
 

@@ -110,7 +110,11 @@ func (b *Bucket) putParts(ctx context.Context, key string, f *os.File, size int6
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err != nil {
-		return "", cond.refine(b.fail("complete", key, err))
+		err = cond.refine(b.fail("complete", key, err))
+		if e := (*Error)(nil); errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
+			e.Err = ErrExists // perhaps: an answer was lost, and the upload is no more
+		}
+		return "", err
 	}
 	return aws.ToString(out.ETag), nil
 }
@@ -176,12 +180,18 @@ func (b *Bucket) remove(ctx context.Context, key, etag string) error {
 // list calls f with every object whose key begins with prefix, in the order of the
 // keys, a thousand a request.
 func (b *Bucket) list(ctx context.Context, prefix string, f func(*Object) error) error {
-	pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.o.Bucket, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &s3.ListObjectsV2Input{Bucket: &b.o.Bucket, Prefix: &prefix}
+	for more := true; more; {
+		page, err := b.client.ListObjectsV2(ctx, in)
 		if err != nil {
 			return b.fail("list", prefix, err)
 		}
+		// Whatever is not listed would be taken for lost.
+		next := aws.ToString(page.NextContinuationToken)
+		if more = aws.ToBool(page.IsTruncated); more && (next == "" || next == aws.ToString(in.ContinuationToken)) {
+			return fmt.Errorf("list %s%s/%s: the server says that there is more, and not where", Scheme, b.o.Bucket, prefix)
+		}
+		in.ContinuationToken = &next
 		for _, c := range page.Contents {
 			if err := f(&Object{Key: aws.ToString(c.Key), Size: aws.ToInt64(c.Size), ETag: aws.ToString(c.ETag), Modified: aws.ToTime(c.LastModified)}); err != nil {
 				return err

@@ -110,8 +110,10 @@ func (l *line) again(err error) aws.Ternary {
 		l.told = true
 		l.waits(fmt.Errorf("no answer from %s: %w", l.endpoint, cause(err)))
 	}
-	if unknown {
-		return aws.TrueTernary // its name was known before, and the network may be away
+	if unknown || errors.Is(err, io.ErrUnexpectedEOF) {
+		// Its name was known before, and the network may be away; or the answer was not
+		// heard to its end.
+		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }
@@ -147,7 +149,7 @@ func (b *Bucket) advice(e *Error, err error) string {
 		return "is --region right for " + at + "? it is " + b.o.Region
 	case e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized:
 		return "are the credentials and the region " + b.o.Region + " those of " + at + ", and may they use the bucket?"
-	case e.Status >= http.StatusInternalServerError:
+	case e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented:
 		return at + " is busy or broken: try again later"
 	}
 	return ""

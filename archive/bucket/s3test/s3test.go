@@ -38,6 +38,7 @@ const (
 	Unsaid         // it is done, and the connection is cut before the answer
 	Half           // it is done, and the connection is cut in the middle of the answer
 	Garbage        // it is done, and the answer is XML of something else
+	Endless        // a listing that says that there is more, and not where
 )
 
 // A Server is one bucket, empty at first.
@@ -164,6 +165,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 	case Garbage:
 		fmt.Fprint(w, "<?xml version=\"1.0\"?><rss><item>&nothing;")
+		return
+	case Endless:
+		fmt.Fprint(w, strings.Replace(is.Body.String(), "<IsTruncated>false<", "<IsTruncated>true<", 1))
 		return
 	}
 	panic(http.ErrAbortHandler)
