@@ -1,4 +1,4 @@
-//go:build !openbsd && !netbsd && !linux
+//go:build !openbsd && !netbsd
 
 package disk
 
@@ -18,5 +18,5 @@ func Free(dir string) (bytes, files int64, err error) {
 	if files = int64(st.Ffree); st.Files == 0 || files < 0 { // some say -1 for no bound
 		files = math.MaxInt64
 	}
-	return int64(st.Bavail) * int64(st.Bsize), files, nil
+	return int64(st.Bavail) * blockSize(&st), files, nil
 }

@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -90,15 +89,6 @@ func MountOf(dir string) (Mount, error) {
 	return m, nil
 }
 
-// Free returns how many bytes an unprivileged process may still write, and how
-// many files it may still make, as far as the file system has a bound for that.
-func Free(dir string) (bytes, files int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, 0, err
-	}
-	if files = int64(st.Ffree); st.Files == 0 || files < 0 { // some say -1 for no bound
-		files = math.MaxInt64
-	}
-	return int64(st.Bavail) * int64(st.Frsize), files, nil
-}
+// blockSize is the unit of free room, which some file systems have smaller than their
+// blocks.
+func blockSize(st *unix.Statfs_t) int64 { return int64(st.Frsize) }

@@ -11,6 +11,8 @@ import (
 const (
 	ledgerDir     = "ledger"
 	logDir        = "log"
+	metadataDir   = "metadata"
+	madeDir       = ".made"
 	pacmanDir     = "pacman"
 	publicDir     = "public"
 	partsDir      = "parts"
@@ -34,7 +36,7 @@ const (
 
 // StateDirs are the directories that an archive makes in its state directory, for
 // itself alone. Whatever is found there may be removed or moved.
-var StateDirs = []string{ledgerDir, logDir, pacmanDir, partsDir, peerDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir, stampsDir}
+var StateDirs = []string{ledgerDir, logDir, metadataDir, pacmanDir, partsDir, peerDir, quarantineDir, recycleDir, reportDir, requestsDir, snapshotsDir, sourcesDir, stampsDir}
 
 // WorkDirs are those of them that are in the WorkDir when the state is on another
 // file system than the published tree.
@@ -65,6 +67,11 @@ func RecycleDirs(distfiles, state string) []string {
 func PacmanDir(state, name string) string  { return filepath.Join(state, pacmanDir, name) }
 func SourcesDir(state, name string) string { return filepath.Join(state, sourcesDir, name) }
 func PeerDir(state, name string) string    { return filepath.Join(state, peerDir, name) }
+
+// MetadataDir has a metadata cache for each Gentoo repository whose own lacks entries,
+// and MadeDir what --metadata-command has made last.
+func MetadataDir(state string) string { return filepath.Join(state, metadataDir) }
+func MadeDir(state string) string     { return filepath.Join(state, metadataDir, madeDir) }
 
 // StampsFile has what a scan found in the repository name, for the next one.
 func StampsFile(state, name string) string { return filepath.Join(state, stampsDir, name) }

@@ -168,8 +168,8 @@ func (r *Repository) ask(ctx context.Context, old *kept) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := r.newKept()
-	k.Version, k.state = version, *state
+	k := &kept{Key: r.o.Key, state: *state}
+	k.Version = version
 	return k, nil
 }
 

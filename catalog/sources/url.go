@@ -3,31 +3,17 @@ package sources
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
-	"slices"
 
 	"distkeep/catalog"
-	"distkeep/catalog/digest"
 	"distkeep/catalog/keyring"
-	"distkeep/catalog/regular"
 )
 
-// stateFile has what is kept of a URL from run to run: a line of JSON, then the
-// list. Being one file, it is replaced as a whole.
-const stateFile = "list"
-
-// A kept is a list of an earlier run; its fields are the first line of the state.
+// A kept is a list of an earlier run, and what is known of it.
 type kept struct {
-	URL     string          `json:"url"` // without credentials
-	Version catalog.Version `json:"version"`
-	SHA256  string          `json:"sha256"`
+	catalog.Kept
 	// Signature is the one that was beside the list, and Suffix what its name
 	// has in addition.
 	Signature []byte `json:"signature,omitempty"`
@@ -53,7 +39,7 @@ func (r *Repository) scanURL(ctx context.Context, c *collector) (err error) {
 		case got == nil: // trouble, or there is nothing new
 		default:
 			if trouble = r.use(got, c); trouble == nil {
-				return r.keep(got)
+				return r.keeper().Store(got, got.list)
 			}
 			*c = collector{repo: c.repo, base: c.base}
 		}
@@ -75,35 +61,24 @@ func (r *Repository) scanURL(ctx context.Context, c *collector) (err error) {
 
 // use reads the list of k if its signature is right.
 func (r *Repository) use(k *kept, c *collector) error {
-	t := &text{file: k.URL, path: urlPath(r.o.Path), data: k.list, sig: k.Signature, suffix: k.Suffix, modTime: k.Version.ModTime}
+	t := &text{file: catalog.Redact(r.o.Path), path: urlPath(r.o.Path), data: k.list, sig: k.Signature, suffix: k.Suffix, modTime: k.Version.ModTime}
 	if err := r.verify(t); err != nil {
 		return err
 	}
 	return r.read(t, c)
 }
 
+// keeper keeps the list as it was got.
+func (r *Repository) keeper() *catalog.Keep {
+	return &catalog.Keep{Dir: r.o.State, URL: catalog.Redact(r.o.Path), Most: maxList + 2*maxSignature, Dry: r.o.Dry, Room: r.o.Room}
+}
+
 // load returns what is kept of the URL, or nil.
 func (r *Repository) load() (*kept, error) {
-	file := filepath.Join(r.o.State, stateFile)
-	f, err := regular.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxList+2*maxSignature))
-	if err != nil {
-		return nil, err
-	}
 	k := new(kept)
-	line, list, _ := bytes.Cut(data, []byte("\n"))
-	if err := json.Unmarshal(line, k); err != nil || k.SHA256 != digest.SHA256.Sum(list).Hex() {
-		return nil, fmt.Errorf("%s is damaged: remove it, and the list is asked for anew", file)
-	}
-	if k.URL != catalog.Redact(r.o.Path) {
-		return nil, nil
+	list, err := r.keeper().Load(k)
+	if err != nil || list == nil {
+		return nil, err
 	}
 	k.list = list
 	return k, nil
@@ -121,7 +96,7 @@ func urlPath(s string) string {
 // fetch asks for the list and its signature. Without an error nil means that
 // old is still what there is.
 func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) {
-	k = &kept{URL: catalog.Redact(r.o.Path)}
+	k = new(kept)
 	var have catalog.Version
 	if old != nil {
 		have = old.Version
@@ -133,7 +108,6 @@ func (r *Repository) fetch(ctx context.Context, old *kept) (k *kept, err error) 
 	case err != nil:
 		return nil, err
 	}
-	k.SHA256 = digest.SHA256.Sum(k.list).Hex()
 	if !r.besides(&text{path: urlPath(r.o.Path), data: k.list}) || keyring.FindInline(k.list) != nil {
 		return k, nil
 	}
@@ -157,27 +131,4 @@ func (r *Repository) get(ctx context.Context, url string, have catalog.Version, 
 		return &buf, nil
 	})
 	return buf.Bytes(), v, err
-}
-
-// keep writes k for the next run.
-func (r *Repository) keep(k *kept) error {
-	if r.o.Dry {
-		return nil
-	}
-	if err := r.o.Room(int64(len(k.list))); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(r.o.State, 0o755); err != nil {
-		return err
-	}
-	line, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	data := slices.Concat(line, []byte("\n"), k.list)
-	file := filepath.Join(r.o.State, stateFile)
-	if err := regular.Write(file, data, 0o644); err != nil {
-		return fmt.Errorf("replace %s: %w", file, err)
-	}
-	return nil
 }

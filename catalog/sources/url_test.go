@@ -124,7 +124,7 @@ func TestURL(t *testing.T) {
 			o.Room = func(int64) error { return errors.New("too little room") }
 		}, "", "error: list iso: too little room"},
 		"damaged state": {func(_ *site, o *Options) {
-			if err := os.WriteFile(filepath.Join(o.State, stateFile), []byte("{}\nx"), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(o.State, "list"), []byte("{}\nx"), 0o644); err != nil {
 				t.Error(err)
 			}
 		}, "", "is damaged: remove it"},
@@ -155,7 +155,7 @@ func TestURL(t *testing.T) {
 	if names, problems := scan(t, o); names != "a" || !strings.Contains(problems, "is no checksum") {
 		t.Errorf("with a password: %q, %q", names, problems)
 	}
-	if state, err := os.ReadFile(filepath.Join(o.State, stateFile)); err != nil || strings.Contains(string(state), "secret") {
+	if state, err := os.ReadFile(filepath.Join(o.State, "list")); err != nil || strings.Contains(string(state), "secret") {
 		t.Errorf("the state tells the password: %v", err)
 	}
 	delete(s.files, o.Path)

@@ -113,7 +113,7 @@ func (r *repoFlags) openGentoo(text string, w *opening) (catalog.Repository, err
 		return nil, err
 	}
 	o = gentoo.Options{Name: s.name, MirrorOverrides: r.resolvedOverrides, MirrorSkip: r.resolvedSkip, MirrorExemptions: r.exempts}
-	o.Cache, o.ReadOnly = filepath.Join(w.state, "metadata"), w.offline || w.dry
+	o.Cache, o.ReadOnly = store.MetadataDir(w.state), w.offline || w.dry
 	o.Stamps, o.Program, o.FullScan = store.StampsFile(w.state, g.Name()), programID(), w.full
 	o.Room, o.Now = vault.Room(w.state, w.minFree), w.now
 	if r.metadataCommand != "" && !o.ReadOnly {
@@ -182,7 +182,7 @@ func generate(ctx context.Context, command, path, state string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	cache, err := filepath.Abs(filepath.Join(state, "metadata", ".made"))
+	cache, err := filepath.Abs(store.MadeDir(state))
 	if err != nil {
 		return "", err
 	}

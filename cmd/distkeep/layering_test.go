@@ -22,7 +22,7 @@ import (
 var layers = map[string]string{
 	"catalog/digest":          "",
 	"catalog/regular":         "",
-	"catalog":                 "catalog/digest",
+	"catalog":                 "catalog/digest catalog/regular",
 	"catalog/gentoo":          "catalog catalog/digest catalog/regular catalog/gentoo/ebuild",
 	"catalog/gentoo/ebuild":   "catalog",
 	"catalog/gentoo/portage":  "catalog/regular",
