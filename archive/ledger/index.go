@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 
 	"distkeep/catalog"
@@ -49,10 +50,13 @@ func (x *Index) drop(k Key)      { x.changed[k] = nil }
 // however much that is.
 func (x *Index) settle() {
 	var more Records
-	var gone []int
-	for k, d := range x.changed {
-		i, ok := x.Distfiles.search(k)
-		if ok {
+	var gone, at []int
+	from := 0
+	for _, k := range slices.SortedFunc(maps.Keys(x.changed), Key.Compare) {
+		d := x.changed[k]
+		i, ok := x.Distfiles[from:].search(k)
+		i += from
+		if from = i; ok {
 			x.dropSums(x.Distfiles[i])
 		}
 		switch {
@@ -64,14 +68,14 @@ func (x *Index) settle() {
 		case ok:
 			x.Distfiles[i] = d
 		default:
-			more = append(more, d)
+			more, at = append(more, d), append(at, i-len(gone))
 		}
 		if x.bySum != nil {
 			x.addSums(d)
 		}
 	}
 	clear(x.changed)
-	x.Distfiles = x.Distfiles.without(gone).With(more...)
+	x.Distfiles = x.Distfiles.without(gone).with(at, more)
 	x.at = 0
 }
 

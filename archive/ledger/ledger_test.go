@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 		re := sample(n, "two of "+n)
 		re.Named = false
 		b.PutDistfile(re)
-		want.Distfiles = want.Distfiles.With(d, re)
+		want.Distfiles = append(want.Distfiles, d, re)
 		f := &Failure{Name: catalog.Name(n), Want: "0123456789abcdef", Class: "gone", Reason: "404", First: t0, Last: t0, Next: t0, Count: 2, Answers: []Answer{{URL: "https://h.example", Class: "gone", Text: "404"}}}
 		b.PutFailure(f)
 		want.Failures[f.Key()] = f
@@ -78,6 +79,7 @@ func TestRoundTrip(t *testing.T) {
 		want.Dropped[p.Name] = p
 		b.PutSuccess(&Success{d.Key(), Deleted, t0, 7, OriginLocal})
 	}
+	slices.SortFunc(want.Distfiles, byKey)
 	want.Notes = Notes{
 		Clock: t0, Hold: t0.Add(time.Hour), Changed: true, Layouts: []layout.Layout{layout.Flat()},
 		Begun:        []layout.Layout{layout.Flat()},

@@ -225,13 +225,12 @@ func (ds Records) Get(k Key) *Distfile {
 	return nil
 }
 
-// With returns ds and more, which has other keys, in the place of ds.
-func (ds Records) With(more ...*Distfile) Records {
-	slices.SortFunc(more, byKey)
+// with returns ds with more before the records at some places, which are in order, in
+// the place of ds.
+func (ds Records) with(at []int, more Records) Records {
 	end := len(ds)
 	ds = append(ds, more...)
-	for n := len(more) - 1; n >= 0; n-- {
-		i, _ := ds[:end].search(more[n].Key())
+	for n, i := range slices.Backward(at) {
 		copy(ds[i+n+1:], ds[i:end])
 		ds[i+n] = more[n]
 		end = i
@@ -239,9 +238,8 @@ func (ds Records) With(more ...*Distfile) Records {
 	return ds
 }
 
-// without returns ds without those at some places, in the place of ds.
+// without returns ds without those at some places, which are in order, in the place of ds.
 func (ds Records) without(at []int) Records {
-	slices.Sort(at)
 	for n, i := range at {
 		next := len(ds)
 		if n+1 < len(at) {

@@ -137,7 +137,8 @@ func (w *world) held(name catalog.Name, text string) *ledger.Distfile {
 // recorded makes a record that has no file.
 func (w *world) recorded(name catalog.Name, text string) *ledger.Distfile {
 	d := record(name, text)
-	w.Index.Distfiles = w.Index.Distfiles.With(&d)
+	w.Index.Distfiles = append(w.Index.Distfiles, &d)
+	slices.SortFunc(w.Index.Distfiles, func(a, b *ledger.Distfile) int { return a.Key().Compare(b.Key()) })
 	return &d
 }
 
