@@ -99,17 +99,20 @@ func storedIn(dir string) (bytes int64) {
 
 // badgerOptions are tuned for a process that lives for minutes and keeps 10^5 or 10^6
 // records of a few hundred bytes, most of which are digests. badger's defaults would
-// leave one more small table behind each run, keep 2 GiB of sparse files while open,
-// and not survive a power failure.
+// keep 2 GiB of sparse files while open, and not survive a power failure.
+//
+// A ledger that was changed a little leaves one more small table when it is closed. The
+// keys of that are from the first to the last kind of records, so that to compact it
+// writes nearly everything anew: that is done for maxSmall of them at once.
 func badgerOptions(dir string, log *badgerLog) badger.Options {
 	o := badger.DefaultOptions(dir).
-		WithSyncWrites(true).           // a fraction of a millisecond a transaction; survives power loss
-		WithDetectConflicts(false).     // one goroutine writes
-		WithCompactL0OnClose(true).     // else one tiny table a run, for ever
+		WithSyncWrites(true).       // a fraction of a millisecond a transaction; survives power loss
+		WithDetectConflicts(false). // one goroutine writes
+		WithCompactL0OnClose(newTables(dir)+1 >= maxSmall).
+		WithNumLevelZeroTables(maxSmall).
+		WithNumLevelZeroTablesStall(2 * maxSmall).
 		WithMemTableSize(16 << 20).     // one transaction may hold 12,000 records
 		WithNumMemtables(2).            // one being written, one being flushed
-		WithNumLevelZeroTables(2).      //
-		WithNumLevelZeroTablesStall(8). //
 		WithNumCompactors(2).           // fewer is an error
 		WithBaseLevelSize(64 << 20).    // up to there, one level to compact into
 		WithBaseTableSize(8 << 20).     // a compaction has twice that in memory for several tables
@@ -120,6 +123,23 @@ func badgerOptions(dir string, log *badgerLog) badger.Options {
 		WithLogger(log)
 	o.TableSizeMultiplier = 1 // larger tables would only take more memory
 	return o
+}
+
+// maxSmall is how many tables wait to be compacted.
+const maxSmall = 8
+
+// newTables returns how many do in dir. Where that cannot be read, badger says so.
+func newTables(dir string) int {
+	f, err := regular.Open(filepath.Join(dir, manifestName))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
+	if err != nil || len(m.Levels) == 0 {
+		return 0
+	}
+	return len(m.Levels[0].Tables)
 }
 
 // Open opens or creates the ledger in dir. Its error wraps ErrDamaged where
@@ -177,7 +197,7 @@ func (l *Ledger) wake() error {
 		return fmt.Errorf("open ledger: %w", err)
 	}
 	l.log = new(badgerLog)
-	db, err := openBadger(badgerOptions(l.dir, l.log))
+	db, err := openBadger(l.dir, l.log)
 	if err != nil {
 		return fmt.Errorf("open ledger %s: %w: %w", l.dir, cause(err), err)
 	}
@@ -233,13 +253,13 @@ func dropEmpty(dir string) error {
 }
 
 // openBadger turns a panic of badger over its own damaged files into an error.
-func openBadger(o badger.Options) (db *badger.DB, err error) {
+func openBadger(dir string, log *badgerLog) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("badger: %v", r)
 		}
 	}()
-	return badger.Open(o)
+	return badger.Open(badgerOptions(dir, log))
 }
 
 // cause tells what the operating system refused, and errHeld, from ErrDamaged.
