@@ -166,7 +166,11 @@ func (c *committer) export() {
 	c.mu.Lock()
 	fails := c.run.fails.SoFar()
 	c.mu.Unlock()
-	if err := export.Meanwhile(c.run.v, fails); err != nil {
+	err := export.Meanwhile(c.run.v, fails)
+	if err == nil && c.run.meanwhile != nil {
+		err = c.run.meanwhile()
+	}
+	if err != nil {
 		c.run.v.Warn("the lists are not exported meanwhile: %v", err)
 	}
 }

@@ -75,6 +75,8 @@ type MirrorOptions struct {
 	// ExportNow, when something comes of it during the transfers, has the lists of
 	// readers exported at once; they are every few minutes in any case.
 	ExportNow <-chan struct{}
+	// Meanwhile, if not nil, is called after that. What it cannot do is told.
+	Meanwhile func() error
 	// Signers sign the generation that the run publishes.
 	Signers []note.Signer
 	// Certify, if not nil, lets the run do nothing when nothing has changed since the
@@ -161,7 +163,7 @@ func prepare(ctx context.Context, v *vault.Vault, o MirrorOptions) (*mirror, err
 		v.Warn("there is no repository %s to retire, and there was none in the last complete run", name)
 	}
 	r := newRun(v, facts, "mirror")
-	r.attendant = waiting
+	r.attendant, r.meanwhile = waiting, o.Meanwhile
 	r.sum.Deleting, r.sum.DeletionDelay, r.sum.RecycleDelay = o.Delete, o.DeletionDelay, o.RecycleDelay
 	m := &mirror{run: r, o: o, fetcher: fetcher, lost: &losses{run: r, gone: make(map[catalog.Name][]*ledger.Distfile)}, misfits: &misfits{run: r}}
 	m.views = views.New(v, views.Options{

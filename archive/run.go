@@ -24,6 +24,8 @@ type run struct {
 	finds *finds
 	// attendant gets what people wait for meanwhile, or is nil.
 	attendant *attendant
+	// meanwhile is that of MirrorOptions.
+	meanwhile func() error
 }
 
 func newRun(v *vault.Vault, facts *survey.Survey, command string) *run {

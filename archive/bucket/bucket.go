@@ -7,10 +7,11 @@
 //
 //	blob/sha256/ab/HEX   the bytes of a content
 //	aside/HEX/TIME       bytes that were at the key of a content and are not that
-//	doc/NAME             small documents: the ledger, and what a run publishes for readers
+//	doc/NAME             small documents: the ledger, and how the archive is published
 //	lease                who changes the archive now
 //	mark                 that there is an archive, and which one it is
 //	probe/...            what init asks a server with; it is removed again
+//	public/distfiles/... what readers find whom the storage itself serves, see Expose
 //	K-of-N/...           the K-th of N archives that are one together, in the same way
 //
 // The rules that callers may rely on:
@@ -146,6 +147,9 @@ func New(o Options) (*Bucket, error) {
 	return b, nil
 }
 
+// Jobs is how many requests are made at once.
+func (b *Bucket) Jobs() int { return b.o.Jobs }
+
 // String is the URL of the bucket.
 func (b *Bucket) String() string {
 	return strings.TrimSuffix(Scheme+b.o.Bucket+"/"+b.prefix, "/")
@@ -157,6 +161,7 @@ const (
 	asides   = "aside/"
 	docs     = "doc/"
 	probes   = "probe/"
+	public   = "public/"
 	markName = "mark"
 )
 

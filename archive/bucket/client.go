@@ -102,6 +102,16 @@ func (b *Bucket) fail(op, key string, err error) error {
 	return e
 }
 
+// Refused reports whether err is that a server does not do what it is asked for, and may
+// well do it for another object.
+func Refused(err error) bool {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) || e.Code == "NoSuchBucket" || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrCredentials) {
+		return false
+	}
+	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests
+}
+
 // cause is what is at the bottom of an error of the SDK, which says on the way whom it
 // has asked for credentials.
 func cause(err error) error {

@@ -270,12 +270,15 @@ func (b *Bucket) Aside(ctx context.Context, sum digest.Digest) (kept string, err
 	if err != nil {
 		return "", err
 	}
-	key := b.prefix + asides + sum.Hex() + "/" + o.Modified.UTC().Format("20060102T150405Z")
+	key := b.prefix + asides + sum.Hex() + "/" + stamp(o)
 	if _, err := b.copy(ctx, o, key); err != nil {
 		return "", err
 	}
 	return Scheme + b.o.Bucket + "/" + key, b.remove(ctx, o.Key, o.ETag)
 }
+
+// stamp is when o was written, as it is in a key.
+func stamp(o *Object) string { return o.Modified.UTC().Format("20060102T150405Z") }
 
 // Open reads a content, for who serves it.
 func (b *Bucket) Open(ctx context.Context, sum digest.Digest, off, n int64) (io.ReadCloser, error) {

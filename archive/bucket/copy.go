@@ -50,13 +50,17 @@ func (b *Bucket) copyParts(ctx context.Context, source *string, o *Object, key s
 		}
 		parts = append(parts, types.CompletedPart{ETag: out.CopyPartResult.ETag, PartNumber: number})
 	}
-	out, err := b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+	_, err = b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &b.o.Bucket, Key: &key, UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err != nil {
 		return "", b.fail("complete", key, err)
 	}
-	return aws.ToString(out.ETag), nil
+	is, err := b.head(ctx, key) // the ETag of the answer some servers never tell again
+	if err != nil {
+		return "", err
+	}
+	return is.ETag, nil
 }
 
 // abort ends an upload in parts that has come to err, if that is an error: what is left

@@ -49,7 +49,9 @@ type probe struct {
 // Probe asks a server what an archive depends on, and removes what it has written for
 // that. Its error wraps ErrUnfit when the server ignores something, and names all of
 // that; any other error means that it could not be asked.
-func (b *Bucket) Probe(ctx context.Context) (err error) {
+func (b *Bucket) Probe(ctx context.Context) error { return b.probe(ctx, questions...) }
+
+func (b *Bucket) probe(ctx context.Context, questions ...question) (err error) {
 	p := &probe{b, b.prefix + probes + rand.Text() + "/"}
 	defer func() {
 		if !advised(err) {

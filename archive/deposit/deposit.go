@@ -1,10 +1,12 @@
 // Package deposit leaves in a bucket what an archive has there beside its contents: the
-// ledger, so that the state directory can be lost, and what the archive publishes for
-// readers, below public/.
+// ledger, so that the state directory can be lost, and what readers find whom the
+// storage itself serves.
 //
-// What was left is noted in the state directory: a document that has not changed costs
-// no request. The ledger is written on the condition that nobody else has written it
-// since, which two state directories for one bucket would do.
+// What was left is noted in the state directory: what has not changed costs no request.
+// The ledger is written on the condition that nobody else has written it since, which
+// two state directories for one bucket would do.
+//
+// Begin reading at Upload for the ledger, and at Publish.
 package deposit
 
 import (
@@ -15,11 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"distkeep/archive/bucket"
 	"distkeep/archive/export"
@@ -29,38 +27,32 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// The names of the documents.
-const (
-	ledgerDoc = "ledger.jsonl.gz"
-	public    = "public/"
-)
+// ledgerDoc is the name of the document.
+const ledgerDoc = "ledger.jsonl.gz"
 
-// left is what the state directory knows of the documents that are in the bucket.
+// left is what the state directory knows of the ledger that is in the bucket.
 type left struct {
 	// Ledger is the ETag of the ledger, or bucket.Nothing.
 	Ledger string `json:"ledger"`
 	// Coming is the SHA-256 of the ledger that was going to be written: a process that
 	// is killed then does not know whether it was.
 	Coming string `json:"coming,omitempty"`
-	// Docs are the SHA-256 of the others, by name.
-	Docs map[string]string `json:"docs"`
 }
 
 // ErrOther means that another state directory is used with the same bucket.
 var ErrOther = errors.New("another archive writes to the same bucket")
 
-// Upload leaves the ledger of v and its published documents in b.
+// Upload leaves the ledger of v in b.
 func Upload(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
 	was, err := load(v.State)
 	if err != nil {
 		return err
 	}
-	err = was.documents(ctx, v, b)
-	return errors.Join(err, was.ledger(ctx, v, b), was.save(v))
+	return errors.Join(was.ledger(ctx, v, b), was.save(v))
 }
 
 func load(state string) (*left, error) {
-	l := &left{Docs: make(map[string]string)}
+	l := &left{}
 	data, err := regular.Read(store.DepositedFile(state), 1<<24)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -68,9 +60,6 @@ func load(state string) (*left, error) {
 	if err == nil && json.Unmarshal(data, l) != nil {
 		// It only saves requests, but for the ETag: the ledger is looked at again.
 		l = &left{}
-	}
-	if l.Docs == nil {
-		l.Docs = make(map[string]string)
 	}
 	return l, err
 }
@@ -84,54 +73,6 @@ func (l *left) save(v *vault.Vault) error {
 		_, err := w.Write(append(data, '\n'))
 		return err
 	})
-}
-
-// documents writes those that have changed and removes those that are gone.
-func (l *left) documents(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
-	root := v.Store.Published()
-	there := make(map[string]bool)
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		name := public + filepath.ToSlash(rel)
-		there[name] = true
-		return l.document(ctx, b, name, path)
-	})
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.Docs)) {
-		if there[name] {
-			continue
-		}
-		if err := b.RemoveDoc(ctx, name); err != nil {
-			return err
-		}
-		delete(l.Docs, name)
-	}
-	return nil
-}
-
-func (l *left) document(ctx context.Context, b *bucket.Bucket, name, path string) error {
-	f, err := regular.OpenItself(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, size, err := sumOf(f)
-	if err != nil || l.Docs[name] == sum.Hex() {
-		return err
-	}
-	if _, err := b.PutDoc(ctx, name, f, size, sum, bucket.Anything); err != nil {
-		return err
-	}
-	l.Docs[name] = sum.Hex()
-	return nil
 }
 
 // sumOf reads f and goes back to its beginning.

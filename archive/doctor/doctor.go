@@ -44,6 +44,15 @@ type Options struct {
 	// left a copy, which From names.
 	Restore func(ctx context.Context, v *vault.Vault) (records int, err error)
 	From    string
+	// Beside, if not nil, looks at what such an archive has in its bucket beside its
+	// contents.
+	Beside func(ctx context.Context, v *vault.Vault) ([]Beside, error)
+}
+
+// A Beside is something that is wrong there. Mend puts it right.
+type Beside struct {
+	Kind, Path, Problem, Remedy string
+	Mend                        func(ctx context.Context) error
 }
 
 // check returns an error when the drop box is not there: every record of a file in
@@ -257,7 +266,7 @@ func (d *doctor) run(ctx context.Context) error {
 	for pass := range maxPasses {
 		var err error
 		if d.v.Remote != nil {
-			d.last, err = examineRemote(ctx, d.v)
+			d.last, err = d.examineRemote(ctx)
 		} else {
 			d.last, err = examine(ctx, d.v, d.o.Local, d.sums)
 		}

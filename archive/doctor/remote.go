@@ -44,7 +44,8 @@ type stored struct {
 }
 
 // examineRemote looks for everything that is wrong with such an archive.
-func examineRemote(ctx context.Context, v *vault.Vault) (*examination, error) {
+func (doc *doctor) examineRemote(ctx context.Context) (*examination, error) {
+	v := doc.v
 	d := &examination{v: v}
 	there := make(map[digest.Digest]stored)
 	err := v.Remote.All(ctx, func(sum digest.Digest, size int64, at time.Time) error {
@@ -65,6 +66,15 @@ func examineRemote(ctx context.Context, v *vault.Vault) (*examination, error) {
 	for sum, is := range there {
 		if len(v.Index.WithSum(sum))+len(v.Index.RecycledWith(sum)) == 0 {
 			d.unrecorded(sum, is)
+		}
+	}
+	if doc.o.Beside != nil {
+		beside, err := doc.o.Beside(ctx, v)
+		if err != nil {
+			return nil, vault.Damage(err)
+		}
+		for _, b := range beside {
+			d.find(&Finding{Kind: b.Kind, Path: b.Path, Problem: b.Problem, Remedy: b.Remedy, fix: b.Mend, late: true})
 		}
 	}
 	slices.SortFunc(d.findings, func(a, b *Finding) int { return cmpKeys(a, b) })

@@ -263,12 +263,12 @@ func obeyed(name catalog.Name) bool {
 // directory in front and may use every name.
 func Reserved(name catalog.Name) bool {
 	first, _, _ := strings.Cut(string(name), "/")
-	switch first {
-	case confName, "distinfo", "history", ByCipherDir, GenerationsDir, "lastsync", "lastupdate":
-		return true
-	}
-	return false
+	return first == ByCipherDir || first == GenerationsDir || slices.Contains(SmallFiles, first)
 }
+
+// SmallFiles are the files of the published tree that are about it, beside those in
+// GenerationsDir.
+var SmallFiles = []string{confName, "distinfo", "history", "lastsync", "lastupdate"}
 
 // GenerationsDir is the directory of the published tree that tells archives downstream
 // what has changed.

@@ -26,6 +26,7 @@ const (
 	stampsDir     = "stamps"
 	bucketFile    = "bucket"
 	depositedFile = "deposited"
+	exposedFile   = "exposed"
 	certificate   = "certificate"
 	importedFile  = "imported"
 	lockFile      = "lock"
@@ -85,7 +86,10 @@ func BucketFile(state string) string { return filepath.Join(state, bucketFile) }
 // PublicDir has what such an archive publishes beside its contents.
 func PublicDir(state string) string { return filepath.Join(state, publicDir) }
 
-// DepositedFile notes which documents are in the bucket.
+// ExposedFile notes what readers find in the bucket whom the storage itself serves.
+func ExposedFile(state string) string { return filepath.Join(state, exposedFile) }
+
+// DepositedFile notes which ledger is in the bucket.
 func DepositedFile(state string) string { return filepath.Join(state, depositedFile) }
 
 // ImportedFile is what another program knew of the archive, until a run has used it.

@@ -165,7 +165,7 @@ func (p *place) checkBucket(ctx context.Context) error {
 }
 
 // initBucket makes an archive in a bucket, or a state directory for one that is there.
-func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf) (again bool, err error) {
+func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf, publish *publishFlag) (again bool, err error) {
 	whole, was, err := p.whole(ctx)
 	if err != nil {
 		return false, err
@@ -180,6 +180,9 @@ func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf) (again
 	if err := b.Probe(ctx); err != nil {
 		return false, err
 	}
+	if err := b.ProbePublishing(ctx, bucket.Publishing(publish.value)); err != nil {
+		return false, err
+	}
 	id, again, err := begin(ctx, whole, part)
 	switch {
 	case err != nil:
@@ -189,12 +192,21 @@ func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf) (again
 	case was == nil && exists(store.ReportDir(p.state)):
 		return false, usagef("%s is that of an archive in files", p.state)
 	}
+	if again = again && was == nil; again {
+		if err := deposit.RestoreFiles(ctx, b, p.distfiles); err != nil {
+			return false, err
+		}
+	}
 	if err := vault.Init(p.distfiles, p.state, conf, e.now()); err != nil {
 		return false, err
 	}
-	return again && was == nil, vault.Bind(p.state, &vault.Binding{
+	err = vault.Bind(p.state, &vault.Binding{
 		URL: b.String(), Mark: id, Endpoint: p.endpoint, Region: p.region, Archive: p.archive, Shard: part.String(),
 	})
+	if err != nil {
+		return false, err
+	}
+	return again, publish.choose(ctx, b)
 }
 
 // restoring lets doctor fill an empty ledger from what the last run has left in the
@@ -209,6 +221,9 @@ func (p *place) restoring(ctx context.Context, o *doctor.Options) error {
 	b, err := p.bucket(ctx)
 	if err != nil {
 		return err
+	}
+	o.Beside = func(ctx context.Context, v *vault.Vault) ([]doctor.Beside, error) {
+		return deposit.Examine(ctx, v, v.Remote.(*bucket.Bucket))
 	}
 	there, err := deposit.Left(ctx, b)
 	if err != nil || !there {
@@ -231,7 +246,7 @@ func (p *place) deposit(ctx context.Context, v *vault.Vault) error {
 	if err := deposit.Upload(context.WithoutCancel(ctx), v, b); err != nil {
 		return vault.Damage(err)
 	}
-	return nil
+	return expose(ctx, v)
 }
 
 // fromBucket makes serve send what is in the bucket.

@@ -26,7 +26,7 @@ type killing struct {
 func newKilling(t testing.TB) *killing {
 	srv := s3test.New(t)
 	k := &killing{bucketSite: newBucketSite(t, srv.URL, smallFiles(6)), srv: srv}
-	k.do(0, "init")
+	k.do(0, "init", "--publish", "copies", "--layout", "filename-hash BLAKE2B 8", "--layout", "flat")
 	srv.Reset()
 	return k
 }
@@ -98,12 +98,29 @@ func (k *killing) at(n int, fault s3test.Fault) {
 	})
 }
 
+// keys are those of the contents, and of what readers find.
+func (k *killing) keys() (keys []string) {
+	k.t.Helper()
+	for _, below := range []string{"some/where/blob/", "some/where/public/"} {
+		some, err := k.srv.Keys(below)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		keys = append(keys, some...)
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return strings.Contains(key, "/generations/") })
+}
+
 // sound checks that the archive has what it should, once, and that doctor finds nothing.
 func (k *killing) sound(want []string) {
 	k.t.Helper()
-	got, err := k.srv.Keys("some/where/blob/")
-	if err != nil || !slices.Equal(got, want) {
-		k.t.Errorf("the bucket has\n%s\nwant\n%s\n(%v)", strings.Join(got, "\n"), strings.Join(want, "\n"), err)
+	if got := k.keys(); !slices.Equal(got, want) {
+		k.t.Errorf("the bucket has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.up.files)) {
+		if got, _ := k.srv.Get("some/where/public/distfiles/" + name); got != string(k.up.files[name]) {
+			k.t.Errorf("readers find %d bytes of %s", len(got), name)
+		}
 	}
 	for key, n := range k.srv.Written("some/where/blob/") {
 		if n > 1 {
@@ -128,13 +145,10 @@ func TestBucketKills(t *testing.T) {
 	k := newKilling(t)
 	k.years()
 	_, all := k.srv.Requests()
-	want, err := k.srv.Keys("some/where/blob/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := k.keys()
 	k.sound(want)
-	if len(want) != 4 {
-		t.Fatalf("the scenario leaves %d contents", len(want))
+	if len(want) != 4+2*4+5 {
+		t.Fatalf("the scenario leaves %d objects: %v", len(want), want)
 	}
 	every := 9
 	if os.Getenv(sweepVar) != "" {
@@ -164,9 +178,9 @@ func TestBucketFaults(t *testing.T) {
 	})
 	k.years()
 	k.srv.Fail(nil)
-	want, err := k.srv.Keys("some/where/blob/")
-	if err != nil || len(want) != 4 {
-		t.Fatalf("the scenario leaves %d contents (%v)", len(want), err)
+	want := k.keys()
+	if len(want) != 4+2*4+5 {
+		t.Fatalf("the scenario leaves %d objects: %v", len(want), want)
 	}
 	k.sound(want)
 }

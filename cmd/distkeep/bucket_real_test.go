@@ -100,7 +100,7 @@ func TestBucketServers(t *testing.T) {
 }
 
 func mainJob(t *testing.T, s *bucketSite) {
-	s.do(0, "init", "--layout", "filename-hash BLAKE2B 8", "--layout", "content-hash SHA512 8:8", "--layout", "flat")
+	s.do(0, "init", "--publish", "copies", "--layout", "filename-hash BLAKE2B 8", "--layout", "content-hash SHA512 8:8", "--layout", "flat")
 	if out, _ := s.do(0, s.mirror()...); !strings.Contains(out, "40 fetched") {
 		t.Errorf("the first run:\n%s", out)
 	}
@@ -134,6 +134,10 @@ func mainJob(t *testing.T, s *bucketSite) {
 	}
 	s.do(0, "doctor")
 	s.do(0, "verify")
+	for _, how := range []string{"redirects", "none", "copies"} {
+		s.do(0, s.mirror("--publish", how)...)
+		s.do(0, "doctor")
+	}
 	if got := s.up.take(); len(got) > 0 {
 		t.Errorf("%d files were fetched again", len(got))
 	}

@@ -52,11 +52,11 @@ func setupS3(e *testscript.Env) {
 
 // s3 starts object storage whose one bucket is $BUCKET, on the server $S3; s3 lax does
 // so with a server that ignores some conditions. s3 put KEY TEXT and s3 delete KEY do
-// what somebody else may do there.
+// what somebody else may do there, and s3 has KEY TEXT checks what is there.
 func cmdS3(ts *testscript.TestScript, neg bool, args []string) {
 	s, _ := ts.Value(s3Key{}).(**s3test.Server)
 	switch {
-	case neg:
+	case neg && (len(args) != 3 || args[0] != "has"):
 		ts.Fatalf("unsupported: ! s3")
 	case len(args) < 2:
 		var err error
@@ -70,8 +70,12 @@ func cmdS3(ts *testscript.TestScript, neg bool, args []string) {
 		(*s).Put(args[1], args[2])
 	case args[0] == "delete" && len(args) == 2:
 		(*s).Delete(args[1])
+	case args[0] == "has" && len(args) == 3:
+		if got, ok := (*s).Get(args[1]); (ok && strings.TrimSuffix(got, "\n") == args[2]) == neg {
+			ts.Fatalf("%s is %q (%v)", args[1], got, ok)
+		}
 	default:
-		ts.Fatalf("usage: s3 [lax] | s3 put KEY TEXT | s3 delete KEY")
+		ts.Fatalf("usage: s3 [lax] | s3 put KEY TEXT | s3 has KEY TEXT | s3 delete KEY")
 	}
 }
 

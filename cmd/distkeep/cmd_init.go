@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -19,7 +20,8 @@ one that clients use, "distkeep layout set" does so without a path missing.
 
 With s3://BUCKET/PREFIX, the contents go to object storage, and no copy of them stays
 here. init asks the server whether it keeps to the conditions that an archive depends
-on, and refuses one that does not. Credentials are those of the AWS tools.
+on, and refuses one that does not. Credentials are those of the AWS tools. With
+--publish, readers find the files in the bucket without distkeep serve.
 
 A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
 75). With several, files have a path in each; the first is preferred.
@@ -27,16 +29,17 @@ A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
 
 func initCommand(e *env) *cli.Command {
 	var p place
+	var publish publishFlag
 	layouts := cli.NewStringSlice()
 	return &cli.Command{
 		Name:        "init",
 		Usage:       "make a new archive",
 		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL]",
 		Description: initHelp,
-		Flags: append(p.flags(), p.shardFlag(),
+		Flags: append(p.flags(), p.shardFlag(), publish.flag(),
 			&cli.StringSliceFlag{Name: "layout", Usage: "publish by `LAYOUT`; repeatable", Destination: layouts}),
 		Action: func(c *cli.Context) error {
-			if err := p.resolve(); err != nil {
+			if err := errors.Join(p.resolve(), publish.check(&p)); err != nil {
 				return err
 			}
 			var conf layout.Conf
@@ -48,7 +51,7 @@ func initCommand(e *env) *cli.Command {
 				conf = append(conf, l)
 			}
 			if p.remote() {
-				again, err := p.initBucket(c.Context, e, conf)
+				again, err := p.initBucket(c.Context, e, conf, &publish)
 				if err != nil {
 					return err
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive"
+	"distkeep/archive/bucket"
 	"distkeep/archive/demand"
 	"distkeep/archive/ledger"
 	"distkeep/archive/plan"
@@ -41,6 +42,7 @@ type mirrorFlags struct {
 	*repoFlags
 	*fetchFlags
 	snapshot                            snapshotAfter
+	publish                             publishFlag
 	whitelists, adoptFrom               *cli.StringSlice
 	local                               string
 	localExpiry                         durationValue
@@ -78,7 +80,7 @@ func (o *mirrorFlags) flags() []cli.Flag {
 	flags := append(o.place.flags(), o.repoFlags.flags()...)
 	flags = append(flags, o.fetchFlags.flags()...)
 	flags = append(flags, o.snapshot.flags()...)
-	return append(flags, o.place.shardFlag(),
+	return append(flags, o.place.shardFlag(), o.publish.flag(),
 		&cli.StringSliceFlag{Name: "adopt-from", Usage: "take what is missing from `DIR`, such as another mirror or emirrordist's recycle directory, as far as its files have the digests; repeatable", Destination: o.adoptFrom},
 		&cli.StringSliceFlag{Name: "whitelist-from", Usage: "keep the names listed in `PATH`, a file or a directory, beside those in STATE/whitelist; repeatable", Destination: o.whitelists},
 		&cli.StringFlag{Name: "distfiles-local", Usage: "take files that a person put into `DIR`; they win over the network", Destination: &o.local},
@@ -172,7 +174,7 @@ func runMirror(ctx context.Context, e *env, o *mirrorFlags, says voice) error {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
-	if err := o.snapshot.check(&o.place); err != nil {
+	if err := errors.Join(o.snapshot.check(&o.place), o.publish.check(&o.place)); err != nil {
 		return err
 	}
 	began := e.now()
@@ -250,8 +252,13 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says 
 		}
 		return s, outcome(s, "never")
 	}
+	if b, ok := a.Remote.(*bucket.Bucket); ok {
+		if err := o.publish.choose(ctx, b); err != nil {
+			return nil, err
+		}
+	}
 	p.publish(o.state)
-	m.ExportNow = p.asked
+	m.ExportNow, m.Meanwhile = p.asked, func() error { return expose(ctx, a) }
 	s, err = archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {

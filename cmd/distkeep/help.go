@@ -33,7 +33,7 @@ var optionGroups = []struct {
 		"contact", "user-agent", "netrc", "tls-min", "tls-skip-verify-host", "no-downgrade", "allow-port", "allow-private", "allow-scheme",
 	}},
 	{"Deleting", []string{"delete", "deletion-delay", "recycle-delay", "max-delete", "retire-repo", "layout-grace"}},
-	{"Serving", []string{"listen", "on-demand", "mirror-every", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "stream", "access-log", "sign-key"}},
+	{"Serving", []string{"listen", "on-demand", "mirror-every", "tls-cert", "tls-key", "max-connections", "max-per-address", "accel-redirect", "stream", "publish", "access-log", "sign-key"}},
 	{"Snapshots", []string{"snapshot", "no-by-cipher", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"}},
 	{"Reporting", []string{
 		"dry-run", "json", "verbose", "log-json", "success-log", "failure-log", "scheduled-deletion-log", "metrics", "report", "fail-on",

@@ -44,7 +44,8 @@ const (
 // A Server is one bucket, empty at first.
 type Server struct {
 	URL string
-	// Lax says that conditions and digests are left to gofakes3, which ignores some.
+	// Lax says that conditions and digests are left to gofakes3, which ignores some, and that
+	// nobody keeps where an object leads to.
 	Lax bool
 	// Skew is how far its clock is ahead. It refuses what was signed a quarter of an hour
 	// before or after.
@@ -192,7 +193,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, data []byte) {
 		refuse(w, http.StatusForbidden, "RequestTimeTooSkewed")
 		return
 	}
-	if !s.Lax {
+	if s.Lax {
+		r.Header.Del("X-Amz-Website-Redirect-Location")
+	} else {
 		if sum := r.Header.Get("X-Amz-Checksum-Sha256"); sum != "" && r.Method == http.MethodPut {
 			if got := sha256.Sum256(data); base64.StdEncoding.EncodeToString(got[:]) != sum {
 				refuse(w, http.StatusBadRequest, "BadDigest")
