@@ -110,6 +110,15 @@ func (d *Disk) Lstat(path string) (fs.FileInfo, error) {
 	return os.Lstat(path)
 }
 
+// Missing reports whether there is nothing at path, in a directory that is there.
+func (d *Disk) Missing(path string) bool {
+	err := d.at(path, func(dir int, base string) error {
+		var st unix.Stat_t
+		return unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	return err == unix.ENOENT
+}
+
 // Tree returns the tree that path is in and its path there. What is in none, as the
 // directories of the store themselves, is in that of its directory.
 func (d *Disk) Tree(path string) (regular.Tree, string) {

@@ -39,9 +39,10 @@ type Item struct {
 	Err error
 
 	durable bool        // its bytes are
+	ready   fs.FileInfo // the part, once it is fit for publication
 	linked  fs.FileInfo // the part, once it is below by_cipher
-	ciphers []string    // its paths below by_cipher, and those in the layouts
-	names   []string
+	ciphers []string    // its paths below by_cipher, and those in the layouts: all of
+	names   []string    // them as Places.Path makes them
 }
 
 // A Source is a file that holds a content.
@@ -138,7 +139,7 @@ func (t *Tree) syncData(items []*Item) error {
 	each := len(sources) <= syncEach || !t.sync.Whole
 	for _, src := range sources {
 		its := bySource[src]
-		err := t.prepare(src, its[0].hasPart(), each)
+		err := t.prepareItem(its[0], each)
 		if lost := (*unsyncedError)(nil); errors.As(err, &lost) || err != nil && Broken(err) {
 			return err
 		}
@@ -152,6 +153,18 @@ func (t *Tree) syncData(items []*Item) error {
 	return t.syncWhole(items)
 }
 
+// prepareItem makes the file of an item fit for publication, and with sync durable.
+func (t *Tree) prepareItem(it *Item, sync bool) error {
+	if it.hasPart() && !sync {
+		// Transfers have given it this mode when it was verified.
+		if fi, err := os.Lstat(it.Part); err == nil && fi.Mode() == publishedMode {
+			it.ready = fi
+			return nil
+		}
+	}
+	return t.prepare(it.source(), it.hasPart(), sync)
+}
+
 // syncLinks makes what has changed in dirs durable.
 func (t *Tree) syncLinks(dirs dirSet, next []*Item) error {
 	if len(dirs) <= syncEachDir || !t.sync.Whole {
@@ -159,7 +172,7 @@ func (t *Tree) syncLinks(dirs dirSet, next []*Item) error {
 	}
 	ready := next[:0:0]
 	for _, it := range next {
-		if t.prepare(it.source(), it.hasPart(), false) == nil {
+		if t.prepareItem(it, false) == nil {
 			ready = append(ready, it)
 		}
 	}
@@ -265,9 +278,11 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 		return err
 	}
 	src := it.source()
-	fi, err := t.lstat(src)
-	if err != nil {
-		return err
+	fi := it.ready
+	if fi == nil || !it.hasPart() {
+		if fi, err = t.lstat(src); err != nil {
+			return err
+		}
 	}
 	if !it.hasPart() {
 		if err := it.Have.check(fi); err != nil {
@@ -278,15 +293,16 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 	if it.Kind.Base64() {
 		n = 2
 	}
-	it.ciphers, it.names = paths[:n:n], paths[n:]
 	for i, rel := range paths {
+		paths[i] = t.at.Path(rel)
 		if i == 0 && it.hasPart() {
 			continue // linking it comes first and says the same
 		}
-		if err := t.mayTake(it, t.at.Path(rel), src, fi); err != nil {
+		if err := t.mayTake(it, paths[i], src, fi); err != nil {
 			return err
 		}
 	}
+	it.ciphers, it.names = paths[:n:n], paths[n:]
 	if !it.hasPart() && t.Foreign(fi) {
 		return t.spreadCopy(it, src, it.ciphers, dirs)
 	}
@@ -296,7 +312,7 @@ func (t *Tree) linkDigest(it *Item, dirs dirSet) error {
 // linkNames links one item that is below by_cipher to its paths in the layouts. A part
 // that is there as well becomes the last of them: by now nothing is linked from it.
 func (t *Tree) linkNames(it *Item, dirs dirSet) (err error) {
-	src, names := t.at.Path(it.ciphers[0]), it.names
+	src, names := it.ciphers[0], it.names
 	fi := it.linked
 	if fi == nil || !it.hasPart() {
 		if fi, err = t.lstat(src); err != nil {
@@ -347,7 +363,7 @@ func (t *Tree) spreadCopy(it *Item, src string, paths []string, dirs dirSet) err
 	}
 	if err = t.linkAllTo(it, spare, paths, dirs); err == nil {
 		t.mu.Lock()
-		t.spare[sum] = t.at.Path(paths[0])
+		t.spare[sum] = paths[0]
 		t.mu.Unlock()
 	}
 	return errors.Join(err, t.remove(spare))
@@ -374,8 +390,8 @@ func (t *Tree) linkAll(it *Item, src string, fi fs.FileInfo, paths []string, dir
 	}
 	// New content has a directory of its own to come below by_cipher.
 	fresh := src == it.Part && it.hasPart()
-	for _, rel := range paths {
-		if err := t.link(src, fi, rel, it.Former, fresh, dirs); err != nil {
+	for _, dst := range paths {
+		if err := t.link(src, fi, dst, it.Former, fresh, dirs); err != nil {
 			return err
 		}
 	}
@@ -390,6 +406,9 @@ func (t *Tree) linkAll(it *Item, src string, fi fs.FileInfo, paths []string, dir
 // one that has rotted, as in an archive that was copied without its hard links:
 // neither size nor time tell. Then src is read.
 func (t *Tree) mayTake(it *Item, dst, src string, fi fs.FileInfo) error {
+	if t.disk.Missing(dst) {
+		return nil
+	}
 	old, err := t.lstat(dst)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -19,17 +18,16 @@ type placer struct {
 	supplanting sync.Mutex // held while a path is given another inode
 }
 
-// link makes the path rel of the published tree a link to src. What is there
+// link makes the path dst in the published tree a link to src. What is there
 // with another inode is replaced in one step. fresh tells that the directory of
-// rel is likely to be missing.
-func (p *placer) link(src string, fi fs.FileInfo, rel, former string, fresh bool, dirs dirSet) error {
-	dst := p.at.Path(rel)
+// dst is likely to be missing.
+func (p *placer) link(src string, fi fs.FileInfo, dst, former string, fresh bool, dirs dirSet) error {
 	err := fs.ErrNotExist
 	if !fresh {
 		err = p.fs.Link(src, dst)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = p.mkdir(filepath.Dir(dst)); err == nil {
+		if err = p.mkdir(parent(dst)); err == nil {
 			err = p.fs.Link(src, dst)
 		}
 	}
@@ -46,10 +44,9 @@ func (p *placer) link(src string, fi fs.FileInfo, rel, former string, fresh bool
 	return nil
 }
 
-// move makes the part the file at the path rel of the published tree, unless something
+// move makes the part the file at the path dst in the published tree, unless something
 // is there, or the directory is not: then it has not moved.
-func (p *placer) move(part, rel string, dirs dirSet) (moved bool, err error) {
-	dst := p.at.Path(rel)
+func (p *placer) move(part, dst string, dirs dirSet) (moved bool, err error) {
 	switch err := p.fs.Move(part, dst); {
 	case err == nil:
 		dirs.add(dst, p.at.published)

@@ -62,15 +62,23 @@ type dirSet map[string]struct{}
 // add notes that the entry path has changed. The parents up to root are noted
 // as well: whoever made them may have been killed before they were durable.
 func (s dirSet) add(path, root string) {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+	for dir := parent(path); ; dir = parent(dir) {
 		if _, ok := s[dir]; ok {
 			return
 		}
 		s[dir] = struct{}{}
-		if dir == root || dir == filepath.Dir(dir) {
+		if dir == root || dir == parent(dir) {
 			return
 		}
 	}
+}
+
+// parent is filepath.Dir of a path that has no more in it than it needs.
+func parent(path string) string {
+	if i := strings.LastIndexByte(path, filepath.Separator); i > 0 {
+		return path[:i]
+	}
+	return filepath.Dir(path)
 }
 
 // syncDirs makes the entries of dirs durable.
@@ -105,7 +113,7 @@ func (s *shared) mkdir(dir string) error {
 		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && dir != s.at.published:
-		if err := s.mkdir(filepath.Dir(dir)); err != nil {
+		if err := s.mkdir(parent(dir)); err != nil {
 			return err
 		}
 		return s.mkdir(dir)
@@ -120,12 +128,6 @@ const publishedMode fs.FileMode = 0o444
 func (s *shared) prepare(src string, part, sync bool) error {
 	if !part && !sync {
 		return nil
-	}
-	if !sync {
-		// Transfers have given it this mode when it was verified.
-		if fi, err := os.Lstat(src); err == nil && fi.Mode() == publishedMode {
-			return nil
-		}
 	}
 	f, err := regular.OpenItself(src)
 	if err != nil {

@@ -108,7 +108,7 @@ func (w *Views) expose(l Link, dirs dirSet) error {
 	if err := l.Have.check(fi); err != nil {
 		return err
 	}
-	err = w.link(l.Have.Path, fi, l.Rel, "", false, dirs)
+	err = w.link(l.Have.Path, fi, w.at.Path(l.Rel), "", false, dirs)
 	if !errors.Is(err, syscall.EMLINK) {
 		return err
 	}
@@ -118,7 +118,7 @@ func (w *Views) expose(l Link, dirs dirSet) error {
 	}
 	err = w.writeCopy(temp, &Copy{From: l.Have.Path, ModTime: fi.ModTime()}, true)
 	if err == nil {
-		err = w.link(temp, fi, l.Rel, "", false, dirs)
+		err = w.link(temp, fi, w.at.Path(l.Rel), "", false, dirs)
 	}
 	return errors.Join(err, w.remove(temp))
 }

@@ -180,14 +180,8 @@ func (p *publication) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfi
 	if p.Index.Deletions[d.Key()] != nil && a.wanted() {
 		b.DropDeletion(d.Key())
 	}
-	ended := []ledger.FailureKey{d.Failure(ledger.Lost), d.Failure(ledger.Unread)}
-	if a.wanted() {
-		ended = append(ended, a.Want)
-	}
-	for _, k := range ended {
-		if p.Index.Failures[k] != nil {
-			b.DropFailure(k)
-		}
+	if len(p.Index.Failures) > 0 {
+		p.dropFailures(b, a)
 	}
 	if a.Drop != nil {
 		b.PutDropped(a.Drop)
@@ -200,6 +194,19 @@ func (p *publication) put(b *ledger.Batch, a *Addition) (former []*ledger.Distfi
 		b.PutSuccess(ledger.NewSuccess(&d.Content, d.Origin, what, p.Now))
 	}
 	return former
+}
+
+// dropFailures drops those that end with a.
+func (p *publication) dropFailures(b *ledger.Batch, a *Addition) {
+	ended := []ledger.FailureKey{a.Entry.Failure(ledger.Lost), a.Entry.Failure(ledger.Unread)}
+	if a.wanted() {
+		ended = append(ended, a.Want)
+	}
+	for _, k := range ended {
+		if p.Index.Failures[k] != nil {
+			b.DropFailure(k)
+		}
+	}
 }
 
 // recorded makes what is known of the disk follow the ledger.

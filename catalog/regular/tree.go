@@ -55,7 +55,9 @@ func (t Tree) Within(rel string, f func(dir int, base string) error) error {
 // split splits the path rel, relative to the root, into its directory and its last
 // component.
 func (t Tree) split(rel string) (dir, base string, err error) {
-	rel = filepath.Clean(rel)
+	if rel == "" || rel[0] == '.' || rel[0] == '/' || strings.Contains(rel, "/.") || strings.Contains(rel, "//") || rel[len(rel)-1] == '/' {
+		rel = filepath.Clean(rel) // most paths are
+	}
 	dir, base = above(rel)
 	if base == "." || !filepath.IsLocal(rel) {
 		return "", "", &fs.PathError{Op: "open", Path: filepath.Join(t.root, rel), Err: syscall.EINVAL}
