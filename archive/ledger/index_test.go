@@ -133,12 +133,14 @@ func TestWithSum(t *testing.T) {
 	}
 	often := NewIndex(s)
 	for range fewAsked {
-		often.WithSum(sums[0])
+		for _, sum := range s.Distfiles[0].Digests {
+			often.WithSum(sum)
+		}
 	}
 	for _, sum := range sums {
-		x := &Index{State: often.State}
+		x := NewIndex(often.State)
 		first := x.WithSum(sum)
-		if x.bySum != nil {
+		if x.bySHA256.one != nil || x.byOther.one != nil {
 			t.Fatal("a map was made for one question")
 		}
 		if got := often.WithSum(sum); !slices.Equal(got, first) {
@@ -148,6 +150,26 @@ func TestWithSum(t *testing.T) {
 			t.Errorf("%s: %d records", sum, len(first))
 		}
 	}
+}
+
+// TestWithSumOfFirst: what is asked while there is no record costs a first run no map of
+// all that comes after.
+func TestWithSumOfFirst(t *testing.T) {
+	t.Parallel()
+	x := NewIndex(newState())
+	d := sample("a", "a")
+	for range 2 * fewAsked {
+		for _, s := range d.Digests {
+			x.WithSum(s)
+		}
+	}
+	var b Batch
+	b.PutDistfile(d)
+	x.apply(b.ops)
+	if x.bySHA256.one != nil || x.byOther.one != nil {
+		t.Error("a map was made for nothing")
+	}
+	checkFound(t, x)
 }
 
 // TestByName: the records of a name are found whatever was asked before.
