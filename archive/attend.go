@@ -125,13 +125,14 @@ func (a *attendant) cancel(f *demand.File) {
 	a.taken[f]()
 }
 
-// comes notes that r is to bring the wants in this run.
-func (a *attendant) comes(wants []*plan.Want, r *fetch.Request) {
+// comes notes that what request makes is to bring the wants in this run.
+func (a *attendant) comes(wants []*plan.Want, request func() *fetch.Request) {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	r := request()
 	for _, w := range wants {
 		a.coming[demand.Key(w.Distfile)] = r
 	}

@@ -252,9 +252,11 @@ func (m *mirror) steps(ctx context.Context) error {
 func (m *mirror) fetchAll(ctx context.Context, p *plan.Plan) error {
 	held := m.sum.Held
 	for {
-		for _, f := range p.Fetches {
-			for _, w := range f.Wants {
-				m.facts.Tried[w.Key()] = true
+		if len(p.Doubtful) > 0 { // a plan follows
+			for _, f := range p.Fetches {
+				for _, w := range f.Wants {
+					m.facts.Tried[w.Key()] = true
+				}
 			}
 		}
 		if err := (&transfers{m.run, m.fetcher, m.lost, m.o.ExportNow}).fetch(ctx, p); err != nil || len(p.Doubtful) == 0 {

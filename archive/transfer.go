@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"sync"
 
 	"distkeep/archive/demand"
 	"distkeep/archive/layout"
@@ -39,31 +38,27 @@ func newFetcher(v *vault.Vault, o fetch.Options, minFree int64, desk *demand.Des
 // fetch fetches what is missing and commits it as it comes.
 func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	t.coming(p)
+	t.v.Events.Coming(t.sum.Coming)
 	if len(p.Fetches) == 0 {
-		t.v.Events.Coming(t.sum.Coming)
 		return nil
 	}
 	var size int64
-	reqs := make([]*fetch.Request, len(p.Fetches))
-	wants := wanting{of: make(map[*fetch.Request][]*plan.Want, len(p.Fetches))}
-	for i, f := range p.Fetches {
-		w := f.Wants[0]
-		reqs[i] = &fetch.Request{
-			Name: w.Name, Size: f.Size(), Digests: t.lost.told(w), Compute: f.Algs, Package: w.Owner(),
-			Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
-		}
-		wants.of[reqs[i]] = f.Wants
-		t.attendant.comes(f.Wants, reqs[i])
+	for _, f := range p.Fetches {
+		t.attendant.comes(f.Wants, func() *fetch.Request { return t.request(f) })
 		size += max(f.Size(), 0)
 	}
-	t.v.Events.Coming(t.sum.Coming)
-	t.v.Events.Phase("fetch", len(reqs), size)
+	t.v.Events.Phase("fetch", len(p.Fetches), size)
 
 	// A failing archive ends the transfers; what has arrived stays in parts.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCommitter(t.run, stop, t.now)
-	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) { c.take(wants.take(r.Request), r) })
+	reqs := fetch.Requests{Len: len(p.Fetches), At: func(i int) *fetch.Request { return t.request(p.Fetches[i]) }}
+	rerr := t.fetcher.Run(ctx, reqs, func(r fetch.Result) {
+		wants := p.Fetches[r.Index].Wants
+		p.Fetches[r.Index] = nil // what was settled takes no memory
+		c.take(wants, r)
+	})
 	cerr := c.close()
 	t.sum.Hosts = nil
 	for _, h := range t.fetcher.Hosts() {
@@ -78,17 +73,13 @@ func (t *transfers) fetch(ctx context.Context, p *plan.Plan) error {
 	return rerr
 }
 
-// wanting tells what wants a request, once: what was settled takes no memory.
-type wanting struct {
-	mu sync.Mutex
-	of map[*fetch.Request][]*plan.Want
-}
-
-func (w *wanting) take(r *fetch.Request) []*plan.Want {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	defer delete(w.of, r)
-	return w.of[r]
+// request makes the request of a transfer.
+func (t *transfers) request(f *plan.Fetching) *fetch.Request {
+	w := f.Wants[0]
+	return &fetch.Request{
+		Name: w.Name, Size: f.Size(), Digests: t.lost.told(w), Compute: f.Algs, Package: w.Owner(),
+		Sources: f.Sources(), Part: t.v.Store.Parts.Path(w.Name, w.ID()),
+	}
 }
 
 // coming says what p is going to fetch. What is free is told as far as it is known.

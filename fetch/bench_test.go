@@ -14,7 +14,7 @@ import (
 // fetchAll is one Run in which everything must succeed.
 func fetchAll(b *testing.B, f *fetch.Fetcher, reqs []*fetch.Request) {
 	b.Helper()
-	err := f.Run(b.Context(), reqs, func(r fetch.Result) {
+	err := f.Run(b.Context(), fetch.Made(reqs...), func(r fetch.Result) {
 		if r.Err != nil {
 			b.Error(r.Err)
 		}
@@ -110,7 +110,7 @@ func BenchmarkStorm(b *testing.B) {
 				f := fetcher(b, o)
 				b.StartTimer()
 				had, missed := 0, 0
-				err := f.Run(b.Context(), s.reqs, func(r fetch.Result) {
+				err := f.Run(b.Context(), fetch.Made(s.reqs...), func(r fetch.Result) {
 					switch {
 					case r.Err == nil:
 						had++

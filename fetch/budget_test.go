@@ -251,7 +251,7 @@ func TestMaxTime(t *testing.T) {
 		f := healthy(t, Options{MaxTime: 2 * time.Minute}, h)
 		reqs := append(large(t, size, "slow", 20, "slow.example"), files(t, "good", 20, "a.example")...)
 		began := time.Now()
-		if err := f.Run(t.Context(), nil, nil); err != nil {
+		if err := f.Run(t.Context(), Made(), nil); err != nil {
 			t.Error(err)
 		}
 		count, _, _ := outcomes(t, t.Context(), f, reqs)

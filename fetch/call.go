@@ -11,7 +11,8 @@ import (
 
 // A call is one call of Run or Fetch. Its fields are guarded by Fetcher.mu.
 type call struct {
-	ctx context.Context
+	ctx  context.Context
+	reqs Requests
 	// urgent: its jobs are before all others.
 	urgent bool
 	done   func(Result)
@@ -22,16 +23,18 @@ type call struct {
 
 // An asker is a call that waits for a job, and what it has asked for.
 type asker struct {
-	call *call
-	req  *Request
+	call  *call
+	index int
 }
 
+func (a asker) request() *Request { return a.call.reqs.At(a.index) }
+
 // call makes a call and waits until it has ended.
-func (f *Fetcher) call(c *call, reqs []*Request) {
-	if len(reqs) == 0 {
+func (f *Fetcher) call(c *call) {
+	if c.reqs.Len == 0 {
 		return
 	}
-	c.open, c.ended = len(reqs), make(chan struct{})
+	c.open, c.ended = c.reqs.Len, make(chan struct{})
 	f.mu.Lock()
 	s := f.scheduler()
 	s.calls[c] = true
@@ -39,7 +42,7 @@ func (f *Fetcher) call(c *call, reqs []*Request) {
 	if c.urgent {
 		s.urgent += c.open
 	}
-	s.admit(s.ask(c, reqs))
+	s.admit(s.ask(c))
 	s.touch(s.local)
 	s.staff()
 	f.mu.Unlock()
@@ -70,20 +73,48 @@ func (f *Fetcher) call(c *call, reqs []*Request) {
 
 // ask returns the jobs of a call, but for those that others have asked for already:
 // these it joins. f.mu is held.
-func (s *scheduler) ask(c *call, reqs []*Request) []*job {
-	added := make([]*job, 0, len(reqs))
-	for _, r := range reqs {
-		a := asker{c, r}
-		if j := s.jobs[r.Part]; j != nil {
-			s.join(j, a)
+func (s *scheduler) ask(c *call) []*job {
+	there := make(listings)
+	added, askers := make([]*job, 0, c.reqs.Len), make([]asker, c.reqs.Len)
+	for i := range askers {
+		askers[i] = asker{c, i}
+		r := c.reqs.At(i)
+		first := s.jobs[r.Name]
+		j := first
+		for j != nil && j.askers[0].request().Part != r.Part {
+			j = j.twin
+		}
+		if j != nil {
+			s.join(j, askers[i])
 			continue
 		}
-		j := &job{req: r, askers: []asker{a}} // each by itself: those that have ended take no memory
+		// Each by itself: those that have ended take no memory.
+		absent := c.reqs.Len >= worthListing && !there.has(r.Part)
+		j = &job{askers: askers[i : i+1 : i+1], twin: first, absent: absent, claim: claimOf(r, absent)}
 		j.urgent.Store(c.urgent)
-		s.jobs[r.Part] = j
+		s.jobs[r.Name] = j
 		added = append(added, j)
 	}
 	return added
+}
+
+// leaves takes a job that has ended out of jobs.
+func (s *scheduler) leaves(j *job) {
+	at := s.jobs[j.req.Name]
+	if at == j && j.twin == nil {
+		delete(s.jobs, j.req.Name)
+		return
+	}
+	if at == j {
+		s.jobs[j.req.Name] = j.twin
+		return
+	}
+	for at != nil && at.twin != j {
+		at = at.twin
+	}
+	if at != nil {
+		at.twin = j.twin
+	}
 }
 
 // join makes a wait for a job as well, which may become urgent by that.
@@ -134,7 +165,9 @@ func (s *scheduler) halt(c *call, cause error) {
 	}
 	c.halted = cause
 	for _, j := range s.jobs {
-		s.leave(j, c)
+		for ; j != nil; j = j.twin {
+			s.leave(j, c)
+		}
 	}
 	of := func(j *job) bool { return j.askers[0].call == c }
 	over := s.local.queue.remove(of)
@@ -167,9 +200,10 @@ func (s *scheduler) leave(j *job, c *call) {
 	}
 	for _, a := range j.askers {
 		if a.call == c {
-			e := newError(a.req, nil)
+			r := a.request()
+			e := newError(r, nil)
 			e.Class, e.Err = Classify(c.halted), c.halted
-			s.finished.push(&job{req: a.req, askers: []asker{a}, ended: true, res: Result{Err: e}})
+			s.finished.push(&job{askers: []asker{a}, ended: true, work: &work{req: r, res: Result{Err: e}}})
 		}
 	}
 	j.askers = others

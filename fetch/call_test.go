@@ -208,7 +208,7 @@ func TestFetchTellsLater(t *testing.T) {
 	f.o.Events.Grown = func(_ string, have int64) { told = append(told, have) }
 	s := f.scheduler()
 	defer s.clock.Stop()
-	j := &job{req: files(t, "x", 1)[0], askers: []asker{{call: new(call)}}, lane: s.local}
+	j := &job{work: newWork(files(t, "x", 1)[0]), askers: []asker{{call: new(call)}}, lane: s.local}
 	urgent := asker{call: &call{urgent: true}}
 	s.join(j, urgent)
 	j.tell(&f.o.Events, 0)
@@ -229,7 +229,7 @@ func TestManyFetches(t *testing.T) {
 	for range 4 {
 		reqs := files(t, "x", 200, "a.example", "b.example")
 		all.Go(func() {
-			f.Run(t.Context(), reqs, func(r Result) {
+			f.Run(t.Context(), Made(reqs...), func(r Result) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}
@@ -245,4 +245,51 @@ func TestManyFetches(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestWaitingIsCheap: a job that waits for its first try takes no memory but its place,
+// and no request is made for it before; also when its host pauses, and where a name is
+// wanted for two contents.
+func TestWaitingIsCheap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var f *Fetcher
+		most, answers := 0, 0
+		f, w := newWorld(t, Options{Jobs: 4, HostJobs: 2}, func(host string, _, _ int) (time.Duration, error) {
+			if answers++; answers == 20 {
+				return time.Second, &statusError{code: 429, asked: true, after: time.Minute}
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			n := 0
+			for _, j := range f.sched.jobs {
+				for ; j != nil; j = j.twin {
+					if j.work != nil {
+						n++
+					}
+				}
+			}
+			if answers > 8 { // when all were looked at
+				most = max(most, n)
+			}
+			return time.Second, nil
+		})
+		reqs := append(files(t, "x", 100, "a.example", "b.example"), files(t, "x", 100, "b.example")...)
+		reqs = append(reqs, files(t, "y", 100, "c.example")...)
+		results := 0
+		var mu sync.Mutex
+		f.Run(t.Context(), Made(reqs...), func(r Result) {
+			mu.Lock()
+			defer mu.Unlock()
+			if results++; r.Err != nil || r.Request != reqs[r.Index] {
+				t.Errorf("%d: %v", r.Index, r.Err)
+			}
+		})
+		if most > 8 || results != len(reqs) || w.total != 0 {
+			t.Errorf("%d of %d jobs are more than a place at a time, %d results", most, len(reqs), results)
+		}
+		if n := len(f.hosts); n != 3 || f.sched != nil {
+			t.Errorf("%d hosts, %v", n, f.sched)
+		}
+	})
 }

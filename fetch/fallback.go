@@ -60,10 +60,12 @@ func (s *scheduler) widen(j *job) (more, parked bool) {
 		if fb.state == fallbackUnknown {
 			fb.state = fallbackAsked
 			s.route(&job{
-				req:     &Request{Name: "layout.conf", Size: -1},
-				askers:  j.askers[:1:1],
-				sources: []source{{text: fb.base + "/layout.conf", trusted: true}},
-				layout:  fb,
+				askers: j.askers[:1:1],
+				work: &work{
+					req:     &Request{Name: "layout.conf", Size: -1},
+					sources: []source{{text: fb.base + "/layout.conf", trusted: true}},
+					layout:  fb,
+				},
 			})
 		}
 		return false, true

@@ -45,9 +45,23 @@ type Request struct {
 	Part string
 }
 
+// Requests are those of a Run: At makes each of them when its turn has come, from several
+// goroutines at once, and makes the same each time. What was not made takes no memory.
+type Requests struct {
+	Len int
+	At  func(i int) *Request
+}
+
+// Made are requests that there are.
+func Made(rs ...*Request) Requests {
+	return Requests{len(rs), func(i int) *Request { return rs[i] }}
+}
+
 // A Result is what became of a Request.
 type Result struct {
+	// Request is Index of those of its Run.
 	Request *Request
+	Index   int
 	// Err is nil, or an error that has an *Error in its chain. When it is nil
 	// the file at Request.Part is complete and verified, but not yet synced,
 	// and belongs to the caller. Otherwise a usable short .part stays for the
@@ -70,8 +84,6 @@ type Result struct {
 	// some in the middle are omitted.
 	Attempts []Attempt
 	Omitted  int
-	// Took is the time from the first look at the request to its end.
-	Took time.Duration
 }
 
 // An Attempt is one try at one URL.
@@ -196,8 +208,8 @@ func New(o Options) (*Fetcher, error) {
 // Run and Fetch may be called while others are under way. Lanes, and what is known of
 // hosts, are theirs together, and what several ask for with one Part is one transfer,
 // by the first request: all get its result, with the digests that it has computed.
-func (f *Fetcher) Run(ctx context.Context, reqs []*Request, done func(Result)) error {
-	f.call(&call{ctx: ctx, done: done}, reqs)
+func (f *Fetcher) Run(ctx context.Context, reqs Requests, done func(Result)) error {
+	f.call(&call{ctx: ctx, reqs: reqs, done: done})
 	return context.Cause(ctx)
 }
 
@@ -206,7 +218,7 @@ func (f *Fetcher) Run(ctx context.Context, reqs []*Request, done func(Result)) e
 // .part as soon as they have come, see Events.Grown, unless the file is so small that it
 // is verified before it is written.
 func (f *Fetcher) Fetch(ctx context.Context, r *Request) (res Result) {
-	f.call(&call{ctx: ctx, urgent: true, done: func(x Result) { res = x }}, []*Request{r})
+	f.call(&call{ctx: ctx, reqs: Made(r), urgent: true, done: func(x Result) { res = x }})
 	return res
 }
 

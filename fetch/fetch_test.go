@@ -88,7 +88,7 @@ func run(t testing.TB, ctx context.Context, f *fetch.Fetcher, reqs ...*fetch.Req
 	t.Helper()
 	var mu sync.Mutex
 	out := make(map[string]fetch.Result)
-	err := f.Run(ctx, reqs, func(r fetch.Result) {
+	err := f.Run(ctx, fetch.Made(reqs...), func(r fetch.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		if _, twice := out[string(r.Request.Name)]; twice {

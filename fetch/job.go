@@ -15,31 +15,41 @@ import (
 )
 
 // A job is a request under way. It is owned by the worker that has taken it,
-// and else guarded by Fetcher.mu.
+// and else guarded by Fetcher.mu. Very many may wait for their turns: what it takes to
+// carry one out is made then.
 type job struct {
-	// req is the request by which it was begun, askers are all who wait for its
-	// result. They are guarded by Fetcher.mu.
-	req    *Request
+	// askers are all who wait for its result. They are guarded by Fetcher.mu.
 	askers []asker
-	// ctx is that of the attempt under way.
-	ctx context.Context
 	// urgent: somebody waits for its bytes. It is before others, and they are
 	// written as they come.
 	urgent  atomic.Bool
+	absent  bool // nothing was in the place of its .part when it began
+	patient bool // its .part is large, and waits until all others were looked at
+	ended   bool
+	// only: it has one source, and no other archive can be asked.
+	only  bool
+	next  *job // in a queue
+	twin  *job // in scheduler.jobs
+	lane  *lane
+	claim int64 // of Fetcher.claimed
+	// work is nil while nothing was done for it but to look at its .part. Whether
+	// it is, is guarded by Fetcher.mu.
+	*work
+}
+
+// A work is what it takes to carry out a job, and how it has fared.
+type work struct {
+	req *Request
+	// ctx is that of the attempt under way.
+	ctx     context.Context
 	told    told
-	next    *job // in a queue
-	began   time.Time
 	sources []source
-	cur     int // the source to ask next
-	lane    *lane
+	cur     int      // the source to ask next
 	hop     *url.URL // where the current source has redirected us, or nil
 	hopped  time.Time
 	trip    *trip // from the current source on
 	part    part
-	claim   int64 // of Fetcher.claimed
-	patient bool  // its .part is large, and waits until all others were looked at
 	res     Result
-	ended   bool
 	// lanes counts sources by lane, when there are many.
 	lanes map[*lane]int
 	// widened tells that the fallback archives are among the sources.
@@ -47,6 +57,24 @@ type job struct {
 	// layout is the fallback whose layout.conf the job asks for: nobody waits
 	// for the result of such a job.
 	layout *fallback
+}
+
+func newWork(r *Request) *work {
+	return &work{req: r, part: part{path: r.Part, algs: r.algorithms()}}
+}
+
+// begin makes what it takes to carry out j, unless there is some.
+func (j *job) begin() {
+	if j.work == nil {
+		j.work = newWork(j.askers[0].request())
+	}
+}
+
+// rest drops what can be made again when its turn comes.
+func (j *job) rest() {
+	if j.trip == nil && len(j.res.Attempts) == 0 && j.part.have == 0 && j.part.hash == nil && !j.widened && j.layout == nil {
+		j.work = nil
+	}
 }
 
 // told is how many bytes of a .part Events.Grown was told of last. The lock is held
@@ -64,8 +92,12 @@ func (j *job) tell(e *Events, have int64) {
 	e.grown(j.req.Part, have)
 }
 
-// tellAgain tells what there is in the .part, if anything came in this job.
+// tellAgain tells what there is in the .part, if anything came in this job. f.mu is
+// held.
 func (j *job) tellAgain(e *Events) {
+	if j.work == nil {
+		return
+	}
 	j.told.mu.Lock()
 	defer j.told.mu.Unlock()
 	if j.told.have > 0 {

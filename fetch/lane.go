@@ -319,7 +319,7 @@ func (q *jobQueue) remove(of func(*job) bool) (removed []*job) {
 // hops counts the redirected jobs.
 func (q *jobQueue) hops() (n int) {
 	for j := q.head; j != nil; j = j.next {
-		if j.hop != nil {
+		if j.work != nil && j.hop != nil {
 			n++
 		}
 	}

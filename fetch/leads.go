@@ -50,10 +50,20 @@ func (l *lane) hop(j *job, to *url.URL) {
 }
 
 // board takes the next job of a lane that is about to start. It returns nil when
-// its redirect is too old.
+// its redirect is too old, or another lane can have it by now.
 func (s *scheduler) board(l *lane) *job {
 	j := l.queue.pop()
-	if j.hop == nil {
+	switch {
+	case l == s.local:
+		j.begin()
+		return j
+	case j.work == nil:
+		if s.resume(j); s.pick(j) == l {
+			return j
+		}
+		s.route(j)
+		return nil
+	case j.hop == nil:
 		return j
 	}
 	l.waiting--

@@ -29,7 +29,7 @@ func TestLargePartsWait(t *testing.T) {
 		if err := os.WriteFile(r.Part, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		j := &job{req: r}
+		j := &job{work: newWork(r)}
 		complete, later, err := w.look(t.Context(), j)
 		if err != nil || later != c.waits || complete == c.waits || c.waits && j.part.have != 0 {
 			t.Errorf("%d bytes: complete %v, later %v, %d hashed (%v)", c.size, complete, later, j.part.have, err)

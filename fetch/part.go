@@ -27,8 +27,6 @@ type part struct {
 	// mixed tells that the bytes are not all of one transfer: if they are
 	// wrong, it need not be the fault of the last.
 	mixed bool
-	// absent tells that nothing was at path when the job began.
-	absent bool
 }
 
 // A worker makes attempts, one at a time. What it holds is used again.
@@ -75,15 +73,14 @@ const impatient = 1 << 20
 // is to be patient.
 func (w *worker) look(ctx context.Context, j *job) (complete, later bool, err error) {
 	p, r := &j.part, j.req
-	p.path, p.algs = r.Part, r.algorithms()
 	if !r.Digests.Verifiable() {
 		return false, false, errNoDigest
 	}
 	var f *os.File
-	if !p.absent {
+	if !j.absent {
 		f, err = openPart(p.path)
 	}
-	p.absent = false
+	j.absent = false
 	if err == nil && f == nil && w.f.quarantine.restore(r, p.path) {
 		f, err = openPart(p.path)
 	}

@@ -15,17 +15,6 @@ import (
 // first transfer to find. f.mu is held.
 func (s *scheduler) admit(jobs []*job) {
 	order := slices.Clone(jobs)
-	there := make(listings)
-	for _, j := range jobs {
-		j.claim = max(0, j.req.Size)
-		j.part.absent = len(jobs) >= worthListing && !there.has(j.req.Part)
-		if j.part.absent {
-			continue
-		}
-		if fi, err := os.Lstat(j.req.Part); err == nil {
-			j.claim = max(0, j.claim-fi.Size())
-		}
-	}
 	slices.SortStableFunc(order, func(a, b *job) int { return cmp.Compare(a.claim, b.claim) })
 	sums := make([]int64, len(jobs)+1) // of the claims of so many
 	for i, j := range order {
@@ -33,12 +22,13 @@ func (s *scheduler) admit(jobs []*job) {
 	}
 	fit := len(jobs)
 	ask := s.f.o.Room
-	if ask != nil && fit > 0 && ask(order[0].req.Part, 0) == nil {
-		fit = sort.Search(fit, func(i int) bool { return sums[i+1] > 0 && ask(order[i].req.Part, sums[i+1]) != nil })
+	part := func(j *job) string { return j.askers[0].request().Part }
+	if ask != nil && fit > 0 && ask(part(order[0]), 0) == nil {
+		fit = sort.Search(fit, func(i int) bool { return sums[i+1] > 0 && ask(part(order[i]), sums[i+1]) != nil })
 	}
 	s.f.claimed.Add(sums[fit])
 	for _, j := range order[fit:] {
-		err := ask(j.req.Part, sums[fit]+min(j.claim, math.MaxInt64-sums[fit]))
+		err := ask(part(j), sums[fit]+min(j.claim, math.MaxInt64-sums[fit]))
 		if j.claim = 0; err != nil { // else it claims again, when its turn comes
 			s.fail(j, &roomError{err})
 		}
@@ -75,6 +65,18 @@ func (l listings) has(path string) bool {
 		l[dir] = names
 	}
 	return names == nil || names[name]
+}
+
+// claimOf is what is missing of r, of which something may be there unless it is absent.
+func claimOf(r *Request, absent bool) int64 {
+	claim := max(0, r.Size)
+	if absent {
+		return claim
+	}
+	if fi, err := os.Lstat(r.Part); err == nil {
+		claim = max(0, claim-fi.Size())
+	}
+	return claim
 }
 
 // claimRoom asks whether what is missing may be written, besides what the other

@@ -48,6 +48,7 @@ func (s *scheduler) route(j *job) {
 			l.queue.pushFront(j) // what has begun is finished first
 		} else {
 			l.queue.push(j)
+			j.rest()
 		}
 		s.touch(l)
 		return

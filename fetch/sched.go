@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"distkeep/catalog"
 	"distkeep/fetch/failure"
 )
 
@@ -28,7 +29,7 @@ type scheduler struct {
 	open     int      // askers whose result was not handed over
 	urgent   int      // those of them that are urgent
 	calls    map[*call]bool
-	jobs     map[string]*job // that are not ended, by their .part
+	jobs     map[catalog.Name]*job // that are not ended
 	sleepers sleepers
 	timer    *time.Timer
 	clock    *time.Timer
@@ -49,7 +50,7 @@ func (f *Fetcher) scheduler() *scheduler {
 	}
 	n := runtime.GOMAXPROCS(0) // looking at a .part may mean hashing gigabytes
 	s := &scheduler{
-		f: f, cond: sync.NewCond(&f.mu), calls: make(map[*call]bool), jobs: make(map[string]*job),
+		f: f, cond: sync.NewCond(&f.mu), calls: make(map[*call]bool), jobs: make(map[catalog.Name]*job),
 		failed: make(map[string]int), local: &lane{host: &host{max: n}, limit: n, ceil: n},
 	}
 	for _, l := range f.lanes {
@@ -154,7 +155,7 @@ func (s *scheduler) prove(l *lane) {
 func (s *scheduler) handOver(j *job) {
 	for _, a := range j.askers {
 		res := j.res
-		res.Request = a.req
+		res.Request, res.Index = a.request(), a.index
 		a.call.done(res)
 	}
 	s.f.mu.Lock()
@@ -169,9 +170,6 @@ func (s *scheduler) handOver(j *job) {
 // look prepares a job, without a host's slot: what is left of an earlier run is
 // read and hashed. It may turn out to be all that is wanted.
 func (s *scheduler) look(w *worker, j *job) {
-	if !j.patient {
-		j.began = time.Now()
-	}
 	complete, later, err := w.look(j.ctx, j)
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
@@ -191,16 +189,31 @@ func (s *scheduler) look(w *worker, j *job) {
 	case err != nil:
 		s.fail(j, err)
 	default:
-		urls := s.f.o.order(j.req)
-		if n := len(urls); n > maxSources {
-			urls = urls[:maxSources]
-			s.tooMany(j, fmt.Sprintf("the tree names %d URIs for it: %d of them are asked", n, maxSources))
-		}
-		for _, u := range urls {
-			j.sources = append(j.sources, source{text: u})
-		}
+		s.expand(j)
 		s.route(j)
 	}
+}
+
+// resume makes what it takes to carry out a job whose .part was looked at.
+func (s *scheduler) resume(j *job) {
+	if j.work == nil {
+		j.begin()
+		s.expand(j)
+	}
+}
+
+// expand finds the sources of a job.
+func (s *scheduler) expand(j *job) {
+	urls := s.f.o.order(j.req)
+	if n := len(urls); n > maxSources {
+		urls = urls[:maxSources]
+		s.tooMany(j, fmt.Sprintf("the tree names %d URIs for it: %d of them are asked", n, maxSources))
+	}
+	j.sources = make([]source, len(urls))
+	for i, u := range urls {
+		j.sources[i].text = u
+	}
+	j.only = len(urls) == 1 && len(s.f.fallbacks) == 0
 }
 
 // try makes one attempt.
@@ -305,6 +318,11 @@ func (s *scheduler) rerouteAll(l *lane) {
 	q := l.queue
 	l.queue, l.waiting = jobQueue{}, 0
 	for j := q.pop(); j != nil; j = q.pop() {
+		if j.work == nil && j.only && l.dead == nil {
+			l.queue.push(j)
+			continue
+		}
+		s.resume(j)
 		s.route(j)
 	}
 }
@@ -317,6 +335,7 @@ func (s *scheduler) tooMany(j *job, why string) {
 // fail ends a job that no source can satisfy, or, with a cause, one that is
 // not tried any further.
 func (s *scheduler) fail(j *job, cause error) {
+	j.begin()
 	attempts := j.res.Attempts
 	e := newError(j.req, attempts)
 	e.omitted = j.res.Omitted
@@ -333,12 +352,8 @@ func (s *scheduler) end(j *job, err error) {
 		return
 	}
 	j.res.Err = err
-	j.res.Took = time.Since(j.began)
-	if j.began.IsZero() {
-		j.res.Took = 0
-	}
 	j.ended = true
-	delete(s.jobs, j.req.Part)
+	s.leaves(j)
 	s.f.claimed.Add(-j.claim)
 	j.claim = 0
 	s.finished.push(j)

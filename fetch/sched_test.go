@@ -306,7 +306,7 @@ func TestCancel(t *testing.T) {
 				t.Fatalf("%v does not tell the cause", r.Err)
 			}
 		}
-		if err := f.Run(ctx, files(t, "late", 3, "slow.example"), func(r Result) {
+		if err := f.Run(ctx, Made(files(t, "late", 3, "slow.example")...), func(r Result) {
 			if Classify(r.Err) != failure.Interrupted {
 				t.Errorf("after the end: %v", r.Err)
 			}
@@ -406,7 +406,7 @@ func TestBackPressure(t *testing.T) {
 		var mu sync.Mutex
 		n := 0
 		began := time.Now()
-		f.Run(t.Context(), files(t, "x", 40, "h.example"), func(Result) {
+		f.Run(t.Context(), Made(files(t, "x", 40, "h.example")...), func(Result) {
 			time.Sleep(3 * time.Second) // in a bubble this takes no time
 			mu.Lock()
 			defer mu.Unlock()
@@ -446,7 +446,7 @@ func TestNothingUsable(t *testing.T) {
 	if len(w.asked) != 0 {
 		t.Errorf("asked for %v", w.asked)
 	}
-	if err := f.Run(t.Context(), nil, nil); err != nil {
+	if err := f.Run(t.Context(), Made(), nil); err != nil {
 		t.Error(err)
 	}
 }

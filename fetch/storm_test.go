@@ -160,7 +160,7 @@ func TestKilled(t *testing.T) {
 		}
 		var next []*fetch.Request
 		f := fetcher(t, o)
-		f.Run(ctx, left, func(res fetch.Result) {
+		f.Run(ctx, fetch.Made(left...), func(res fetch.Result) {
 			mu.Lock()
 			defer mu.Unlock()
 			received += res.Received

@@ -93,7 +93,7 @@ func TestKeptSums(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.change(t, r.Part, sums)
-			w, j := &worker{f: f, buf: make([]byte, bufferSize)}, &job{req: r}
+			w, j := &worker{f: f, buf: make([]byte, bufferSize)}, &job{work: newWork(r)}
 			complete, later, err := w.look(t.Context(), j)
 			if err != nil || complete || later == c.kept || c.kept != (j.part.have == int64(len(data))) {
 				t.Fatalf("complete %v, later %v, has %d bytes, %v", complete, later, j.part.have, err)

@@ -100,7 +100,7 @@ func outcomes(t *testing.T, ctx context.Context, f *Fetcher, reqs []*Request) (c
 	var mu sync.Mutex
 	count, when = make(map[failure.Class]int), make(map[catalog.Name]time.Duration)
 	began := time.Now()
-	f.Run(ctx, reqs, func(r Result) {
+	f.Run(ctx, Made(reqs...), func(r Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		count[Classify(r.Err)]++

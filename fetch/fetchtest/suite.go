@@ -51,7 +51,7 @@ func (p Place) run(t *testing.T, ctx context.Context, o fetch.Options, reqs ...*
 	defer f.Close()
 	var mu sync.Mutex
 	by := make(map[*fetch.Request]fetch.Result)
-	f.Run(ctx, reqs, func(r fetch.Result) {
+	f.Run(ctx, fetch.Made(reqs...), func(r fetch.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		by[r.Request] = r
