@@ -123,8 +123,8 @@ func (l *Lease) write(ctx context.Context, etag string) error {
 	}
 	now, err := l.b.putBytes(ctx, l.key(), data, condition{fresh: etag == "", etag: etag})
 	if errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) {
-		// Perhaps it is what we have written: the answer may have been lost.
-		if is, at, rerr := l.read(ctx); rerr == nil && is == l.text {
+		// Perhaps it is what we have written, now or before: an answer may have been lost.
+		if is, at, rerr := l.read(ctx); rerr == nil && is.Holder == l.text.Holder && is.Generation == l.text.Generation {
 			now, err = at, nil
 		}
 	}
@@ -140,20 +140,19 @@ func (l *Lease) write(ctx context.Context, etag string) error {
 // beat keeps the lease until ctx is ended.
 func (l *Lease) beat(ctx context.Context) {
 	defer close(l.ended)
-	tick := time.NewTicker(l.lasts / 4)
-	defer tick.Stop()
+	wait := l.lasts / 8
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 		l.mu.Lock()
 		etag := l.etag
 		l.mu.Unlock()
-		// A write that ends on the way may have come to its end all the same, and what
+		// A write does not end with ctx: it may have come to its end all the same, and what
 		// the lease is then Release would not know.
-		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.lasts)
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.lasts/12)
 		err := l.write(writing, etag)
 		cancel()
 		if errors.Is(err, ErrChanged) || errors.Is(err, fs.ErrNotExist) {
@@ -162,7 +161,11 @@ func (l *Lease) beat(ctx context.Context) {
 			l.mu.Unlock()
 			return
 		}
-		// Anything else may be over before the lease is.
+		// Anything else may be over before the lease is: a network that is away for half
+		// of that time, whenever that begins.
+		if wait = l.lasts / 8; err != nil {
+			wait = l.lasts / 64
+		}
 	}
 }
 

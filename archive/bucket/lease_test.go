@@ -3,8 +3,11 @@ package bucket
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"distkeep/archive/bucket/s3test"
 	"distkeep/archive/store"
@@ -140,5 +143,35 @@ func TestLeaseReleasedWhileWritten(t *testing.T) {
 	}
 	if is, _, err := l.read(t.Context()); err != nil || is.Holder != "" {
 		t.Errorf("%+v holds it (%v)", is, err)
+	}
+}
+
+// TestLeaseCut: a network that is away for half of the time that a lease lasts, however
+// that falls between two beats, does not lose it, also when all connections are dead then.
+func TestLeaseCut(t *testing.T) {
+	t.Parallel()
+	const lasts = 8 * time.Second
+	for _, after := range []time.Duration{lasts / 10, lasts * 12 / 100, lasts * 13 / 100, lasts / 5} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			s := s3test.New(t)
+			wire := s3test.NewWire(t, strings.TrimPrefix(s.URL, "http://"), true)
+			b, err := New(Options{Bucket: s3test.Bucket, Endpoint: wire.URL, Lease: lasts, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := b.Hold(t.Context(), "a", "work")
+			if err != nil {
+				t.Fatal(err)
+			}
+			later := make(chan struct{})
+			time.AfterFunc(after, wire.Cut)
+			time.AfterFunc(after+lasts/2, wire.Mend)
+			time.AfterFunc(lasts*7/8, func() { close(later) })
+			<-later
+			if err := errors.Join(b.Held(), l.Release()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
