@@ -196,8 +196,7 @@ func (l *Ledger) wake() error {
 	if err := dropEmpty(l.dir); err != nil {
 		return fmt.Errorf("open ledger: %w", err)
 	}
-	l.log = new(badgerLog)
-	db, err := openBadger(l.dir, l.log)
+	db, err := l.openFreed()
 	if err != nil {
 		return fmt.Errorf("open ledger %s: %w: %w", l.dir, cause(err), err)
 	}
@@ -250,6 +249,28 @@ func dropEmpty(dir string) error {
 		}
 	}
 	return nil
+}
+
+// openFreed is openBadger once nobody holds badger's lock. We have our own, so that it
+// is a process that is just being started: until the program of one runs, it has what
+// was open when it began, and badger gives its lock back by closing it.
+func (l *Ledger) openFreed() (db *badger.DB, err error) {
+	for pause := time.Millisecond; ; pause *= 2 {
+		awaitForks()
+		l.log = new(badgerLog)
+		db, err = openBadger(l.dir, l.log)
+		if err == nil || cause(err) != errHeld || pause > time.Second {
+			return db, err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// awaitForks waits until no process of this one is being started, as far as Go knows: it
+// may still have to close what it has.
+func awaitForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 // openBadger turns a panic of badger over its own damaged files into an error.

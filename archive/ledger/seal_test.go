@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -67,6 +70,34 @@ func TestSeal(t *testing.T) {
 		}
 		if s := Seal(broken); s != "" {
 			t.Errorf("without its %s the ledger has the seal %s", name, s)
+		}
+	}
+}
+
+// TestOpenWhileForking: a process that is being started when the ledger is closed does
+// not keep it from being opened. It is alone: that would be so for all of them.
+func TestOpenWhileForking(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ledger")
+	ctx, stop := context.WithCancel(t.Context())
+	var forks sync.WaitGroup
+	for range 2 {
+		forks.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.Command("/nowhere").Run()
+			}
+		})
+	}
+	defer forks.Wait()
+	defer stop()
+	for i := range 8 {
+		l, err := Open(dir, Options{})
+		if err == nil {
+			var b Batch
+			b.PutRun(&Run{t0, []byte("{}")})
+			err = errors.Join(l.Commit(&b, nil), l.Close())
+		}
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
 		}
 	}
 }
