@@ -79,6 +79,7 @@ func TestRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		d.Arrives(f, "p")
 		d.Fail(f, c.class)
 		refused := (*Refused)(nil)
 		if _, err := d.Ask(x, true); !errors.As(err, &refused) || refused.Until != now.Add(c.pause) || refused.Class != c.class {
@@ -97,5 +98,71 @@ func TestRefused(t *testing.T) {
 	}
 	if len(d.Take()) != 8 || len(d.files)+len(d.parts) > 0 {
 		t.Errorf("%v, %v", d.files, d.parts)
+	}
+}
+
+// TestRefusedAnew: what is to be had from elsewhere begins with the shortest pause, and
+// what came in another way is not refused.
+func TestRefusedAnew(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	d := NewDesk(func() time.Time { return now })
+	x, moved := distfile("a", "text"), distfile("a", "text")
+	moved.Sources[0].URI += "?new"
+	for _, y := range []*catalog.Distfile{x, moved} {
+		f, err := d.Ask(y, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Fail(f, failure.Gone)
+		if is, _ := f.State(); is.Err.(*Refused).Until != now.Add(55*time.Minute) {
+			t.Errorf("%s: %v", y.Sources[0].URI, is.Err)
+		}
+	}
+	d.Held(x, digest.SHA256.Sum([]byte("text")))
+	if _, err := d.Ask(moved, true); err != nil {
+		t.Errorf("the archive has it: %v", err)
+	}
+}
+
+// TestReturn: what was taken is left to others, unless it has come to its end.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	d := NewDesk(time.Now)
+	sum := digest.SHA256.Sum([]byte("text"))
+	for name, c := range map[string]struct {
+		end  func(f *File)
+		left int
+	}{
+		"under way": {func(*File) {}, 1},
+		"whole":     {func(f *File) { d.Whole(f, "p", 4, digest.Set{sum}) }, 1},
+		"held":      {func(f *File) { d.Held(f.Distfile, sum) }, 0},
+		"failed":    {func(f *File) { d.Fail(f, failure.Gone) }, 0},
+	} {
+		f, err := d.Ask(distfile(name, name), true)
+		if err != nil || len(d.Take()) != 1 {
+			t.Fatal(err)
+		}
+		c.end(f)
+		d.Return(f)
+		if left := d.Take(); len(left) != c.left {
+			t.Errorf("%s: %d files are left to others, want %d", name, len(left), c.left)
+		}
+	}
+}
+
+// TestOtherPart: bytes that come whole in another part are another edition.
+func TestOtherPart(t *testing.T) {
+	t.Parallel()
+	d := NewDesk(time.Now)
+	f, err := d.Ask(distfile("a", "text"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Arrives(f, "p")
+	d.Grown("p", 2)
+	d.Whole(f, "q", 4, nil)
+	if is, _ := f.State(); is.Part != "q" || is.Edition != 2 {
+		t.Errorf("%+v", is)
 	}
 }
