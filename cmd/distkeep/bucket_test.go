@@ -26,11 +26,13 @@ func TestReadmeBucket(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	hosts := strings.NewReplacer("https://s3.example.org", srv.URL, "s3://distfiles/", "s3://"+s3test.Bucket+"/")
-	for line := range strings.Lines(blocks(t, readme(t), "shell")[0]) {
+	for line := range strings.Lines(strings.Join(blocks(t, readme(t), "shell"), "")) {
 		s.run(t, hosts.Replace(strings.TrimSpace(line)))
 	}
-	if _, ok := srv.Get("gentoo/doc/ledger.jsonl.gz"); !ok {
-		t.Error("no run has left its ledger")
+	for _, key := range []string{"gentoo/doc/ledger.jsonl.gz", "gentoo/public/distfiles/package00000-part0-1.0.tar.xz", "large/1-of-2/doc/ledger.jsonl.gz"} {
+		if _, ok := srv.Get(key); !ok {
+			t.Errorf("no run has left %s", key)
+		}
 	}
 }
 
