@@ -20,6 +20,7 @@ import (
 	"distkeep/archive/ledger"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
+	"distkeep/catalog/digest"
 	"distkeep/catalog/feed"
 	"distkeep/catalog/regular"
 )
@@ -35,16 +36,18 @@ func Publish(v *vault.Vault, signers ...note.Signer) error {
 	if there && !v.Restated && !v.Index.Notes.Untold {
 		return nil
 	}
-	old := &former{State: feed.State{List: make(feed.List)}}
+	var old *former
 	if there {
 		old, err = load(v)
+	} else {
+		old = &former{State: feed.State{List: make(feed.List)}, holds: holds(v.Index)}
 	}
 	if err != nil {
 		v.Warn("no generation is published, since those before cannot be read: %v; when the directory %s is removed, generations begin anew, and archives downstream have to be told (see distkeep pull)", err, v.Store.Path(layout.GenerationsDir))
 		return nil
 	}
 	sum := old.SHA256
-	if changes := old.changes(v.Index); len(changes) > 0 || !there {
+	if changes := feed.Diff(old.held, old.holds); len(changes) > 0 || !there {
 		if sum, err = publish(v, &old.State, changes, signers); err != nil {
 			return err
 		}
@@ -57,11 +60,11 @@ func Publish(v *vault.Vault, signers ...note.Signer) error {
 	return v.Commit(&b)
 }
 
-// A former is the newest generation with what it holds, or without a List and with
-// that in short, see told.
+// A former is the newest generation, and what differs between what it held and what
+// the archive holds. It has no List where that was found out without one, see told.
 type former struct {
 	feed.State
-	told string
+	held, holds feed.List
 }
 
 // load reads the newest generation, as far as the next one depends on it.
@@ -75,28 +78,32 @@ func load(v *vault.Vault) (*former, error) {
 		return nil, fmt.Errorf("%s: %w", feed.LatestFile, err)
 	}
 	if !fullNext(latest) {
-		data, err := read(v, feed.File(latest.Generation))
-		if entries, ok := loadTold(v, latest.SHA256); ok && err == nil && feed.Sum(data) == latest.SHA256 {
-			return &former{feed.State{Latest: latest}, entries}, nil
+		held, holds, ok := differingTold(v, latest.SHA256, v.Index.Distfiles)
+		if ok && sumIs(v, feed.File(latest.Generation), latest.SHA256) {
+			return &former{feed.State{Latest: latest}, held, holds}, nil
 		}
 	}
 	s, err := feed.Follow(latest, nil, func(file string) ([]byte, error) { return read(v, file) })
 	if err != nil {
 		return nil, err
 	}
-	return &former{State: *s}, nil
+	return &former{*s, s.List, holds(v.Index)}, nil
 }
 
 // fullNext reports whether the generation after latest has a full list, for which
 // everything before is needed.
 func fullNext(latest feed.Latest) bool { return (latest.Generation+1)%feed.FullEvery == 0 }
 
-// changes are what the index makes of what was held.
-func (f *former) changes(x *ledger.Index) []feed.Change {
-	if f.List == nil {
-		return feed.Diff(differing(f.told, x.Distfiles))
+// sumIs reports whether a file has the digest sum.
+func sumIs(v *vault.Vault, file, sum string) bool {
+	f, err := regular.Open(v.Store.Path(rel(file)))
+	if err != nil {
+		return false
 	}
-	return feed.Diff(f.List, holds(x))
+	defer f.Close()
+	h := digest.NewHasher()
+	_, err = io.Copy(h, io.LimitReader(f, feed.MaxFile))
+	return err == nil && h.Sum().Get(digest.SHA256).Hex() == sum
 }
 
 func read(v *vault.Vault, file string) ([]byte, error) {

@@ -1,7 +1,9 @@
 package generations
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -25,28 +27,46 @@ import (
 
 const toldHeader = "distkeep told 1 "
 
-// maxTold bounds the file: some hundred bytes an entry.
-const maxTold = 1 << 30
+// maxTold bounds the file: some hundred bytes an entry. maxEntry bounds one.
+const (
+	maxTold  = 1 << 30
+	maxEntry = 64 << 10
+)
 
-// A told is one entry of the file.
-type told struct {
-	key  ledger.Key
-	rest string
+// A told is one entry of the file. It is valid until the next one is read.
+type told struct{ name, sum, rest []byte }
+
+// compare compares by key. After all entries there is nothing less than k.
+func (t told) compare(k ledger.Key) int {
+	if t.rest == nil {
+		return 1
+	}
+	return cmp.Or(cmp.Compare(string(t.name), string(k.Name)), bytes.Compare(t.sum, k.SHA256.Raw()))
 }
 
-// loadTold returns the entries of the file, if they are those of the generation whose
-// file has the digest sum.
-func loadTold(v *vault.Vault, sum string) (entries string, ok bool) {
-	data, err := regular.Read(store.ToldFile(v.State), maxTold)
+// differingTold compares ds with what the file has, see differing. It is not ok unless
+// that is of the generation whose file has the digest sum.
+func differingTold(v *vault.Vault, sum string, ds []*ledger.Distfile) (old, now feed.List, ok bool) {
+	f, err := regular.Open(store.ToldFile(v.State))
 	if err != nil {
-		return "", false
+		return nil, nil, false
 	}
-	line, rest, _ := bytes.Cut(data, []byte("\n"))
-	return string(rest), string(line) == toldLine(sum, rest)
+	defer f.Close()
+	r := bufio.NewReader(io.LimitReader(f, maxTold))
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return nil, nil, false
+	}
+	want := string(bytes.TrimSuffix(line, []byte("\n")))
+	h := sha256.New()
+	entries := bufio.NewReaderSize(io.TeeReader(r, h), maxEntry)
+	old, now = differing(entries, ds)
+	_, err = io.Copy(io.Discard, entries)
+	return old, now, err == nil && want == toldLine(sum, h.Sum(nil))
 }
 
 func toldLine(sum string, entries []byte) string {
-	return fmt.Sprintf("%s%s %x", toldHeader, sum, sha256.Sum256(entries))
+	return fmt.Sprintf("%s%s %x", toldHeader, sum, entries)
 }
 
 // saveTold says that ds are what the generation holds whose file has the digest sum.
@@ -61,7 +81,8 @@ func saveTold(v *vault.Vault, sum string, ds []*ledger.Distfile) {
 		b = append(b, h[:]...)
 	}
 	_ = v.Store.Replace(store.ToldFile(v.State), "", func(w io.Writer) error {
-		if _, err := fmt.Fprintln(w, toldLine(sum, b)); err != nil {
+		all := sha256.Sum256(b)
+		if _, err := fmt.Fprintln(w, toldLine(sum, all[:])); err != nil {
 			return err
 		}
 		_, err := w.Write(b)
@@ -85,50 +106,58 @@ func appendRest(b []byte, d *ledger.Distfile) []byte {
 	return b
 }
 
-// next takes the first entry off entries. It is the zero one at their end, and where
-// they are none.
-func next(entries *string) (t told) {
-	n, size := binary.Uvarint([]byte((*entries)[:min(len(*entries), binary.MaxVarintLen64)]))
-	if size <= 0 || n > uint64(len(*entries)) || len(*entries)-size-int(n) < 2*sha256.Size {
-		*entries = ""
+// next reads an entry. It is the zero one at their end, and where they are none.
+func next(r *bufio.Reader) told {
+	head, _ := r.Peek(binary.MaxVarintLen64)
+	n, size := binary.Uvarint(head)
+	if size <= 0 || n > maxEntry {
 		return told{}
 	}
-	name, rest := (*entries)[size:size+int(n)], (*entries)[size+int(n):]
-	sum, err := digest.FromRaw(digest.SHA256, rest[:sha256.Size])
+	name := size + int(n)
+	b, err := r.Peek(name + 2*sha256.Size)
 	if err != nil {
-		*entries = ""
 		return told{}
 	}
-	*entries = rest[2*sha256.Size:]
-	return told{ledger.Key{Name: catalog.Name(name), SHA256: sum}, rest[sha256.Size : 2*sha256.Size]}
+	return told{b[size:name], b[name : name+sha256.Size], b[name+sha256.Size:]}
 }
 
-// differing returns, of what was told and of ds, what is not in the other. Of an entry
-// that was told there is the key alone.
-func differing(entries string, ds []*ledger.Distfile) (old, now feed.List) {
+// skip goes over t.
+func (t told) skip(r *bufio.Reader) {
+	n := uint64(len(t.name))
+	r.Discard(len(binary.AppendUvarint(nil, n)) + len(t.name) + len(t.sum) + len(t.rest))
+}
+
+// differing returns, of the entries that were told and of ds, what is not in the other.
+// Of an entry that was told there is the key alone.
+func differing(entries *bufio.Reader, ds []*ledger.Distfile) (old, now feed.List) {
 	old, now = make(feed.List), make(feed.List)
-	was := next(&entries)
+	was := next(entries)
 	gone := func() {
-		old[feed.Key(was.key)] = &feed.Entry{Name: was.key.Name, Digests: digest.Set{was.key.SHA256}}
-		was = next(&entries)
+		if sum, err := digest.FromRaw(digest.SHA256, string(was.sum)); err == nil {
+			e := &feed.Entry{Name: catalog.Name(was.name), Digests: digest.Set{sum}}
+			old[e.Key()] = e
+		}
+		was.skip(entries)
+		was = next(entries)
 	}
 	var rest []byte
 	for _, d := range ds {
 		k := d.Key()
-		for was.rest != "" && was.key.Compare(k) < 0 {
+		for was.compare(k) < 0 {
 			gone()
 		}
-		if was.rest != "" && was.key == k {
+		if was.compare(k) == 0 {
 			rest = appendRest(rest[:0], d)
-			if h := sha256.Sum256(rest); string(h[:]) == was.rest {
-				was = next(&entries)
+			if h := sha256.Sum256(rest); bytes.Equal(h[:], was.rest) {
+				was.skip(entries)
+				was = next(entries)
 				continue
 			}
 			gone()
 		}
 		now[feed.Key(k)] = entry(d)
 	}
-	for was.rest != "" {
+	for was.rest != nil {
 		gone()
 	}
 	return old, now

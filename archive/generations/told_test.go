@@ -1,10 +1,12 @@
 package generations
 
 import (
+	"bufio"
 	"bytes"
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"distkeep/archive/archivetest"
@@ -86,7 +88,7 @@ func FuzzDiffering(f *testing.F) {
 	f.Add("\x02f1" + string(bytes.Repeat([]byte{1}, 64)))
 	f.Add("\xff\xff\xff\xff\xff\xff\xff\xff\x7f")
 	f.Fuzz(func(t *testing.T, entries string) {
-		old, now := differing(entries, ds)
+		old, now := differing(bufio.NewReader(strings.NewReader(entries)), ds)
 		if len(now) > len(ds) || len(old) > len(entries) {
 			t.Errorf("%d and %d", len(old), len(now))
 		}
