@@ -171,8 +171,8 @@ func Contents(v *vault.Vault) error {
 		return err
 	}
 	recycled := slices.SortedFunc(maps.Values(x.Recycled), func(a, b *ledger.Recycled) int { return a.Key().Compare(b.Key()) })
-	return report.WriteDistfiles(dir, func(yield func(*report.Distfile) bool) {
-		r := new(report.Distfile) // one for all, in their turns
+	return report.WriteDistfiles(dir, func(yield func(*report.Content) bool) {
+		r := new(report.Content) // one for all, in their turns
 		for _, d := range x.Distfiles {
 			tell(r, d)
 			if s := x.Deletions[d.Key()]; s != nil && s.Undone {
@@ -195,10 +195,7 @@ func Contents(v *vault.Vault) error {
 // past exports what was done with contents, but for what their records tell.
 func past(v *vault.Vault) error {
 	return report.WritePast(v.Store.ReportDir(), func(write func(*report.Event) error) error {
-		return v.Ledger().Successes(func(s *ledger.Success) error {
-			if v.Index.HasSuccess(s) {
-				return nil
-			}
+		return v.Ledger().Successes(v.Index.Distfiles, func(s *ledger.Success) error {
 			return write(&report.Event{
 				Name: string(s.Name), SHA256: s.SHA256.Hex(), Size: s.Bytes, What: string(s.What), Time: s.Time, Origin: s.Origin,
 			})
@@ -206,23 +203,12 @@ func past(v *vault.Vault) error {
 	}, v.Store.Replace)
 }
 
-// tell makes r the record of d, with the map that r has.
-func tell(r *report.Distfile, d *ledger.Distfile) {
-	others := r.Digests
-	if others == nil {
-		others = make(map[string]string)
-	}
-	clear(others)
-	for _, sum := range d.Digests {
-		if sum.Alg != digest.SHA256 {
-			others[sum.Alg.String()] = sum.Hex()
-		}
-	}
-	*r = report.Distfile{
-		Name: string(d.Name), SHA256: d.SHA256().Hex(), Size: d.Size, Modified: d.ModTime, Named: d.Named,
+// tell makes r the record of d.
+func tell(r *report.Content, d *ledger.Distfile) {
+	*r = report.Content{Sums: d.Digests, Distfile: report.Distfile{
+		Name: string(d.Name), Size: d.Size, Modified: d.ModTime, Named: d.Named,
 		Owner: d.Owner, Kind: string(d.Kind), Origin: d.Origin, Added: d.Added, Verified: d.Verified,
-		Digests: others,
-	}
+	}}
 }
 
 // Lists exports the failures, what is on its way out by the delays of s, and s.

@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -68,8 +70,18 @@ const timeLen = 12
 var successStart = []byte{prefixSuccess, '/', 0}
 
 func successKey(s *Success) []byte {
-	k := fmt.Appendf(bytes.Clone(successStart), "%0*d%s%c", timeLen, max(s.Time.Unix(), 0), s.SHA256.Hex(), deeds[s.What])
-	return append(k, s.Name...)
+	k := s.SHA256.AppendHex(appendTime(bytes.Clone(successStart), s.Time))
+	return append(append(k, deeds[s.What]), s.Name...)
+}
+
+// appendTime appends t as keys have it.
+func appendTime(b []byte, t time.Time) []byte {
+	n := max(t.Unix(), 0)
+	b = append(b, "000000000000"[:timeLen]...)
+	for i := len(b) - 1; n > 0 && i >= len(b)-timeLen; i, n = i-1, n/10 {
+		b[i] = byte('0' + n%10)
+	}
+	return b
 }
 
 // blankSuccess returns what a key tells of a record. In the former form, which had but
@@ -129,10 +141,15 @@ func readSuccess(k, v []byte) (*Success, error) {
 }
 
 // Successes calls yield for each record, the oldest first, but for those in the
-// former form, which come last. An error of yield ends it and is returned.
-func (l *Ledger) Successes(yield func(*Success) error) error {
+// former form, which come last, and for those that known tells: that a content was added,
+// and when. An error of yield ends it and is returned.
+func (l *Ledger) Successes(known Records, yield func(*Success) error) error {
+	told := newAdditions(known)
 	err := l.view(func(txn *badger.Txn) error {
 		return each(txn, []byte{prefixSuccess, '/'}, func(k, v []byte) error {
+			if told.tell(k) {
+				return nil
+			}
 			s, err := readSuccess(k, v)
 			if err != nil {
 				return err
@@ -146,6 +163,52 @@ func (l *Ledger) Successes(yield func(*Success) error) error {
 	return nil
 }
 
+// Additions find in records what keys of successes tell. There is a success for each
+// record, and they come in the order of time: so the records are in a table by name,
+// which takes eight bytes each.
+type additions struct {
+	records Records
+	slots   []int32 // one more than where in records; 0 is that there is none
+	seed    maphash.Seed
+}
+
+func newAdditions(records Records) *additions {
+	a := &additions{records, make([]int32, 1<<bits.Len(uint(len(records)*3/2))), maphash.MakeSeed()}
+	for n, d := range records {
+		i := a.first(maphash.String(a.seed, string(d.Name)))
+		for a.slots[i] != 0 {
+			i = a.next(i)
+		}
+		a.slots[i] = int32(n + 1)
+	}
+	return a
+}
+
+func (a *additions) first(hash uint64) int { return int(hash & uint64(len(a.slots)-1)) }
+func (a *additions) next(i int) int        { return (i + 1) & (len(a.slots) - 1) }
+
+// tell reports whether a record says that its content was added then. Those in the
+// former form say more than their key.
+func (a *additions) tell(k []byte) bool {
+	rest, ok := bytes.CutPrefix(k, successStart)
+	if !ok || len(rest) <= timeLen+65 {
+		return false
+	}
+	at, sum, letter, name := rest[:timeLen], rest[timeLen:timeLen+64], rest[timeLen+64], rest[timeLen+65:]
+	if letter != deeds[Added] && letter != deeds[Restored] {
+		return false
+	}
+	var room [64]byte
+	for i := a.first(maphash.Bytes(a.seed, name)); a.slots[i] != 0; i = a.next(i) {
+		d := a.records[a.slots[i]-1]
+		if string(d.Name) == string(name) && bytes.Equal(appendTime(room[:0], d.Added), at) &&
+			bytes.Equal(d.SHA256().AppendHex(room[:0]), sum) {
+			return true
+		}
+	}
+	return false
+}
+
 // keepSuccesses is how long the records of what was done are kept.
 const keepSuccesses = 365 * 24 * time.Hour
 
@@ -153,7 +216,7 @@ const keepSuccesses = 365 * 24 * time.Hour
 // year at now, and gives those of the former form the present one.
 func (l *Ledger) DropOldSuccesses(b *Batch, now time.Time) error {
 	since := now.Add(-keepSuccesses)
-	limit := fmt.Appendf(bytes.Clone(successStart), "%0*d", timeLen, max(since.Unix(), 0))
+	limit := appendTime(bytes.Clone(successStart), since)
 	if err := l.dropBefore(b, successStart, limit); err != nil {
 		return fmt.Errorf("ledger: old successes: %w", err)
 	}
@@ -212,11 +275,4 @@ func importSuccess(e *entry, b *Batch) error {
 	}
 	b.PutSuccess(&Success{k, e.What, e.Time, e.Size, e.Origin})
 	return nil
-}
-
-// HasSuccess reports whether s is told by the record of its content: that it was
-// added, and from where.
-func (x *Index) HasSuccess(s *Success) bool {
-	d := x.Distfiles.Get(s.Key)
-	return d != nil && (s.What == Added || s.What == Restored) && d.Added.Unix() == s.Time.Unix()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // told lists the successes of l.
 func told(t *testing.T, l *Ledger) (lines []string) {
 	t.Helper()
-	err := l.Successes(func(s *Success) error {
+	err := l.Successes(nil, func(s *Success) error {
 		lines = append(lines, fmt.Sprintf("%s %s %s %s %d %s", s.Time.Format(time.DateOnly), s.What, s.Name, s.SHA256.Hex()[:4], s.Bytes, s.Origin))
 		return nil
 	})
@@ -86,6 +87,58 @@ func TestSuccesses(t *testing.T) {
 	}
 	if got := told(t, other); !slices.Equal(got, want) {
 		t.Errorf("imported: %q, want %q", got, want)
+	}
+}
+
+// TestSuccessesKnown: what the records tell themselves is left out, and nothing else,
+// however alike it is.
+func TestSuccessesKnown(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	defer l.Close()
+	r := rand.New(rand.NewPCG(1, 2))
+	var known Records
+	var want []string
+	var b Batch
+	for n := range 500 {
+		d := sample(fmt.Sprint("f", n/3), fmt.Sprint(n%3))
+		d.Added = t0.Add(time.Duration(n%5) * time.Second)
+		if n%7 > 0 {
+			known = append(known, d)
+		}
+		for _, what := range []Deed{Added, Restored, Deleted, Gone} {
+			for _, ago := range []time.Duration{0, time.Second} {
+				if r.IntN(2) == 0 {
+					continue
+				}
+				s := NewSuccess(&d.Content, fmt.Sprint(n), what, d.Added.Add(-ago))
+				b.PutSuccess(s)
+				if n%7 == 0 || ago > 0 || what == Deleted || what == Gone {
+					want = append(want, string(successKey(s)))
+				}
+			}
+		}
+	}
+	if err := l.Commit(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	if err := l.Successes(known, func(s *Success) error { got = append(got, string(successKey(s))); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("%d successes, want %d", len(got), len(want))
+	}
+}
+
+// TestAppendTime: as fmt has it, in twelve digits.
+func TestAppendTime(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int64{-1, 0, 9, 10, 1790000000, 999999999999} {
+		if got, want := string(appendTime([]byte("x"), time.Unix(n, 5))), fmt.Sprintf("x%0*d", timeLen, max(n, 0)); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
 
@@ -44,6 +45,13 @@ type Distfile struct {
 	Undone time.Time `json:"undone,omitzero"`
 }
 
+// A Content is a Distfile that is to be exported with the digests Sums, in place of
+// SHA256 and Digests: nobody has to spell them before.
+type Content struct {
+	Distfile
+	Sums digest.Set
+}
+
 // HasDistfiles reports whether WriteDistfiles has ever been called for dir.
 func HasDistfiles(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, distfilesFile))
@@ -52,7 +60,7 @@ func HasDistfiles(dir string) bool {
 
 // WriteDistfiles exports what the archive holds. It keeps nothing that ds yields, which
 // may be the same record again with other contents.
-func WriteDistfiles(dir string, ds iter.Seq[*Distfile], replace regular.Replacer) error {
+func WriteDistfiles[T Distfile | Content](dir string, ds iter.Seq[*T], replace regular.Replacer) error {
 	err := replace(filepath.Join(dir, distfilesFile), "", func(w io.Writer) error {
 		return encodeLines(w, ds)
 	})

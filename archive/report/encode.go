@@ -2,11 +2,14 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
 	"time"
+
+	"distkeep/catalog/digest"
 )
 
 // An appender appends the line of a record as encoding/json makes it, byte for byte, but
@@ -31,24 +34,56 @@ func AppendLine[T any](b []byte, record *T) ([]byte, error) {
 }
 
 // AppendJSON appends d as a line has it, without an end.
-func (d *Distfile) AppendJSON(b []byte) (_ []byte, err error) {
+func (d *Distfile) AppendJSON(b []byte) ([]byte, error) {
+	return d.append(b, func(b []byte) []byte { return appendText(b, d.SHA256) }, func(b []byte) []byte {
+		var room [8]string // most have two
+		algs := slices.AppendSeq(room[:0], maps.Keys(d.Digests))
+		slices.Sort(algs)
+		for i, alg := range algs {
+			b = appendText(appendSep(b, i), alg)
+			b = appendText(append(b, ':'), d.Digests[alg])
+		}
+		return b
+	})
+}
+
+// AppendJSON appends c as the line of a Distfile has it, without an end.
+func (c *Content) AppendJSON(b []byte) ([]byte, error) {
+	quoted := func(b []byte, sum digest.Digest) []byte { return append(sum.AppendHex(append(b, '"')), '"') }
+	return c.append(b, func(b []byte) []byte { return quoted(b, c.Sums.Get(digest.SHA256)) }, func(b []byte) []byte {
+		var room [8]digest.Digest
+		others := append(room[:0], c.Sums...)
+		slices.SortFunc(others, func(a, b digest.Digest) int { return cmp.Compare(a.Alg.String(), b.Alg.String()) })
+		n := 0
+		for _, sum := range others {
+			if sum.Alg != digest.SHA256 {
+				b = quoted(append(appendText(appendSep(b, n), sum.Alg.String()), ':'), sum)
+				n++
+			}
+		}
+		return b
+	})
+}
+
+// appendSep appends what stands before the i-th of several.
+func appendSep(b []byte, i int) []byte {
+	if i > 0 {
+		b = append(b, ',')
+	}
+	return b
+}
+
+// append appends d, the digests with what appends them.
+func (d *Distfile) append(b []byte, sum, digests func(b []byte) []byte) (_ []byte, err error) {
 	b = appendText(append(b, `{"name":`...), d.Name)
-	b = appendText(append(b, `,"sha256":`...), d.SHA256)
+	b = sum(append(b, `,"sha256":`...))
 	b = strconv.AppendInt(append(b, `,"size":`...), d.Size, 10)
 	if !d.Modified.IsZero() {
 		b, err = appendTime(append(b, `,"modified":`...), d.Modified, err)
 	}
-	if len(d.Digests) > 0 {
-		var room [8]string // most have two
-		algs := slices.AppendSeq(room[:0], maps.Keys(d.Digests))
-		slices.Sort(algs)
-		sep := `,"digests":{`
-		for _, alg := range algs {
-			b = appendText(append(b, sep...), alg)
-			b = appendText(append(b, ':'), d.Digests[alg])
-			sep = ","
-		}
-		b = append(b, '}')
+	const key = `,"digests":{`
+	if with := digests(append(b, key...)); len(with) > len(b)+len(key) {
+		b = append(with, '}')
 	}
 	b = strconv.AppendBool(append(b, `,"named":`...), d.Named)
 	for _, f := range [...]struct{ key, text string }{{`,"owner":`, d.Owner}, {`,"kind":`, d.Kind}, {`,"origin":`, d.Origin}} {

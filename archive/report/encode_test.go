@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"distkeep/catalog/digest"
 )
 
 // same fails unless the line of a record is that of encoding/json.
@@ -34,6 +36,27 @@ func TestAppendLine(t *testing.T) {
 	eachField(t, func(f *Failure) { same(t, f) })
 	eachField(t, func(a *Answer) { same(t, &Failure{Answers: []Answer{{}, *a}}) })
 	eachField(t, func(d *Deletion) { same(t, d) })
+}
+
+// TestContent: the line of a content is that of the distfile with its digests spelled.
+func TestContent(t *testing.T) {
+	t.Parallel()
+	d := Distfile{Name: "a", Size: 1, Added: day, Verified: day, Recycled: true}
+	for _, algs := range [][]digest.Algorithm{nil, {digest.BLAKE2B, digest.SHA512}, {digest.SHA1, digest.SHA512, digest.MD5, digest.BLAKE2B}} {
+		h := digest.NewHasher(algs...)
+		c, spelled := Content{d, h.Sum()}, d
+		spelled.SHA256, spelled.Digests = c.Sums.Get(digest.SHA256).Hex(), make(map[string]string)
+		for _, sum := range c.Sums {
+			if sum.Alg != digest.SHA256 {
+				spelled.Digests[sum.Alg.String()] = sum.Hex()
+			}
+		}
+		got, err := AppendLine(nil, &c)
+		want, werr := AppendLine(nil, &spelled)
+		if err != nil || werr != nil || string(got) != string(want) || len(spelled.Digests) != len(algs) {
+			t.Errorf("%s, %v\nwant %s, %v", got, err, want, werr)
+		}
+	}
 }
 
 // eachField calls f with records of which one field is not zero.

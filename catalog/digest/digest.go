@@ -194,11 +194,15 @@ func (d Digest) Raw() []byte { return []byte(d.sum) }
 // Hex returns the lower-case hexadecimal spelling.
 func (d Digest) Hex() string {
 	var room [2 * 64]byte // of the longest digest
-	b := room[:0]
+	return string(d.AppendHex(room[:0]))
+}
+
+// AppendHex appends what Hex returns.
+func (d Digest) AppendHex(b []byte) []byte {
 	for i := range len(d.sum) {
 		b = append(b, hexDigits[d.sum[i]>>4], hexDigits[d.sum[i]&15])
 	}
-	return string(b)
+	return b
 }
 
 const hexDigits = "0123456789abcdef"

@@ -46,7 +46,7 @@ var layers = map[string]string{
 	"archive/store":           "catalog catalog/digest catalog/regular archive/disk archive/layout",
 	"archive/store/storetest": "catalog/regular archive/disk",
 	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
-	"archive/report":          "catalog catalog/regular fetch/failure archive/layout",
+	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure archive/layout",
 	"archive/report/metrics":  "archive/report fetch/failure",
 	"archive/requests":        "catalog catalog/regular",
 	"archive/report/triage":   "archive/report fetch/failure",
