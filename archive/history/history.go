@@ -72,13 +72,14 @@ const (
 // LoadDistinfo reads the distinfo at path. An archive without one has none.
 func LoadDistinfo(path string) ([]Line, error) { return load(path, ParseDistinfo) }
 
-// Distinfo yields the lines of the distinfo at path without holding all of them. An
-// error is the last that it yields.
-func Distinfo(path string) iter.Seq2[Line, error] {
+// Distinfo yields the lines of the distinfo at path without holding all of them, but for
+// those of known where they are in the order of WriteDistinfo: those that it has written
+// cost next to nothing. An error is the last that it yields.
+func Distinfo(path string, known []Line) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		more := true
 		_, err := load(path, func(file string, r io.Reader) ([]Line, error) {
-			return nil, scanDistinfo(file, r, func(l Line) bool {
+			return nil, scanDistinfo(file, r, newSpelling(known), func(l Line) bool {
 				more = yield(l, nil)
 				return more
 			})
@@ -87,6 +88,42 @@ func Distinfo(path string) iter.Seq2[Line, error] {
 			yield(Line{}, err)
 		}
 	}
+}
+
+// A spelling goes through the lines of a distinfo as WriteDistinfo has them.
+type spelling struct {
+	lines []Line // those to come
+	text  []byte // the first of them
+}
+
+func newSpelling(lines []Line) *spelling {
+	s := &spelling{lines: sorted(lines)}
+	s.spell()
+	return s
+}
+
+func (s *spelling) spell() {
+	if s.text = s.text[:0]; len(s.lines) > 0 {
+		s.text = bytes.TrimSuffix(appendDistinfo(s.text, s.lines[0]), []byte("\n"))
+	}
+}
+
+// is reports whether the next line has this text, and goes to the one after it.
+func (s *spelling) is(text []byte) bool {
+	if len(s.lines) == 0 || !bytes.Equal(s.text, text) {
+		return false
+	}
+	return s.pass(s.lines[0])
+}
+
+// pass goes on to the lines behind l, and reports whether it is one of the lines.
+func (s *spelling) pass(l Line) (is bool) {
+	for len(s.lines) > 0 && compare(s.lines[0], l) <= 0 {
+		is = compare(s.lines[0], l) == 0
+		s.lines = s.lines[1:]
+	}
+	s.spell()
+	return is
 }
 
 // LoadHistory reads the history at path. An archive without one has none.
@@ -110,7 +147,7 @@ func load[T any](path string, parse func(string, io.Reader) ([]T, error)) ([]T, 
 // its name escaped as sha256sum does it.
 func ParseDistinfo(file string, r io.Reader) ([]Line, error) {
 	var lines []Line
-	err := scanDistinfo(file, r, func(l Line) bool {
+	err := scanDistinfo(file, r, new(spelling), func(l Line) bool {
 		lines = append(lines, l.kept())
 		return true
 	})
@@ -120,17 +157,21 @@ func ParseDistinfo(file string, r io.Reader) ([]Line, error) {
 	return lines, nil
 }
 
-// scanDistinfo calls yield with each line of a distinfo until that returns false.
-func scanDistinfo(file string, r io.Reader, yield func(Line) bool) error {
-	return scan(file, r, maxFile, func(text string) error {
+// scanDistinfo calls yield with each line of a distinfo that is not in known, until that
+// returns false.
+func scanDistinfo(file string, r io.Reader, known *spelling, yield func(Line) bool) error {
+	return scan(file, r, maxFile, known.is, func(text string) error {
 		if ignored(text) {
 			return nil
 		}
 		l, err := parseLine(text)
-		if err == nil && !yield(l) {
-			err = errEnough
+		if err != nil {
+			return err
 		}
-		return err
+		if !known.pass(l) && !yield(l) {
+			return errEnough
+		}
+		return nil
 	})
 }
 
@@ -148,7 +189,7 @@ func (l Line) kept() Line {
 // understood would be lost.
 func ParseHistory(file string, r io.Reader) ([]Record, error) {
 	var rs []Record
-	err := scan(file, r, maxFile, func(text string) error {
+	err := scan(file, r, maxFile, nil, func(text string) error {
 		if text == "" {
 			return nil
 		}
@@ -177,9 +218,9 @@ func ParseHistory(file string, r io.Reader) ([]Record, error) {
 	return rs, nil
 }
 
-// scan hands the lines of r, without white space at the end, to parse and
-// points its errors at the line.
-func scan(file string, r io.Reader, limit int, parse func(text string) error) error {
+// scan hands the lines of r, without white space at the end, to parse, unless known, if
+// not nil, says that they are known, and points its errors at the line.
+func scan(file string, r io.Reader, limit int, known func(text []byte) bool, parse func(text string) error) error {
 	sc := bufio.NewScanner(io.LimitReader(r, int64(limit)+1))
 	sc.Buffer(make([]byte, maxLine), maxLine)
 	n, read := 0, 0
@@ -187,6 +228,9 @@ func scan(file string, r io.Reader, limit int, parse func(text string) error) er
 		n++
 		if read += len(sc.Bytes()) + 1; read > limit {
 			return &SyntaxError{file, n, fmt.Sprintf("file is longer than %d bytes", limit)}
+		}
+		if known != nil && known(sc.Bytes()) {
+			continue
 		}
 		if err := parse(strings.TrimRight(sc.Text(), " \t\r")); err != nil {
 			return &SyntaxError{file, n, err.Error()}
@@ -289,7 +333,7 @@ func appendLine(b []byte, l Line) []byte {
 	if l.Base64 {
 		b = append(b, l.SHA256.Base64()...)
 	} else {
-		b = append(b, l.SHA256.Hex()...)
+		b = l.SHA256.AppendHex(b)
 	}
 	return append(b, '\n')
 }
@@ -316,9 +360,7 @@ func compare(a, b Line) int {
 // backslash in a line with a hex digest is escaped as sha256sum does it; dpb,
 // which reads the others, knows no escapes.
 func WriteDistinfo(w io.Writer, lines []Line) error {
-	if !slices.IsSortedFunc(lines, compare) {
-		lines = slices.SortedStableFunc(slices.Values(lines), compare)
-	}
+	lines = sorted(lines)
 	bw := bufio.NewWriter(w)
 	var buf []byte
 	for i, l := range lines {
@@ -328,16 +370,29 @@ func WriteDistinfo(w io.Writer, lines []Line) error {
 		if err := l.check(); err != nil {
 			return fmt.Errorf("write distinfo: %w", err)
 		}
-		buf = buf[:0]
-		if !l.Base64 && strings.Contains(string(l.Name), `\`) {
-			buf = append(buf, '\\')
-			l.Name = catalog.Name(strings.ReplaceAll(string(l.Name), `\`, `\\`))
-		}
-		if _, err := bw.Write(appendLine(buf, l)); err != nil {
+		buf = appendDistinfo(buf[:0], l)
+		if _, err := bw.Write(buf); err != nil {
 			return err
 		}
 	}
 	return bw.Flush()
+}
+
+// sorted returns lines in the order of WriteDistinfo.
+func sorted(lines []Line) []Line {
+	if slices.IsSortedFunc(lines, compare) {
+		return lines
+	}
+	return slices.SortedStableFunc(slices.Values(lines), compare)
+}
+
+// appendDistinfo appends l as WriteDistinfo has it.
+func appendDistinfo(b []byte, l Line) []byte {
+	if !l.Base64 && strings.Contains(string(l.Name), `\`) {
+		b = append(b, '\\')
+		l.Name = catalog.Name(strings.ReplaceAll(string(l.Name), `\`, `\\`))
+	}
+	return appendLine(b, l)
 }
 
 // WriteHistory writes records in their order. Names are not escaped, as dpb

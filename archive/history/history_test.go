@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -148,13 +150,13 @@ func TestParseHistoryErrors(t *testing.T) {
 func TestScanLimits(t *testing.T) {
 	t.Parallel()
 	nothing := func(string) error { return nil }
-	if err := scan("f", strings.NewReader("12\n45\n"), 6, nothing); err != nil {
+	if err := scan("f", strings.NewReader("12\n45\n"), 6, nil, nothing); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
-	if err := scan("f", strings.NewReader("12\n45\n\n"), 6, nothing); err == nil || err.Error() != "f:3: file is longer than 6 bytes" {
+	if err := scan("f", strings.NewReader("12\n45\n\n"), 6, nil, nothing); err == nil || err.Error() != "f:3: file is longer than 6 bytes" {
 		t.Errorf("above the limit: %v", err)
 	}
-	err := scan("f", iotest.ErrReader(io.ErrUnexpectedEOF), 6, nothing)
+	err := scan("f", iotest.ErrReader(io.ErrUnexpectedEOF), 6, nil, nothing)
 	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasPrefix(err.Error(), "read f: ") {
 		t.Errorf("error of the reader: %v", err)
 	}
@@ -238,6 +240,69 @@ func TestWriteErrors(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestDistinfoKnown: of a distinfo all lines are told that are not known, however it is
+// written, and of one that WriteDistinfo has made of what is known, none is.
+func TestDistinfoKnown(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	path := filepath.Join(t.TempDir(), "distinfo")
+	for step := range 300 {
+		var known, lines []Line
+		for range r.IntN(20) {
+			l := Line{catalog.Name(fmt.Sprintf(`a\%c`, 'a'+r.IntN(8))), sum(fmt.Sprint(r.IntN(3))), r.IntN(2) == 0}
+			if r.IntN(4) > 0 {
+				known = append(known, l)
+			}
+			if r.IntN(4) > 0 {
+				lines = append(lines, l)
+			}
+		}
+		var text bytes.Buffer
+		if step%3 == 0 {
+			lines = known
+		}
+		if err := WriteDistinfo(&text, lines); err != nil {
+			t.Fatal(err)
+		}
+		if step%3 == 1 { // somebody has written it in another way
+			text.Reset()
+			for _, l := range lines {
+				fmt.Fprintf(&text, "SHA256 (%s) = %s \n", l.Name, strings.ToUpper(l.SHA256.Hex()))
+			}
+		}
+		if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		all, err := LoadDistinfo(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[Line]bool)
+		for l, err := range Distinfo(path, known) {
+			if err != nil || !slices.Contains(all, l) {
+				t.Fatalf("%v, %v", l, err)
+			}
+			got[l.kept()] = true
+		}
+		for _, l := range all {
+			if !got[l] && !slices.ContainsFunc(known, func(k Line) bool { return compare(k, l) == 0 }) {
+				t.Errorf("of %q, with %v known, %v is not told", text.String(), known, l)
+			}
+		}
+		if step%3 == 0 && len(got) > 0 {
+			t.Errorf("of %q, which is known, %v are told", text.String(), got)
+		}
+	}
+	if err := os.WriteFile(path, []byte("SHA256 (a) = "+hexX+"\ngarbage\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range Distinfo(path, []Line{{"a", sum("x"), false}}) {
+		if err == nil || !strings.Contains(err.Error(), "distinfo:2:") {
+			t.Errorf("%v, want an error of line 2", err)
+		}
+	}
+}
 
 // TestSha256sum lets coreutils judge a distinfo.
 func TestSha256sum(t *testing.T) {

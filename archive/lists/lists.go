@@ -99,7 +99,7 @@ func (l *Lists) Next(readDistinfo bool) (old, next []history.Record, err error) 
 		}
 	}
 	if readDistinfo {
-		for line, err := range history.Distinfo(l.v.Store.Path("distinfo")) {
+		for line, err := range history.Distinfo(l.v.Store.Path("distinfo"), export.Distinfo(l.v)) {
 			if err != nil {
 				return nil, nil, err
 			}
