@@ -142,13 +142,17 @@ func New(o Options) (*Bucket, error) {
 		b.prefix += "/"
 	}
 	b.line = newLine(&b.o)
-	b.client = newClient(&b.o, b.line)
-	b.sign = s3.NewPresignClient(b.client)
+	b.connect()
 	return b, nil
 }
 
 // Jobs is how many requests are made at once.
 func (b *Bucket) Jobs() int { return b.o.Jobs }
+
+func (b *Bucket) connect() {
+	b.client = newClient(&b.o, b.line, b.Held)
+	b.sign = s3.NewPresignClient(b.client)
+}
 
 // String is the URL of the bucket.
 func (b *Bucket) String() string {

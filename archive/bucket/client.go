@@ -133,8 +133,9 @@ const (
 	quiet = time.Minute
 )
 
-// newClient makes the client that all requests go through, on l.
-func newClient(o *Options, l *line) *s3.Client {
+// newClient makes the client that all requests go through, on l. Before each attempt of
+// one that writes or removes something it asks held.
+func newClient(o *Options, l *line, held func() error) *s3.Client {
 	return s3.New(s3.Options{
 		Region: o.Region, Credentials: aws.NewCredentialsCache(known{o.Credentials}),
 		BaseEndpoint: optional(o.Endpoint), UsePathStyle: o.Endpoint != "",
@@ -150,6 +151,7 @@ func newClient(o *Options, l *line) *s3.Client {
 		RequestChecksumCalculation:                aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation:                aws.ResponseChecksumValidationWhenRequired,
 		DisableLogOutputChecksumValidationSkipped: true,
+		APIOptions: []func(*middleware.Stack) error{fence(held)},
 	})
 }
 

@@ -21,9 +21,6 @@ import (
 // has neither a part nor another file must be there. Its error means that the bucket
 // cannot be written to, or that nobody knows whether it can.
 func (b *Bucket) Publish(items, _ []*store.Item) error {
-	if err := b.Held(); err != nil {
-		return err
-	}
 	bySum := make(map[digest.Digest][]*store.Item, len(items))
 	for _, it := range items {
 		bySum[it.SHA256()] = append(bySum[it.SHA256()], it)
@@ -149,9 +146,6 @@ func (b *Bucket) Remove(ctx context.Context, sum digest.Digest) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
-		return err
-	}
-	if err := b.Held(); err != nil {
 		return err
 	}
 	return b.remove(ctx, o.Key, o.ETag)

@@ -20,9 +20,6 @@ const (
 // have, and returns its new one. Its error wraps ErrExists or ErrChanged where that is not
 // so, unless what is there are the same bytes.
 func (b *Bucket) PutDoc(ctx context.Context, name string, body io.ReaderAt, size int64, sum digest.Digest, was string) (etag string, err error) {
-	if err := b.Held(); err != nil {
-		return "", err
-	}
 	cond := condition{etag: was}
 	switch was {
 	case Anything:

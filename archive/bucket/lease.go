@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // A lease keeps two processes on two machines from changing one archive. It is one
@@ -42,6 +46,9 @@ type leaseText struct {
 
 // A Lease is held until Release.
 type Lease struct {
+	// Taken says that another holder had not given it back.
+	Taken bool
+
 	b     *Bucket
 	lasts time.Duration
 	stop  context.CancelFunc
@@ -70,6 +77,7 @@ func (b *Bucket) Hold(ctx context.Context, holder, what string) (*Lease, error) 
 		now := time.Now()
 		switch {
 		case is.Holder == "" || is.Holder == holder, etag == seen && now.Sub(since) > l.lasts:
+			l.Taken = is.Holder != "" && is.Holder != holder
 			l.text = leaseText{Generation: is.Generation + 1, Holder: holder, What: what}
 			err := l.write(ctx, etag)
 			if err == nil {
@@ -111,11 +119,33 @@ func (l *Lease) read(ctx context.Context) (is leaseText, etag string, err error)
 	return is, o.ETag, nil
 }
 
+// fence refuses every attempt of a request that changes something when held has an error,
+// also one that comes after others have failed for minutes.
+func fence(held func() error) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("distkeep.lease", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (out middleware.FinalizeOutput, m middleware.Metadata, err error) {
+			r, ok := in.Request.(*smithyhttp.Request)
+			if ok && r.Method != http.MethodGet && r.Method != http.MethodHead && ctx.Value(unfenced{}) == nil {
+				err = held()
+			}
+			if err != nil {
+				return out, m, err
+			}
+			return next.HandleFinalize(ctx, in)
+		}), middleware.After)
+	}
+}
+
+// unfenced is in the context of what may be done without the lease: taking it, and
+// ending what has not changed anything yet.
+type unfenced struct{}
+
 func (l *Lease) key() string { return l.b.prefix + leaseName }
 
 // write writes the lease in place of the one with etag, or of none.
 func (l *Lease) write(ctx context.Context, etag string) error {
 	began := time.Now()
+	ctx = context.WithValue(ctx, unfenced{}, true)
 	l.text.Beat++
 	data, err := json.Marshal(l.text)
 	if err != nil {
@@ -189,6 +219,14 @@ func (l *Lease) Release() error {
 	}
 	l.text.Holder, l.text.What = "", ""
 	return l.write(context.Background(), l.etag)
+}
+
+// Generation is that of the lease, or zero without one.
+func (b *Bucket) Generation() int64 {
+	if l := b.lease.Load(); l != nil {
+		return l.text.Generation
+	}
+	return 0
 }
 
 // Held implements vault.Remote. Without a lease nobody else is kept out.

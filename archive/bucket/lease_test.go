@@ -100,6 +100,32 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
+// TestLeaseLostBetweenAttempts: what is tried again while the lease ends is not written.
+func TestLeaseLostBetweenAttempts(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	a := lasting(t, s, 400*time.Millisecond)
+	l, err := a.Hold(t.Context(), "a", "work of a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.stop() // its process does not come to run
+	<-l.ended
+	var tried int
+	s.Fail(func(int, *http.Request) s3test.Fault {
+		if tried++; tried < 6 {
+			return s3test.Cut
+		}
+		return s3test.None
+	})
+	if err := a.Publish([]*store.Item{item(t, "a", "bytes")}, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("it publishes: %v", err)
+	}
+	if _, ok := s.Get(key("bytes")); ok || tried < 2 {
+		t.Errorf("it was written (%v) after %d attempts", ok, tried)
+	}
+}
+
 // TestLeaseAnswerLost: a lease whose answer was lost is still that of its holder.
 func TestLeaseAnswerLost(t *testing.T) {
 	t.Parallel()

@@ -54,5 +54,7 @@ func (b *Bucket) Begin(ctx context.Context, want Mark) (is Mark, again bool, err
 func (b *Bucket) Shard(k, n int) *Bucket {
 	o := b.o
 	o.Prefix = fmt.Sprintf("%s%d-of-%d", b.prefix, k, n)
-	return &Bucket{o: o, line: b.line, client: b.client, sign: b.sign, prefix: o.Prefix + "/"}
+	s := &Bucket{o: o, line: b.line, prefix: o.Prefix + "/"}
+	s.connect()
+	return s
 }

@@ -3,11 +3,13 @@ package deposit
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -103,4 +105,45 @@ func (is exposures) save(v *vault.Vault) error {
 		}
 		return nil
 	})
+}
+
+// restoreExposures gets back the record that the last worker has left in b. What is not as that
+// says is in doubt.
+func restoreExposures(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
+	file := store.ExposedFile(v.State)
+	r, err := unpack(ctx, b, exposed+packed)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer r.Close()
+	err = v.Store.Replace(file, "", func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	is, err := loadExposures(v.State)
+	if err != nil || is == nil {
+		return err
+	}
+	there := make(map[string]string)
+	err = b.Exposed(ctx, "", func(rel, etag string) error {
+		there[rel] = etag
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for rel, x := range is {
+		if there[rel] != x.etag {
+			x.how = inDoubt
+		}
+	}
+	return is.save(v)
 }

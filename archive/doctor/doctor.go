@@ -40,10 +40,9 @@ type Options struct {
 	Repair bool
 	// Local is the directory distfiles-local, or empty.
 	Local string
-	// Restore, if not nil, fills a ledger without records from where the last run has
-	// left a copy, which From names.
-	Restore func(ctx context.Context, v *vault.Vault) (records int, err error)
-	From    string
+	// From, if not empty, names a copy of the ledger, from which one without records
+	// is filled when the archive is opened with leave to repair.
+	From string
 	// Beside, if not nil, looks at what such an archive has in its bucket beside its
 	// contents.
 	Beside func(ctx context.Context, v *vault.Vault) ([]Beside, error)
@@ -178,9 +177,7 @@ func Doctor(ctx context.Context, o vault.Options, d Options) (r *Report, err err
 			return nil, err
 		}
 		doc.v = v
-		if err := doc.restore(ctx); err != nil {
-			return nil, err
-		}
+		doc.sayCopy()
 		if err = doc.run(ctx); err == nil && v.Remote == nil {
 			doc.report.Strays, err = strays(ctx, v)
 		}

@@ -16,25 +16,15 @@ import (
 // An archive whose contents are kept elsewhere is compared with what is there by one
 // listing: the digest is in the name of each, and no bytes are read.
 
-// restore fills a ledger without records, where a run has left a copy of it.
-func (d *doctor) restore(ctx context.Context) error {
-	if d.o.Restore == nil || len(d.v.Index.Distfiles)+len(d.v.Index.Recycled) > 0 {
-		return nil
+// sayCopy finds that a ledger has no records, where there is a copy that has.
+func (d *doctor) sayCopy() {
+	if d.o.Repair || d.o.From == "" || len(d.v.Index.Distfiles)+len(d.v.Index.Recycled) > 0 {
+		return
 	}
-	f := &Finding{
+	d.report.Findings = append(d.report.Findings, &Finding{
 		Kind: FindLedger, Path: d.v.Store.LedgerDir(), Problem: "it has no records",
 		Remedy: "read those that the last run has left in " + d.o.From,
-	}
-	d.report.Findings = append(d.report.Findings, f)
-	if !d.o.Repair {
-		return nil
-	}
-	n, err := d.o.Restore(ctx, d.v)
-	if err != nil {
-		return vault.Damage(err)
-	}
-	f.Remedy, f.Repaired = fmt.Sprintf("%d were read from %s", n, d.o.From), true
-	return nil
+	})
 }
 
 // A stored content is one of the listing.

@@ -19,8 +19,8 @@ import (
 	"distkeep/catalog/regular"
 )
 
-// confName is the file of GLEP 75 in the published directory.
-const confName = "layout.conf"
+// ConfFile is the file of GLEP 75 in the published directory.
+const ConfFile = "layout.conf"
 
 // maxConf bounds layout.conf; a real one has fewer than 100 bytes.
 const maxConf = 64 << 10
@@ -43,7 +43,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 // Load reads the layout.conf in dir. An archive without one is flat (GLEP 75); a
 // symbolic link to nothing is an error, since what it should lead to is not flat.
 func Load(dir string) (Conf, error) {
-	file := filepath.Join(dir, confName)
+	file := filepath.Join(dir, ConfFile)
 	f, err := regular.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, lerr := os.Lstat(file); lerr == nil {
@@ -96,7 +96,7 @@ func ParseConf(file string, r io.Reader) (Conf, error) {
 // whose file it cannot read, so that flat is the last way to ask unless the whole
 // file is understood.
 func ParseForeign(data []byte) Conf {
-	if c, err := ParseConf(confName, bytes.NewReader(data)); err == nil {
+	if c, err := ParseConf(ConfFile, bytes.NewReader(data)); err == nil {
 		return c
 	}
 	p := confParser{values: make(map[int]value)}
@@ -252,7 +252,7 @@ func (c Conf) Edit(old []byte) []byte {
 			b, done = append(b, c.entries()...), true
 		}
 	}
-	if again, err := ParseConf(confName, bytes.NewReader(b)); err != nil || !slices.Equal(again, c) {
+	if again, err := ParseConf(ConfFile, bytes.NewReader(b)); err != nil || !slices.Equal(again, c) {
 		return c.Format()
 	}
 	return b

@@ -268,7 +268,7 @@ func Reserved(name catalog.Name) bool {
 
 // SmallFiles are the files of the published tree that are about it, beside those in
 // GenerationsDir.
-var SmallFiles = []string{confName, "distinfo", "history", "lastsync", "lastupdate"}
+var SmallFiles = []string{ConfFile, "distinfo", "history", "lastsync", "lastupdate"}
 
 // GenerationsDir is the directory of the published tree that tells archives downstream
 // what has changed.

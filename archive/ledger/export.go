@@ -145,8 +145,10 @@ const (
 // how many there were; file is for errors. Nothing is recorded unless all lines
 // are there and understood. Its error wraps ErrNotEmpty when there are records already.
 func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
-	if err := l.checkEmpty(); err != nil {
+	if empty, err := l.Empty(); err != nil {
 		return 0, fmt.Errorf("import ledger: %w", err)
+	} else if !empty {
+		return 0, fmt.Errorf("import ledger: %w", ErrNotEmpty)
 	}
 	lr := &io.LimitedReader{R: r, N: maxImport + 1}
 	sc := bufio.NewScanner(lr)
@@ -182,17 +184,21 @@ func (l *Ledger) Import(file string, r io.Reader) (n int, err error) {
 	return n, nil
 }
 
-func (l *Ledger) checkEmpty() error {
-	return l.view(func(txn *badger.Txn) error {
+// Empty reports whether the ledger has no records.
+func (l *Ledger) Empty() (empty bool, err error) {
+	empty = true
+	err = l.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			if string(it.Item().Key()) != string(nameKey(prefixMeta, schemaKey)) {
-				return ErrNotEmpty
+				empty = false
+				return nil
 			}
 		}
 		return nil
 	})
+	return empty, err
 }
 
 // An importing is an export that is being read.

@@ -90,7 +90,7 @@ type Version struct {
 
 // VersionOf returns the version of what dir has now.
 func VersionOf(dir string) (v Version, err error) {
-	for file, id := range map[string]*regular.ID{distfilesFile: &v.Distfiles, statusFile: &v.Status} {
+	for file, id := range map[string]*regular.ID{distfilesFile: &v.Distfiles, StatusFile: &v.Status} {
 		switch fi, err := os.Stat(filepath.Join(dir, file)); {
 		case err == nil:
 			*id = regular.IDOf(fi)

@@ -26,8 +26,13 @@ const (
 	failuresFile   = "failures.jsonl"
 	restrictedFile = "restricted.jsonl"
 	deletionsFile  = "deletions.jsonl"
-	statusFile     = "status.json"
+	// StatusFile has the summary of the last run.
+	StatusFile = "status.json"
 )
+
+// Shared are the files that tell others of the archive, beside StatusFile, which says how
+// the last run ended; the rest is about this machine.
+var Shared = []string{distfilesFile, pastFile, failuresFile, restrictedFile, deletionsFile}
 
 // A Failure is a wanted content that the archive does not have. AppendJSON and decode
 // have all its fields.
@@ -150,7 +155,7 @@ func WriteStatus(dir string, summary any, replace regular.Replacer) error {
 	if err != nil {
 		return err
 	}
-	return write(dir, statusFile, append(text, '\n'), replace)
+	return write(dir, StatusFile, append(text, '\n'), replace)
 }
 
 // LoadFailures reads what WriteFailures wrote.
@@ -256,7 +261,7 @@ func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](
 
 // LoadStatus reads what WriteStatus wrote into summary.
 func LoadStatus(dir string, summary any) error {
-	f, err := open(dir, statusFile)
+	f, err := open(dir, StatusFile)
 	if err != nil {
 		return err
 	}

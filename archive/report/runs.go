@@ -19,7 +19,7 @@ const runsFile = "runs.jsonl"
 // PerRun reports whether each run replaces, or may leave, the file name of the report
 // directory.
 func PerRun(name string) bool {
-	return name == runsFile || name == statusFile || name == progressFile
+	return name == runsFile || name == StatusFile || name == progressFile
 }
 
 // A Run is the end of one run, for whoever looks at many. A Summary tells more.

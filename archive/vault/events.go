@@ -34,6 +34,12 @@ type Options struct {
 	// Lease, if not nil, keeps others from using the Remote at the same time. It is taken
 	// when the lock is, and given back before that.
 	Lease func() (release func() error, err error)
+	// CatchUp, if not nil, makes the ledger what whoever had the lease last has left. It
+	// is called when the ledger is opened, but for OpenShut, where it finds none open.
+	CatchUp func(v *Vault) error
+	// Leave, if not nil, leaves the ledger for others. Close calls it when something was
+	// recorded, before the lease is given back.
+	Leave func(v *Vault) error
 	// Around, when set, is given the operations on files and returns those that
 	// are used. Nil means the real ones.
 	Around func(disk.FS) disk.FS

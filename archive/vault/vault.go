@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -134,7 +135,10 @@ func OpenBy(o Options, openLedger func(*Vault) error) (v *Vault, err error) {
 	if o.Remote != nil {
 		v.depot = o.Remote
 	}
-	return v, openLedger(v)
+	if err := openLedger(v); err != nil || o.CatchUp == nil {
+		return v, err
+	}
+	return v, Damage(o.CatchUp(v))
 }
 
 // openStore opens the store of an archive. What a run that was killed has linked
@@ -203,12 +207,27 @@ func (v *Vault) CloseLedger() error {
 	return l.Close()
 }
 
+// RenewLedger removes the ledger and opens one without records.
+func (v *Vault) RenewLedger() error {
+	if err := v.CloseLedger(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(v.Store.LedgerDir()); err != nil {
+		return err
+	}
+	return v.OpenLedger()
+}
+
 // Ledger returns the open ledger, or nil.
 func (v *Vault) Ledger() *ledger.Ledger { return v.ledger }
 
 // Close closes the archive and gives the lock back.
 func (v *Vault) Close() error {
-	errs := []error{v.CloseLedger()}
+	var errs []error
+	if v.Recorded && v.Leave != nil && v.ledger != nil {
+		errs = append(errs, Damage(v.Leave(v)))
+	}
+	errs = append(errs, v.CloseLedger())
 	if v.Store != nil {
 		v.lock.Unsynced = v.lock.Unsynced || v.Store.Unsynced()
 		errs = append(errs, v.Store.Close())

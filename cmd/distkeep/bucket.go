@@ -113,14 +113,25 @@ func (p *place) vaultOptions(ctx context.Context, e *env, what string, ev vault.
 	if err != nil {
 		return o, err
 	}
+	if err := p.checkBucket(ctx, b); err != nil {
+		return o, err
+	}
 	o.Remote = b
-	o.Lease = func() (func() error, error) { return p.lease(ctx, b, what) }
+	var held *bucket.Lease
+	o.Lease = func() (release func() error, err error) {
+		if held, err = p.lease(ctx, b, what); err != nil {
+			return nil, err
+		}
+		return held.Release, nil
+	}
+	o.CatchUp = func(v *vault.Vault) error { return deposit.CatchUp(ctx, v, b, held.Taken) }
+	o.Leave = func(v *vault.Vault) error { return leave(ctx, v, b) }
 	return o, nil
 }
 
 // lease keeps others from changing the archive from another state directory. Who had it
 // with this one is dead: the lock says so.
-func (p *place) lease(ctx context.Context, b *bucket.Bucket, what string) (release func() error, err error) {
+func (p *place) lease(ctx context.Context, b *bucket.Bucket, what string) (*bucket.Lease, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -136,22 +147,15 @@ func (p *place) lease(ctx context.Context, b *bucket.Bucket, what string) (relea
 	} else if err != nil {
 		return nil, vault.Damage(err)
 	}
-	return l.Release, nil
+	return l, nil
 }
 
 // checkBucket returns an error unless the bucket is the one that init has seen: another
 // one of that name, or an empty one, would have no contents.
-func (p *place) checkBucket(ctx context.Context) error {
-	if !p.remote() {
-		return nil
-	}
+func (p *place) checkBucket(ctx context.Context, b *bucket.Bucket) error {
 	is, err := vault.Bound(p.state)
 	if err != nil || is == nil {
 		return err // nobody opens the archive
-	}
-	b, err := p.bucket(ctx)
-	if err != nil {
-		return err
 	}
 	switch mark, err := b.Mark(ctx); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -209,14 +213,11 @@ func (p *place) initBucket(ctx context.Context, e *env, conf layout.Conf, publis
 	return again, publish.choose(ctx, b)
 }
 
-// restoring lets doctor fill an empty ledger from what the last run has left in the
-// bucket.
-func (p *place) restoring(ctx context.Context, o *doctor.Options) error {
+// examining lets doctor look at what the bucket has beside contents, and say where there is a
+// copy of the ledger.
+func (p *place) examining(ctx context.Context, o *doctor.Options) error {
 	if !p.remote() {
 		return nil
-	}
-	if err := p.checkBucket(ctx); err != nil {
-		return err
 	}
 	b, err := p.bucket(ctx)
 	if err != nil {
@@ -226,27 +227,10 @@ func (p *place) restoring(ctx context.Context, o *doctor.Options) error {
 		return deposit.Examine(ctx, v, v.Remote.(*bucket.Bucket))
 	}
 	there, err := deposit.Left(ctx, b)
-	if err != nil || !there {
-		return err
+	if err == nil && there {
+		o.From = b.String()
 	}
-	o.From = b.String()
-	o.Restore = func(ctx context.Context, v *vault.Vault) (int, error) { return deposit.Restore(ctx, v, b) }
-	return nil
-}
-
-// deposit leaves in the bucket what a run has changed.
-func (p *place) deposit(ctx context.Context, v *vault.Vault) error {
-	if !p.remote() {
-		return nil
-	}
-	b, err := p.bucket(ctx)
-	if err != nil {
-		return err
-	}
-	if err := deposit.Upload(context.WithoutCancel(ctx), v, b); err != nil {
-		return vault.Damage(err)
-	}
-	return expose(ctx, v)
+	return err
 }
 
 // fromBucket makes serve send what is in the bucket.

@@ -79,8 +79,11 @@ func (o *doctorFlags) run(ctx context.Context, e *env) error {
 		return err
 	}
 	do := doctor.Options{Repair: o.repair, Local: o.local}
-	if err := o.restoring(ctx, &do); err != nil {
+	if err := o.examining(ctx, &do); err != nil {
 		return err
+	}
+	if !o.repair {
+		vo.CatchUp = nil
 	}
 	r, err := doctor.Doctor(ctx, vo, do)
 	p.stop()

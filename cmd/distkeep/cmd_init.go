@@ -56,7 +56,7 @@ func initCommand(e *env) *cli.Command {
 					return err
 				}
 				if again {
-					fmt.Fprintf(e.stderr, "distkeep: %s has an archive already: distkeep doctor --repair makes its ledger here\n", p.archive)
+					fmt.Fprintf(e.stderr, "distkeep: %s has an archive already: the next run reads its ledger from there\n", p.archive)
 				}
 				_, err = fmt.Fprintf(e.stdout, "archive\t%s\t%s\n", p.archive, p.state)
 				return err

@@ -258,14 +258,14 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says 
 		}
 	}
 	p.publish(o.state)
-	m.ExportNow, m.Meanwhile = p.asked, func() error { return expose(ctx, a) }
+	m.ExportNow, m.Meanwhile = p.asked, func() error {
+		_, err := expose(ctx, a)
+		return err
+	}
 	s, err = archive.Mirror(ctx, a, m)
 	p.stop()
 	if s == nil {
 		return nil, err
-	}
-	if !vault.Broken(err) {
-		err = errors.Join(err, o.deposit(ctx, a))
 	}
 	if err == nil {
 		err = snapshotError(o.snapshot.take(ctx, e, a, s, int64(o.minFree)))
@@ -298,9 +298,6 @@ func (o *mirrorFlags) vault(ctx context.Context, e *env, what string, ev vault.E
 	// Nobody waits for a run, and what a server that is restarted costs it is an hour.
 	o.waits = func(why error) { ev.Warn(why.Error() + ": trying again for two minutes") }
 	vo, err := o.vaultOptions(ctx, e, what, ev)
-	if err == nil {
-		err = o.checkBucket(ctx)
-	}
 	vo.LayoutGrace, vo.Relayout = cmp.Or(time.Duration(o.layoutGrace), -1), true
 	return vo, err
 }

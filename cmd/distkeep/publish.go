@@ -42,17 +42,29 @@ func (p *publishFlag) choose(ctx context.Context, b *bucket.Bucket) error {
 
 // expose makes readers find in the bucket what v has by now. What ctx cuts short the next
 // run goes on with.
-func expose(ctx context.Context, v *vault.Vault) error {
+func expose(ctx context.Context, v *vault.Vault) (how bucket.Publishing, err error) {
 	b, ok := v.Remote.(*bucket.Bucket)
 	if !ok {
-		return nil
+		return "", nil
 	}
-	how, err := b.Publishing(ctx)
-	if err == nil {
+	if how, err = b.Publishing(ctx); err == nil {
 		err = deposit.Publish(ctx, v, b, how)
 	}
 	if err == nil || ctx.Err() != nil {
-		return nil
+		return how, nil
 	}
-	return vault.Damage(err)
+	return how, vault.Damage(err)
+}
+
+// leave leaves in b what v has changed, for other workers and for readers.
+func leave(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
+	ending := context.WithoutCancel(ctx)
+	if err := deposit.Upload(ending, v, b); err != nil {
+		return err
+	}
+	how, err := expose(ctx, v)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	return deposit.Seal(ending, v, b, how)
 }
