@@ -159,3 +159,73 @@ func TestBringLeavesTheRest(t *testing.T) {
 		t.Errorf("%v is left", left)
 	}
 }
+
+// TestBringAgain: what a run could not get, and would wait with, is had for who asks.
+func TestBringAgain(t *testing.T) {
+	t.Parallel()
+	const text = "content"
+	var there atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !there.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write([]byte(text))
+	}))
+	defer srv.Close()
+	u, _ := url.Parse(srv.URL)
+	port, _ := strconv.Atoi(u.Port())
+	b := archivetest.New(t)
+	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte(text)), digest.BLAKE2B.Sum([]byte(text)))
+	d := &catalog.Distfile{
+		Name: "a.tgz", Size: int64(len(text)), Digests: sums, Kind: catalog.Gentoo,
+		Owners: []catalog.Owner{{Repo: "r", Package: "c/a-1"}}, Sources: []catalog.Source{{URI: srv.URL + "/a"}},
+	}
+	o := MirrorOptions{
+		Repositories: []catalog.Repository{static{d}},
+		Fetch:        fetch.Options{Schemes: []string{"http"}, Ports: []int{port}, AllowPrivate: true},
+	}
+	b.Do(func(v *vault.Vault) {
+		if s, err := Mirror(t.Context(), v, o); err != nil || s.NewFailures() != 1 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	})
+	there.Store(true)
+	o.Desk = demand.NewDesk(b.Now)
+	f, err := o.Desk.Ask(d, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is := bring(t, b, o, f); !is.Held {
+		t.Errorf("%+v", is)
+	}
+}
+
+// TestBringBarred: who waits is told when a file cannot be published although it came.
+func TestBringBarred(t *testing.T) {
+	t.Parallel()
+	const text = "content"
+	b := archivetest.New(t)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte(text[:1]))
+		w.(http.Flusher).Flush()
+		// By now the archive is open, perhaps planned for, and the file not there yet.
+		if err := os.Mkdir(b.Path("a.tgz"), 0o755); err != nil {
+			t.Error(err)
+		}
+		w.Write([]byte(text[1:]))
+	}))
+	defer srv.Close()
+	u, _ := url.Parse(srv.URL)
+	port, _ := strconv.Atoi(u.Port())
+	desk := demand.NewDesk(b.Now)
+	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte(text)), digest.BLAKE2B.Sum([]byte(text)))
+	f, err := desk.Ask(&catalog.Distfile{Name: "a.tgz", Size: int64(len(text)), Digests: sums, Kind: catalog.Gentoo, Sources: []catalog.Source{{URI: srv.URL + "/a"}}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := bring(t, b, MirrorOptions{Desk: desk, Fetch: fetch.Options{Schemes: []string{"http"}, Ports: []int{port}, AllowPrivate: true}}, f)
+	if is.Err == nil || is.Held {
+		t.Errorf("%+v", is)
+	}
+}

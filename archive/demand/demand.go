@@ -62,9 +62,12 @@ func NewDesk(now func() time.Time) *Desk {
 	}
 }
 
-// Key is the same for all distfiles that are one content.
+// Key is the same for all distfiles that are one content, as far as their digests tell.
 func Key(d *catalog.Distfile) string {
-	return cmp.Or(d.Digests.Strongest().String(), string(d.Name))
+	if sum := d.Digests.Strongest(); !sum.IsZero() {
+		return sum.String()
+	}
+	return "/" + string(d.Name) // no algorithm begins like that
 }
 
 // A File is one that somebody waits for.

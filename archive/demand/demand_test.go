@@ -125,6 +125,26 @@ func TestRefusedAnew(t *testing.T) {
 	}
 }
 
+// TestKey: contents are the same by their digests, and without any by their names.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	bare := func(name string) *catalog.Distfile { return &catalog.Distfile{Name: catalog.Name(name)} }
+	for _, c := range []struct {
+		a, b *catalog.Distfile
+		same bool
+	}{
+		{distfile("a", "x"), distfile("b", "x"), true},
+		{distfile("a", "x"), distfile("a", "y"), false},
+		{bare("a"), bare("a"), true},
+		{bare("a"), bare("b"), false},
+		{bare("a"), distfile("a", "x"), false},
+	} {
+		if same := Key(c.a) == Key(c.b); same != c.same {
+			t.Errorf("%s and %s: %v", Key(c.a), Key(c.b), same)
+		}
+	}
+}
+
 // TestReturn: what was taken is left to others, unless it has come to its end.
 func TestReturn(t *testing.T) {
 	t.Parallel()
