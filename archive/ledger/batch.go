@@ -115,15 +115,15 @@ func (b *Batch) PutRun(r *Run) { b.putText(runKey(r.Start), json.RawMessage(r.Su
 
 func runKey(t time.Time) []byte { return fmt.Appendf(nil, "%c/%012d", prefixRun, t.Unix()) }
 
-// perTxn and perTxnBytes bound a transaction: badger takes some 12,000 records,
-// and 15 % of the chosen memtable size, which is 2.4 MiB.
+// perTxn and perTxnBytes bound a transaction: badger takes 13,000 records,
+// and 15 % of the chosen memtable size, which is 1.2 MiB.
 const (
-	perTxn      = 8000
-	perTxnBytes = 3 << 19
+	perTxn      = 4000
+	perTxnBytes = 3 << 18
 )
 
 // Commit makes the changes of b durable, then makes them in x, which may be nil,
-// and empties b. Up to 8000 changes of 1.5 MiB together are one transaction;
+// and empties b. Up to 4000 changes of 768 KiB together are one transaction;
 // larger batches are several, in order, so a crash leaves a prefix of them: every
 // record stands for itself.
 func (l *Ledger) Commit(b *Batch, x *Index) error {

@@ -111,11 +111,11 @@ func badgerOptions(dir string, log *badgerLog) badger.Options {
 		WithCompactL0OnClose(newTables(dir)+1 >= maxSmall).
 		WithNumLevelZeroTables(maxSmall).
 		WithNumLevelZeroTablesStall(2 * maxSmall).
-		WithMemTableSize(16 << 20).     // one transaction may hold 12,000 records
+		WithMemTableSize(8 << 20).      // which is in memory three times: with its log, and the table made of it
 		WithNumMemtables(2).            // one being written, one being flushed
 		WithNumCompactors(2).           // fewer is an error
 		WithBaseLevelSize(64 << 20).    // up to there, one level to compact into
-		WithBaseTableSize(8 << 20).     // a compaction has twice that in memory for several tables
+		WithBaseTableSize(4 << 20).     // a compaction has twice that in memory for several tables
 		WithValueLogFileSize(16 << 20). // an open value log has twice this apparent size
 		WithCompression(options.None).  // takes a quarter off the tables, and a quarter of the time of a load
 		WithBlockCacheSize(0).          // nothing to unpack, nothing to keep
