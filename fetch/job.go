@@ -135,6 +135,15 @@ type source struct {
 	bad []string
 }
 
+// spelling spells the URL for people: in the memory of the tree's own spelling where that
+// is the same, for a record has it.
+func (s *source) spelling() string {
+	if text := redact(s.url); text != s.text {
+		return text
+	}
+	return s.text
+}
+
 const (
 	// maxThrottles bounds how often one file accepts to be put off by one
 	// source: more than Retries, for with every answer the lane has slowed down.

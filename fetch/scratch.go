@@ -89,7 +89,8 @@ func (t *transfer) adopt(ctx context.Context, cause error) error {
 	if cause != nil && (n <= p.have || n > limit || Classify(cause) == failure.Disk) {
 		return cause
 	}
-	t.j.res.URL, t.j.res.Final = redact(src.url), redact(src.url)
+	t.j.res.URL = src.spelling()
+	t.j.res.Final = t.j.res.URL
 	if t.j.hop != nil {
 		t.j.res.Final = redactFinal(t.j.hop)
 	}

@@ -191,7 +191,7 @@ func (t *transfer) receive(src *source) error {
 		return t.page(&sizeError{want: limit, got: b.size, more: true})
 	}
 	src.validator = b.validator
-	t.j.res.URL = redact(src.url)
+	t.j.res.URL = src.spelling()
 	t.j.res.Final = t.j.res.URL
 	t.j.res.Lowered = t.j.trip.lowered
 	if b.final != nil && b.final != src.url {

@@ -295,6 +295,16 @@ func (s Set) Union(o Set) Set {
 	return u
 }
 
+// Share has s, which nobody else has yet, keep the digests that it has in common with o in
+// the memory of o.
+func (s Set) Share(o Set) {
+	for i, d := range s {
+		if g := o.Get(d.Alg); g == d {
+			s[i] = g
+		}
+	}
+}
+
 // A Relation is what two sets say about the contents they describe.
 type Relation int
 

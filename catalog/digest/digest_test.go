@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // all are the algorithms that have a name.
@@ -379,4 +380,16 @@ func formatNix32(d Digest) string {
 		s[len(s)-1-i] = nix32[digit.Int64()]
 	}
 	return string(s)
+}
+
+// TestShare: equal digests are kept once, and others stay as they are.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	wanted := set(t, of(t, SHA512, 1), of(t, BLAKE2B, 2))
+	s := set(t, of(t, SHA256, 0), of(t, SHA512, 1), of(t, BLAKE2B, 3))
+	want := slices.Clone(s)
+	s.Share(wanted)
+	if !slices.Equal(s, want) || unsafe.StringData(s[1].sum) != unsafe.StringData(wanted[0].sum) {
+		t.Errorf("%v became %v", want, s)
+	}
 }

@@ -160,9 +160,10 @@ func (h *Hasher) Reset() {
 func (h *Hasher) Sum() Set {
 	h.settle()
 	s := make(Set, len(h.hashes))
+	room := make([]byte, 0, 64) // for the longest digest
 	for i, w := range h.hashes {
-		s[i] = Digest{h.algs[i], string(w.Sum(nil))}
+		s[i] = Digest{h.algs[i], string(w.Sum(room))}
 	}
-	s, _ = NewSet(s...)
+	slices.SortFunc(s, Digest.Compare)
 	return s
 }
