@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"distkeep/archive/layout"
 )
@@ -69,9 +70,11 @@ type Listing struct {
 	s  *Store
 	mu sync.Mutex
 	// dirs are the directories that were listed, and files what was looked at, or
-	// has changed, since.
-	dirs  map[string]*listed
-	files map[string]layout.File
+	// has changed, since; placed are those of which no more is known than that a commit
+	// has put them there.
+	dirs   map[string]*listed
+	files  map[string]layout.File
+	placed map[string]placed
 	// aside are entries that are neither files nor directories of a layout: what
 	// is hidden, symbolic links, other directories.
 	aside []string
@@ -85,7 +88,7 @@ type Listing struct {
 func (l *Listing) Get(rel string) (layout.File, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f, ok := l.files[rel]
+	f, ok := l.since(rel)
 	if !ok {
 		f, ok = l.listed(rel)
 	}
@@ -98,6 +101,23 @@ func (l *Listing) Get(rel string) (layout.File, bool) {
 		l.files[rel] = f
 	}
 	return f, f.Size >= 0
+}
+
+// A placed is a file by its size and its time of modification in Unix nanoseconds: a first
+// run puts all there are.
+type placed struct{ size, modTime int64 }
+
+func (p placed) file() layout.File {
+	return layout.File{Size: p.size, ModTime: time.Unix(0, p.modTime).UTC()}
+}
+
+// since returns what was looked at, or has changed, since the listing.
+func (l *Listing) since(rel string) (layout.File, bool) {
+	if p, ok := l.placed[rel]; ok {
+		return p.file(), true
+	}
+	f, ok := l.files[rel]
+	return f, ok
 }
 
 // listed returns what the listing came by at rel.
@@ -119,8 +139,12 @@ func (l *Listing) listed(rel string) (f layout.File, ok bool) {
 func (l *Listing) Set(rel string, f layout.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if layout.InByCipher(rel) {
-		delete(l.files, rel)
+	delete(l.files, rel)
+	delete(l.placed, rel)
+	if p := (placed{f.Size, f.ModTime.UnixNano()}); layout.InByCipher(rel) {
+		return
+	} else if f.Size >= 0 && f.Err == nil && f == p.file() {
+		l.placed[rel] = p
 	} else {
 		l.files[rel] = f
 	}
@@ -140,9 +164,14 @@ func (l *Listing) All(f func(rel string, file layout.File) bool) {
 		for i := range d.entries {
 			e := &d.entries[i]
 			rel := path.Join(dir, e.name)
-			if _, newer := l.files[rel]; !newer && e.Size >= 0 && !f(rel, e.File) {
+			if _, newer := l.since(rel); !newer && e.Size >= 0 && !f(rel, e.File) {
 				return
 			}
+		}
+	}
+	for rel, p := range l.placed {
+		if !f(rel, p.file()) {
+			return
 		}
 	}
 	for rel, file := range l.files {

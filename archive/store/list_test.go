@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
@@ -67,6 +68,17 @@ func TestList(t *testing.T) {
 	write(t, s.Path("sub/missing"), "")
 	if _, ok := l.Get("sub/missing"); ok {
 		t.Error("the listing has changed by itself")
+	}
+	now := time.Now().UTC().Round(0)
+	for _, f := range []layout.File{{Size: 8, ModTime: now, Links: 2}, {Size: 9, ModTime: now}, {Size: 10, ModTime: now, Foreign: true}, {Size: 0, ModTime: now}} {
+		l.Set("put", f)
+		if got, ok := l.Get("put"); !ok || got != f || !slices.Contains(pathsOf(l), "put") {
+			t.Errorf("Set %v, and got %v", f, got)
+		}
+	}
+	l.Set("put", layout.File{Size: -1})
+	if _, ok := l.Get("put"); ok || slices.Contains(pathsOf(l), "put") {
+		t.Error("put is listed after Set said that it is gone")
 	}
 	l.Set("sub/missing", layout.File{Size: 7})
 	l.Set("a", layout.File{Size: -1})

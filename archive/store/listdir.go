@@ -53,7 +53,7 @@ func (d *listed) find(name string) *entry {
 // left out: they are the operator's; so is what is in a directory that this
 // process may not read, until Get is asked for it.
 func (s *Store) List(ctx context.Context, layouts ...layout.Layout) (*Listing, error) {
-	l := &lister{&Listing{s: s, dirs: make(map[string]*listed), files: make(map[string]layout.File)}, ctx, layouts}
+	l := &lister{&Listing{s: s, dirs: make(map[string]*listed), files: make(map[string]layout.File), placed: make(map[string]placed)}, ctx, layouts}
 	if err := l.list(""); err != nil {
 		return nil, fmt.Errorf("list archive: %w", err)
 	}
