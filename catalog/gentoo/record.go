@@ -78,29 +78,22 @@ func appendString(b []byte, s string) []byte {
 }
 
 // frame writes a record with its length and its checksum. The error of w stays.
-func frame(w *bufio.Writer, r string) {
+func frame(w *bufio.Writer, r []byte) {
 	head := binary.AppendUvarint(w.AvailableBuffer(), uint64(len(r)))
 	_, _ = w.Write(binary.LittleEndian.AppendUint32(head, checksum(r)))
-	_, _ = w.WriteString(r)
+	_, _ = w.Write(r)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func checksum(s string) (sum uint32) {
-	var b [1 << 10]byte
-	for len(s) > 0 {
-		n := copy(b[:], s)
-		sum = crc32.Update(sum, castagnoli, b[:n])
-		s = s[n:]
-	}
-	return sum
-}
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // A cursor reads what was appended. Once it is bad there is nothing left, and it
 // reads zeros.
 type cursor struct {
 	rest string
 	bad  bool
+	room []byte // of unframe
 }
 
 func (c *cursor) fail() { c.rest, c.bad = "", true }
@@ -161,7 +154,8 @@ func (c *cursor) unframe() (text string, of unit) {
 		n := c.uvarint()
 		sum := c.take(4)
 		text := c.take(int(min(n, maxStamps)))
-		if r := (cursor{rest: text}); !c.bad && binary.LittleEndian.Uint32([]byte(sum)) == checksum(text) {
+		c.room = append(c.room[:0], text...)
+		if r := (cursor{rest: text}); !c.bad && binary.LittleEndian.Uint32([]byte(sum)) == checksum(c.room) {
 			r.take(stampSize)
 			return text, unit{cat: r.string(), pn: r.string()}
 		}

@@ -193,7 +193,7 @@ func (s *stamps) header(read int64, fromCache bool) stampHeader {
 	h := stampHeader{Key: s.key, Read: read, FromCache: fromCache}
 	copy(h.Magic[:], stampMagic)
 	b, _ := binary.Append(nil, binary.LittleEndian, &h) // it has a fixed size
-	h.Sum = checksum(string(b))
+	h.Sum = checksum(b)
 	return h
 }
 
@@ -249,9 +249,10 @@ func (s *stamps) write(fromCache bool, units []unit) error {
 			u := &units[i]
 			if u.stamp.kept {
 				buf = appendRecord(buf[:0], u)
-				frame(b, string(buf))
+				frame(b, buf)
 			} else if u.stamp.used {
-				frame(b, u.stamp.record)
+				buf = append(buf[:0], u.stamp.record...)
+				frame(b, buf)
 			}
 		}
 		return b.Flush()

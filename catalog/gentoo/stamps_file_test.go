@@ -28,7 +28,7 @@ func lying(t *testing.T, o Options, old, text string) {
 		if c.bad {
 			break
 		}
-		frame(w, strings.ReplaceAll(r, old, text))
+		frame(w, []byte(strings.ReplaceAll(r, old, text)))
 	}
 	check(t, w.Flush(), os.WriteFile(o.Stamps, out.Bytes(), 0o644))
 }
@@ -210,7 +210,7 @@ func FuzzStamps(f *testing.F) {
 	var b bytes.Buffer
 	w := bufio.NewWriter(&b)
 	for i := range units {
-		frame(w, string(appendRecord(nil, &units[i])))
+		frame(w, appendRecord(nil, &units[i]))
 	}
 	if err := w.Flush(); err != nil {
 		f.Fatal(err)
