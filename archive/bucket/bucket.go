@@ -7,7 +7,7 @@
 //
 //	blob/sha256/ab/HEX   the bytes of a content
 //	aside/HEX/TIME       bytes that were at the key of a content and are not that
-//	doc/NAME             small documents: the ledger, and how the archive is published
+//	doc/NAME             documents: the ledger, how the archive is published, snapshots
 //	lease                who changes the archive now
 //	mark                 that there is an archive, and which one it is
 //	probe/...            what init asks a server with; it is removed again
@@ -20,7 +20,8 @@
 //     its SHA-256, which the server compares. What is there already is compared before it is
 //     taken for the content.
 //   - Who has a lease, and may not have it any more, writes and removes nothing.
-//   - Only what is still the object that was looked at is removed.
+//   - Only what is still the object that was looked at is removed, and no content that a
+//     snapshot has.
 //   - What may have failed for a while only is tried again for about two minutes, later
 //     and later, and not before a server says that it may be. A server that has never
 //     answered is not waited for as long, see Options.
@@ -36,6 +37,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +62,9 @@ type Options struct {
 	Jobs int
 	// Lease is how long one lasts, see Bucket.Hold. Zero means two minutes.
 	Lease time.Duration
+	// Cache is a directory for what is read again and again and never changes. Who keeps
+	// snapshots needs it, and it is made then.
+	Cache string
 	// Single is the size above which a content is sent in parts of Part bytes. Zero
 	// means 5 GiB, which is what S3 allows, and 512 MiB.
 	Single, Part int64
@@ -82,6 +87,9 @@ type Bucket struct {
 	prefix string // with the slash
 	lease  atomic.Pointer[Lease]
 	swept  atomic.Bool // see sweep
+	// spared are the contents of snapshots, or nil.
+	spared  map[string]bool
+	sparing sync.Mutex
 }
 
 // Parse reads s3://BUCKET/PREFIX.

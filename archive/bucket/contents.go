@@ -140,12 +140,16 @@ func (b *Bucket) Purge(c *layout.Content, published, recycled []*layout.Content)
 	return nil
 }
 
-// Remove removes a content, if nobody writes it at the same time.
+// Remove removes a content, unless a snapshot has it, and if nobody writes it at the same
+// time.
 func (b *Bucket) Remove(ctx context.Context, sum digest.Digest) error {
 	o, err := b.head(ctx, b.blob(sum))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	if spared, err := b.spares(ctx, sum); spared || err != nil {
 		return err
 	}
 	return b.remove(ctx, o.Key, o.ETag)

@@ -82,6 +82,7 @@ func (b *Bucket) Hold(ctx context.Context, holder, what string) (*Lease, error) 
 			err := l.write(ctx, etag)
 			if err == nil {
 				b.lease.Store(l)
+				b.forget() // others may have made snapshots
 				beating, stop := context.WithCancel(context.WithoutCancel(ctx))
 				l.stop = stop
 				go l.beat(beating)

@@ -61,9 +61,6 @@ func (b *Bucket) SetPublishing(ctx context.Context, p Publishing) error {
 	if err := b.ProbePublishing(ctx, p); err != nil {
 		return err
 	}
-	if err := b.Held(); err != nil {
-		return err
-	}
 	_, err = b.putBytes(ctx, b.doc(publishDoc), []byte(p+"\n"), condition{})
 	return err
 }
@@ -108,9 +105,6 @@ func (b *Bucket) redirect(ctx context.Context, key, to string) (etag string, err
 // Expose makes a content of which readers know the path rel come from there, as how
 // says, in place of what was there. It returns the ETag of what is there now.
 func (b *Bucket) Expose(ctx context.Context, rel string, sum digest.Digest, size int64, how Publishing) (etag string, err error) {
-	if err := b.Held(); err != nil {
-		return "", err
-	}
 	if how == PublishRedirects {
 		return b.redirect(ctx, b.exposed(rel), (&url.URL{Path: "/" + b.blob(sum)}).EscapedPath())
 	}
@@ -119,17 +113,11 @@ func (b *Bucket) Expose(ctx context.Context, rel string, sum digest.Digest, size
 
 // ExposeFile writes a small file to the path rel of readers.
 func (b *Bucket) ExposeFile(ctx context.Context, rel string, body io.ReadSeeker, size int64, sum digest.Digest) (etag string, err error) {
-	if err := b.Held(); err != nil {
-		return "", err
-	}
 	return b.put(ctx, b.exposed(rel), body, size, sum, condition{}, nil)
 }
 
 // Withdraw removes what is at the path rel of readers.
 func (b *Bucket) Withdraw(ctx context.Context, rel string) error {
-	if err := b.Held(); err != nil {
-		return err
-	}
 	return b.remove(ctx, b.exposed(rel), "")
 }
 
@@ -140,9 +128,6 @@ func (b *Bucket) WithdrawAside(ctx context.Context, rel string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
-		return err
-	}
-	if err := b.Held(); err != nil {
 		return err
 	}
 	if _, err := b.copy(ctx, o, b.prefix+asides+public+rel+"/"+stamp(o)); err != nil {

@@ -24,7 +24,7 @@ func (b *Bucket) sweep(ctx context.Context) error {
 	for _, up := range page.Uploads {
 		key := aws.ToString(up.Key)
 		rest, ok := strings.CutPrefix(key, b.prefix)
-		if !ok || !slices.ContainsFunc([]string{blobs, asides, probes}, func(root string) bool { return strings.HasPrefix(rest, root) }) {
+		if !ok || !slices.ContainsFunc([]string{blobs, asides, probes, public}, func(root string) bool { return strings.HasPrefix(rest, root) }) {
 			continue // others may use the bucket as well
 		}
 		_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: up.UploadId})

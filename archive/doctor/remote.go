@@ -53,8 +53,12 @@ func (doc *doctor) examineRemote(ctx context.Context) (*examination, error) {
 	for _, r := range v.Index.Recycled {
 		d.remote(&r.Distfile, there, func(b *ledger.Batch, why string) { v.Recycle.Lose(b, r, why) })
 	}
+	kept, err := d.kept(ctx, there)
+	if err != nil {
+		return nil, vault.Damage(err)
+	}
 	for sum, is := range there {
-		if len(v.Index.WithSum(sum))+len(v.Index.RecycledWith(sum)) == 0 {
+		if len(v.Index.WithSum(sum))+len(v.Index.RecycledWith(sum)) == 0 && !kept[sum] {
 			d.unrecorded(sum, is)
 		}
 	}
@@ -69,6 +73,23 @@ func (doc *doctor) examineRemote(ctx context.Context) (*examination, error) {
 	}
 	slices.SortFunc(d.findings, func(a, b *Finding) int { return cmpKeys(a, b) })
 	return d, nil
+}
+
+// kept compares the contents of snapshots with what is there, and returns them.
+func (d *examination) kept(ctx context.Context, there map[digest.Digest]stored) (kept map[digest.Digest]bool, err error) {
+	kept = make(map[digest.Digest]bool)
+	err = d.v.Remote.Kept(ctx, func(snapshot, name string, sum digest.Digest, size int64) {
+		is, ok := there[sum]
+		switch {
+		case kept[sum]:
+		case !ok:
+			d.find(&Finding{Kind: FindLost, Name: name, SHA256: sum.Hex(), Problem: "snapshot " + snapshot + " has it, and its bytes are gone"})
+		case is.size != size:
+			d.find(&Finding{Kind: FindChanged, Name: name, SHA256: sum.Hex(), Problem: fmt.Sprintf("snapshot %s has it, and it has %d bytes, want %d", snapshot, is.size, size)})
+		}
+		kept[sum] = true
+	})
+	return kept, err
 }
 
 func cmpKeys(a, b *Finding) int {

@@ -64,6 +64,9 @@ type Remote interface {
 	All(ctx context.Context, f func(sum digest.Digest, size int64, at time.Time) error, odd func(where string)) error
 	// NameOf returns the name that a content was written under, or "".
 	NameOf(ctx context.Context, sum digest.Digest) (string, error)
+	// Kept calls f with each content of each snapshot. Contents that snapshots have are not
+	// removed.
+	Kept(ctx context.Context, f func(snapshot, name string, sum digest.Digest, size int64)) error
 	// Remove removes a content for good.
 	Remove(ctx context.Context, sum digest.Digest) error
 }

@@ -172,6 +172,24 @@ func (c *Recycle) purge(k ledger.Key) error {
 	return c.v.depot.Purge(is, contents(c.v.Index.WithSum(k.SHA256)), recycled)
 }
 
+// PurgeAfter purges contents without records that something else has kept, when end has
+// made an end of that. When a process is killed between, Mend does. What is published, in recycle or
+// kept by another then stays.
+func (c *Recycle) PurgeAfter(keys []ledger.Key, end func() error) error {
+	if _, err := c.Mend(); err != nil {
+		return err
+	}
+	var b ledger.Batch
+	c.v.Note(&b, func(n *ledger.Notes) { n.Purging = keys })
+	if err := c.v.Commit(&b); err != nil {
+		return err
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	return c.endPurge(keys)
+}
+
 // Path is the absolute path of the file of r in recycle.
 func (c *Recycle) Path(r *ledger.Recycled) string { return c.v.Store.RecyclePath(&r.Content) }
 

@@ -72,7 +72,7 @@ func (p *place) bucket(ctx context.Context) (*bucket.Bucket, error) {
 // Credentials, and the region where none is given, are found as the AWS tools find them:
 // variables, files, roles.
 func (p *place) whole(ctx context.Context) (b *bucket.Bucket, is *vault.Binding, err error) {
-	o := bucket.Options{Endpoint: p.endpoint, Proxy: http.ProxyFromEnvironment, Waits: p.waits}
+	o := bucket.Options{Endpoint: p.endpoint, Proxy: http.ProxyFromEnvironment, Waits: p.waits, Cache: store.SnapshotsDir(p.distfiles)}
 	if o.Bucket, o.Prefix, err = bucket.Parse(p.archive); err != nil {
 		return nil, nil, usagef("--archive: %w", err)
 	}

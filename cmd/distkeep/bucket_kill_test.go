@@ -32,19 +32,21 @@ func newKilling(t testing.TB) *killing {
 }
 
 // years runs a scenario: fetched, nothing to do, some not wanted and others new,
-// deleted, purged. Each step is done again when it was killed.
+// deleted, purged, which only frees what no snapshot has. Each step is done again when it was killed.
 func (k *killing) years() {
 	k.t.Helper()
 	all := maps.Clone(k.up.files)
 	for _, step := range []struct {
 		at    string
 		wants func(i int) bool
+		then  []string
 	}{
-		{"2026-01-02T03:00:00Z", func(i int) bool { return i < 5 }},
-		{"2026-01-02T04:00:00Z", func(i int) bool { return i < 5 }},
-		{"2026-01-02T05:00:00Z", func(i int) bool { return i > 1 }},
-		{"2026-01-03T06:00:00Z", func(i int) bool { return i > 1 }},
-		{"2026-01-05T07:00:00Z", func(i int) bool { return i > 1 }},
+		{"2026-01-02T03:00:00Z", func(i int) bool { return i < 5 }, []string{"snapshot", "create"}},
+		{"2026-01-02T04:00:00Z", func(i int) bool { return i < 5 }, nil},
+		{"2026-01-02T05:00:00Z", func(i int) bool { return i > 1 }, nil},
+		{"2026-01-03T06:00:00Z", func(i int) bool { return i > 1 }, nil},
+		{"2026-01-05T07:00:00Z", func(i int) bool { return i > 1 }, []string{"snapshot", "create"}},
+		{"2026-01-05T08:00:00Z", func(i int) bool { return i > 1 }, []string{"snapshot", "prune", "--keep-last", "1"}},
 	} {
 		k.now = step.at
 		k.up.files = make(map[string][]byte)
@@ -54,8 +56,10 @@ func (k *killing) years() {
 			}
 		}
 		k.rewrite(k.up.files)
-		if k.killed(k.mirror()...) {
-			k.do(0, k.mirror()...)
+		for _, args := range [][]string{k.mirror(), step.then} {
+			if len(args) > 0 && k.killed(args...) {
+				k.do(0, args...)
+			}
 		}
 	}
 }
@@ -101,7 +105,7 @@ func (k *killing) at(n int, fault s3test.Fault) {
 // keys are those of the contents, and of what readers find.
 func (k *killing) keys() (keys []string) {
 	k.t.Helper()
-	for _, below := range []string{"some/where/blob/", "some/where/public/"} {
+	for _, below := range []string{"some/where/blob/", "some/where/public/", "some/where/doc/snapshots/"} {
 		some, err := k.srv.Keys(below)
 		if err != nil {
 			k.t.Fatal(err)
@@ -147,7 +151,7 @@ func TestBucketKills(t *testing.T) {
 	_, all := k.srv.Requests()
 	want := k.keys()
 	k.sound(want)
-	if len(want) != 4+2*4+5 {
+	if len(want) != 4+2*4+5+1 {
 		t.Fatalf("the scenario leaves %d objects: %v", len(want), want)
 	}
 	every := 9
@@ -179,7 +183,7 @@ func TestBucketFaults(t *testing.T) {
 	k.years()
 	k.srv.Fail(nil)
 	want := k.keys()
-	if len(want) != 4+2*4+5 {
+	if len(want) != 4+2*4+5+1 {
 		t.Fatalf("the scenario leaves %d objects: %v", len(want), want)
 	}
 	k.sound(want)

@@ -268,7 +268,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says 
 		return nil, err
 	}
 	if err == nil {
-		err = snapshotError(o.snapshot.take(ctx, e, a, s, int64(o.minFree)))
+		err = snapshotError(o.snapshot.take(ctx, e, &o.place, a, s, int64(o.minFree)))
 	}
 	if perr := says.print(e, s); perr != nil {
 		return s, perr

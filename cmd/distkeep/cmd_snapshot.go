@@ -27,6 +27,9 @@ ext4, 4 KiB and an inode for each content that has one in by_cipher (create
 Snapshots are in ARCHIVE/snapshots, or where --snapshots says, on the file system
 of the published tree. A name is the time in UTC, as in 2026-01-02T030000Z, with
 .LABEL behind it if there is one; "latest" is a link to the newest.
+
+A snapshot of an archive in a bucket is a list of its names and contents there: what
+one has stays in the bucket until none has it. To make or remove one needs the lock.
 `
 
 // snapshotFlags are what the subcommands share.
@@ -48,8 +51,8 @@ func (o *snapshotFlags) resolve() error {
 	if err := o.place.resolve(); err != nil {
 		return err
 	}
-	if err := o.inFiles("snapshot", "there are no files to link"); err != nil {
-		return err
+	if o.remote() {
+		return o.resolveRemote()
 	}
 	if o.dir == "" {
 		o.dir = store.SnapshotsDir(o.distfiles)
@@ -60,16 +63,29 @@ func (o *snapshotFlags) resolve() error {
 	return vault.CheckSnapshots(o.dir, o.distfiles, o.state)
 }
 
+// resolveRemote is resolve for an archive in a bucket.
+func (o *snapshotFlags) resolveRemote() error {
+	if o.dir != "" {
+		return usagef("--snapshots is of an archive in files: those of a bucket are in it")
+	}
+	return vault.Check(o.distfiles, o.state)
+}
+
 // open opens the snapshots that are there.
-func (o *snapshotFlags) open(e *env) (*snapshot.Dir, error) {
+func (o *snapshotFlags) open(ctx context.Context, e *env) (snapshotSet, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
+	}
+	if o.remote() {
+		return o.inBucket(ctx, e, nil)
 	}
 	d, err := snapshot.Open(o.dir, e.now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hinted{err, "the first snapshot is made by: distkeep snapshot create"}
+	} else if err != nil {
+		return nil, err
 	}
-	return d, err
+	return snapshotDir{d, o.distfiles}, nil
 }
 
 // snapshotError gives an error the exit status of what caused it.
@@ -93,7 +109,7 @@ func snapshotCommand(e *env) *cli.Command {
 }
 
 const snapshotCreateHelp = snapshotHelp + `
-It needs no lock and may be called during a run: every file of the view is whole,
+In files, it needs no lock and may be called during a run: every file of the view is whole,
 and files are there that its distinfo or a pacman database names, but which of the
 files that come or go just then is left to chance. For the view of one moment, call
 it when no run is on: distkeep mirror ... && distkeep snapshot create ...
@@ -125,6 +141,9 @@ func runSnapshotCreate(ctx context.Context, e *env, o *snapshotFlags, c snapshot
 	if err := o.resolve(); err != nil {
 		return err
 	}
+	if o.remote() {
+		return o.createInBucket(ctx, e, c)
+	}
 	s, err := store.Open(o.distfiles, o.state, nil, nil)
 	if err != nil {
 		return err
@@ -140,6 +159,27 @@ func runSnapshotCreate(ctx context.Context, e *env, o *snapshotFlags, c snapshot
 	if err != nil {
 		return err
 	}
+	return o.printMade(e, made)
+}
+
+// createInBucket is runSnapshotCreate for an archive in a bucket.
+func (o *snapshotFlags) createInBucket(ctx context.Context, e *env, c snapshot.CreateOptions) (err error) {
+	if c.NoByCipher {
+		return usagef("--no-by-cipher is of an archive in files")
+	}
+	s, err := o.inBucket(ctx, e, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	made, err := s.Create(ctx, c.Label)
+	if err != nil {
+		return err
+	}
+	return o.printMade(e, made)
+}
+
+func (o *snapshotFlags) printMade(e *env, made snapshot.Snapshot) error {
 	if o.json {
 		return writeJSON(e.stdout, []snapshot.Snapshot{made})
 	}
@@ -201,15 +241,15 @@ func (o *snapshotFlags) list(ctx context.Context, e *env, alone bool) (list []li
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	if !asked && !exists(o.dir) {
+	if !o.remote() && !asked && !exists(o.dir) {
 		return nil, nil
 	}
-	d, err := o.open(e)
+	d, err := o.open(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	all, err := d.List()
+	all, err := d.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -254,26 +294,14 @@ func snapshotDiff(e *env) *cli.Command {
 }
 
 func runSnapshotDiff(ctx context.Context, e *env, o *snapshotFlags, names []string) (err error) {
-	d, err := o.open(e)
+	d, err := o.open(ctx, e)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	views := make([]*snapshot.Tree, 2)
-	for i := range views {
-		if i < len(names) {
-			views[i], err = d.OpenSnapshot(names[i])
-		} else {
-			views[i], err = snapshot.OpenTree(o.distfiles)
-		}
-		if err != nil {
-			return err
-		}
-		defer views[i].Close()
-	}
 	enc := json.NewEncoder(e.stdout)
 	enc.SetEscapeHTML(false)
-	return snapshot.Diff(ctx, views[0], views[1], func(c snapshot.Change) error {
+	return d.Diff(ctx, names, func(c snapshot.Change) error {
 		if o.json {
 			return enc.Encode(c)
 		}
@@ -334,14 +362,14 @@ func keepFlags(p *snapshot.Policy) []cli.Flag {
 }
 
 func runSnapshotPrune(ctx context.Context, e *env, o *snapshotFlags, p snapshot.Policy, dryRun bool) (err error) {
-	d, err := o.open(e)
+	d, err := o.open(ctx, e)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	var ds []snapshot.Decision
 	if dryRun {
-		ds, err = d.Decide(p)
+		ds, err = d.Decide(ctx, p)
 	} else {
 		ds, _, err = d.Prune(ctx, p)
 	}
@@ -394,7 +422,7 @@ now because nothing else has them.
 }
 
 func runSnapshotRemove(ctx context.Context, e *env, o *snapshotFlags, names []string) (err error) {
-	d, err := o.open(e)
+	d, err := o.open(ctx, e)
 	if err != nil {
 		return err
 	}

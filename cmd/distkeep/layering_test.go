@@ -45,7 +45,7 @@ var layers = map[string]string{
 	"archive/disk":            "catalog/regular",
 	"archive/store":           "catalog catalog/digest catalog/regular archive/disk archive/layout",
 	"archive/store/storetest": "catalog/regular archive/disk",
-	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/layout archive/store",
+	"archive/snapshot":        "catalog catalog/digest catalog/regular archive/bucket archive/layout archive/ledger archive/report archive/store archive/vault",
 	"archive/report":          "catalog catalog/digest catalog/regular fetch/failure archive/layout",
 	"archive/report/metrics":  "archive/report fetch/failure",
 	"archive/requests":        "catalog catalog/regular",

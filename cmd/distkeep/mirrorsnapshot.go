@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -12,7 +11,6 @@ import (
 	"distkeep/archive/snapshot"
 	"distkeep/archive/store"
 	"distkeep/archive/vault"
-	"distkeep/catalog/regular"
 )
 
 // A snapshotAfter is what mirror does about snapshots at the end of a run.
@@ -35,12 +33,6 @@ func (o *snapshotAfter) check(p *place) error {
 	if !o.wanted {
 		return nil
 	}
-	if err := p.inFiles("--snapshot", "there are no files to link"); err != nil {
-		return err
-	}
-	if o.dir == "" {
-		o.dir = store.SnapshotsDir(p.distfiles)
-	}
 	if o.policy == (snapshot.Policy{}) {
 		// What reads one, with an hourly job, has a day before it goes.
 		o.policy = snapshot.Policy{Last: 24, Daily: 7}
@@ -48,22 +40,37 @@ func (o *snapshotAfter) check(p *place) error {
 	if _, err := o.policy.Apply(nil); err != nil {
 		return usageError{err}
 	}
+	if p.remote() {
+		if o.noByCipher || o.dir != "" {
+			return usagef("--no-by-cipher and --snapshots are of an archive in files")
+		}
+		return nil
+	}
+	if o.dir == "" {
+		o.dir = store.SnapshotsDir(p.distfiles)
+	}
 	return vault.CheckSnapshots(o.dir, p.distfiles, p.state)
 }
 
 // take makes a snapshot of v, which the run of s has changed, or an earlier one
 // that could make none, and removes old ones.
-func (o *snapshotAfter) take(ctx context.Context, e *env, v *vault.Vault, s *report.Summary, minFree int64) (err error) {
+func (o *snapshotAfter) take(ctx context.Context, e *env, p *place, v *vault.Vault, s *report.Summary, minFree int64) (err error) {
 	if !o.wanted {
 		return nil
+	}
+	if p.remote() {
+		return o.takeInBucket(ctx, e, p, v, s)
 	}
 	d, err := snapshot.Make(o.dir, v.Distfiles, e.now)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	same, err := sameUpdate(filepath.Join(o.dir, "latest"), v.Distfiles)
-	if err != nil || same {
+	is, err := lastUpdate(v.Distfiles)
+	if err != nil {
+		return err
+	}
+	if was, err := lastUpdate(filepath.Join(o.dir, "latest")); err != nil || is == was && is != "" {
 		return err
 	}
 	made, err := d.Create(ctx, v.Distfiles, snapshot.CreateOptions{
@@ -78,15 +85,25 @@ func (o *snapshotAfter) take(ctx context.Context, e *env, v *vault.Vault, s *rep
 	return err
 }
 
-// sameUpdate reports whether two published trees are of the same last change.
-func sameUpdate(a, b string) (bool, error) {
-	const maxStamp = 64
-	of, err := regular.Read(filepath.Join(a, "lastupdate"), maxStamp)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, err
+// takeInBucket is take for an archive in a bucket.
+func (o *snapshotAfter) takeInBucket(ctx context.Context, e *env, p *place, v *vault.Vault, s *report.Summary) error {
+	d, err := p.inBucket(ctx, e, v)
+	if err != nil {
+		return err
 	}
-	with, err := regular.Read(filepath.Join(b, "lastupdate"), maxStamp)
-	return err == nil && string(of) == string(with), err
+	is, err := lastUpdate(v.Distfiles)
+	if err != nil {
+		return err
+	}
+	if was, err := d.Update(ctx); err != nil || is == was && is != "" {
+		return err
+	}
+	made, err := d.Create(ctx, "")
+	if err != nil {
+		return err
+	}
+	s.Snapshot = made.Name
+	_, removed, err := d.Prune(ctx, o.policy)
+	s.SnapshotsRemoved = len(removed)
+	return err
 }
