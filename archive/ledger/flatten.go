@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,8 @@ import (
 )
 
 // A ledger that is closed has the records of each kind that Load reads in a flat file,
-// too, in the binary form and in the order of their keys. The seal lists them with their
+// too, in the binary form and in the order of their keys, and in one more file what has
+// changed since those were written, unless that is much. The seal lists them with their
 // sums: only those that have what the tables have, so that one that a killed process has
 // left, or an older one, is none of them. They are made of what badger has, or of the
 // ones before and what was committed since, never of what is in memory. Without one,
@@ -22,6 +24,13 @@ var loaded = []byte{prefixMeta, prefixDistfile, prefixFailure, prefixDeletion, p
 
 // flatExt is how the names of flat files end.
 const flatExt = ".flat"
+
+// recentName is what the seal calls the file of what has changed. There is no file of that
+// name: a program that knows none of it takes it for a table that is gone, and asks badger.
+const (
+	recentName = "recent"
+	recentFile = recentName + flatExt
+)
 
 func flatName(prefix byte) string {
 	for _, k := range kinds {
@@ -40,31 +49,33 @@ func flatKind(name string) (prefix byte, ok bool) {
 	return loaded[i], true
 }
 
-// changes are what was committed since the ledger was opened: the values by their keys,
-// nil for those that are gone.
+// changes are what was committed since the flat files of the kinds were written: the
+// values by their keys, none for those that are gone.
 type changes struct {
 	values map[string][]byte
 	bytes  int
+	fresh  bool // not all of it is in the file of them
 }
 
+// maxRecent bounds what stands in a file of its own: each run reads and writes it anew.
 // maxChanges bounds what is kept of changes. Above it, badger tells them.
-const maxChanges = 8 << 20
+const (
+	maxRecent  = 1 << 20
+	maxChanges = 8 << 20
+)
 
 // note keeps ops, which were committed, or perhaps not. While there is a sum for a kind,
 // its records are those of that flat file, but for the changes.
 func (l *Ledger) note(ops []op, committed bool) {
 	s := &l.since
-	if s.values == nil {
-		s.values = make(map[string][]byte)
-	}
 	for _, o := range ops {
 		switch prefix := o.key[0]; {
 		case l.seal.flats[prefix] == "":
 		case !committed:
 			delete(l.seal.flats, prefix)
 		default:
-			s.values[string(o.key)] = o.value
-			s.bytes += len(o.key) + len(o.value)
+			s.put(string(o.key), o.value)
+			s.fresh = true
 		}
 	}
 	if s.bytes > maxChanges {
@@ -72,6 +83,22 @@ func (l *Ledger) note(ops []op, committed bool) {
 			delete(l.seal.flats, k[0])
 		}
 		*s = changes{}
+	}
+}
+
+func (s *changes) put(k string, v []byte) {
+	if s.values == nil {
+		s.values = make(map[string][]byte)
+	}
+	s.drop(k)
+	s.values[k] = v
+	s.bytes += len(k) + len(v)
+}
+
+func (s *changes) drop(k string) {
+	if v, ok := s.values[k]; ok {
+		s.bytes -= len(k) + len(v)
+		delete(s.values, k)
 	}
 }
 
@@ -86,30 +113,68 @@ func (s *changes) of(prefix byte) (keys []string) {
 	return keys
 }
 
+// each calls put with each change.
+func (s *changes) each(put putter) error {
+	for _, k := range slices.Sorted(maps.Keys(s.values)) {
+		if err := put([]byte(k), s.values[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops the changes of a kind of which there is a flat file with them, or none.
+func (s *changes) forget(prefix byte) {
+	for _, k := range s.of(prefix) {
+		s.drop(k)
+		s.fresh = true
+	}
+}
+
 // distrust has all flat files made again.
-func (l *Ledger) distrust() { clear(l.seal.flats) }
+func (l *Ledger) distrust() {
+	clear(l.seal.flats)
+	l.since = changes{}
+}
 
 // readable reports whether the flat files have everything that Load reads, in the key
 // scheme of this program.
 func (l *Ledger) readable() bool {
+	if len(l.seal.flats) < len(loaded) || l.readRecent() != nil {
+		return false
+	}
 	var found string
-	ok := len(l.seal.flats) == len(loaded) && l.readFlat(prefixMeta, func(k, v []byte) error {
+	err := l.merge(prefixMeta, l.since.of(prefixMeta), func(k, v []byte) error {
 		if string(k[2:]) != schemaKey {
 			return nil
 		}
 		return decode(v, &found)
-	}) == nil
-	return ok && found == schema
+	})
+	return err == nil && found == schema
+}
+
+// readRecent reads what has changed since the flat files were written.
+func (l *Ledger) readRecent() error {
+	if l.seal.recent == "" {
+		return nil
+	}
+	return flat.Read(filepath.Join(l.dir, recentFile), l.seal.recent, 2*maxRecent, func(k, v []byte) error {
+		if len(k) < 3 || k[1] != '/' || !slices.Contains(loaded, k[0]) {
+			return errRecord
+		}
+		l.since.put(string(k), slices.Clone(v))
+		return nil
+	})
 }
 
 // loadFlat loads what the flat files have.
 func (l *Ledger) loadFlat() (s *State, ok bool) {
-	if len(l.seal.flats) < len(loaded) || len(l.since.values) > 0 {
+	if len(l.seal.flats) < len(loaded) {
 		return nil, false
 	}
 	s, parts := newState(), new(pool)
 	for _, prefix := range loaded {
-		if l.readFlat(prefix, func(k, v []byte) error { return s.add(k, v, parts) }) != nil {
+		if l.merge(prefix, l.since.of(prefix), func(k, v []byte) error { return s.add(k, v, parts) }) != nil {
 			return nil, false
 		}
 	}
@@ -130,28 +195,46 @@ func (l *Ledger) readFlat(prefix byte, add func(k, v []byte) error) error {
 // flatten writes the flat files of what has changed. Where there is no room, or
 // anything else is in the way, there is none.
 func (l *Ledger) flatten() {
+	much := l.since.bytes > maxRecent
 	for _, prefix := range loaded {
-		path, keys := filepath.Join(l.dir, flatName(prefix)), l.since.of(prefix)
-		sum, err := l.seal.flats[prefix], error(nil)
-		switch {
-		case sum == "":
-			sum, err = l.writeFlat(path, func(put putter) error { return l.copy(prefix, put) })
-		case len(keys) > 0:
-			sum, err = l.writeFlat(path, func(put putter) error { return l.merge(prefix, keys, put) })
+		pairs := func(put putter) error { return l.copy(prefix, put) }
+		if l.seal.flats[prefix] != "" {
+			keys := l.since.of(prefix)
+			if !much || len(keys) == 0 {
+				continue
+			}
+			pairs = func(put putter) error { return l.merge(prefix, keys, put) }
 		}
-		if err != nil {
-			os.Remove(path) // the seal does not list it, whatever it is
-			delete(l.seal.flats, prefix)
-			continue
-		}
-		l.seal.flats[prefix] = sum
+		l.seal.flats[prefix] = l.writeFlat(flatName(prefix), pairs)
+		l.since.forget(prefix)
 	}
+	switch {
+	case len(l.since.values) == 0:
+		l.seal.recent = ""
+		os.Remove(filepath.Join(l.dir, recentFile))
+	case l.since.fresh:
+		l.seal.recent = l.writeFlat(recentFile, l.since.each)
+	}
+	if l.seal.recent == "" {
+		for k := range l.since.values {
+			delete(l.seal.flats, k[0])
+		}
+	}
+	maps.DeleteFunc(l.seal.flats, func(_ byte, sum string) bool { return sum == "" })
 }
 
 type putter = func(k, v []byte) error
 
-func (l *Ledger) writeFlat(path string, pairs func(put putter) error) (sum string, err error) {
-	return flat.Write(path, func(more int64) error { return l.o.Spare(more + l.Need(0)) }, pairs)
+// writeFlat returns the sum of the file, or "" where there is none: the seal does not list
+// what is left of it.
+func (l *Ledger) writeFlat(name string, pairs func(put putter) error) (sum string) {
+	path := filepath.Join(l.dir, name)
+	sum, err := flat.Write(path, func(more int64) error { return l.o.Spare(more + l.Need(0)) }, pairs)
+	if err != nil {
+		os.Remove(path)
+		return ""
+	}
+	return sum
 }
 
 // copy puts what badger has of a kind.
@@ -175,7 +258,7 @@ func (l *Ledger) merge(prefix byte, keys []string, put putter) error {
 	change := func() error {
 		k := keys[0]
 		keys = keys[1:]
-		if v := l.since.values[k]; v != nil {
+		if v := l.since.values[k]; len(v) > 0 {
 			return put([]byte(k), v)
 		}
 		return nil

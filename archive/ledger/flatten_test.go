@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -55,8 +56,8 @@ func sameAsBadger(t testing.TB, dir string) (flat bool) {
 	return flat
 }
 
-// TestFlat: a closed ledger is read without badger, and only what has changed is written
-// again.
+// TestFlat: a closed ledger is read without badger, and what has changed is written in a
+// file of its own.
 func TestFlat(t *testing.T) {
 	t.Parallel()
 	dir := closed(t)
@@ -75,8 +76,8 @@ func TestFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, fi := range flats(t, dir) {
-		if same := os.SameFile(before[name], fi); same == (name == flatName(prefixMeta)) {
-			t.Errorf("after a note, %s is the same file: %v", name, same)
+		if name != recentFile && !os.SameFile(before[name], fi) {
+			t.Errorf("after a note, %s is another file", name)
 		}
 	}
 	if !sameAsBadger(t, dir) {
@@ -175,6 +176,68 @@ func forge(prefix byte, k, v string) func(t *testing.T, dir string) error {
 	}
 }
 
+// TestRecentNotBelieved: so it is with the file of what has changed.
+func TestRecentNotBelieved(t *testing.T) {
+	t.Parallel()
+	change := func(t *testing.T, dir, reason string) {
+		l := open(t, dir)
+		var b Batch
+		b.PutFailure(&Failure{Name: "a", Want: "0123456789abcdef", Reason: reason})
+		b.DropDistfile(content("b", "content"))
+		if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := func(k, v string) func(t *testing.T, dir string) error {
+		return func(t *testing.T, dir string) (err error) {
+			l := open(t, dir)
+			l.seal.recent, err = flat.Write(filepath.Join(dir, recentFile), nil, func(put func(k, v []byte) error) error { return put([]byte(k), []byte(v)) })
+			return errors.Join(err, l.seal.write(dir), l.Close())
+		}
+	}
+	text := func(change func([]byte) []byte) func(t *testing.T, dir string) error {
+		return func(t *testing.T, dir string) error {
+			b, err := os.ReadFile(filepath.Join(dir, recentFile))
+			return errors.Join(err, os.WriteFile(filepath.Join(dir, recentFile), change(b), 0o644))
+		}
+	}
+	for what, damage := range map[string]func(t *testing.T, dir string) error{
+		"gone":      func(t *testing.T, dir string) error { return os.Remove(filepath.Join(dir, recentFile)) },
+		"empty":     text(func([]byte) []byte { return nil }),
+		"cut off":   text(func(b []byte) []byte { return b[:len(b)-1] }),
+		"a bit off": text(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }),
+		"older": func(t *testing.T, dir string) error {
+			old, err := os.ReadFile(filepath.Join(dir, recentFile))
+			change(t, dir, "third")
+			return errors.Join(err, os.WriteFile(filepath.Join(dir, recentFile), old, 0o644))
+		},
+		"forged: no record":    forged("d/a", "x"),
+		"forged: a success":    forged("s/a", "x"),
+		"forged: another kind": forged("?/a", "x"),
+		"forged: no key":       forged("", ""),
+		"forged: no schema":    forged("m/schema", ""),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := closed(t)
+			change(t, dir, "first")
+			change(t, dir, "second")
+			if !sameAsBadger(t, dir) {
+				t.Fatal("the changes are not read")
+			}
+			if err := damage(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			if sameAsBadger(t, dir) {
+				t.Error("it was believed")
+			}
+			if !sameAsBadger(t, dir) {
+				t.Error("no good one was made")
+			}
+		})
+	}
+}
+
 // TestFlatAfterCrash: whatever of a close was done before the process died, what is
 // loaded is all that was committed.
 func TestFlatAfterCrash(t *testing.T) {
@@ -250,10 +313,10 @@ func TestFlatAfterCrash(t *testing.T) {
 	})
 }
 
-// TestKillInClose kills a process at each step of the flat files: they are read again
-// only once they are whole.
+// TestKillInClose kills a process at each step of the flat files, of few changes and of
+// many: they are read again only once they are whole.
 func TestKillInClose(t *testing.T) {
-	const at = "DISTKEEP_LEDGER_TEST_AT"
+	const at, many = "DISTKEEP_LEDGER_TEST_AT", "DISTKEEP_LEDGER_TEST_MANY"
 	if dir := os.Getenv(childDir); dir != "" {
 		last, err := strconv.Atoi(os.Getenv(at))
 		if err != nil {
@@ -276,19 +339,31 @@ func TestKillInClose(t *testing.T) {
 		full(t, l)
 		var b Batch
 		b.PutDistfile(sample("new", "content"))
-		if err := errors.Join(l.Commit(&b, nil), l.Close()); err != nil {
+		if err := l.Commit(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		if os.Getenv(many) != "" {
+			l.since.bytes = maxRecent + 1
+		}
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	t.Parallel()
 	dir := closed(t)
+	for _, all := range []string{"", "yes"} {
+		killInClose(t, dir, at, many+"="+all, all != "")
+	}
+}
+
+func killInClose(t *testing.T, dir, at, env string, all bool) {
 	for n, done := 0, false; !done; n++ {
 		if n > 99 {
 			t.Fatal("it never comes to its end")
 		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKillInClose$")
-		cmd.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprint(at, "=", n))
+		cmd.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprint(at, "=", n), env)
 		out, err := cmd.CombinedOutput()
 		if done = err == nil; !done && cmd.ProcessState.ExitCode() >= 0 {
 			t.Fatalf("child: %v\n%s", err, out)
@@ -309,7 +384,7 @@ func TestKillInClose(t *testing.T) {
 		if !sameAsBadger(t, dir) {
 			t.Errorf("killed at step %d, no flat files were made", n)
 		}
-		if done && n < len(loaded) {
+		if done && (n == 0 || all && n < len(loaded)) {
 			t.Errorf("%d steps were all", n)
 		}
 	}
@@ -318,29 +393,43 @@ func TestKillInClose(t *testing.T) {
 // TestFlatWithoutRoom: a disk that has room for badger alone is none to complain about.
 func TestFlatWithoutRoom(t *testing.T) {
 	t.Parallel()
-	dir := closed(t)
-	var asked int64
-	l, err := Open(dir, Options{Spare: func(need int64) error {
-		if asked++; asked > 1 {
-			return syscall.ENOSPC
-		}
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	full(t, l)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if left := flats(t, dir); len(left) != 1 {
-		t.Errorf("flat files: %v, want the first alone", left)
-	}
-	if sameAsBadger(t, dir) {
-		t.Error("flat files were read that were not written")
-	}
-	if !sameAsBadger(t, dir) {
-		t.Error("no flat files were made once there was room")
+	for _, tc := range []struct {
+		what  string
+		bytes int // of the changes
+		room  int // for so many files
+		left  []string
+	}{
+		{"no room for what has changed", 0, 0, []string{"distfile.flat", "dropped.flat", "failure.flat", "meta.flat", "recycled.flat", "deletion.flat"}},
+		{"much has changed", maxRecent + 1, 1, []string{flatName(loaded[0])}},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			t.Parallel()
+			dir, asked := closed(t), 0
+			l, err := Open(dir, Options{Spare: func(need int64) error {
+				if asked++; asked > tc.room {
+					return syscall.ENOSPC
+				}
+				return nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			full(t, l)
+			l.since.bytes += tc.bytes
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			left := slices.Sorted(maps.Keys(flats(t, dir)))
+			if slices.Sort(tc.left); !slices.Equal(left, tc.left) {
+				t.Errorf("flat files: %v, want %v", left, tc.left)
+			}
+			if sameAsBadger(t, dir) {
+				t.Error("flat files were read that were not written")
+			}
+			if !sameAsBadger(t, dir) {
+				t.Error("no flat files were made once there was room")
+			}
+		})
 	}
 }
 
@@ -351,7 +440,7 @@ func TestFlatFollows(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ledger")
 	names := []string{"a", "a-", "a.b", "a/b", "a0", "b", "b.sig"} // a "/" follows a name in a key
 	r := rand.New(rand.NewPCG(1, 2))
-	for session := range 12 {
+	for session := range 24 {
 		l := open(t, dir)
 		for range r.IntN(4) {
 			var b Batch
@@ -380,8 +469,14 @@ func TestFlatFollows(t *testing.T) {
 				t.Fatalf("%d changes are kept, %v", len(l.since.values), err)
 			}
 		}
+		if session%4 == 2 {
+			l.since.bytes += maxRecent // too much for a file of its own
+		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if _, is := flats(t, dir)[recentFile]; is != (len(l.since.values) > 0) {
+			t.Errorf("session %d: %d changes are in a file of their own: %v", session, len(l.since.values), is)
 		}
 		if !sameAsBadger(t, dir) {
 			t.Errorf("session %d: no flat files", session)

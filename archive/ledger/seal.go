@@ -75,8 +75,9 @@ type seal struct {
 	// tables are those whose content was found to be that of the list.
 	tables map[string]sealed
 	// flats are the sums of the flat files that have the records of their kinds as
-	// they are.
-	flats map[byte]string
+	// they are, but for what has changed since, which is in a file with the sum recent.
+	flats  map[byte]string
+	recent string
 }
 
 // A sealed table has the sum that it had when it was this file.
@@ -117,6 +118,9 @@ func (s *seal) write(dir string) error {
 		if sum := s.flats[kind]; sum != "" {
 			fmt.Fprintf(&b, "%s %s\n", sum, flatName(kind))
 		}
+	}
+	if s.recent != "" {
+		fmt.Fprintf(&b, "%s %s\n", s.recent, recentName)
 	}
 	return regular.Write(filepath.Join(dir, sealName), b.Bytes(), 0o644)
 }
@@ -173,6 +177,9 @@ func checkSeal(dir string) (*seal, error) {
 	for _, l := range lines[1:] {
 		if kind, ok := flatKind(l.name); ok {
 			s.flats[kind] = l.sum
+			continue
+		} else if l.name == recentName {
+			s.recent = l.sum
 			continue
 		}
 		table := filepath.Join(dir, l.name)
