@@ -150,6 +150,28 @@ func TestCallsEndAlone(t *testing.T) {
 	}
 }
 
+// TestFetchJoinsTheInterrupted: whoever asks for a file in the moment in which the only
+// one who wanted it gives up gets it all the same.
+func TestFetchJoinsTheInterrupted(t *testing.T) {
+	t.Parallel()
+	for range 100 { // what comes first in that moment is left to chance
+		synctest.Test(t, func(t *testing.T) {
+			f, _ := newWorld(t, Options{}, func(string, int, int) (time.Duration, error) { return time.Second, nil })
+			r := files(t, "x", 1, "h.example")[0]
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			first := fetchAt(t, ctx, f, 0, r)
+			second := fetchAt(t, t.Context(), f, 500*time.Millisecond, r)
+			if _, res := first(); Classify(res.Err) != failure.Interrupted {
+				t.Errorf("the first gets %v", res.Err)
+			}
+			if _, res := second(); res.Err != nil {
+				t.Errorf("the second gets %v", res.Err)
+			}
+		})
+	}
+}
+
 // TestFetchTellsBytes: the bytes of what somebody waits for are in the .part as they come,
 // and when they have to be begun anew, that is told first.
 func TestFetchTellsBytes(t *testing.T) {

@@ -314,3 +314,24 @@ func TestStampsNotOfProblems(t *testing.T) {
 		t.Errorf("%d packages come from stamps, problems %v", got.Stamped, got.Problems)
 	}
 }
+
+// TestStampsOfCache: a tree that has a metadata cache and no ebuilds has stamps as well,
+// of packages whose entries are the same.
+func TestStampsOfCache(t *testing.T) {
+	t.Parallel()
+	dir := small(t)
+	for _, pn := range []string{"x", "y"} {
+		check(t, os.Remove(filepath.Join(dir, "a", pn, pn+"-1.ebuild")))
+	}
+	o := stamping(t, Options{})
+	scan(t, dir, o)
+	if got := scan(t, dir, o); got.Stamped != 2 {
+		t.Fatalf("%d packages come from stamps", got.Stamped)
+	}
+	write(t, filepath.Join(dir, cacheDir, "a/x-2"), []byte("EAPI=8\nSRC_URI=https://other.example/x\n"))
+	got := scan(t, dir, o)
+	o.Stamps = ""
+	if d := difference(scan(t, dir, o), got); d != "" || got.Stamped != 1 {
+		t.Errorf("%d packages come from stamps; -without +with:\n%s", got.Stamped, d)
+	}
+}
