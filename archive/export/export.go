@@ -292,14 +292,6 @@ func deletions(x *ledger.Index, s *report.Summary) (ds []report.Deletion) {
 			ds = append(ds, report.Deletion{Name: p.Name, SHA256: p.SHA256, Size: d.Size, Owner: d.Owner, State: report.Protected, By: p.By})
 		}
 	}
-	never := func(d report.Deletion) int {
-		if d.Due.IsZero() {
-			return 1
-		}
-		return 0
-	}
-	slices.SortFunc(ds, func(a, b report.Deletion) int {
-		return cmp.Or(never(a)-never(b), a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
-	})
+	report.SortDeletions(ds)
 	return ds
 }

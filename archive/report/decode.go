@@ -52,6 +52,9 @@ func (f *Failure) decode(line string) bool {
 		}
 		c.want("]")
 	}
+	if c.has(`,"shard":`) {
+		f.Shard = c.text()
+	}
 	c.want("}")
 	return !c.failed && c.rest == ""
 }
@@ -88,6 +91,9 @@ func (d *Distfile) decode(line string) bool {
 	}
 	if c.has(`,"undone":`) {
 		d.Undone = c.time()
+	}
+	if c.has(`,"shard":`) {
+		d.Shard = c.text()
 	}
 	c.want("}")
 	return !c.failed && c.rest == ""

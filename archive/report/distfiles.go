@@ -43,6 +43,8 @@ type Distfile struct {
 	Recycled bool `json:"recycled,omitempty"`
 	// Undone is when it was last taken off the schedule by hand.
 	Undone time.Time `json:"undone,omitzero"`
+	// Shard is which shard of an archive has it, in a list that Merge has made.
+	Shard string `json:"shard,omitempty"`
 }
 
 // A Content is a Distfile that is to be exported with the digests Sums, in place of

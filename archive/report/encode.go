@@ -99,6 +99,9 @@ func (d *Distfile) append(b []byte, sum, digests func(b []byte) []byte) (_ []byt
 	if !d.Undone.IsZero() {
 		b, err = appendTime(append(b, `,"undone":`...), d.Undone, err)
 	}
+	if d.Shard != "" {
+		b = appendText(append(b, `,"shard":`...), d.Shard)
+	}
 	return append(b, '}'), err
 }
 
@@ -140,6 +143,9 @@ func (f *Failure) AppendJSON(b []byte) (_ []byte, err error) {
 	}
 	if len(f.Answers) > 0 {
 		b = append(b, ']')
+	}
+	if f.Shard != "" {
+		b = appendText(append(b, `,"shard":`...), f.Shard)
 	}
 	return append(b, '}'), err
 }

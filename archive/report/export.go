@@ -6,6 +6,7 @@ package report
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,8 @@ type Failure struct {
 	Count int       `json:"count"`
 	// Answers are those of the places that were asked last.
 	Answers []Answer `json:"answers,omitempty"`
+	// Shard is the one that it is of, in a list that Merge has made: empty is all.
+	Shard string `json:"shard,omitempty"`
 }
 
 // An Answer is what one place said that was asked for a file.
@@ -92,6 +95,8 @@ type Deletion struct {
 	Due time.Time `json:"due,omitzero"`
 	// By is the package that cannot be known and protects it.
 	By string `json:"by,omitempty"`
+	// Shard is the one that has it, in a list that Merge has made.
+	Shard string `json:"shard,omitempty"`
 }
 
 // ErrNoRun means that no run has exported anything yet.
@@ -141,6 +146,19 @@ func (f *Failure) shorten() {
 	if len(f.Reason) > maxReason {
 		f.Reason = strings.ToValidUTF8(f.Reason[:maxReason], "") + "…"
 	}
+}
+
+// SortDeletions puts what is next to go first.
+func SortDeletions(ds []Deletion) {
+	never := func(d Deletion) int {
+		if d.Due.IsZero() {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(ds, func(a, b Deletion) int {
+		return cmp.Or(never(a)-never(b), a.Due.Compare(b.Due), cmp.Compare(a.Name, b.Name), cmp.Compare(a.SHA256, b.SHA256))
+	})
 }
 
 // WriteDeletions exports deletions.

@@ -134,6 +134,16 @@ type Summary struct {
 	Broken      string `json:"broken"`
 
 	Hosts []Host `json:"hosts"`
+
+	// Shards are the last runs of all shards, in what Merge has made; the rest is about
+	// all of them together. One that has had no run yet has no Start.
+	Shards []ShardRun `json:"shards"`
+}
+
+// A ShardRun is the last run of one shard.
+type ShardRun struct {
+	Shard string `json:"shard"`
+	Run
 }
 
 // A Due is what may be deleted on one day, or was to be before the first.

@@ -21,6 +21,8 @@ type content struct {
 	owner string
 	// origin is the URL that it came from, without its scheme.
 	origin string
+	// shard is which of several has it.
+	shard string
 	// wanted is set of what a catalog names: whether it is held is not told.
 	wanted *wanted
 }
@@ -77,7 +79,7 @@ func newContent(d *report.Distfile) (content, error) {
 		}
 		sums = append(sums, sum)
 	}
-	c := content{owner: d.Owner}
+	c := content{owner: d.Owner, shard: d.Shard}
 	c.Content = layout.Content{Name: name, Size: d.Size, ModTime: d.Modified, Named: d.Named, Kind: catalog.Kind(d.Kind)}
 	c.Digests, _ = digest.NewSet(sums...)
 	if _, rest, ok := strings.Cut(d.Origin, "://"); ok {

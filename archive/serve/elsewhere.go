@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -28,9 +29,14 @@ const redirectLasts = time.Hour
 // elsewhere answers with the content c, which is not here.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, c *content, forever bool) {
 	h, sum := w.Header(), c.SHA256()
+	from := s.Elsewhere[c.shard]
+	if from == nil {
+		s.unreadable(w, fmt.Errorf("%s is in the shard %q, which is not known", c.Name, c.shard))
+		return
+	}
 	h["Content-Type"] = []string{"application/octet-stream"}
 	if !s.Stream && r.Method == http.MethodGet {
-		url, err := s.Elsewhere.Presigned(r.Context(), sum, redirectLasts)
+		url, err := from.Presigned(r.Context(), sum, redirectLasts)
 		if err != nil {
 			s.unreadable(w, err)
 			return
@@ -44,7 +50,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, c *content, f
 	}
 	h["Etag"] = []string{`"` + sum.Hex() + `"`}
 	h["Repr-Digest"] = []string{"sha-256=:" + sum.Base64() + ":"}
-	f := &away{ctx: r.Context(), from: s.Elsewhere, c: &c.Content}
+	f := &away{ctx: r.Context(), from: from, c: &c.Content}
 	defer f.close()
 	if r.Method == http.MethodGet && r.Header.Get("Range")+r.Header.Get("If-None-Match") == "" {
 		// While there is another answer to give.

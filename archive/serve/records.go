@@ -16,7 +16,7 @@ import (
 //
 // A record has the size, the time of the file in nanoseconds, or noTime, whether it is
 // named, and the length of its digests; then for each of these the algorithm and the raw
-// bytes; then the name, the kind, the owner and the origin, each behind its length.
+// bytes; then the name, the kind, the owner, the origin and the shard, each behind its length.
 type records struct {
 	chunks [][]byte // of chunkSize, or of one long record
 	at     []uint32 // where each begins: the chunk, and the place in it
@@ -51,7 +51,7 @@ func (r *records) add(c *content) {
 	for _, d := range c.Digests {
 		b = append(append(b, byte(d.Alg)), d.Raw()...)
 	}
-	for _, s := range []string{string(c.Name), string(c.Kind), c.owner, c.origin} {
+	for _, s := range []string{string(c.Name), string(c.Kind), c.owner, c.origin, c.shard} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
@@ -73,7 +73,7 @@ func (r *records) record(i int) []byte {
 // get returns the i-th content.
 func (r *records) get(i int) *content {
 	b := r.record(i)
-	c := &content{owner: string(r.field(i, 2)), origin: string(r.field(i, 3))}
+	c := &content{owner: string(r.field(i, 2)), origin: string(r.field(i, 3)), shard: string(r.field(i, 4))}
 	c.Content = layout.Content{
 		Name: catalog.Name(r.name(i)), Kind: catalog.Kind(r.field(i, 1)),
 		Size: int64(binary.BigEndian.Uint64(b[sizeAt:])), Named: b[namedAt] == 1,

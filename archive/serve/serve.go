@@ -50,9 +50,10 @@ type Options struct {
 	// Accel, if not empty, is the prefix of the paths by which a web server before this
 	// one has the published tree: it is told to send the files.
 	Accel string
-	// Elsewhere, if not nil, has the contents. Clients are told where to get them,
-	// unless Stream says that they get them through this server.
-	Elsewhere Elsewhere
+	// Elsewhere, if not nil, has the contents, by the shard that they are recorded in.
+	// Clients are told where to get them, unless Stream says that they get them through
+	// this server.
+	Elsewhere map[string]Elsewhere
 	Stream    bool
 	// Log gets a line a request in the combined format. Nil is none.
 	Log io.Writer

@@ -21,6 +21,7 @@ const (
 	recycleDir    = "recycle"
 	reportDir     = "report"
 	requestsDir   = "requests"
+	shardsDir     = "shards"
 	snapshotsDir  = "snapshots"
 	sourcesDir    = "sources"
 	stampsDir     = "stamps"
@@ -100,6 +101,9 @@ func CertificateFile(state string) string { return filepath.Join(state, certific
 
 // ToldFile says in short what the newest generation holds.
 func ToldFile(state string) string { return filepath.Join(state, toldFile) }
+
+// ShardsDir has what a reader has read of each shard.
+func ShardsDir(state string) string { return filepath.Join(state, shardsDir) }
 
 // SnapshotsDir is where snapshots are kept unless something else is asked for.
 func SnapshotsDir(distfiles string) string {

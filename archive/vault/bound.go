@@ -23,6 +23,10 @@ type Binding struct {
 	// shard of that archive: Shard of them, as catalog.Part spells it.
 	Archive string `json:"archive,omitempty"`
 	Shard   string `json:"shard,omitempty"`
+	// Reader says that the archive has no ledger here: it reads what workers leave,
+	// of Shards shards where there are any.
+	Reader bool `json:"reader,omitempty"`
+	Shards int  `json:"shards,omitempty"`
 	// Endpoint and Region say which server has them, where that was said.
 	Endpoint string `json:"endpoint,omitempty"`
 	Region   string `json:"region,omitempty"`
@@ -51,6 +55,11 @@ func (b *Binding) Part() (catalog.Part, error) {
 		return catalog.Part{}, nil
 	}
 	return catalog.ParsePart(b.Shard)
+}
+
+// Refuse returns an error for what a reader cannot do.
+func (b *Binding) Refuse(state string) error {
+	return fmt.Errorf("%s is a reader's, which changes nothing of %s: say this to a worker, with its own --state", state, b.Archive)
 }
 
 // String says what the state directory is of.
@@ -83,6 +92,8 @@ func checkBound(state string, r Remote) (catalog.Part, error) {
 		err = fmt.Errorf("%s is not that of %s: %w", state, r, ErrNoArchive)
 	case b != nil && r == nil:
 		err = fmt.Errorf("the contents of this archive are in %s: say --archive %s --state %s", b.URL, b.Archive, state)
+	case b != nil && b.Reader:
+		err = b.Refuse(state)
 	case b != nil && b.URL != r.String():
 		err = fmt.Errorf("%s is that of %s, not of %s", state, b.URL, r)
 	}

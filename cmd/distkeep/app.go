@@ -11,6 +11,7 @@ import (
 	"distkeep/archive/bucket"
 	"distkeep/archive/disk"
 	"distkeep/archive/report"
+	"distkeep/archive/shards"
 	"distkeep/archive/vault"
 
 	"github.com/rs/zerolog"
@@ -235,6 +236,8 @@ type place struct {
 	endpoint, region string
 	// shard is what was said of the part of the archive; the state directory knows.
 	shard shardValue
+	// reader, if not nil, reads what is shown of an archive that is elsewhere.
+	reader *shards.Reader
 	// opened is the bucket, once it is known, and waits what Options.Waits of it is.
 	opened *bucket.Bucket
 	waits  func(why error)

@@ -247,6 +247,11 @@ func (o *serveFlags) fromBucket(ctx context.Context, so *serve.Options) error {
 	if err != nil {
 		return err
 	}
-	so.Elsewhere, so.Stream = b, o.stream
+	so.Elsewhere, so.Stream = map[string]serve.Elsewhere{"": b}, o.stream
+	if o.reader != nil {
+		for name, b := range o.reader.Buckets() {
+			so.Elsewhere[name] = b
+		}
+	}
 	return nil
 }

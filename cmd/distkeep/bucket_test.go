@@ -29,7 +29,7 @@ func TestReadmeBucket(t *testing.T) {
 	for line := range strings.Lines(strings.Join(blocks(t, readme(t), "shell"), "")) {
 		s.run(t, hosts.Replace(strings.TrimSpace(line)))
 	}
-	for _, key := range []string{"gentoo/doc/ledger.jsonl.gz", "gentoo/public/distfiles/package00000-part0-1.0.tar.xz", "large/1-of-2/doc/ledger.jsonl.gz"} {
+	for _, key := range []string{"gentoo/doc/ledger.jsonl.gz", "gentoo/public/distfiles/package00000-part0-1.0.tar.xz", "large/1-of-2/doc/index.json", "large/2-of-2/doc/index.json"} {
 		if _, ok := srv.Get(key); !ok {
 			t.Errorf("no run has left %s", key)
 		}

@@ -44,7 +44,7 @@ func deletionsCommand(e *env) *cli.Command {
 			if undo || all {
 				return runUndo(c, e, &p, undo, all, asJSON)
 			}
-			dir, err := p.reports()
+			dir, err := p.reading(c.Context, e)
 			if err != nil {
 				return err
 			}

@@ -91,7 +91,7 @@ func (o *failuresFlags) run(c *cli.Context, e *env) error {
 	if o.by != "" && !slices.Contains(triage.Keys, o.by) {
 		return usagef("failures: --by %s: use one of %s%s", o.by, strings.Join(triage.Keys, ", "), suggest(o.by, slices.Clone(triage.Keys)))
 	}
-	dir, err := o.reports()
+	dir, err := o.reading(c.Context, e)
 	if err != nil {
 		return err
 	}

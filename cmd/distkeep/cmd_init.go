@@ -31,12 +31,14 @@ func initCommand(e *env) *cli.Command {
 	var p place
 	var publish publishFlag
 	layouts := cli.NewStringSlice()
+	reader := false
 	return &cli.Command{
 		Name:        "init",
 		Usage:       "make a new archive",
-		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL]",
+		UsageText:   "distkeep init --archive DIR [--layout LAYOUT...]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL] [--shard K/N]\ndistkeep init --archive s3://BUCKET/PREFIX --state DIR [--endpoint URL] --reader",
 		Description: initHelp,
 		Flags: append(p.flags(), p.shardFlag(), publish.flag(),
+			&cli.BoolFlag{Name: "reader", Usage: "make a state directory that only reads an archive in a bucket, all shards of it, for serve, status and others", Destination: &reader},
 			&cli.StringSliceFlag{Name: "layout", Usage: "publish by `LAYOUT`; repeatable", Destination: layouts}),
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(p.resolve(), publish.check(&p)); err != nil {
@@ -49,6 +51,16 @@ func initCommand(e *env) *cli.Command {
 					return usagef("--layout: %w", err)
 				}
 				conf = append(conf, l)
+			}
+			if reader {
+				if !p.remote() || p.shard.Of > 0 || publish.value != "" || len(conf) > 0 {
+					return usagef("init: --reader goes with --archive s3://BUCKET/PREFIX and --state alone")
+				}
+				if err := p.initReader(c.Context); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(e.stdout, "reader\t%s\t%s\n", p.archive, p.state)
+				return err
 			}
 			if p.remote() {
 				again, err := p.initBucket(c.Context, e, conf, &publish)

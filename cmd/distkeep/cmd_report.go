@@ -31,11 +31,11 @@ func reportCommand(e *env) *cli.Command {
 		Flags: append(p.flags(),
 			&cli.StringFlag{Name: "html", Usage: "make the site in `DIR`", Destination: &html},
 			&cli.StringSliceFlag{Name: "whitelist-from", Usage: "show the whitelists in `PATH`, a file or a directory, beside that in STATE/whitelist; repeatable", Destination: lists}),
-		Action: func(*cli.Context) error {
+		Action: func(c *cli.Context) error {
 			if html == "" {
 				return usagef("report: say where to: --html DIR")
 			}
-			if _, err := p.reports(); err != nil { // checks that there is an archive
+			if _, err := p.reading(c.Context, e); err != nil { // checks that there is an archive
 				return err
 			}
 			return writePages(html, &p, lists.Value(), e.now())

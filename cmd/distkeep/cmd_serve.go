@@ -103,7 +103,7 @@ func dialectHelp() string {
 }
 
 func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
-	if _, err := o.reports(); err != nil {
+	if _, err := o.reading(ctx, e); err != nil {
 		return err
 	}
 	if (o.cert == "") != (o.key == "") {
@@ -131,7 +131,15 @@ func runServe(ctx context.Context, e *env, o *serveFlags) (err error) {
 	if err := o.fromBucket(ctx, &so); err != nil {
 		return err
 	}
+	if o.reader != nil {
+		following, stop := context.WithCancel(ctx)
+		done := o.follow(following, so.Warn)
+		defer func() { stop(); <-done }()
+	}
 	if o.onDemand {
+		if o.reader != nil {
+			return usagef("serve: --on-demand is for a worker: %s is a reader's", o.state)
+		}
 		if so.Demand, err = o.demand(e, so.Warn); err != nil {
 			return err
 		}

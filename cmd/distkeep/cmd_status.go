@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,11 +44,11 @@ func statusCommand(e *env) *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "judge the archive in a line and an exit status, as Nagios has it", Destination: &check},
 			&cli.GenericFlag{Name: "max-age", Usage: "with --check: how old the last complete run may be: `DURATION`", Value: &maxAge},
 			&cli.IntFlag{Name: "max-new", Usage: "with --check: how many new failures, `N`, are no warning; negative is any number", Value: -1, Destination: &maxNew}),
-		Action: func(*cli.Context) error {
+		Action: func(c *cli.Context) error {
 			if check {
-				return runCheck(e, &p, report.Limits{MaxAge: time.Duration(maxAge), MaxNew: maxNew})
+				return runCheck(c.Context, e, &p, report.Limits{MaxAge: time.Duration(maxAge), MaxNew: maxNew})
 			}
-			dir, err := p.reports()
+			dir, err := p.reading(c.Context, e)
 			if err != nil {
 				return err
 			}
@@ -64,8 +65,8 @@ func statusCommand(e *env) *cli.Command {
 }
 
 // runCheck prints one line and exits as Nagios' plugins do, whatever happens.
-func runCheck(e *env, p *place, l report.Limits) error {
-	dir, err := p.reports()
+func runCheck(ctx context.Context, e *env, p *place, l report.Limits) error {
+	dir, err := p.reading(ctx, e)
 	var s statusRecord
 	if err == nil {
 		s, err = p.status(dir)
@@ -163,6 +164,9 @@ func (s *statusRecord) print(w io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "%-12s %s since the last run: see distkeep failures\n", "found", plural(s.Since, "failure"))
 	}
 	fmt.Fprintf(&b, "%-12s %s at %s, %v ago\n", "last run", s.Command, s.Start.Format(time.RFC3339), now.Sub(s.Start).Round(time.Second))
+	for _, r := range s.Shards {
+		fmt.Fprintf(&b, "%-12s %s\n", "shard", shardText(&r, now))
+	}
 	for _, r := range s.Repositories {
 		switch {
 		case !r.Timestamp.IsZero():
@@ -193,15 +197,28 @@ func (p *place) sayAge(e *env, dir string) {
 	fmt.Fprintf(e.stderr, "distkeep: as of the run of %s, %v ago%s\n", stamp(last.Start), e.now().Sub(last.Start).Round(time.Second), meanwhile)
 }
 
-// reports returns the directory of what the last run exported.
+// reports returns the directory of what the last run exported, for a command that is about
+// this machine too.
 func (p *place) reports() (string, error) {
-	if err := p.resolve(); err != nil {
-		return "", err
+	is, err := p.bound()
+	if err == nil && is != nil && is.Reader {
+		err = is.Refuse(p.state)
 	}
-	if err := vault.Check(p.distfiles, p.state); err != nil {
+	if err != nil {
 		return "", err
 	}
 	return store.ReportDir(p.state), nil
+}
+
+// bound checks that there is an archive, and returns what it is bound to.
+func (p *place) bound() (*vault.Binding, error) {
+	if err := p.resolve(); err != nil {
+		return nil, err
+	}
+	if err := vault.Check(p.distfiles, p.state); err != nil {
+		return nil, err
+	}
+	return vault.Bound(p.state)
 }
 
 // writeJSON prints records, one a line.

@@ -57,7 +57,7 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 	if c.NArg() == 0 {
 		return usagef("why: name at least one distfile")
 	}
-	if _, err := o.reports(); err != nil { // checks that there is an archive
+	if _, err := o.reading(c.Context, e); err != nil { // checks that there is an archive
 		return err
 	}
 	w := why.Options{Distfiles: o.distfiles, State: o.state}
@@ -171,6 +171,9 @@ func printHeld(b *strings.Builder, h *why.Held) {
 	}
 	field(b, "content", "SHA256 %s, %s, %s", h.SHA256, plural(int(h.Size), "byte"), state)
 	field(b, "  why", "%s", h.Why)
+	if h.Shard != "" {
+		field(b, "  shard", "%s", h.Shard)
+	}
 	if h.Owner != "" {
 		field(b, "  owner", "%s", h.Owner)
 	}

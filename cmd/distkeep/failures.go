@@ -82,6 +82,9 @@ func printLong(t *table, fs iter.Seq[*report.Failure], now time.Time) {
 		if f.Size > 0 {
 			t.note("    size        ", humanSize(f.Size))
 		}
+		if f.Shard != "" {
+			t.note("    shard       ", f.Shard)
+		}
 		for _, o := range f.Owners {
 			t.note("    owner       ", o)
 		}

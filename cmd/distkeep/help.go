@@ -25,7 +25,7 @@ var optionGroups = []struct {
 		"repo", "keyring", "master-repo", "metadata-command", "mirror-override", "mirror-overrides", "mirror-skip", "restrict-mirror-exemptions",
 		"dump", "dump-command", "ports-dir", "partial", "backup-site", "missing", "missing-grace", "trust-key", "full-scan",
 	}},
-	{"Where", []string{"archive", "distfiles", "state", "endpoint", "region", "shard", "distfiles-local", "local-expiry", "adopt-from", "whitelist-from", "snapshots"}},
+	{"Where", []string{"archive", "distfiles", "state", "endpoint", "region", "shard", "reader", "distfiles-local", "local-expiry", "adopt-from", "whitelist-from", "snapshots"}},
 	{"Fetching", []string{
 		"jobs", "host-jobs", "host-limit", "rate", "host-rate", "min-rate", "stall", "max-time", "max-size", "min-free", "tries", "prefer", "fallback",
 	}},

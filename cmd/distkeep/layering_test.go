@@ -57,6 +57,7 @@ var layers = map[string]string{
 	"archive/bucket":          "catalog/digest catalog/regular archive/layout archive/store",
 	"archive/bucket/s3test":   "",
 	"archive/deposit":         "archive/bucket archive/doctor archive/export archive/layout archive/report archive/store archive/vault catalog catalog/digest catalog/regular",
+	"archive/shards":          "archive/bucket archive/deposit archive/history archive/layout archive/report archive/store catalog catalog/regular",
 	"archive/vault/depottest": "archive/layout archive/store archive/vault catalog catalog/digest",
 	"archive/export":          "catalog catalog/digest catalog/regular fetch/failure archive/history archive/layout archive/ledger archive/report archive/vault",
 	"archive/demand":          "catalog catalog/digest fetch/failure",

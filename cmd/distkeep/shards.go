@@ -2,10 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"distkeep/archive/bucket"
+	"distkeep/archive/report"
+	"distkeep/archive/shards"
+	"distkeep/archive/store"
 	"distkeep/archive/vault"
 	"distkeep/catalog"
 )
@@ -40,6 +48,8 @@ func (p *place) checkShard(is *vault.Binding) error {
 		return err
 	case is == nil || said.Whole() || part == said:
 		return nil
+	case is.Reader:
+		return usagef("--shard %s: %s is a reader's", said, p.state)
 	case part.Whole():
 		return usagef("--shard %s: %s has no shards, and stays as it is", said, is)
 	}
@@ -98,4 +108,111 @@ func divide(ctx context.Context, whole *bucket.Bucket, part catalog.Part) error 
 		return usagef("--shard %s: %s is in %d shards, and stays so", part, whole, is.Shards)
 	}
 	return nil
+}
+
+// initReader makes a state directory that reads an archive.
+func (p *place) initReader(ctx context.Context) error {
+	whole, was, err := p.whole(ctx)
+	if err != nil {
+		return err
+	}
+	mark, err := whole.Mark(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w", whole, vault.ErrNoArchive)
+	case err != nil:
+		return err
+	case mark.Shard != "":
+		return usagef("%s is shard %s of an archive: name that with --archive", whole, mark.Shard)
+	case was != nil && !was.Reader:
+		return usagef("--reader: %s is that of a worker for %s", p.state, was)
+	case was != nil && was.Mark != mark.ID:
+		return usagef("%s reads another archive that was in %s", p.state, was)
+	case was == nil && exists(store.ReportDir(p.state)):
+		return usagef("%s is that of an archive in files", p.state)
+	}
+	for _, dir := range []string{p.distfiles, store.ReportDir(p.state)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return vault.Bind(p.state, &vault.Binding{
+		URL: whole.String(), Mark: mark.ID, Endpoint: p.endpoint, Region: p.region, Reader: true, Shards: mark.Shards,
+	})
+}
+
+// reading returns the directory of what the last run exported: the last run of each shard
+// for a reader, which reads that first. What it cannot read now is as it was.
+func (p *place) reading(ctx context.Context, e *env) (dir string, err error) {
+	is, err := p.bound()
+	if err != nil {
+		return "", err
+	}
+	dir = store.ReportDir(p.state)
+	if is == nil || !is.Reader {
+		return dir, nil
+	}
+	whole, _, err := p.whole(ctx)
+	if err != nil {
+		return "", err
+	}
+	p.reader = shards.New(p.state, p.distfiles, whole, is.Shards)
+	if err = p.reader.Refresh(ctx); err == nil || ctx.Err() != nil {
+		return dir, err
+	}
+	if !report.HasDistfiles(dir) {
+		return "", err
+	}
+	e.warner()(fmt.Sprintf("%v; what was read before is shown", err))
+	return dir, nil
+}
+
+// follow reads what runs leave until ctx ends.
+func (p *place) follow(ctx context.Context, warn func(format string, args ...any)) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(p.reader.Every())
+		defer tick.Stop()
+		last := ""
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			text := ""
+			if err := p.reader.Refresh(ctx); err != nil && ctx.Err() == nil {
+				text = err.Error()
+			}
+			if text != "" && text != last {
+				warn("%s; what was read before is served", text)
+			}
+			last = text
+		}
+	}()
+	return ended
+}
+
+// shardText is a line about the last run of a shard.
+func shardText(r *report.ShardRun, now time.Time) string {
+	if r.Start.IsZero() {
+		return r.Shard + ": no run has finished yet"
+	}
+	failures := 0
+	for _, n := range r.Failures {
+		failures += n
+	}
+	text := fmt.Sprintf("%s: %s at %s, %v ago, %s, %s", r.Shard, r.Command, stamp(r.Start), now.Sub(r.Start).Round(time.Second), count(r.Archive), plural(failures, "failure"))
+	switch {
+	case r.Broken != "":
+		text += ", broken"
+	case r.Interrupted:
+		text += ", interrupted"
+	case !r.Complete:
+		text += ", not complete"
+	case r.Guard != "":
+		text += ", deletions stopped"
+	}
+	return text
 }
