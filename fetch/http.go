@@ -28,12 +28,14 @@ type httpTransport struct {
 	creds  *netrc
 	client *retryablehttp.Client
 	conns  *connPool
+	blank  http.Request // what all requests have in common
 }
 
 var _ transport = (*httpTransport)(nil)
 
 func newHTTPTransport(o *Options, g *guard, creds *netrc, count func(host string, n int)) *httpTransport {
 	h := &httpTransport{o: o, creds: creds, conns: newConnPool(o, g, count)}
+	h.blank = http.Request{Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	c := retryablehttp.NewClient()
 	c.Logger = nil // the default prints every request to standard error
 	c.HTTPClient = &http.Client{Transport: h.conns, CheckRedirect: stay}
@@ -132,7 +134,8 @@ func (h *httpTransport) ask(ctx context.Context, u *url.URL, from resume, t *tri
 	} else if from.validator != "" {
 		header["If-Modified-Since"] = []string{from.validator}
 	}
-	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	req := h.blank.WithContext(ctx)
+	req.URL, req.Host, req.Header = u, u.Host, header
 	if user, password, ok := h.creds.find(u); ok && t.lowered == "" {
 		req.SetBasicAuth(user, password)
 	}

@@ -50,6 +50,18 @@ func (p *connPool) tlsConfig(k connKind) *tls.Config {
 	return c
 }
 
+// A handshake is what was seen of one: that it failed, or that HTTP/2 was agreed on.
+type handshake struct{ failed, two atomic.Bool }
+
+func (h *handshake) done(s tls.ConnectionState, err error) {
+	h.two.Store(err == nil && s.NegotiatedProtocol == "h2")
+	if err != nil {
+		h.failed.Store(true)
+	}
+}
+
+var unseen handshake // where there is none
+
 // lowered makes a request, at lower demands where the server's TLS refuses it.
 func (p *connPool) lowered(r *http.Request, try func(*http.Request, tlsLevel) (*http.Response, error)) (*http.Response, error) {
 	for {
@@ -57,18 +69,10 @@ func (p *connPool) lowered(r *http.Request, try func(*http.Request, tlsLevel) (*
 		if r.Header.Get("Authorization") != "" {
 			level = modernTLS
 		}
-		var failed atomic.Pointer[error]
-		var two atomic.Bool
-		traced := r
+		traced, seen := r, &unseen
 		if r.URL.Scheme == "https" && level < oldTLS {
-			traced = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-				TLSHandshakeDone: func(s tls.ConnectionState, err error) {
-					two.Store(err == nil && s.NegotiatedProtocol == "h2")
-					if err != nil {
-						failed.Store(&err)
-					}
-				},
-			}))
+			seen = new(handshake)
+			traced = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{TLSHandshakeDone: seen.done}))
 		}
 		resp, err := try(traced, level)
 		if err == nil {
@@ -77,10 +81,10 @@ func (p *connPool) lowered(r *http.Request, try func(*http.Request, tlsLevel) (*
 			}
 			return resp, nil
 		}
-		if two.Load() && (Classify(err) == failure.Stalled || errors.Is(context.Cause(r.Context()), errNoAnswer)) {
+		if seen.two.Load() && (Classify(err) == failure.Stalled || errors.Is(context.Cause(r.Context()), errNoAnswer)) {
 			p.learn(r.URL, func(d *door) { d.manner = plain }) // it has said that it speaks HTTP/2
 		}
-		if cause := failed.Load(); cause == nil && !is[*tlsError](err) || r.Context().Err() != nil || level == oldTLS || !p.mayLower(r, err) {
+		if !seen.failed.Load() && !is[*tlsError](err) || r.Context().Err() != nil || level == oldTLS || !p.mayLower(r, err) {
 			return nil, err
 		}
 		p.learn(r.URL, func(d *door) { d.tls = max(d.tls, level+1) })

@@ -58,8 +58,10 @@ func (w *worker) attempt(ctx context.Context, j *job, u *url.URL, l *lane) (out 
 			out.err = &loweredError{out.lowered, out.err}
 		}
 	}
-	var status *statusError
-	out.late = errors.As(out.err, &status) && status.after > w.f.o.MaxRetryAfter
+	if out.err != nil {
+		var status *statusError
+		out.late = errors.As(out.err, &status) && status.after > w.f.o.MaxRetryAfter
+	}
 	return out
 }
 
@@ -76,9 +78,13 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	if t.j.hop == nil {
 		t.j.trip = &trip{bare: len(src.bad)%2 == 1, strong: t.j.req.Digests.Strongest().Alg.Strong()}
 	}
-	from := resume{size: t.j.req.Size, grown: t.grown, trip: t.j.trip, plain: src.plain || src.fails > 1}
-	if t.j.layout == nil {
-		from.scratch = t.makeScratch
+	from := resume{size: t.j.req.Size, trip: t.j.trip, plain: src.plain || src.fails > 1}
+	program := schemeOf(u).program
+	if program {
+		from.grown = t.grown
+		if t.j.layout == nil {
+			from.scratch = t.makeScratch
+		}
 	}
 	if p.have > 0 && !src.whole && !src.unpacked && src.throttles < patience {
 		from.offset, from.validator = p.have, src.validator
@@ -86,7 +92,7 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	// Connection, handshake and request are each bounded by themselves; this
 	// bounds them together, waiting for a free connection included.
 	patience := 2*o.ConnectTimeout + o.HeaderTimeout
-	if schemeOf(u).program {
+	if program {
 		patience += time.Duration(from.offset/rsyncReads) * time.Second
 	}
 	t.ctx, t.dog = watch(ctx, patience, errNoAnswer)
@@ -107,33 +113,11 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 	}()
 	t.out.asked = true
 	b, err := t.w.f.transports[u.Scheme].open(t.ctx, u, from)
-	var (
-		moved    *redirectError
-		complete *completeError
-		unusable *rangeError
-	)
-	switch {
-	case t.scratch != nil:
+	if t.scratch != nil {
 		return t.adopt(ctx, err)
-	case errors.As(err, &moved):
-		t.out.redirect = moved.to
-		return nil
-	case errors.As(err, &complete) && t.j.req.Size >= 0 && t.j.req.Size != p.have:
-		return &sizeError{want: t.j.req.Size, got: p.have} // its file is another one
-	case errors.As(err, &complete):
-		return t.finish(0)
-	case errors.As(err, &unusable):
-		// Without its .part the job cannot come here twice.
-		src.whole = true
-		if from.offset > 0 {
-			t.out.again = true
-		}
-		return err
-	case err != nil:
-		if from.offset > 0 && brokeEarly(err) {
-			src.whole = true // some refuse a range so
-		}
-		return err
+	}
+	if err != nil {
+		return t.unopened(src, from, err)
 	}
 	t.body = b
 	t.begin()
@@ -151,6 +135,33 @@ func (t *transfer) run(ctx context.Context, u *url.URL) (err error) {
 		return err
 	}
 	return b.refusal
+}
+
+// unopened deals with the error of a transport that has opened nothing.
+func (t *transfer) unopened(src *source, from resume, err error) error {
+	var (
+		moved    *redirectError
+		complete *completeError
+		unusable *rangeError
+	)
+	switch {
+	case errors.As(err, &moved):
+		t.out.redirect = moved.to
+		return nil
+	case errors.As(err, &complete) && t.j.req.Size >= 0 && t.j.req.Size != t.j.part.have:
+		return &sizeError{want: t.j.req.Size, got: t.j.part.have} // its file is another one
+	case errors.As(err, &complete):
+		return t.finish(0)
+	case errors.As(err, &unusable):
+		// Without its .part the job cannot come here twice.
+		src.whole = true
+		if from.offset > 0 {
+			t.out.again = true
+		}
+	case from.offset > 0 && brokeEarly(err):
+		src.whole = true // some refuse a range so
+	}
+	return err
 }
 
 // begin notes that the server has answered. Only now does its rate count.

@@ -42,7 +42,7 @@ func (p *Parts) Path(name catalog.Name, want string) string {
 		suffix = "." + short([]byte(name)) + suffix
 		base = base[:min(len(base), nameMax-len(suffix))]
 	}
-	return filepath.Join(p.at.PartsDir(), base+suffix)
+	return p.at.PartsDir() + string(filepath.Separator) + base + suffix
 }
 
 func isTemp(name string) bool {

@@ -117,7 +117,7 @@ func InSnapshots(state, dir string) bool { return dir == filepath.Join(state, sn
 func (p *Places) Published() string { return p.published }
 
 // PartsDir holds the .part files of transfers.
-func (p *Places) PartsDir() string { return filepath.Join(p.work, partsDir) }
+func (p *Places) PartsDir() string { return p.parts }
 
 // RecycleDir holds what was deleted.
 func (p *Places) RecycleDir() string { return filepath.Join(p.work, recycleDir) }
@@ -147,4 +147,5 @@ type Places struct {
 	published string
 	state     string
 	work      string // parent of parts, recycle and quarantine: on the file system of published
+	parts     string
 }

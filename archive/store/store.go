@@ -84,6 +84,7 @@ func (s *Store) open() error {
 	if s.work = s.state; other != here {
 		s.work = WorkDir(s.published)
 	}
+	s.parts = filepath.Join(s.work, partsDir)
 	for _, d := range []string{s.PartsDir(), s.RecycleDir(), s.QuarantineDir()} {
 		if err := disk.MakeDirs(s.fs, d); err != nil {
 			return err
