@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,7 +88,7 @@ func TestProbe(t *testing.T) {
 	if !errors.Is(err, ErrUnfit) {
 		t.Fatalf("a server that ignores conditions is taken: %v", err)
 	}
-	for _, ignored := range []string{"If-Match of DELETE", "without their SHA-256", "at the end of an upload in parts"} {
+	for _, ignored := range []string{"If-Match of DELETE", "bytes without their SHA-256", "a part whose bytes", "at the end of an upload in parts"} {
 		if !strings.Contains(err.Error(), ignored) {
 			t.Errorf("%v does not say %q", err, ignored)
 		}
@@ -192,6 +195,53 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// purge purges items whose bytes nobody else has.
+func purge(b *Bucket, items ...*store.Item) error {
+	var cs []*layout.Content
+	for _, it := range items {
+		cs = append(cs, &it.Content)
+	}
+	return b.Purge(cs, func(*layout.Content) (_, _ []*layout.Content) { return nil, nil })
+}
+
+// TestPurgeAtOnce: as many objects are removed at once as are written, each on its
+// condition.
+func TestPurgeAtOnce(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	b := open(t, s)
+	var items []*store.Item
+	for i := range b.o.Jobs {
+		items = append(items, item(t, "a", fmt.Sprint(i)))
+	}
+	if err := b.Publish(items, nil); err != nil {
+		t.Fatal(err)
+	}
+	var there sync.WaitGroup
+	there.Add(len(items))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			if r.Header.Get("If-Match") == "" {
+				t.Error("an object is removed whatever it is")
+			}
+			there.Done()
+			there.Wait() // for the others
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	b, err := New(Options{Bucket: s3test.Bucket, Prefix: "some/where", Endpoint: front.URL, Jobs: len(items), Credentials: b.o.Credentials})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := purge(b, append(items, items[0])...); err != nil {
+		t.Error(err)
+	}
+	if left, err := s.Keys("some/where/blob/"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v (%v)", left, err)
+	}
+}
+
 // TestPurge: an object goes when nobody has its bytes any more, and only then.
 func TestPurge(t *testing.T) {
 	t.Parallel()
@@ -201,15 +251,16 @@ func TestPurge(t *testing.T) {
 	if err := b.Publish([]*store.Item{it}, nil); err != nil {
 		t.Fatal(err)
 	}
-	other := []*layout.Content{&item(t, "b", "bytes").Content}
-	if err := errors.Join(b.Purge(&it.Content, other, nil), b.Purge(&it.Content, nil, other)); err != nil {
-		t.Error(err)
+	for _, others := range [][2][]*layout.Content{{{&item(t, "b", "bytes").Content}, nil}, {nil, {&item(t, "b", "bytes").Content}}} {
+		if err := b.Purge([]*layout.Content{&it.Content}, func(*layout.Content) (_, _ []*layout.Content) { return others[0], others[1] }); err != nil {
+			t.Error(err)
+		}
 	}
 	if _, ok := s.Get(key("bytes")); !ok {
 		t.Error("it is gone although another name has it")
 	}
 	for range 2 {
-		if err := b.Purge(&it.Content, nil, nil); err != nil {
+		if err := purge(b, it); err != nil {
 			t.Error(err)
 		}
 	}

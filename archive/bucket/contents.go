@@ -128,16 +128,26 @@ func (b *Bucket) Keep([]*layout.Content) (missing []*layout.Content, stuck map[*
 // Unpublish implements vault.Depot.
 func (b *Bucket) Unpublish(*layout.Content, func(string) bool) error { return nil }
 
-// Purge implements vault.Depot: it removes the object of c unless others have the same
-// bytes.
-func (b *Bucket) Purge(c *layout.Content, published, recycled []*layout.Content) error {
-	if len(published)+len(recycled) > 0 {
-		return nil
+// Purge implements vault.Depot: it removes the objects of cs, several at once, unless
+// others have the same bytes.
+func (b *Bucket) Purge(cs []*layout.Content, others func(*layout.Content) (published, recycled []*layout.Content)) error {
+	sums := make(map[digest.Digest]*layout.Content) // names may share an object
+	for _, c := range cs {
+		if published, recycled := others(c); len(published)+len(recycled) == 0 {
+			sums[c.SHA256()] = c
+		}
 	}
-	if err := b.Remove(context.Background(), c.SHA256()); err != nil {
-		return fmt.Errorf("purge %s: %w", c.Name, err)
+	g, ctx := errgroup.WithContext(context.Background())
+	g.SetLimit(b.o.Jobs)
+	for sum, c := range sums {
+		g.Go(func() error {
+			if err := b.Remove(ctx, sum); err != nil {
+				return fmt.Errorf("purge %s: %w", c.Name, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // Remove removes a content, unless a snapshot has it, and if nobody writes it at the same

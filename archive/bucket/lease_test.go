@@ -80,7 +80,7 @@ func TestLeaseLost(t *testing.T) {
 	if err := a.Publish([]*store.Item{late}, nil); !errors.Is(err, ErrLost) {
 		t.Errorf("it publishes: %v", err)
 	}
-	if err := a.Purge(&it.Content, nil, nil); !errors.Is(err, ErrLost) {
+	if err := purge(a, it); !errors.Is(err, ErrLost) {
 		t.Errorf("it purges: %v", err)
 	}
 	if _, ok := s.Get(key("late")); ok {

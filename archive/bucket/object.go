@@ -180,7 +180,12 @@ func (b *Bucket) remove(ctx context.Context, key, etag string) error {
 // list calls f with every object whose key begins with prefix, in the order of the
 // keys, a thousand a request.
 func (b *Bucket) list(ctx context.Context, prefix string, f func(*Object) error) error {
-	in := &s3.ListObjectsV2Input{Bucket: &b.o.Bucket, Prefix: &prefix}
+	return b.listBy(ctx, prefix, 1000, f)
+}
+
+// listBy is list with most objects a request.
+func (b *Bucket) listBy(ctx context.Context, prefix string, most int32, f func(*Object) error) error {
+	in := &s3.ListObjectsV2Input{Bucket: &b.o.Bucket, Prefix: &prefix, MaxKeys: &most}
 	for more := true; more; {
 		page, err := b.client.ListObjectsV2(ctx, in)
 		if err != nil {

@@ -136,7 +136,7 @@ func (b *Bucket) advice(e *Error, err error) string {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrCredentials):
 		return ""
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return "is that the endpoint, and is its certificate known here?"
+		return "is that the endpoint, and is its certificate known here (SSL_CERT_FILE)?"
 	case errors.As(err, new(foreignError)):
 		return "is that the endpoint, and is it http:// or https://?"
 	case noTLS(err):

@@ -66,7 +66,7 @@ func TestFirstQuestion(t *testing.T) {
 		"no such host":        {"http://nobody.invalid", "is that the endpoint, and does it run?"},
 		"no TLS":              {"https://" + plain, "is the endpoint http:// rather than https://?"},
 		"TLS":                 {strings.Replace(secure.URL, "https", "http", 1), "is no S3 and says 400 Bad Request: is that the endpoint, and is it http:// or https://?"},
-		"an unknown CA":       {secure.URL, "is its certificate known here?"},
+		"an unknown CA":       {secure.URL, "is its certificate known here"},
 		"a web server":        {says(t, http.StatusMethodNotAllowed, "<html><h1>405 Not Allowed"), "is no S3"},
 		"a page is not there": {says(t, http.StatusNotFound, "<html><body>404</body></html>"), "is no S3"},
 		"nothing is there":    {says(t, http.StatusNotFound, ""), "is no S3"},

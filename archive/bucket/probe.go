@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,14 +32,18 @@ type question struct {
 // questions are asked in this order. Each writes below a key of its own.
 var questions = []question{
 	{"an object that was written can be read, looked at and listed at once", (*probe).wrote},
+	{"what is not there is said not to be", (*probe).absent},
+	{"a listing goes on where the page before has ended", (*probe).pages},
 	{"If-None-Match: * of PUT is obeyed: nothing is written over", (*probe).fresh},
 	{"If-Match of PUT is obeyed: of two writers one loses", (*probe).match},
 	{"If-Match of DELETE is obeyed: nothing newer is removed", (*probe).deletes},
 	{"bytes without their SHA-256 are refused", (*probe).sums},
-	{"a SHA-256 that was sent is told again", (*probe).told},
+	{"a SHA-256 and a name that were sent are told again", (*probe).told},
 	{"If-None-Match: * is obeyed at the end of an upload in parts", (*probe).parts},
+	{"a part whose bytes do not have their SHA-256 is refused", (*probe).partSums},
 	{"a part of an object can be read", (*probe).ranges},
-	{"of several writers at one time exactly one succeeds", (*probe).race},
+	{"of several writers of a new object at one time exactly one succeeds", (*probe).race},
+	{"of several that write over an object at one time exactly one succeeds", (*probe).matchRace},
 }
 
 // A probe asks one server.
@@ -185,55 +191,140 @@ func (p *probe) deletes(ctx context.Context) error {
 	if err := p.holds(ctx, key, other); err != nil {
 		return err
 	}
-	return p.b.remove(ctx, key, second)
-}
-
-func (p *probe) sums(ctx context.Context) error {
-	_, err := p.b.put(ctx, p.dir+"sums", bytes.NewReader(one), int64(len(one)), digest.SHA256.Sum(other), condition{}, nil)
-	return refuses(err, "they were stored", ErrSum)
-}
-
-func (p *probe) told(ctx context.Context) error {
-	key := p.dir + "told"
-	if _, err := p.b.putBytes(ctx, key, one, condition{}); err != nil {
+	if err := p.b.remove(ctx, key, second); err != nil {
 		return err
 	}
-	o, err := p.b.head(ctx, key)
-	if err == nil && o.SHA256 != digest.SHA256.Sum(one) {
-		err = unfitError("it says nothing of it")
+	return p.gone(ctx, key, "what was removed is there")
+}
+
+// gone reports whether nothing is at a key.
+func (p *probe) gone(ctx context.Context, key, instead string) error {
+	_, err := p.b.head(ctx, key)
+	return refuses(err, instead, fs.ErrNotExist)
+}
+
+// absent: whoever may not list a bucket is told by some servers that he may not read
+// what is not there. An archive could not tell that from a lost one.
+func (p *probe) absent(ctx context.Context) error {
+	_, _, err := p.b.getBytes(ctx, p.dir+"absent", 1<<10)
+	if err := refuses(err, "something was sent", fs.ErrNotExist); err != nil {
+		return err
+	}
+	return p.gone(ctx, p.dir+"absent", "it was said to be there")
+}
+
+// pages: whatever a listing leaves out would be taken for lost.
+func (p *probe) pages(ctx context.Context) error {
+	want := []string{p.dir + "pages/a", p.dir + "pages/b", p.dir + "pages/c"}
+	for _, key := range want {
+		if _, err := p.b.putBytes(ctx, key, one, condition{}); err != nil {
+			return err
+		}
+	}
+	var got []string
+	err := p.b.listBy(ctx, p.dir+"pages/", 2, func(o *Object) error {
+		got = append(got, o.Key)
+		return nil
+	})
+	if slices.Sort(got); err == nil && !slices.Equal(got, want) {
+		err = unfitError(fmt.Sprintf("it had %d objects, want %d", len(got), len(want)))
 	}
 	return err
 }
 
-// parts is asked with one part: the last may be small.
-func (p *probe) parts(ctx context.Context) error {
-	key := p.dir + "parts"
-	if _, err := p.b.putBytes(ctx, key, one, condition{}); err != nil {
+func (p *probe) sums(ctx context.Context) error {
+	_, err := p.b.put(ctx, p.dir+"sums", bytes.NewReader(one), int64(len(one)), digest.SHA256.Sum(other), condition{}, nil)
+	if err := refuses(err, "they were stored", ErrSum); err != nil {
 		return err
 	}
+	return p.gone(ctx, p.dir+"sums", "they were stored all the same")
+}
+
+func (p *probe) told(ctx context.Context) error {
+	key, name := p.dir+"told", "c++ %2F@v1-\u00fc.zip"
+	if _, err := p.b.put(ctx, key, bytes.NewReader(one), int64(len(one)), digest.SHA256.Sum(one), condition{}, nameOf(name)); err != nil {
+		return err
+	}
+	switch o, err := p.b.head(ctx, key); {
+	case err != nil:
+		return err
+	case o.SHA256 != digest.SHA256.Sum(one):
+		return unfitError("it says nothing of the SHA-256")
+	case o.Name != name:
+		return unfitError(fmt.Sprintf("it says that the name is %q", o.Name))
+	}
+	return nil
+}
+
+// upload begins an upload in parts, and writes one that is said to have the SHA-256 sum.
+func (p *probe) upload(ctx context.Context, key string, sum digest.Digest) (id *string, part types.CompletedPart, err error) {
 	up, err := p.b.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &p.b.o.Bucket, Key: &key, ChecksumAlgorithm: types.ChecksumAlgorithmSha256})
 	if err != nil {
-		return p.b.fail("begin", key, err)
+		return nil, part, p.b.fail("begin", key, err)
 	}
-	sum := digest.SHA256.Sum(other)
-	part, err := p.b.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &p.b.o.Bucket, Key: &key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader(other), ChecksumSHA256: aws.String(sum.Base64()),
+	part = types.CompletedPart{PartNumber: aws.Int32(1), ChecksumSHA256: aws.String(sum.Base64())}
+	out, err := p.b.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &p.b.o.Bucket, Key: &key, UploadId: up.UploadId, PartNumber: part.PartNumber, Body: bytes.NewReader(other), ChecksumSHA256: part.ChecksumSHA256,
 	}, signed(sum.Hex()))
 	if err != nil {
-		return p.b.fail("put a part of", key, err)
+		return up.UploadId, part, p.b.fail("put a part of", key, err)
 	}
-	_, err = p.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: &p.b.o.Bucket, Key: &key, UploadId: up.UploadId, IfNoneMatch: aws.String("*"),
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{ETag: part.ETag, PartNumber: aws.Int32(1), ChecksumSHA256: aws.String(sum.Base64())}}},
+	part.ETag = out.ETag
+	return up.UploadId, part, nil
+}
+
+// abort ends an upload in parts.
+func (p *probe) abort(ctx context.Context, key string, id *string) error {
+	_, err := p.b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.b.o.Bucket, Key: &key, UploadId: id})
+	return p.b.fail("abort", key, err)
+}
+
+// complete ends an upload of one part where nothing is.
+func (p *probe) complete(ctx context.Context, key string, id *string, part types.CompletedPart) error {
+	_, err := p.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &p.b.o.Bucket, Key: &key, UploadId: id, IfNoneMatch: aws.String("*"),
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{part}},
 	})
-	if err := refuses(condition{fresh: true}.refine(p.b.fail("complete", key, err)), "it was written over", ErrExists); err != nil {
+	return condition{fresh: true}.refine(p.b.fail("complete", key, err))
+}
+
+// parts is asked with one part: the last may be small.
+func (p *probe) parts(ctx context.Context) error {
+	for _, there := range []bool{false, true} {
+		key, want := fmt.Sprint(p.dir, "parts/", there), other
+		if there {
+			want = one
+			if _, err := p.b.putBytes(ctx, key, one, condition{}); err != nil {
+				return err
+			}
+		}
+		id, part, err := p.upload(ctx, key, digest.SHA256.Sum(other))
+		if err != nil {
+			return err
+		}
+		if err = p.complete(ctx, key, id, part); there {
+			err = refuses(err, "it was written over", ErrExists)
+			if err == nil {
+				err = p.abort(ctx, key, id)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := p.holds(ctx, key, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *probe) partSums(ctx context.Context) error {
+	key := p.dir + "part-sums"
+	id, _, err := p.upload(ctx, key, digest.SHA256.Sum(one))
+	if id == nil {
 		return err
 	}
-	_, err = p.b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.b.o.Bucket, Key: &key, UploadId: up.UploadId})
-	if err = p.b.fail("abort", key, err); err != nil {
-		return err
-	}
-	return p.holds(ctx, key, one)
+	return errors.Join(refuses(err, "it was taken", ErrSum), p.abort(ctx, key, id))
 }
 
 func (p *probe) ranges(ctx context.Context) error {
@@ -256,13 +347,29 @@ func (p *probe) ranges(ctx context.Context) error {
 }
 
 func (p *probe) race(ctx context.Context) error {
-	const writers, rounds = 8, 4
+	return p.racing(ctx, "race", func(string) (condition, error) { return condition{fresh: true}, nil })
+}
+
+func (p *probe) matchRace(ctx context.Context) error {
+	return p.racing(ctx, "match-race", func(key string) (condition, error) {
+		etag, err := p.b.putBytes(ctx, key, one, condition{})
+		return condition{etag: etag}, err
+	})
+}
+
+// racing lets several write an object at one time on the condition that begin returns.
+func (p *probe) racing(ctx context.Context, name string, begin func(key string) (condition, error)) error {
+	const writers, rounds = 8, 3
 	for round := range rounds {
-		key := fmt.Sprintf("%srace/%d", p.dir, round)
+		key := fmt.Sprint(p.dir, name, "/", round)
+		cond, err := begin(key)
+		if err != nil {
+			return err
+		}
 		errs := make(chan error, writers)
 		for w := range writers {
 			go func() {
-				_, err := p.b.putBytes(ctx, key, fmt.Append(nil, w), condition{fresh: true})
+				_, err := p.b.putBytes(ctx, key, fmt.Append(nil, w), cond)
 				errs <- err
 			}()
 		}
@@ -272,7 +379,7 @@ func (p *probe) race(ctx context.Context) error {
 			switch err := <-errs; {
 			case err == nil:
 				wins++
-			case !errors.Is(err, ErrExists):
+			case !errors.Is(err, ErrExists) && !errors.Is(err, ErrChanged):
 				failed = err
 			}
 		}

@@ -30,9 +30,10 @@ type Depot interface {
 	// Unpublish removes the paths of a content that is in recycle, but for those that
 	// keep says others need.
 	Unpublish(c *layout.Content, keep func(rel string) bool) error
-	// Purge removes a content from recycle for good, unless one of others, which are
-	// published or in recycle, has its bytes in the same place.
-	Purge(c *layout.Content, published, recycled []*layout.Content) error
+	// Purge removes contents from recycle for good, but for those whose bytes others have
+	// in the same place, which are published or in recycle: it asks others for them, one
+	// content after the other.
+	Purge(cs []*layout.Content, others Others) error
 	// Recycled tells what is in recycle in the place of c. It reads no bytes.
 	Recycled(c *layout.Content) layout.File
 	// Read returns the digests of a content in recycle, algs among them, and its size.
@@ -45,6 +46,10 @@ type Depot interface {
 	// String says where it is.
 	String() string
 }
+
+// Others returns the contents that are published, and those that are in recycle, with the
+// bytes of one that goes.
+type Others = func(c *layout.Content) (published, recycled []*layout.Content)
 
 // A Remote is a Depot in another place that knows contents by their SHA-256 alone. Its
 // errors wrap fs.ErrNotExist where there is no such content.
@@ -88,12 +93,17 @@ func (h inFiles) Unpublish(c *layout.Content, keep func(rel string) bool) error 
 	return h.s.Recycle.Unpublish(c, keep)
 }
 
-func (h inFiles) Purge(c *layout.Content, _, recycled []*layout.Content) error {
-	path := h.s.RecyclePath(c)
-	if slices.ContainsFunc(recycled, func(o *layout.Content) bool { return h.s.RecyclePath(o) == path }) {
-		return nil
+func (h inFiles) Purge(cs []*layout.Content, others Others) error {
+	for _, c := range cs {
+		path := h.s.RecyclePath(c)
+		if _, recycled := others(c); slices.ContainsFunc(recycled, func(o *layout.Content) bool { return h.s.RecyclePath(o) == path }) {
+			continue
+		}
+		if err := h.s.Recycle.Purge(c); err != nil {
+			return err
+		}
 	}
-	return h.s.Recycle.Purge(c)
+	return nil
 }
 
 func (h inFiles) Recycled(c *layout.Content) layout.File { return store.LookAt(h.s.RecyclePath(c)) }

@@ -142,15 +142,24 @@ func (c *Recycle) beginPurge(b *ledger.Batch, keys []ledger.Key) {
 	c.v.Note(b, func(n *ledger.Notes) { n.Purging = keys })
 }
 
-// endPurge removes from recycle the files that beginPurge has noted.
+// endPurge removes from recycle the files that beginPurge has noted, unless other records
+// need them.
 func (c *Recycle) endPurge(keys []ledger.Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	for _, k := range keys {
-		if err := c.purge(k); err != nil {
-			return err
+	going := make([]*layout.Content, len(keys))
+	for i, k := range keys {
+		going[i] = &layout.Content{Name: k.Name, Digests: digest.Set{k.SHA256}}
+	}
+	err := c.v.depot.Purge(going, func(is *layout.Content) (published, recycled []*layout.Content) {
+		for _, r := range c.v.Index.RecycledWith(is.SHA256()) {
+			recycled = append(recycled, &r.Content)
 		}
+		return contents(c.v.Index.WithSum(is.SHA256())), recycled
+	})
+	if err != nil {
+		return err
 	}
 	return c.purged()
 }
@@ -160,16 +169,6 @@ func (c *Recycle) purged() error {
 	var b ledger.Batch
 	c.v.Note(&b, func(n *ledger.Notes) { n.Purging = nil })
 	return c.v.Commit(&b)
-}
-
-// purge removes the file of a content from recycle unless another record needs it.
-func (c *Recycle) purge(k ledger.Key) error {
-	is := &layout.Content{Name: k.Name, Digests: digest.Set{k.SHA256}}
-	var recycled []*layout.Content
-	for _, r := range c.v.Index.RecycledWith(k.SHA256) {
-		recycled = append(recycled, &r.Content)
-	}
-	return c.v.depot.Purge(is, contents(c.v.Index.WithSum(k.SHA256)), recycled)
 }
 
 // PurgeAfter purges contents without records that something else has kept, when end has

@@ -123,7 +123,7 @@ func recycle(t *testing.T, w *World) {
 	}
 	w.holds(t, a, true)
 	for range 2 {
-		if err := w.Purge(&a.Content, nil, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.purge(a, nil, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 	}
@@ -131,16 +131,21 @@ func recycle(t *testing.T, w *World) {
 	w.holds(t, b, true)
 }
 
+// purge purges what others do not have.
+func (w *World) purge(it *store.Item, published, recycled []*layout.Content) error {
+	return w.Purge([]*layout.Content{&it.Content}, func(*layout.Content) (_, _ []*layout.Content) { return published, recycled })
+}
+
 // shared: bytes stay that another record has in the same place.
 func shared(t *testing.T, w *World) {
 	a, b := w.item(t, "dir/a", "bytes"), w.item(t, "other/a", "bytes") // one base
 	w.put(t, a, b)
 	w.away(t, a, b)
-	if err := w.Purge(&a.Content, nil, []*layout.Content{&b.Content}); err != nil {
+	if err := w.purge(a, nil, []*layout.Content{&b.Content}); err != nil {
 		t.Fatal(err)
 	}
 	w.holds(t, b, true)
-	if err := w.Purge(&b.Content, nil, nil); err != nil {
+	if err := w.purge(b, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.holds(t, b, false)
@@ -157,7 +162,7 @@ func back(t *testing.T, w *World) {
 	}
 	again := &store.Item{Content: a.Content, Have: file}
 	w.put(t, again)
-	if err := w.Purge(&a.Content, []*layout.Content{&a.Content}, nil); err != nil {
+	if err := w.purge(a, []*layout.Content{&a.Content}, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.away(t, again)
