@@ -193,3 +193,6 @@ func (b *Bucket) sumOf(key string) (digest.Digest, bool) {
 
 // doc is the key of a document.
 func (b *Bucket) doc(name string) string { return b.prefix + docs + name }
+
+// Asides is where what was set aside is of the archive at a URL that Parse takes.
+func Asides(url string) string { return url + "/" + asides }

@@ -40,7 +40,7 @@ func TestSpared(t *testing.T) {
 		t.Helper()
 		var got []string
 		for _, it := range its {
-			if err := b.Purge(&it.Content, nil, nil); err != nil {
+			if err := purge(b, it); err != nil {
 				t.Fatal(err)
 			}
 			if _, ok := s.Get(b.blob(it.SHA256())); ok {
@@ -98,7 +98,7 @@ func TestSparedDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Put("some/where/doc/snapshots/one.jsonl.gz", "no gzip")
-	if err := b.Purge(&it.Content, nil, nil); err == nil {
+	if err := purge(b, it); err == nil {
 		t.Error("it is purged")
 	}
 	if _, ok := s.Get(key("bytes")); !ok {

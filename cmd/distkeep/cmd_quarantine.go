@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"distkeep/archive/bucket"
 	"distkeep/archive/store"
 	"distkeep/catalog/regular"
 	"distkeep/fetch"
@@ -85,6 +86,9 @@ where it came from.
 			list, err := fetch.ListQuarantine(dir)
 			if err != nil {
 				return err
+			}
+			if o.remote() {
+				fmt.Fprintf(e.stderr, "distkeep: what was in the place of a content in the bucket, and is not that, is in %s: look at it with the tools of the storage\n", bucket.Asides(o.archive))
 			}
 			if o.json {
 				return writeJSON(e.stdout, list)
