@@ -72,7 +72,7 @@ type Options struct {
 	// Zero means ten seconds. After that, and when there is no answer later, Waits is
 	// called, if it is not nil, once until there is one again, with what keeps it from
 	// answering, and the question is tried like any other. Without Waits the first
-	// question has failed.
+	// question has failed. It is called as well by Hold, once, when it waits for a lease.
 	Soon  time.Duration
 	Waits func(why error)
 }

@@ -96,6 +96,9 @@ func (b *Bucket) Hold(ctx context.Context, holder, what string) (*Lease, error) 
 			return nil, fmt.Errorf("%s: %w: %s", b, ErrHeld, is.What)
 		case seen == "":
 			seen, since = etag, now
+			if b.o.Waits != nil {
+				b.o.Waits(fmt.Errorf("%s: %w: %s", b, ErrHeld, is.What))
+			}
 		}
 		select {
 		case <-ctx.Done():

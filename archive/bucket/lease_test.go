@@ -32,8 +32,13 @@ func TestLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var told []string
+	b.o.Waits = func(why error) { told = append(told, why.Error()) }
 	if _, err := b.Hold(t.Context(), "b", "work of b"); !errors.Is(err, ErrHeld) {
 		t.Fatalf("a second holder: %v", err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "in use from elsewhere: work of a") {
+		t.Errorf("it is told %q", told)
 	}
 	if err := first.Release(); err != nil {
 		t.Fatal(err)

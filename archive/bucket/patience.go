@@ -30,6 +30,7 @@ type line struct {
 
 	mu       sync.Mutex
 	answered bool      // it has, once
+	hurried  bool      // and all the same each question is one that somebody waits for
 	since    time.Time // when the first request was sent that it has not answered, or zero
 	told     bool      // waits was called since it answered last
 }
@@ -93,6 +94,13 @@ func (l *line) quiet() time.Duration {
 	return l.soon
 }
 
+// hurry says whether somebody waits for each answer, as for the first one.
+func (l *line) hurry(yes bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hurried = yes
+}
+
 // again says whether a request that has failed is sent again. It leaves that to the
 // SDK where it knows nothing better.
 func (l *line) again(err error) aws.Ternary {
@@ -104,7 +112,7 @@ func (l *line) again(err error) aws.Ternary {
 	case !l.answered && (unknown || stranger(err)):
 		return aws.FalseTernary
 	case l.since.IsZero() || time.Since(l.since) < l.soon:
-	case !l.answered && l.waits == nil:
+	case (!l.answered || l.hurried) && l.waits == nil:
 		return aws.FalseTernary
 	case l.waits != nil && !l.told:
 		l.told = true

@@ -32,8 +32,6 @@ type question struct {
 // questions are asked in this order. Each writes below a key of its own.
 var questions = []question{
 	{"an object that was written can be read, looked at and listed at once", (*probe).wrote},
-	{"what is not there is said not to be", (*probe).absent},
-	{"a listing goes on where the page before has ended", (*probe).pages},
 	{"If-None-Match: * of PUT is obeyed: nothing is written over", (*probe).fresh},
 	{"If-Match of PUT is obeyed: of two writers one loses", (*probe).match},
 	{"If-Match of DELETE is obeyed: nothing newer is removed", (*probe).deletes},
@@ -42,6 +40,8 @@ var questions = []question{
 	{"If-None-Match: * is obeyed at the end of an upload in parts", (*probe).parts},
 	{"a part whose bytes do not have their SHA-256 is refused", (*probe).partSums},
 	{"a part of an object can be read", (*probe).ranges},
+	{"what is not there is said not to be", (*probe).absent},
+	{"a listing goes on where the page before has ended", (*probe).pages},
 	{"of several writers of a new object at one time exactly one succeeds", (*probe).race},
 	{"of several that write over an object at one time exactly one succeeds", (*probe).matchRace},
 }
@@ -64,11 +64,15 @@ func (b *Bucket) probe(ctx context.Context, questions ...question) (err error) {
 			err = errors.Join(err, p.clean(context.WithoutCancel(ctx)))
 		}
 	}()
+	b.line.hurry(true)
+	defer b.line.hurry(false)
 	var ignored []string
 	for _, q := range questions {
 		err := q.ask(p, ctx)
 		if unfit := (unfitError)(""); errors.As(err, &unfit) {
 			ignored = append(ignored, q.what+" ("+string(unfit)+")")
+		} else if err != nil && len(ignored) > 0 {
+			break // it is unfit, whatever comes of the rest
 		} else if advised(err) {
 			return err // whatever was asked
 		} else if err != nil {

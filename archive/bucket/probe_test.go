@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"distkeep/archive/bucket/s3test"
 )
@@ -64,5 +65,29 @@ func TestProbeLiars(t *testing.T) {
 				t.Errorf("err = %v", err)
 			}
 		})
+	}
+}
+
+// TestProbeBroken: a server that breaks at a question is refused soon, by what it has
+// ignored before where there is something.
+func TestProbeBroken(t *testing.T) {
+	t.Parallel()
+	for _, lax := range []bool{false, true} {
+		s := s3test.New(t)
+		s.Lax = lax
+		s.Fail(func(_ int, r *http.Request) s3test.Fault {
+			if r.URL.Query().Has("continuation-token") {
+				return s3test.Busy
+			}
+			return s3test.None
+		})
+		began := time.Now()
+		err := hasty(t, s.URL, nil).Probe(t.Context())
+		if err == nil || errors.Is(err, ErrUnfit) != lax || !lax && !strings.Contains(err.Error(), "busy or broken") {
+			t.Errorf("err = %v", err)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("it took %v", took)
+		}
 	}
 }
