@@ -97,11 +97,10 @@ func (w *witness) look(ctx context.Context) *certificate.Certificate {
 	c := &certificate.Certificate{Key: certificate.NewKey()}
 	h := w.hasher(c)
 	var err error
-	if c.Inputs, err = h.Sum(ctx, w.inputs...); err == nil {
-		c.Archive, err = h.Sum(ctx, w.archive...)
-	}
-	if err != nil {
-		return nil
+	for _, x := range w.before(c) {
+		if *x.sum, err = h.Sum(ctx, x.places...); err != nil {
+			return nil
+		}
 	}
 	return c
 }
@@ -109,15 +108,34 @@ func (w *witness) look(ctx context.Context) *certificate.Certificate {
 // same reports whether everything is as it was when c was made.
 func (w *witness) same(ctx context.Context, c *certificate.Certificate) bool {
 	h := &certificate.Hasher{Key: c.Key}
-	for _, x := range []struct {
-		places []certificate.Place
-		sum    certificate.Sum
-	}{{w.state(), c.State}, {w.files(c), c.Aside}, {w.inputs, c.Inputs}, {w.archive, c.Archive}} {
-		if sum, err := h.Sum(ctx, x.places...); err != nil || sum != x.sum {
+	for _, x := range append([]looked{{w.state(), &c.State}, {w.files(c), &c.Aside}}, w.before(c)...) {
+		if sum, err := h.Sum(ctx, x.places...); err != nil || sum != *x.sum {
 			return false
 		}
 	}
 	return true
+}
+
+// A looked is what a sum of a certificate is of.
+type looked struct {
+	places []certificate.Place
+	sum    *certificate.Sum
+}
+
+// before is what is looked at before a run, in that order.
+func (w *witness) before(c *certificate.Certificate) []looked {
+	return []looked{{w.signs(), &c.Signs}, {w.inputs, &c.Inputs}, {w.archive, &c.Archive}}
+}
+
+// signs are the directories in which something comes or goes when somebody updates a
+// repository or touches a content, without most of what is below them: of each place of
+// the inputs, and of by_cipher.
+func (w *witness) signs() (places []certificate.Place) {
+	for _, p := range append(w.inputs[:len(w.inputs):len(w.inputs)], certificate.Place{Place: catalog.Place{Path: w.v.Store.Path(layout.CipherDir)}}) {
+		p.Shut = func(string) bool { return true }
+		places = append(places, p)
+	}
+	return places
 }
 
 // state is what runs write for themselves and for readers, but for what each replaces.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +105,73 @@ func TestCertifyEdit(t *testing.T) {
 		}
 		if got := run(nothing, nothing); got != c.certified {
 			t.Errorf("%s: the next run is certified: %v", c.name, got)
+		}
+	}
+}
+
+// A deep tree is a directory with a file two levels down, of which the looks are counted.
+type deep struct {
+	tended
+	looks atomic.Int32
+}
+
+func (r *deep) Reads() ([]catalog.Place, bool) {
+	return []catalog.Place{{Path: r.path, Skip: func(rel string) bool {
+		if strings.Contains(rel, "/") {
+			r.looks.Add(1)
+		}
+		return false
+	}}}, true
+}
+
+func (r *deep) Scan(context.Context) (*catalog.Scan, error) {
+	return &catalog.Scan{Repo: "r", Kind: catalog.Gentoo}, nil
+}
+
+// TestCertifySigns: where a directory tells that something has changed, the files are not
+// looked at.
+func TestCertifySigns(t *testing.T) {
+	t.Parallel()
+	b := archivetest.New(t)
+	b.Put("a", catalog.Gentoo, true, "text")
+	r := &deep{tended: tended{path: t.TempDir()}}
+	if err := errors.Join(os.Mkdir(filepath.Join(r.path, "d"), 0o755), os.WriteFile(filepath.Join(r.path, "d/f"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
+	run := func() (certified bool, looks int32) {
+		now = now.Add(time.Minute)
+		b.At(now)
+		r.looks.Store(0)
+		v, err := vault.OpenShut(b.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Mirror(t.Context(), v, MirrorOptions{Repositories: []catalog.Repository{r}, Certify: &Certify{Settings: "s", Began: now}})
+		if err = errors.Join(err, v.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return !s.CertifiedBy.IsZero(), r.looks.Load()
+	}
+	for what, change := range map[string]func() error{
+		"content": func() error {
+			dirs, err := filepath.Glob(filepath.Join(b.Distfiles, layout.CipherDir, "*", "*"))
+			return errors.Join(err, os.Rename(dirs[0], dirs[0]+".away"), os.Rename(dirs[0]+".away", dirs[0]))
+		},
+		"package": func() error { return os.WriteFile(filepath.Join(r.path, "d/g"), nil, 0o644) },
+		"file":    func() error { return os.WriteFile(filepath.Join(r.path, "d/f"), []byte("x"), 0o644) },
+	} {
+		for range 3 { // the first may change the archive
+			run()
+		}
+		if certified, looks := run(); !certified || looks == 0 {
+			t.Fatalf("%s: certified: %v, with %d looks", what, certified, looks)
+		}
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if certified, looks := run(); certified || (looks > 0) != (what == "file") {
+			t.Errorf("%s: certified: %v, with %d looks", what, certified, looks)
 		}
 	}
 }

@@ -75,6 +75,9 @@ type Certificate struct {
 	// Key is that of the sums. Without one there are none: the run had nothing to
 	// do, and it is worth while that the next one makes the hash before it looks.
 	Key *Key `json:"key,omitempty"`
+	// Signs is of a small part of Inputs and Archive in which most changes are seen:
+	// where it is another one, nobody has to look at the rest.
+	Signs Sum `json:"signs"`
 	// Inputs is of what others may change: trees, lists, options. Archive is of what
 	// is published or recycled, Aside of those published files that are in no
 	// directory that is entered for it, and State of what runs write for themselves.

@@ -160,7 +160,7 @@ func TestCertificate(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 	c := &Certificate{
 		Made: now, Last: now.Add(time.Hour), Due: now.Add(Valid), Settings: "s", Seal: "l", Key: NewKey(),
-		Inputs: Sum{1}, Archive: Sum{2, 3}, Aside: Sum{4}, State: Sum{5}, Files: [][]byte{[]byte("a\xff")}, Summary: []byte(`{"a":1}`),
+		Signs: Sum{6}, Inputs: Sum{1}, Archive: Sum{2, 3}, Aside: Sum{4}, State: Sum{5}, Files: [][]byte{[]byte("a\xff")}, Summary: []byte(`{"a":1}`),
 	}
 	data, err := c.Encode()
 	if err != nil {

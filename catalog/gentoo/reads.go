@@ -15,7 +15,10 @@ func (r *Repository) Reads() (places []catalog.Place, ok bool) {
 	if r.opts.Generate != nil {
 		return nil, false
 	}
-	places = append(places, catalog.Place{Path: r.path, Skip: passedOver}, catalog.Place{Path: filepath.Join(r.path, ".git/logs/HEAD")})
+	places = append(places, catalog.Place{Path: r.path, Skip: passedOver})
+	for _, rel := range []string{"metadata/md5-cache", ".git/logs/HEAD"} {
+		places = append(places, catalog.Place{Path: filepath.Join(r.path, rel)})
+	}
 	for _, m := range r.opts.Masters {
 		places = append(places, catalog.Place{Path: filepath.Join(m, "metadata/layout.conf")})
 		for _, dir := range []string{"profiles", "eclass"} {
@@ -28,20 +31,18 @@ func (r *Repository) Reads() (places []catalog.Place, ok bool) {
 	return places, true
 }
 
-// passedOver reports whether no scan looks at rel: levels below those of packages, but
-// for the metadata cache, and what packages have beside their ebuilds.
+// passedOver reports whether no scan looks at rel: levels below those of packages, and
+// what packages have beside their ebuilds. The metadata cache is a place of its own.
 func passedOver(rel string) bool {
 	top, rest, _ := strings.Cut(rel, "/")
-	sub, rest, below := strings.Cut(rest, "/")
+	_, rest, below := strings.Cut(rest, "/")
 	switch {
 	case strings.HasPrefix(top, "."):
 		return true
 	case !below:
 		return false
-	case top == "metadata":
-		return sub != "md5-cache"
 	}
-	return top == "profiles" || top == "eclass" || rest == "files" || strings.Contains(rest, "/")
+	return top == "metadata" || top == "profiles" || top == "eclass" || rest == "files" || strings.Contains(rest, "/")
 }
 
 func deep(rel string) bool { return strings.Contains(rel, "/") }
