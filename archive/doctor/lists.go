@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 
 	"distkeep/archive/export"
@@ -22,8 +23,8 @@ func (d *examination) lists() {
 	dir := d.v.Store.ReportDir()
 	for file, load := range map[string]func() error{
 		"status.json":      func() error { return report.LoadStatus(dir, new(report.Summary)) },
-		"failures.jsonl":   func() error { _, err := report.LoadFailures(dir); return err },
-		"restricted.jsonl": func() error { _, err := report.LoadRestricted(dir); return err },
+		"failures.jsonl":   func() error { return ended(report.Failures(dir, report.Question{})) },
+		"restricted.jsonl": func() error { return ended(report.Restricted(dir)) },
 		"deletions.jsonl":  func() error { _, err := report.LoadDeletions(dir); return err },
 		"distfiles.jsonl":  func() error { return report.CheckDistfiles(dir) },
 		"past.jsonl":       func() error { return report.CheckPast(dir) },
@@ -35,6 +36,13 @@ func (d *examination) lists() {
 			})
 		}
 	}
+}
+
+// ended is the error that ends what a list yields.
+func ended(list iter.Seq2[*report.Failure, error]) (err error) {
+	for _, err = range list {
+	}
+	return err
 }
 
 // distinfoList compares distinfo with the ledger, unless a run is going to write

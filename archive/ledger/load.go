@@ -53,13 +53,21 @@ func (l *Ledger) Load() (*State, error) {
 	return s, nil
 }
 
-// Check reads in badger what Load may know without. Its error wraps ErrDamaged where
-// that is the cause.
+// Check reads in badger what Load may know without, and keeps none of it. Its error
+// wraps ErrDamaged where that is the cause.
 func (l *Ledger) Check() error {
 	if err := l.wake(); err != nil {
 		return err
 	}
-	if _, err := l.loadAll(); err != nil {
+	notes, parts := newState(), new(pool)
+	err := l.loadEach(func(k, v []byte) error {
+		if k[0] == prefixMeta {
+			return notes.addMeta(k, v)
+		}
+		_, err := read(k, v, parts)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
@@ -67,18 +75,23 @@ func (l *Ledger) Check() error {
 
 func (l *Ledger) loadAll() (*State, error) {
 	s, parts := newState(), new(pool)
+	return s, l.loadEach(func(k, v []byte) error { return s.add(k, v, parts) })
+}
+
+// loadEach calls add with everything in badger that Load reads.
+func (l *Ledger) loadEach(add func(k, v []byte) error) error {
 	err := l.view(func(txn *badger.Txn) error {
 		for _, prefix := range loaded {
-			if err := each(txn, []byte{prefix, '/'}, func(k, v []byte) error { return s.add(k, v, parts) }); err != nil {
+			if err := each(txn, []byte{prefix, '/'}, add); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load ledger: %w", err)
+		return fmt.Errorf("load ledger: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // add adds what is kept under a key.

@@ -271,9 +271,6 @@ func countLines(path string, r io.Reader, t time.Time) (n int, err error) {
 	return n, nil
 }
 
-// LoadRestricted reads what WriteRestricted wrote.
-func LoadRestricted(dir string) ([]Failure, error) { return collect(Restricted(dir)) }
-
 // LoadDeletions reads what WriteDeletions wrote.
 func LoadDeletions(dir string) ([]Deletion, error) { return loadLines[Deletion](dir, deletionsFile) }
 
