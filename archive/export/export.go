@@ -130,6 +130,7 @@ var ageDays = []int{1, 7, 30, 90, 365}
 
 // Ages tells when the contents of x were last read, as of now.
 func Ages(x *ledger.Index, now time.Time) (a report.Ages) {
+	a.At = now
 	counts := make([]layout.Count, len(ageDays)+1)
 	bounds := make([]time.Time, len(ageDays))
 	for i, days := range ageDays {

@@ -298,6 +298,9 @@ func (s *Summary) Added() layout.Count {
 // Ages tell how long ago the bytes of the archive were last read and found
 // right.
 type Ages struct {
+	// At is when they were counted, which is not in each run: one that finds that
+	// nothing has changed looks at no record.
+	At time.Time `json:"at"`
 	// Oldest is when the one was read that was read longest ago: every byte
 	// has been read since. It is zero for an empty archive, and when there
 	// are Unknown ones.

@@ -214,7 +214,11 @@ func printAges(line func(label, format string, args ...any), a report.Ages, now 
 		when = "not every byte: the clock was wrong once, and verify begins with what it was wrong about"
 		parts = append(parts, files(a.Unknown)+" at a time that has yet to come")
 	}
-	line("last read", "%s (%s)", when, strings.Join(parts, ", "))
+	asOf := ""
+	if !a.At.IsZero() && now.After(a.At) { // older programs have not said when
+		asOf = "as of " + stamp(a.At) + ": "
+	}
+	line("last read", "%s (%s%s)", when, asOf, strings.Join(parts, ", "))
 }
 
 // warner prints what an operator should know.
