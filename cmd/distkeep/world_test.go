@@ -200,6 +200,11 @@ func (s *site) run(status int, args ...string) (stdout, stderr string) {
 	if got := cmd.ProcessState.ExitCode(); got != status {
 		s.t.Fatalf("distkeep %v: status %d, want %d\n%s%s", args, got, status, out.String(), errs.String())
 	}
+	for line := range strings.Lines(errs.String()) {
+		if !strings.HasPrefix(line, "distkeep: ") {
+			s.t.Errorf("distkeep %v: a library writes to standard error: %s", args, line)
+		}
+	}
 	return out.String(), errs.String()
 }
 
