@@ -38,6 +38,7 @@ type contents struct {
 	byName   order // whole names
 	byBase   order // last components
 	byOrigin order
+	places   places
 }
 
 // loadContents reads what the last run exported to a report directory.

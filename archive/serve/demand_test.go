@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"distkeep/archive/demand"
+	"distkeep/archive/layout"
 	"distkeep/catalog"
 	"distkeep/catalog/digest"
 	"distkeep/fetch/failure"
@@ -60,7 +61,9 @@ func (w *world) working(c *catalog.Catalog, get func(d *demand.Desk, f *demand.F
 			}
 		}
 	}
-	s, err := New(Options{Distfiles: w.Distfiles, Reports: w.reports(), Now: w.Now, Demand: d, Warn: func(format string, _ ...any) { w.warning = format }})
+	o := w.options()
+	o.Demand, o.Log = d, nil
+	s, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -76,48 +79,50 @@ func (w *world) working(c *catalog.Catalog, get func(d *demand.Desk, f *demand.F
 // while when it cannot be had; an archive that is busy says so.
 func TestDemand(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.At(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC))
-	shut, twice := wants("shut.tgz", "shut"), wants("v1.tgz", "other")
-	shut.Restrict, twice.Unnamed = catalog.RestrictMirror, true
-	other := wants("v1.tgz", "one")
-	other.Unnamed = true
-	c := &catalog.Catalog{
-		Distfiles: []*catalog.Distfile{wants("a.tgz", "a"), wants("lost.tgz", "lost"), wants("slow.tgz", "slow"), wants("busy.tgz", "busy"), shut},
-		Shadowed:  []*catalog.Distfile{twice, other},
-	}
-	asked := make(map[string]int)
-	w.working(c, func(d *demand.Desk, f *demand.File) {
-		switch asked[string(f.Name)]++; f.Name {
-		case "a.tgz":
-			w.Put("a.tgz", catalog.Gentoo, true, "a")
-			d.Held(f.Distfile, digest.SHA256.Sum([]byte("a")))
-		case "lost.tgz":
-			d.Fail(f, failure.Gone)
-		case "slow.tgz":
-			d.Fail(f, failure.Stalled)
-		case "busy.tgz":
-			d.Drop(f, errors.New("locked"))
+	everywhere(t, func(t *testing.T, makes func(t *testing.T, conf ...layout.Layout) *world) {
+		w := makes(t)
+		w.At(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC))
+		shut, twice := wants("shut.tgz", "shut"), wants("v1.tgz", "other")
+		shut.Restrict, twice.Unnamed = catalog.RestrictMirror, true
+		other := wants("v1.tgz", "one")
+		other.Unnamed = true
+		c := &catalog.Catalog{
+			Distfiles: []*catalog.Distfile{wants("a.tgz", "a"), wants("lost.tgz", "lost"), wants("slow.tgz", "slow"), wants("busy.tgz", "busy"), shut},
+			Shadowed:  []*catalog.Distfile{twice, other},
+		}
+		asked := make(map[string]int)
+		w.working(c, func(d *demand.Desk, f *demand.File) {
+			switch asked[string(f.Name)]++; f.Name {
+			case "a.tgz":
+				w.Put("a.tgz", catalog.Gentoo, true, "a")
+				d.Held(f.Distfile, digest.SHA256.Sum([]byte("a")))
+			case "lost.tgz":
+				d.Fail(f, failure.Gone)
+			case "slow.tgz":
+				d.Fail(f, failure.Stalled)
+			case "busy.tgz":
+				d.Drop(f, errors.New("locked"))
+			}
+		})
+		for _, c := range []struct {
+			uri    string
+			status int
+			after  string
+		}{
+			{"/a.tgz", 200, ""}, {"/a.tgz", 200, ""}, {"/sha512/" + hexOf(digest.SHA512, "a"), 200, ""},
+			{"/https://up.example/lost.tgz", 404, "3300"}, {"/lost.tgz", 404, "3300"}, {"/slow.tgz", 404, "60"}, {"/slow.tgz", 404, "60"},
+			{"/shut.tgz", 404, ""}, {"/v1.tgz", 300, ""}, {"/nothing", 404, ""},
+			{"/busy.tgz", 503, "60"}, {"/busy.tgz", 503, "60"}, // it is not known that it cannot be had
+		} {
+			if r := w.get(c.uri); r.StatusCode != c.status || r.Header.Get("Retry-After") != c.after {
+				t.Errorf("%s: %s, Retry-After %s", c.uri, r.Status, r.Header.Get("Retry-After"))
+			}
+		}
+		want := map[string]int{"a.tgz": 1, "lost.tgz": 1, "slow.tgz": 1, "busy.tgz": 2}
+		if diff := cmp.Diff(want, asked); diff != "" {
+			t.Errorf("-want +asked for:\n%s", diff)
 		}
 	})
-	for _, c := range []struct {
-		uri    string
-		status int
-		after  string
-	}{
-		{"/a.tgz", 200, ""}, {"/a.tgz", 200, ""}, {"/sha512/" + hexOf(digest.SHA512, "a"), 200, ""},
-		{"/https://up.example/lost.tgz", 404, "3300"}, {"/lost.tgz", 404, "3300"}, {"/slow.tgz", 404, "60"}, {"/slow.tgz", 404, "60"},
-		{"/shut.tgz", 404, ""}, {"/v1.tgz", 300, ""}, {"/nothing", 404, ""},
-		{"/busy.tgz", 503, "60"}, {"/busy.tgz", 503, "60"}, // it is not known that it cannot be had
-	} {
-		if r := w.get(c.uri); r.StatusCode != c.status || r.Header.Get("Retry-After") != c.after {
-			t.Errorf("%s: %s, Retry-After %s", c.uri, r.Status, r.Header.Get("Retry-After"))
-		}
-	}
-	want := map[string]int{"a.tgz": 1, "lost.tgz": 1, "slow.tgz": 1, "busy.tgz": 2}
-	if diff := cmp.Diff(want, asked); diff != "" {
-		t.Errorf("-want +asked for:\n%s", diff)
-	}
 }
 
 // follows serves a file of which the transfer is told by get, and returns what a client
@@ -173,7 +178,12 @@ func TestFollowPart(t *testing.T) {
 			}
 			d.Grown(part, 200_000)
 			<-half
-			if err := os.WriteFile(part, []byte(text), 0o600); err != nil {
+			grown, err := os.OpenFile(part, os.O_WRONLY|os.O_APPEND, 0) // somebody reads it
+			if err == nil {
+				_, err = grown.WriteString(text[200_000:])
+				err = errors.Join(err, grown.Close())
+			}
+			if err != nil {
 				t.Error(err)
 			}
 			d.Grown(part, int64(len(text)))

@@ -65,6 +65,20 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, c *content, f
 	http.ServeContent(w, r, "", c.ModTime, f)
 }
 
+// recorded answers with what the records say is at rel, and reports whether that is
+// anything; dir says that it is asked for as a directory.
+func (s *Server) recorded(w http.ResponseWriter, r *http.Request, k *known, rel string, dir bool) bool {
+	if c := k.contents.path(rel); c != nil && !dir {
+		s.elsewhere(w, r, c, layout.InByCipher(rel))
+		return true
+	}
+	if !k.contents.hasDir(rel) {
+		return false
+	}
+	s.listing(w, r, k, rel, nil)
+	return true
+}
+
 // unreadable says that a content cannot be had from elsewhere.
 func (s *Server) unreadable(w http.ResponseWriter, err error) {
 	s.Warn("%v", err)

@@ -14,7 +14,7 @@
 //     has changed since, by its size or time, has another ETag in the tree, and is not there at
 //     all by digest.
 //   - The contents of an archive that has them elsewhere are asked for in the same ways: what
-//     its paths are, its records tell.
+//     its paths and directories are, its records tell.
 //   - A name that several contents may be meant by is answered with the list of them.
 //
 // Begin reading at Server.answer, then the table of dialects.
@@ -334,14 +334,7 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request, k *known, p s
 	f, fi, err := s.tree.open(rel)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if s.Elsewhere == nil || p[len(p)-1] == '/' {
-			return false
-		}
-		c := k.contents.path(rel)
-		if c != nil {
-			s.elsewhere(w, r, c, layout.InByCipher(rel))
-		}
-		return c != nil
+		return s.Elsewhere != nil && s.recorded(w, r, k, rel, p[len(p)-1] == '/')
 	case errors.Is(err, fs.ErrPermission):
 		http.Error(w, "this file may not be read", http.StatusForbidden)
 		return true
@@ -353,7 +346,7 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request, k *known, p s
 	}
 	defer f.Close()
 	if fi.IsDir() {
-		s.listing(w, r, rel, f, fi)
+		s.listing(w, r, k, rel, &directory{f, fi})
 	} else if p[len(p)-1] == '/' {
 		return false
 	} else {

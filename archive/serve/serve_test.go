@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"distkeep/archive/layout"
 	"distkeep/archive/report"
@@ -128,6 +131,66 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// TestListingElsewhere: an archive that has its contents elsewhere lists them as one that has
+// files, in every directory, and anew when it has others.
+func TestListingElsewhere(t *testing.T) {
+	t.Parallel()
+	var confs layout.Conf
+	for _, spec := range []string{"filename-hash BLAKE2B 8", "content-hash SHA512 8:8", "flat"} {
+		l, err := layout.Parse(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		confs = append(confs, l)
+	}
+	worlds := []*world{newWorld(t, confs...), newBucketWorld(t, confs...)}
+	for _, w := range worlds {
+		for _, name := range []string{"a-1.tgz", "a.tgz", "b<c>&.tgz", "c++ ä.tgz", "sub.tgz"} {
+			w.Put(name, catalog.Gentoo, true, "content of "+name)
+		}
+		w.Put("again.tgz", catalog.Gentoo, true, "content of a.tgz")
+		w.Put("port.tgz", catalog.OpenBSD, false, "content of a port")
+		w.write("generations/latest", "")
+		w.serve()
+	}
+	pages := func(w *world) map[string]string {
+		all := make(map[string]string)
+		for todo := []string{"/"}; len(todo) > 0; todo = todo[1:] {
+			r := w.get(todo[0])
+			page := body(t, r)
+			if all[todo[0]] = page; r.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %s", todo[0], r.Status)
+			}
+			for _, m := range regexp.MustCompile(`<a href="([^".]+/)">`).FindAllStringSubmatch(page, -1) {
+				todo = append(todo, todo[0]+m[1])
+			}
+		}
+		return all
+	}
+	files, bucket := pages(worlds[0]), pages(worlds[1])
+	if diff := cmp.Diff(files, bucket); diff != "" || len(files) < 30 {
+		t.Errorf("%d directories: -files +bucket:\n%s", len(files), diff)
+	}
+	w := worlds[1]
+	if r := w.get("/by_cipher"); r.StatusCode != http.StatusMovedPermanently || r.Header.Get("Location") != "/by_cipher/" {
+		t.Errorf("without a slash: %s %v", r.Status, r.Header)
+	}
+	r := w.get("/")
+	if r := w.get("/", "If-None-Match", r.Header.Get("Etag")); r.StatusCode != http.StatusNotModified {
+		t.Errorf("unchanged: %s", r.Status)
+	}
+	w.Put("new.tgz", catalog.Gentoo, true, "new")
+	w.s.Refresh()
+	if r := w.get("/", "If-None-Match", r.Header.Get("Etag")); r.StatusCode != http.StatusOK || !strings.Contains(body(t, r), "new.tgz") {
+		t.Errorf("changed: %s", r.Status)
+	}
+	for _, uri := range []string{"/nothing/", "/a.tgz/", "/by_ciph", "/by_cipher/sha256/zz/"} {
+		if r := w.get(uri); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s", uri, r.Status)
+		}
+	}
+}
+
 // TestListingKept: a page is made once for a directory that is left alone, and again after
 // every change, also one that comes at once.
 func TestListingKept(t *testing.T) {
@@ -154,7 +217,7 @@ func TestListingKept(t *testing.T) {
 	}
 	s.Now = w.Now
 	for i := range 3 {
-		if _, err := s.listings.get(strings.Repeat("x", i), mustStat(t, w.Path("dir")), w.Now(), func() ([]byte, error) { return make([]byte, maxListings/2), nil }); err != nil {
+		if _, err := s.listings.get(strings.Repeat("x", i), state{}, true, func() ([]byte, error) { return make([]byte, maxListings/2), nil }); err != nil {
 			t.Fatal(err)
 		}
 		if s.listings.bytes > maxListings {
@@ -163,70 +226,66 @@ func TestListingKept(t *testing.T) {
 	}
 }
 
-func mustStat(t *testing.T, path string) os.FileInfo {
-	t.Helper()
-	fi, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fi
-}
-
 // TestConditions: what a client has is not sent again, and a file that has changed under the
 // same name is not taken for it.
 func TestConditions(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.Put("a.tgz", catalog.Gentoo, true, "0123456789")
-	w.serve()
-	sum := hexOf(digest.SHA256, "0123456789")
-	tag := `"` + sum + `"`
-	first := w.get("/a.tgz")
-	date := first.Header.Get("Last-Modified")
-	if _, err := http.ParseTime(date); err != nil || first.Header.Get("Accept-Ranges") != "bytes" ||
-		first.Header.Get("Repr-Digest") != "sha-256=:"+digest.SHA256.Sum([]byte("0123456789")).Base64()+":" {
-		t.Errorf("%v", first.Header)
-	}
-	for _, c := range []struct {
-		header []string
-		status int
-		body   string
-	}{
-		{[]string{"If-None-Match", tag}, 304, ""},
-		{[]string{"If-None-Match", `"x", ` + tag}, 304, ""},
-		{[]string{"If-None-Match", `"x"`}, 200, "0123456789"},
-		{[]string{"If-Match", `"x"`}, 412, ""},
-		{[]string{"If-Modified-Since", date}, 304, ""},
-		{[]string{"Range", "bytes=3-5"}, 206, "345"},
-		{[]string{"Range", "bytes=-2"}, 206, "89"},
-		{[]string{"Range", "bytes=7-"}, 206, "789"},
-		{[]string{"Range", "bytes=10-"}, 416, "invalid range: failed to overlap\n"},
-		{[]string{"Range", "bytes=3-5", "If-Range", tag}, 206, "345"},
-		{[]string{"Range", "bytes=3-5", "If-Range", `"x"`}, 200, "0123456789"},
-		{[]string{"Range", "bytes=3-5", "If-Range", date}, 206, "345"},
-	} {
-		for _, uri := range []string{"/a.tgz", "/sha256/" + sum} {
-			if r := w.get(uri, c.header...); r.StatusCode != c.status || body(t, r) != c.body {
-				t.Errorf("%s %v: %s", uri, c.header, r.Status)
+	everywhere(t, func(t *testing.T, makes func(t *testing.T, conf ...layout.Layout) *world) {
+		w := makes(t)
+		w.Put("a.tgz", catalog.Gentoo, true, "0123456789")
+		w.serve()
+		sum := hexOf(digest.SHA256, "0123456789")
+		tag := `"` + sum + `"`
+		first := w.get("/a.tgz")
+		date := first.Header.Get("Last-Modified")
+		if _, err := http.ParseTime(date); err != nil || first.Header.Get("Accept-Ranges") != "bytes" ||
+			first.Header.Get("Repr-Digest") != "sha-256=:"+digest.SHA256.Sum([]byte("0123456789")).Base64()+":" {
+			t.Errorf("%v", first.Header)
+		}
+		for _, c := range []struct {
+			header []string
+			status int
+			body   string
+		}{
+			{[]string{"If-None-Match", tag}, 304, ""},
+			{[]string{"If-None-Match", `"x", ` + tag}, 304, ""},
+			{[]string{"If-None-Match", `"x"`}, 200, "0123456789"},
+			{[]string{"If-Match", `"x"`}, 412, ""},
+			{[]string{"If-Modified-Since", date}, 304, ""},
+			{[]string{"Range", "bytes=3-5"}, 206, "345"},
+			{[]string{"Range", "bytes=-2"}, 206, "89"},
+			{[]string{"Range", "bytes=7-"}, 206, "789"},
+			{[]string{"Range", "bytes=10-"}, 416, "invalid range: failed to overlap\n"},
+			{[]string{"Range", "bytes=3-5", "If-Range", tag}, 206, "345"},
+			{[]string{"Range", "bytes=3-5", "If-Range", `"x"`}, 200, "0123456789"},
+			{[]string{"Range", "bytes=3-5", "If-Range", date}, 206, "345"},
+		} {
+			for _, uri := range []string{"/a.tgz", "/sha256/" + sum} {
+				if r := w.get(uri, c.header...); r.StatusCode != c.status || body(t, r) != c.body {
+					t.Errorf("%s %v: %s", uri, c.header, r.Status)
+				}
 			}
 		}
-	}
-	if got := w.get("/sha256/" + sum).Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
-		t.Errorf("by digest: %s", got)
-	}
-	if got := first.Header.Get("Cache-Control"); got != "" {
-		t.Errorf("by name: %s", got)
-	}
-	// Somebody rewrites the file: its time tells.
-	if err := errors.Join(os.WriteFile(w.Path("a.tgz"), []byte("9876543210"), 0o644), os.Chtimes(w.Path("a.tgz"), time.Time{}, time.Unix(1e9, 0))); err != nil {
-		t.Fatal(err)
-	}
-	if r := w.get("/a.tgz", "If-None-Match", tag); r.StatusCode != 200 || body(t, r) != "9876543210" || r.Header.Get("Etag") == tag {
-		t.Errorf("changed: %s %s", r.Status, r.Header.Get("Etag"))
-	}
-	if r := w.get("/sha256/" + sum); r.StatusCode != http.StatusNotFound {
-		t.Errorf("changed, by digest: %s", r.Status)
-	}
+		if got := w.get("/sha256/" + sum).Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+			t.Errorf("by digest: %s", got)
+		}
+		if got := first.Header.Get("Cache-Control"); got != "" {
+			t.Errorf("by name: %s", got)
+		}
+		if w.bucket != nil {
+			return
+		}
+		// Somebody rewrites the file: its time tells.
+		if err := errors.Join(os.WriteFile(w.Path("a.tgz"), []byte("9876543210"), 0o644), os.Chtimes(w.Path("a.tgz"), time.Time{}, time.Unix(1e9, 0))); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.get("/a.tgz", "If-None-Match", tag); r.StatusCode != 200 || body(t, r) != "9876543210" || r.Header.Get("Etag") == tag {
+			t.Errorf("changed: %s %s", r.Status, r.Header.Get("Etag"))
+		}
+		if r := w.get("/sha256/" + sum); r.StatusCode != http.StatusNotFound {
+			t.Errorf("changed, by digest: %s", r.Status)
+		}
+	})
 }
 
 // TestViews: a file has its digest as ETag at a path, too, that no layout makes, and
@@ -310,12 +369,14 @@ func TestFollow(t *testing.T) {
 // TestRecycled: what has left the published tree is not served.
 func TestRecycled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.Put("a.tgz", catalog.Gentoo, true, "abc")
-	w.restate(func(d *report.Distfile) { d.Recycled = true })
-	if len(w.serve().known.Load().contents.at) != 0 {
-		t.Error("what is in recycle is known")
-	}
+	everywhere(t, func(t *testing.T, makes func(t *testing.T, conf ...layout.Layout) *world) {
+		w := makes(t)
+		w.Put("a.tgz", catalog.Gentoo, true, "abc")
+		w.restate(func(d *report.Distfile) { d.Recycled = true })
+		if len(w.serve().known.Load().contents.at) != 0 {
+			t.Error("what is in recycle is known")
+		}
+	})
 }
 
 // TestAccel: a web server before this one is told where a file is, as it has to spell it.

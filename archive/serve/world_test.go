@@ -11,10 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
 	"distkeep/archive/archivetest"
+	"distkeep/archive/bucket"
+	"distkeep/archive/bucket/s3test"
 	"distkeep/archive/layout"
 	"distkeep/archive/report"
 	"distkeep/archive/store"
+	"distkeep/archive/vault"
 	"distkeep/catalog/digest"
 	"distkeep/catalog/regular"
 )
@@ -26,6 +31,8 @@ type world struct {
 	s       *Server
 	log     strings.Builder
 	warning string
+	// bucket, if not nil, has the contents, and they are sent through the server.
+	bucket *bucket.Bucket
 }
 
 func newWorld(t *testing.T, conf ...layout.Layout) *world {
@@ -34,19 +41,56 @@ func newWorld(t *testing.T, conf ...layout.Layout) *world {
 	return w
 }
 
+// newBucketWorld is newWorld of an archive whose contents are in a bucket.
+func newBucketWorld(t *testing.T, conf ...layout.Layout) *world {
+	t.Helper()
+	w := newWorld(t, conf...)
+	var err error
+	w.bucket, err = bucket.New(bucket.Options{
+		Bucket: s3test.Bucket, Endpoint: s3test.New(t).URL, Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, ""),
+	})
+	if err == nil {
+		err = vault.Bind(w.State, &vault.Binding{URL: w.bucket.String()})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Remote = w.bucket
+	return w
+}
+
+// everywhere runs a test with worlds of both kinds.
+func everywhere(t *testing.T, test func(t *testing.T, makes func(t *testing.T, conf ...layout.Layout) *world)) {
+	for name, makes := range map[string]func(t *testing.T, conf ...layout.Layout) *world{"files": newWorld, "bucket": newBucketWorld} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, makes)
+		})
+	}
+}
+
 func (w *world) reports() string { return store.ReportDir(w.State) }
 
 // serve makes the server.
 func (w *world) serve() *Server {
 	w.t.Helper()
-	s, err := New(Options{Distfiles: w.Distfiles, Reports: w.reports(), Log: &w.log, Now: w.Now,
-		Warn: func(format string, args ...any) { w.warning = format }})
+	s, err := New(w.options())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { s.Close() })
 	w.s = s
 	return s
+}
+
+// options are those of the server.
+func (w *world) options() Options {
+	o := Options{Distfiles: w.Distfiles, Reports: w.reports(), Log: &w.log, Now: w.Now,
+		Warn: func(format string, args ...any) { w.warning = format }}
+	if w.bucket != nil {
+		o.Elsewhere, o.Stream = map[string]Elsewhere{"": w.bucket}, true
+	}
+	return o
 }
 
 // restate changes what was exported of each content.
