@@ -233,6 +233,7 @@ func (o *mirrorFlags) mirror(ctx context.Context, e *env, began time.Time, says 
 		}
 	}
 	says.listen(&ev)
+	defer boundMemory(&ev)()
 	vo, err := o.vault(ctx, e, "distkeep mirror", ev)
 	if err != nil {
 		return nil, err
