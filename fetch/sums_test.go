@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -68,6 +69,13 @@ func TestKeptSums(t *testing.T) {
 			check(t, os.WriteFile(part+".part", data, partMode))
 			keepAll(t, part+".part", data)
 			check(t, os.Rename(part+".sums", sums))
+		}},
+		{name: "sums of another program", change: func(t *testing.T, _, sums string) {
+			text, err := os.ReadFile(sums)
+			check(t, err)
+			text = bytes.Replace(text[sha256.Size:], []byte(`"program":"`), []byte(`"program":"other `), 1)
+			sum := sha256.Sum256(text)
+			check(t, os.WriteFile(sums, append(sum[:], text...), partMode))
 		}},
 		{name: "sums behind a link", change: func(t *testing.T, _, sums string) {
 			check(t, os.Rename(sums, sums+".real"), os.Symlink(sums+".real", sums))

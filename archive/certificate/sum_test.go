@@ -155,6 +155,18 @@ func TestSumRefused(t *testing.T) {
 	}
 }
 
+// TestSumYoung: the time of a change is one that nobody can put back.
+func TestSumYoung(t *testing.T) {
+	t.Parallel()
+	g := newGarden(t)
+	old, before := time.Unix(1e9, 0), time.Now().Add(-time.Minute)
+	g.must(os.Chtimes(g.path("a"), old, old))
+	place := Place{Place: catalog.Place{Path: g.path("a")}}
+	if _, err := (&Hasher{Key: g.key, Before: before}).Sum(t.Context(), place); !errors.Is(err, ErrYoung) {
+		t.Errorf("%v, want ErrYoung", err)
+	}
+}
+
 func TestCertificate(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)

@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestSeal: every batch that is committed makes another seal, and what commits nothing
@@ -98,6 +100,60 @@ func TestOpenWhileForking(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatalf("%d: %v", i, err)
+		}
+	}
+}
+
+// TestSealRewritten: a table that was written to since it was looked at is read again for
+// the list.
+func TestSealRewritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(manifestName, "manifest")
+	put("1.sst", "table")
+	s := &seal{tables: make(map[string]sealed), flats: make(map[byte]string)}
+	if err := s.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	s, err := checkSeal(dir)
+	if err != nil || s.tables["1.sst"].sum == "" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	put("1.sst", "other")
+	at := time.Now().Add(time.Hour)
+	if err := errors.Join(os.Chtimes(filepath.Join(dir, "1.sst"), at, at), s.write(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := checkSeal(dir); err != nil || now.tables["1.sst"].sum == s.tables["1.sst"].sum {
+		t.Errorf("%+v, %v", now, err)
+	}
+}
+
+// TestReadSeal: a line that is none of a list, or that names what is not in the ledger's
+// directory, is damage.
+func TestReadSeal(t *testing.T) {
+	t.Parallel()
+	sum := strings.Repeat("0", 64)
+	for text, ok := range map[string]bool{
+		"":                                     true,
+		sum + " MANIFEST\n":                    true,
+		sum + " MANIFEST\n" + sum + " 1.sst\n": true,
+		sum + " ../MANIFEST\n":                 false,
+		sum + " /etc/passwd\n":                 false,
+		sum[1:] + " MANIFEST\n":                false,
+		sum + "\n":                             false,
+	} {
+		path := filepath.Join(t.TempDir(), sealName)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := readSeal(path); (err == nil) != ok || err != nil && !errors.Is(err, ErrDamaged) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -63,6 +63,10 @@ func TestDue(t *testing.T) {
 		{"a deletion in the future, by a clock that was wrong", scheduled(in(day), false), in(8 * day), false},
 		{"what a person took off the schedule", scheduled(in(-day), true), in(6 * day), false},
 		{"what a person took off it long ago", scheduled(in(-8*day), true), never, false},
+		{"what a person took off it, and the delay is short", func(w *world) {
+			w.DeletionDelay = time.Hour
+			scheduled(in(-time.Hour), true)(w)
+		}, in(ledger.UndoHold - time.Hour), false},
 		{"a purge", recycled(in(-day)), in(6 * day), false},
 		{"a purge that something prevents", recycled(in(-8 * day)), never, false},
 		{"the drop box", dropped(in(-day)), in(2 * day), false},
