@@ -204,28 +204,47 @@ func TestBringAgain(t *testing.T) {
 // TestBringBarred: who waits is told when a file cannot be published although it came.
 func TestBringBarred(t *testing.T) {
 	t.Parallel()
-	const text = "content"
 	b := archivetest.New(t)
+	begun, barred := make(chan struct{}), make(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Write([]byte(text[:1]))
-		w.(http.Flusher).Flush()
-		// By now the archive is open, perhaps planned for, and the file not there yet.
-		if err := os.Mkdir(b.Path("a.tgz"), 0o755); err != nil {
-			t.Error(err)
+		w.Write([]byte("/"))
+		if r.URL.Path == "/a" {
+			w.(http.Flusher).Flush() // a host that is slow has one transfer
+			close(begun)
+			<-barred
 		}
-		w.Write([]byte(text[1:]))
+		w.Write([]byte(r.URL.Path[1:]))
 	}))
 	defer srv.Close()
 	u, _ := url.Parse(srv.URL)
 	port, _ := strconv.Atoi(u.Port())
 	desk := demand.NewDesk(b.Now)
-	sums, _ := digest.NewSet(digest.SHA512.Sum([]byte(text)), digest.BLAKE2B.Sum([]byte(text)))
-	f, err := desk.Ask(&catalog.Distfile{Name: "a.tgz", Size: int64(len(text)), Digests: sums, Kind: catalog.Gentoo, Sources: []catalog.Source{{URI: srv.URL + "/a"}}}, true)
-	if err != nil {
-		t.Fatal(err)
+	ask := func(path string) *demand.File {
+		sums, _ := digest.NewSet(digest.SHA512.Sum([]byte(path)), digest.BLAKE2B.Sum([]byte(path)))
+		f, err := desk.Ask(&catalog.Distfile{Name: catalog.Name(path[1:] + ".tgz"), Size: int64(len(path)), Digests: sums, Kind: catalog.Gentoo, Sources: []catalog.Source{{URI: srv.URL + path}}}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
 	}
+	f := ask("/a")
+	go func() {
+		defer close(barred)
+		<-begun
+		// What is asked for later is planned later, so that f is planned when that is had.
+		for later := ask("/b"); ; {
+			is, changed := later.State()
+			if is.Held || is.Err != nil {
+				break
+			}
+			<-changed
+		}
+		if err := os.Mkdir(b.Path("a.tgz"), 0o755); err != nil {
+			t.Error(err)
+		}
+	}()
 	is := bring(t, b, MirrorOptions{Desk: desk, Fetch: fetch.Options{Schemes: []string{"http"}, Ports: []int{port}, AllowPrivate: true}}, f)
-	if is.Err == nil || is.Held {
+	if errors.As(is.Err, new(*demand.Refused)) || is.Err == nil || is.Held {
 		t.Errorf("%+v", is)
 	}
 }

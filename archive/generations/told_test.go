@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +79,27 @@ func TestTold(t *testing.T) {
 			if got, want := newest(t, v, nil).List, holds(v.Index); !reflect.DeepEqual(got, want) {
 				t.Fatalf("step %d: it holds %v, want %v", step, got.Sorted(), want.Sorted())
 			}
+		}
+	})
+}
+
+// TestDiffering: what differs is told, and nothing else.
+func TestDiffering(t *testing.T) {
+	t.Parallel()
+	box := archivetest.New(t)
+	other := *numbered(3)
+	other.Owner += "x"
+	box.Do(func(v *vault.Vault) {
+		saveTold(v, "sum", []*ledger.Distfile{numbered(1), numbered(2), numbered(3), numbered(4), numbered(5)})
+		old, now, ok := differingTold(v, "sum", []*ledger.Distfile{numbered(2), &other, numbered(4), numbered(6)})
+		var names []string
+		for _, l := range []feed.List{old, now} {
+			for _, e := range l.Sorted() {
+				names = append(names, string(e.Name))
+			}
+		}
+		if want := []string{"f1", "f3", "f5", "f3", "f6"}; !ok || !slices.Equal(names, want) {
+			t.Errorf("%v, want %v", names, want)
 		}
 	})
 }
