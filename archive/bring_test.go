@@ -84,6 +84,10 @@ func TestBring(t *testing.T) {
 			if n := len(b.Records()); n != c.files {
 				t.Errorf("%v", b.Records())
 			}
+			// Archives downstream are told.
+			if _, err := os.Stat(b.Path("generations/latest")); (err == nil) != is.Held {
+				t.Errorf("generations: %v", err)
+			}
 			b.Do(func(v *vault.Vault) {
 				if err := v.Load(t.Context()); err != nil {
 					t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"distkeep/archive/archivetest"
 	"distkeep/archive/certificate"
+	"distkeep/archive/demand"
 	"distkeep/archive/layout"
 	"distkeep/archive/report"
 	"distkeep/archive/vault"
@@ -189,6 +190,33 @@ func (r *outdated) Scan(context.Context) (*catalog.Scan, error) {
 
 func (r *outdated) FullScan(context.Context) (*catalog.Scan, error) {
 	return &catalog.Scan{Repo: "r", Kind: catalog.Gentoo, Distfiles: r.is}, nil
+}
+
+// TestCertifyDesk: a run at which people may wait for files is there for them, whatever
+// has changed.
+func TestCertifyDesk(t *testing.T) {
+	t.Parallel()
+	b := archivetest.New(t)
+	now := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
+	for _, desk := range []*demand.Desk{nil, demand.NewDesk(b.Now)} {
+		certified := false
+		for range 4 {
+			now = now.Add(time.Minute)
+			b.At(now)
+			v, err := vault.OpenShut(b.Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Mirror(t.Context(), v, MirrorOptions{Desk: desk, Certify: &Certify{Settings: "s", Began: now}})
+			if err = errors.Join(err, v.Close()); err != nil {
+				t.Fatal(err)
+			}
+			certified = !s.CertifiedBy.IsZero()
+		}
+		if certified != (desk == nil) {
+			t.Errorf("certified: %v", certified)
+		}
+	}
 }
 
 // TestCertifyFullScan: a run that reads everything before it deletes, and then has
