@@ -34,9 +34,10 @@ func (l *lane) led(to *lane) {
 
 // mayLead reports whether a redirect of the lane could be used at once. Two
 // redirects to the same lane make it the one that the next is expected to lead to.
+// A lane that others have led to waits for none: they may lead to each other.
 func (l *lane) mayLead() bool {
 	to := l.leads
-	if to == nil || to.dead != nil {
+	if to == nil || to.dead != nil || l.waiting > 0 {
 		return true
 	}
 	return l.active+to.waiting < min(to.limit-to.active, to.host.max-to.host.active)

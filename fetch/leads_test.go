@@ -81,6 +81,32 @@ func TestRedirectWaits(t *testing.T) {
 	})
 }
 
+// TestRedirectsInCircle: hosts that lead to each other do not wait for each other.
+func TestRedirectsInCircle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		others := map[string]string{"a": "b", "b": "c", "c": "a"}
+		var w *world
+		f, w := newWorld(t, Options{AllowPrivate: true, HostJobs: 1}, func(host string, n, active int) (time.Duration, error) {
+			to, err := url.Parse(w.last)
+			if err != nil || n > 4 {
+				return time.Millisecond, err
+			}
+			to.Host = others[host]
+			return time.Millisecond, &redirectError{to}
+		})
+		var reqs []*Request
+		for host := range others {
+			reqs = append(reqs, files(t, "of-"+host, 3, host)...)
+		}
+		began := time.Now()
+		count, _, _ := outcomes(t, t.Context(), f, reqs)
+		if count[""] != len(reqs) || time.Since(began) > time.Minute {
+			t.Errorf("%v after %v", count, time.Since(began))
+		}
+	})
+}
+
 // TestRedirectsToMany: a host that leads to another one each time is not held up
 // by one of them that stalls.
 func TestRedirectsToMany(t *testing.T) {
