@@ -28,7 +28,7 @@ func open(t *testing.T, s *s3test.Server) *Bucket {
 	t.Helper()
 	b, err := New(Options{
 		Bucket: s3test.Bucket, Prefix: "some/where", Endpoint: s.URL, Jobs: 4, Single: 6 << 20, Part: 5 << 20,
-		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, ""),
 	})
 	if err != nil {
 		t.Fatal(err)

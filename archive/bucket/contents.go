@@ -71,6 +71,9 @@ func (b *Bucket) keep(ctx context.Context, sum digest.Digest, it *store.Item, pa
 		if err == nil && wrong != "" {
 			err = fmt.Errorf("%s: %w: %s", b.url(sum), layout.ErrDamaged, wrong)
 		}
+		if err == nil {
+			err = b.secure(ctx, sum)
+		}
 		return err
 	}
 	f, err := regular.OpenItself(path)
@@ -96,8 +99,10 @@ func (b *Bucket) keep(ctx context.Context, sum digest.Digest, it *store.Item, pa
 		switch {
 		case errors.Is(cerr, fs.ErrNotExist):
 			continue // it was removed meanwhile
-		case cerr != nil || wrong == "":
+		case cerr != nil:
 			return cerr
+		case wrong == "":
+			return b.secure(ctx, sum)
 		}
 		if _, err := b.Aside(ctx, sum); err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 func (b *Bucket) copy(ctx context.Context, o *Object, key string) (etag string, err error) {
 	source := aws.String((&url.URL{Path: b.o.Bucket + "/" + o.Key}).EscapedPath())
 	if o.Size > b.o.Single {
-		return b.copyParts(ctx, source, o, key)
+		return b.copyParts(ctx, source, o, key, b.o.Part)
 	}
 	out, err := b.client.CopyObject(ctx, &s3.CopyObjectInput{
 		Bucket: &b.o.Bucket, Key: &key, CopySource: source, CopySourceIfMatch: optional(o.ETag),
@@ -30,7 +30,7 @@ func (b *Bucket) copy(ctx context.Context, o *Object, key string) (etag string, 
 	return aws.ToString(out.CopyObjectResult.ETag), nil
 }
 
-func (b *Bucket) copyParts(ctx context.Context, source *string, o *Object, key string) (etag string, err error) {
+func (b *Bucket) copyParts(ctx context.Context, source *string, o *Object, key string, part int64) (etag string, err error) {
 	up, err := b.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &b.o.Bucket, Key: &key, ContentType: aws.String(bytesType), Metadata: nameOf(o.Name),
 	})
@@ -39,11 +39,11 @@ func (b *Bucket) copyParts(ctx context.Context, source *string, o *Object, key s
 	}
 	defer func() { err = b.abort(ctx, key, up.UploadId, err) }()
 	var parts []types.CompletedPart
-	for off := int64(0); off < o.Size; off += b.o.Part {
+	for off := int64(0); off < o.Size; off += part {
 		number := aws.Int32(int32(len(parts) + 1))
 		out, err := b.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 			Bucket: &b.o.Bucket, Key: &key, UploadId: up.UploadId, PartNumber: number, CopySource: source, CopySourceIfMatch: optional(o.ETag),
-			CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, min(off+b.o.Part, o.Size)-1)),
+			CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, min(off+part, o.Size)-1)),
 		})
 		if err != nil {
 			return "", b.fail("copy a part of", o.Key, err)
@@ -69,7 +69,7 @@ func (b *Bucket) abort(ctx context.Context, key string, id *string, err error) e
 	if err == nil {
 		return nil
 	}
-	_, aerr := b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: id})
+	_, aerr := b.client.AbortMultipartUpload(context.WithValue(context.WithoutCancel(ctx), unfenced{}, true), &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: id})
 	if aerr = b.fail("abort", key, aerr); aerr != nil && !errors.Is(aerr, fs.ErrNotExist) {
 		err = errors.Join(err, aerr)
 	}

@@ -1,8 +1,11 @@
 package bucket
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +105,67 @@ func TestLeaseLost(t *testing.T) {
 	}
 	if err := second.Release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLeaseLostWithDelete: the DELETE of a holder that comes to a halt before it, and goes on when
+// another has taken the lease over, removes nothing that is wanted again.
+func TestLeaseLostWithDelete(t *testing.T) {
+	t.Parallel()
+	program := os.Getenv("DISTKEEP_TEST_VERSITYGW")
+	if program == "" {
+		t.Skip("gofakes3 gives what was written in parts the ETag of its bytes: make test-s3 asks a server")
+	}
+	s := &s3test.Server{URL: s3test.Versity(t, program)}
+	for _, name := range []string{"restored", "fetched"} {
+		again := func() *store.Item {
+			it := item(t, name, name)
+			if name == "restored" {
+				it.Part = ""
+			}
+			return it
+		}
+		a := lasting(t, s, 400*time.Millisecond)
+		first, err := a.Hold(t.Context(), "a", "work of a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		it := item(t, name, name)
+		if err := a.Publish([]*store.Item{it}, nil); err != nil {
+			t.Fatal(err)
+		}
+		o, err := a.head(t.Context(), a.blob(it.SHA256()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.stop() // it has asked for the lease, and halts
+		<-first.ended
+		for range 3 { // and whoever takes it over may be taken over in his turn
+			b := lasting(t, s, 400*time.Millisecond)
+			second, err := b.Hold(t.Context(), rand.Text(), "work of b")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Publish([]*store.Item{again()}, nil); err != nil {
+				t.Fatal(err)
+			}
+			second.stop()
+			<-second.ended
+			late := context.WithValue(t.Context(), unfenced{}, true)
+			if err := a.remove(late, o.Key, o.ETag); !errors.Is(err, ErrChanged) {
+				t.Fatalf("%s: the late DELETE: %v", name, err)
+			}
+			if o, err = b.head(t.Context(), o.Key); err != nil {
+				t.Fatal(err)
+			}
+			if wrong, err := b.Check(t.Context(), it.SHA256(), it.Size, nil); wrong != "" || err != nil {
+				t.Errorf("%s: %s (%v)", name, wrong, err)
+			}
+		}
+		// Its own DELETE is another matter.
+		if err := a.remove(context.WithValue(t.Context(), unfenced{}, true), o.Key, o.ETag); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
