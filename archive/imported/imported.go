@@ -85,7 +85,8 @@ func (f *Facts) Empty() bool {
 	return len(f.Unwanted)+len(f.Owners)+len(f.Recycled)+len(f.Contents)+len(f.History)+len(f.Distinfo) == 0
 }
 
-// Merge adds what o knows. Where both know something, o is right.
+// Merge adds what o knows, which is not used any more. Where both know something, o is
+// right.
 func (f *Facts) Merge(o *Facts) {
 	merge(&f.Unwanted, o.Unwanted)
 	merge(&f.Owners, o.Owners)
@@ -96,6 +97,10 @@ func (f *Facts) Merge(o *Facts) {
 }
 
 func merge[V any](to *map[catalog.Name]V, from map[catalog.Name]V) {
+	if len(*to) == 0 {
+		*to = from // an archive is taken over once
+		return
+	}
 	for name, v := range from {
 		put(to, name, v)
 	}

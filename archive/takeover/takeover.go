@@ -96,12 +96,16 @@ func mergeLists(v *vault.Vault, f *imported.Facts, s *Summary) error {
 	}
 	unwanted := func(catalog.Name, digest.Digest) bool { return false }
 	records := history.Update(slices.Concat(old, f.History), nil, unwanted, v.Now)
-	lines, err := history.LoadDistinfo(v.Store.Path("distinfo"))
-	if err != nil {
-		return err
+	lines, n := f.Distinfo, len(f.Distinfo)
+	for l, err := range history.Distinfo(v.Store.Path("distinfo"), nil) {
+		if err != nil {
+			return err
+		}
+		if n++; len(f.Distinfo) > 0 {
+			lines = append(lines, l)
+		}
 	}
-	lines = slices.Concat(lines, f.Distinfo)
-	s.History, s.Distinfo = len(records), len(lines)
+	s.History, s.Distinfo = len(records), n
 	write := func(file string, content func(w io.Writer) error) error {
 		_, err := history.WriteFileIfChanged(v.Store.Path(file), v.Store.PartsDir(), content, v.Store.Replace)
 		return err
