@@ -73,7 +73,7 @@ func (s *scheduler) over() {
 	if s.open > 0 {
 		return
 	}
-	s.f.sched = nil
+	s.f.sched, s.jobs = nil, nil
 	s.clock.Stop()
 	if s.timer != nil {
 		s.timer.Stop()
@@ -93,6 +93,7 @@ func (s *scheduler) work(w *worker) {
 		j := s.take(w)
 		switch {
 		case j == nil:
+			w.buf = nil // a kept connection knows of the transfer that it was opened for
 			return
 		case j.ended:
 			j.part.keep()
