@@ -219,6 +219,86 @@ func TestCertifyDesk(t *testing.T) {
 	}
 }
 
+// A known repository depends on no file.
+type known struct{ static }
+
+func (known) Reads() ([]catalog.Place, bool) { return nil, true }
+
+// TestCertifySees: what lies in no directory that is looked through, what may come from
+// elsewhere, and what people are to be told again.
+func TestCertifySees(t *testing.T) {
+	t.Parallel()
+	sums := digest.Set{digest.SHA256.Sum([]byte("text"))}
+	missing := known{static{{Name: "a", Size: 4, Digests: sums, Kind: catalog.Gentoo, Owners: []catalog.Owner{{Repo: "r", Package: "c/p-1"}}}}}
+	byContent, err := layout.Parse("content-hash SHA256 8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, _ := byContent.Path("", sums)
+	for name, c := range map[string]struct {
+		prepare   func(b *archivetest.Box, adopt string) error
+		o         MirrorOptions
+		adopts    bool
+		certified bool
+		change    func(b *archivetest.Box, adopt string) error // what the next run has to see
+	}{
+		"bytes of what has no name": {
+			func(b *archivetest.Box, _ string) error { b.Put("b", catalog.Gentoo, false, "text"); return nil }, MirrorOptions{}, false, true,
+			func(b *archivetest.Box, _ string) error {
+				path := b.Path(layout.ByCipher(sums[0], "b"))
+				return errors.Join(os.Chmod(path, 0o644), os.WriteFile(path, []byte("Text"), 0o644))
+			},
+		},
+		"nothing else":                      {nil, MirrorOptions{Repositories: []catalog.Repository{missing}}, false, true, nil},
+		"somewhere else, where it may come": {nil, MirrorOptions{Repositories: []catalog.Repository{missing}}, true, false, nil},
+		"somewhere else, and nothing lacks": {nil, MirrorOptions{}, true, true, nil},
+		"a warning": {func(b *archivetest.Box, _ string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(b.Path(stranger)), 0o755), os.WriteFile(b.Path(stranger), []byte("text"), 0o644))
+		}, MirrorOptions{}, false, false, nil},
+	} {
+		b := archivetest.New(t, byContent)
+		adopt := t.TempDir()
+		if c.prepare != nil {
+			if err := c.prepare(b, adopt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.adopts {
+			c.o.AdoptFrom = []string{adopt}
+		}
+		now := time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC)
+		run := func() bool {
+			now = now.Add(time.Minute)
+			b.At(now)
+			v, err := vault.OpenShut(b.Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.o.Certify = &Certify{Settings: "s", Began: now}
+			s, err := Mirror(t.Context(), v, c.o)
+			if err = errors.Join(err, v.Close()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			return !s.CertifiedBy.IsZero()
+		}
+		for range 4 {
+			run()
+		}
+		if certified := run(); certified != c.certified {
+			t.Errorf("%s: certified: %v", name, certified)
+		}
+		if c.change == nil {
+			continue
+		}
+		if err := c.change(b, adopt); err != nil {
+			t.Fatal(err)
+		}
+		if run() {
+			t.Errorf("%s: the next run has seen nothing", name)
+		}
+	}
+}
+
 // TestCertifyFullScan: a run that reads everything before it deletes, and then has
 // nothing to delete, has planned by what it knew before.
 func TestCertifyFullScan(t *testing.T) {
