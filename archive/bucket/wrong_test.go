@@ -79,3 +79,37 @@ func TestListingInCircles(t *testing.T) {
 		t.Errorf("%d objects, %v", n, err)
 	}
 }
+
+// TestDocOfOthers: a document is not the one that was to be written because it is as
+// large.
+func TestDocOfOthers(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	b := open(t, s)
+	put := func(text string) error {
+		_, err := b.PutDoc(t.Context(), "x", strings.NewReader(text), int64(len(text)), digest.SHA256.Sum([]byte(text)), Nothing)
+		return err
+	}
+	if err := errors.Join(put("one"), put("one")); err != nil {
+		t.Error(err)
+	}
+	if err := put("two"); !errors.Is(err, ErrExists) {
+		t.Errorf("%v, want ErrExists", err)
+	}
+}
+
+// TestBeginUnsaid: who has marked a bucket and was not told so has marked it all the
+// same.
+func TestBeginUnsaid(t *testing.T) {
+	t.Parallel()
+	s := s3test.New(t)
+	b := open(t, s)
+	s.Fail(first(1, s3test.Unsaid, nil))
+	mark, again, err := b.Begin(t.Context(), Mark{})
+	if err != nil || again {
+		t.Errorf("again %v, %v", again, err)
+	}
+	if is, again, err := b.Begin(t.Context(), Mark{}); err != nil || !again || is != mark {
+		t.Errorf("%v, again %v, %v, want %v", is, again, err, mark)
+	}
+}
