@@ -16,9 +16,9 @@ import (
 // An archive whose contents are kept elsewhere is compared with what is there by one
 // listing: the digest is in the name of each, and no bytes are read.
 
-// sayCopy finds that a ledger has no records, where there is a copy that has.
+// sayCopy finds that a ledger has no records and has seen no run, where there is a copy.
 func (d *doctor) sayCopy() {
-	if d.o.Repair || d.o.From == "" || len(d.v.Index.Distfiles)+len(d.v.Index.Recycled) > 0 {
+	if d.o.Repair || d.o.From == "" || !d.v.Index.Notes.Clock.IsZero() || len(d.v.Index.Distfiles)+len(d.v.Index.Recycled) > 0 {
 		return
 	}
 	d.report.Findings = append(d.report.Findings, &Finding{
