@@ -97,8 +97,8 @@ func (l *left) takeOver(ctx context.Context, v *vault.Vault, b *bucket.Bucket) e
 		return err
 	}
 	v.Warn("%d records were read into %s, as the last worker has left them in %s", n, v.Store.LedgerDir(), b.URLOfDoc(ledgerDoc))
-	*l = left{Ledger: o.ETag}
-	return l.save(v)
+	*l = left{Ledger: o.ETag, Whitelist: l.Whitelist}
+	return errors.Join(l.takeWhitelist(ctx, v, b), l.save(v))
 }
 
 // forget removes what v publishes, but for layout.conf, which was perhaps not published

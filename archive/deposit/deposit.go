@@ -59,6 +59,8 @@ type left struct {
 	Index   string            `json:"index,omitempty"`
 	// Exposed is the SHA-256 of the record of what readers find.
 	Exposed string `json:"exposed,omitempty"`
+	// Whitelist is the SHA-256 of the whitelist.
+	Whitelist string `json:"whitelist,omitempty"`
 }
 
 // ErrOther means that another state directory is used with the same bucket.
@@ -81,6 +83,9 @@ func Upload(ctx context.Context, v *vault.Vault, b *bucket.Bucket) error {
 		if was != "" {
 			l.Reports[file] = was
 		}
+	}
+	if err == nil {
+		err = l.leaveWhitelist(ctx, v, b)
 	}
 	return errors.Join(err, l.save(v))
 }
