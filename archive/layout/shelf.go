@@ -102,14 +102,16 @@ func (s *Shelf) Paths(c *Content) iter.Seq[string] {
 // directories, which in a flat layout are the operator's otherwise, or links of a
 // former layout.
 func (s *Shelf) Stray(rel string, known func(catalog.Name) bool) bool {
-	for _, l := range slices.Concat([]Layout(s.Layouts), s.Former) {
-		name, ok := l.NameOf(rel)
-		ours := slices.Contains(s.Layouts, l) && (l != Flat() || !strings.Contains(rel, "/"))
-		if ok && (ours && !obeyed(name) || known(name)) {
-			return false
-		}
-		if l.isPlace(rel) {
-			return false
+	for _, ls := range [...][]Layout{s.Layouts, s.Former} {
+		for _, l := range ls {
+			name, ok := l.NameOf(rel)
+			ours := slices.Contains(s.Layouts, l) && (l != Flat() || !strings.Contains(rel, "/"))
+			if ok && (ours && !obeyed(name) || known(name)) {
+				return false
+			}
+			if l.isPlace(rel) {
+				return false
+			}
 		}
 	}
 	return true

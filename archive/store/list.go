@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,7 +162,10 @@ func (l *Listing) All(f func(rel string, file layout.File) bool) {
 	for dir, d := range l.dirs {
 		for i := range d.entries {
 			e := &d.entries[i]
-			rel := path.Join(dir, e.name)
+			rel := e.name
+			if dir != "" {
+				rel = dir + "/" + rel
+			}
 			if _, newer := l.since(rel); !newer && e.Size >= 0 && !f(rel, e.File) {
 				return
 			}

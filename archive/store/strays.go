@@ -7,22 +7,30 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"distkeep/archive/layout"
 )
 
-// Everything returns all files of the published tree outside by_cipher, hidden ones,
-// those behind symbolic links and those in directories that no layout has included,
-// as they were when they were first looked at. What an unreadable directory holds is
-// not known; warn is told.
-func (l *Listing) Everything(ctx context.Context, warn func(error)) (found []*layout.Stray, err error) {
+// Everything returns those files of the published tree outside by_cipher that are stray,
+// hidden ones, those behind symbolic links and those in directories that no layout has
+// included, as they were when they were first looked at. What an unreadable directory
+// holds is not known; warn is told. stray must not call methods of l.
+func (l *Listing) Everything(ctx context.Context, stray func(rel string) bool, warn func(error)) (found []*layout.Stray, err error) {
 	for _, rel := range l.aside {
 		if found, err = l.s.strays(ctx, found, l.s.Path(rel), warn); err != nil {
 			return nil, fmt.Errorf("list archive: %w", err)
 		}
 	}
+	found = slices.DeleteFunc(found, func(s *layout.Stray) bool {
+		rel, ok := strings.CutPrefix(s.Path, l.s.Path("")+"/")
+		return ok && !stray(rel)
+	})
 	l.All(func(rel string, f layout.File) bool {
-		found = append(found, &layout.Stray{Path: l.s.Path(rel), Base: filepath.Base(rel), File: f})
+		if stray(rel) {
+			found = append(found, &layout.Stray{Path: l.s.Path(rel), Base: filepath.Base(rel), File: f})
+		}
 		return true
 	})
 	return found, nil

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"path"
-	"strings"
 
 	"distkeep/archive/layout"
 	"distkeep/catalog"
@@ -13,18 +12,8 @@ import (
 // have them, unless a record has them there all the same, as one of a former layout
 // has. views are directories whose files are somebody else's.
 func (v *Vault) Strays(ctx context.Context, views map[string]bool) ([]*layout.Stray, error) {
-	found, err := v.Disk.Everything(ctx, func(err error) { v.Warn("%v", err) })
-	if err != nil {
-		return nil, err
-	}
-	strays := found[:0]
-	for _, s := range found {
-		rel, ok := strings.CutPrefix(s.Path, v.Store.Path("")+"/")
-		if !ok || v.Shelf.Stray(rel, v.named) && !inside(rel, views) {
-			strays = append(strays, s)
-		}
-	}
-	return strays, nil
+	stray := func(rel string) bool { return v.Shelf.Stray(rel, v.named) && !inside(rel, views) }
+	return v.Disk.Everything(ctx, stray, func(err error) { v.Warn("%v", err) })
 }
 
 // inside reports whether rel is in one of dirs or below it.
