@@ -48,14 +48,19 @@ func (p Part) Whole() bool { return p.Of == 0 }
 // where none is known. So a content that has several names belongs to one part, as
 // long as what is known of it under each of them begins with the same digest.
 func (p Part) Has(sums digest.Set, name Name) bool {
-	if p.Whole() {
-		return true
+	return p.Whole() || p == PartOf(sums, name, p.Of)
+}
+
+// PartOf returns the one of several parts that has a content, the whole if there are none.
+func PartOf(sums digest.Set, name Name, of int) Part {
+	if of == 0 {
+		return Part{}
 	}
 	d := sums.Strongest()
 	if d.IsZero() {
 		d = digest.SHA256.Sum([]byte(name))
 	}
-	return binary.BigEndian.Uint64(d.Raw())%uint64(p.Of) == uint64(p.Number-1)
+	return Part{1 + int(binary.BigEndian.Uint64(d.Raw())%uint64(of)), of}
 }
 
 // Cut leaves of c what belongs to p, and returns it. What is not about single distfiles

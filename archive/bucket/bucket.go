@@ -19,9 +19,10 @@
 //   - A content is written once, under the condition that nothing is at its key, with
 //     its SHA-256, which the server compares. What is there already is compared before it is
 //     taken for the content.
-//   - Who has a lease, and may not have it any more, writes and removes nothing.
+//   - Who has a lease, and may not have it any more, writes and removes nothing: each
+//     attempt of a request asks.
 //   - Only what is still the object that was looked at is removed, and no content that a
-//     snapshot has.
+//     snapshot has. What is wanted again after a lease was taken over is another object.
 //   - What may have failed for a while only is tried again for about two minutes, later
 //     and later, and not before a server says that it may be. A server that has never
 //     answered is not waited for as long, see Options.

@@ -36,6 +36,8 @@ type Options struct {
 	Whitelist    *whitelist.List
 	// Local is the directory distfiles-local, or empty.
 	Local string
+	// Shards is how many the archive has, or zero.
+	Shards int
 }
 
 // An Answer is everything that is known about one name. Its JSON form is
@@ -93,6 +95,8 @@ type Wanted struct {
 	// Shadowed says that an earlier package wants another content under this
 	// name, and has it.
 	Shadowed bool `json:"shadowed,omitempty"`
+	// Shard is the one that it belongs to, of an archive that is in shards.
+	Shard string `json:"shard,omitempty"`
 
 	distfile *catalog.Distfile
 }
@@ -242,7 +246,7 @@ func (w *asked) wanted(name catalog.Name) (ws []Wanted) {
 			if d.Name != name {
 				continue
 			}
-			x := Wanted{Size: d.Size, Refused: d.Restrict, Shadowed: shadowed && !d.Unnamed, distfile: d}
+			x := Wanted{Size: d.Size, Refused: d.Restrict, Shadowed: shadowed && !d.Unnamed, distfile: d, Shard: catalog.PartOf(d.Digests, d.Name, w.Shards).String()}
 			for _, o := range d.Owners {
 				x.Owners = append(x.Owners, o.String())
 			}

@@ -23,6 +23,10 @@ here. init asks the server whether it keeps to the conditions that an archive de
 on, and refuses one that does not. Credentials are those of the AWS tools. With
 --publish, readers find the files in the bucket without distkeep serve.
 
+With --shard K/N, the archive is divided among N workers, each of which keeps what
+belongs to its shard; the first init says how many there are. With --reader, nothing is
+made but a state directory for commands that read what the workers have left.
+
 A layout is "flat", "filename-hash BLAKE2B 8" or "content-hash SHA512 8:8" (GLEP
 75). With several, files have a path in each; the first is preferred.
 `

@@ -62,6 +62,9 @@ func runWhy(c *cli.Context, e *env, o *whyFlags) error {
 	}
 	w := why.Options{Distfiles: o.distfiles, State: o.state}
 	var err error
+	if w.Shards, err = o.shards(); err != nil {
+		return err
+	}
 	if w.Whitelist, err = loadWhitelists(o.state, o.whitelists.Value()); err != nil {
 		return err
 	}
@@ -123,6 +126,9 @@ func printAnswer(b *strings.Builder, a *why.Answer) {
 		}
 		if x.Refused != "" {
 			how += fmt.Sprintf(", but it must not be mirrored (%s)", x.Refused)
+		}
+		if x.Shard != "" {
+			how += ", in shard " + x.Shard
 		}
 		field(b, "wanted", "by %s%s", strings.Join(x.Owners, ", "), how)
 		for _, d := range x.Digests {

@@ -65,6 +65,16 @@ func (p *place) part() (catalog.Part, error) {
 	return is.Part()
 }
 
+// shards is how many the archive has, or zero.
+func (p *place) shards() (int, error) {
+	is, err := vault.Bound(p.state)
+	if err != nil || is == nil {
+		return 0, err
+	}
+	part, err := is.Part()
+	return max(part.Of, is.Shards), err
+}
+
 // ofPart is the part of the bucket of an archive that a worker has for itself.
 func ofPart(b *bucket.Bucket, p catalog.Part) *bucket.Bucket {
 	if p.Whole() {
