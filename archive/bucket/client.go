@@ -78,9 +78,11 @@ func (b *Bucket) fail(op, key string, err error) error {
 		return nil
 	}
 	e := &Error{Op: op, URL: Scheme + b.o.Bucket + "/" + key, Err: cause(err)}
-	if errors.Is(err, ErrCredentials) { // whoever was asked for them may have answered
-		e.Err = ErrCredentials
-		return e
+	for _, own := range []error{ErrCredentials, ErrLost} { // nobody was asked, or not the server
+		if errors.Is(err, own) {
+			e.Err = own
+			return e
+		}
 	}
 	if ae := (smithy.APIError)(nil); errors.As(err, &ae) && ae.ErrorCode() != "UnknownError" {
 		e.Code = ae.ErrorCode()
