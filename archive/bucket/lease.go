@@ -167,41 +167,53 @@ func (l *Lease) write(ctx context.Context, etag string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.etag, l.until = now, began.Add(l.lasts*3/4)
+	l.etag, l.until = now, began.Add(goodFor(l.lasts))
 	return nil
 }
 
 // beat keeps the lease until ctx is ended.
 func (l *Lease) beat(ctx context.Context) {
 	defer close(l.ended)
-	wait := l.lasts / 8
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+	lost := renew(ctx, l.lasts, func(ctx context.Context) error {
 		l.mu.Lock()
 		etag := l.etag
 		l.mu.Unlock()
+		return l.write(ctx, etag)
+	})
+	if lost {
+		l.mu.Lock()
+		l.lost = ErrLost
+		l.mu.Unlock()
+	}
+}
+
+// renew calls write so often that a lease is not lost while the network is away for half of
+// the time that it lasts, whenever that begins. It returns when ctx is ended, or when write
+// says that somebody else has the lease.
+func renew(ctx context.Context, lasts time.Duration, write func(context.Context) error) (lost bool) {
+	wait := lasts / 8
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
 		// A write does not end with ctx: it may have come to its end all the same, and what
 		// the lease is then Release would not know.
-		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.lasts/12)
-		err := l.write(writing, etag)
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lasts/12)
+		err := write(writing)
 		cancel()
 		if errors.Is(err, ErrChanged) || errors.Is(err, fs.ErrNotExist) {
-			l.mu.Lock()
-			l.lost = ErrLost
-			l.mu.Unlock()
-			return
+			return true
 		}
-		// Anything else may be over before the lease is: a network that is away for half
-		// of that time, whenever that begins.
-		if wait = l.lasts / 8; err != nil {
-			wait = l.lasts / 64
+		if wait = lasts / 8; err != nil {
+			wait = lasts / 64
 		}
 	}
 }
+
+// goodFor is how long a holder may take a lease for his own, from before he wrote it.
+func goodFor(lasts time.Duration) time.Duration { return lasts * 3 / 4 }
 
 // held returns an error when this process may have the lease no more.
 func (l *Lease) held() error {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"distkeep/archive/bucket/s3test"
 	"distkeep/archive/store"
@@ -69,7 +69,7 @@ func TestLease(t *testing.T) {
 func TestLeaseLost(t *testing.T) {
 	t.Parallel()
 	s := s3test.New(t)
-	a, b := lasting(t, s, 400*time.Millisecond), lasting(t, s, 400*time.Millisecond)
+	a, b := lasting(t, s, time.Second), lasting(t, s, time.Second)
 	first, err := a.Hold(t.Context(), "a", "work of a")
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestLeaseLostWithDelete(t *testing.T) {
 			}
 			return it
 		}
-		a := lasting(t, s, 400*time.Millisecond)
+		a := lasting(t, s, time.Second)
 		first, err := a.Hold(t.Context(), "a", "work of a")
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestLeaseLostWithDelete(t *testing.T) {
 		first.stop() // it has asked for the lease, and halts
 		<-first.ended
 		for range 3 { // and whoever takes it over may be taken over in his turn
-			b := lasting(t, s, 400*time.Millisecond)
+			b := lasting(t, s, time.Second)
 			second, err := b.Hold(t.Context(), rand.Text(), "work of b")
 			if err != nil {
 				t.Fatal(err)
@@ -173,7 +173,7 @@ func TestLeaseLostWithDelete(t *testing.T) {
 func TestLeaseLostBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	s := s3test.New(t)
-	a := lasting(t, s, 400*time.Millisecond)
+	a := lasting(t, s, time.Second)
 	l, err := a.Hold(t.Context(), "a", "work of a")
 	if err != nil {
 		t.Fatal(err)
@@ -241,31 +241,41 @@ func TestLeaseReleasedWhileWritten(t *testing.T) {
 	}
 }
 
-// TestLeaseCut: a network that is away for half of the time that a lease lasts, however
-// that falls between two beats, does not lose it, also when all connections are dead then.
-func TestLeaseCut(t *testing.T) {
+// TestRenew: a network that is away for half of the time that a lease lasts, whenever that
+// begins, does not lose it, also when all connections are dead then; and who hears that
+// somebody else has it asks no more.
+func TestRenew(t *testing.T) {
 	t.Parallel()
-	const lasts = 8 * time.Second
-	for _, after := range []time.Duration{lasts / 10, lasts * 12 / 100, lasts * 13 / 100, lasts / 5} {
-		t.Run(after.String(), func(t *testing.T) {
-			t.Parallel()
-			s := s3test.New(t)
-			wire := s3test.NewWire(t, strings.TrimPrefix(s.URL, "http://"), true)
-			b, err := New(Options{Bucket: s3test.Bucket, Endpoint: wire.URL, Lease: lasts, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")})
-			if err != nil {
-				t.Fatal(err)
+	const lasts = 2 * time.Minute
+	for after := time.Duration(0); after <= lasts; after += lasts / 97 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 3*lasts)
+			defer stop()
+			cut, mended := time.Now().Add(after), time.Now().Add(after+lasts/2)
+			until, dead, n := time.Now().Add(goodFor(lasts)), true, 0
+			lost := renew(ctx, lasts, func(ctx context.Context) error {
+				began := time.Now()
+				if !began.Before(cut) && (began.Before(mended) || dead) {
+					dead = false // the next connection is another one
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				n++
+				if began.After(until) {
+					t.Errorf("cut after %v: lost for %v", after, began.Sub(until))
+				}
+				until = began.Add(goodFor(lasts))
+				return nil
+			})
+			if lost || n < 10 || n > 30 {
+				t.Errorf("cut after %v: written %d times, lost: %v", after, n, lost)
 			}
-			l, err := b.Hold(t.Context(), "a", "work")
-			if err != nil {
-				t.Fatal(err)
-			}
-			later := make(chan struct{})
-			time.AfterFunc(after, wire.Cut)
-			time.AfterFunc(after+lasts/2, wire.Mend)
-			time.AfterFunc(lasts*7/8, func() { close(later) })
-			<-later
-			if err := errors.Join(b.Held(), l.Release()); err != nil {
-				t.Error(err)
+		})
+	}
+	for _, why := range []error{ErrChanged, fs.ErrNotExist} {
+		synctest.Test(t, func(t *testing.T) {
+			if n := 0; !renew(t.Context(), lasts, func(context.Context) error { n++; return why }) || n != 1 {
+				t.Errorf("%v: written %d times", why, n)
 			}
 		})
 	}

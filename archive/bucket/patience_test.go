@@ -81,7 +81,7 @@ func TestFirstQuestion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := hasty(t, c.endpoint, nil)
+			b := hasty(t, c.endpoint, 2*time.Second, nil)
 			began := time.Now()
 			for what, ask := range map[string]func() error{
 				"init": func() error { return b.Probe(t.Context()) },
@@ -101,7 +101,7 @@ func TestFirstQuestion(t *testing.T) {
 					t.Errorf("%s: %v does not say which server", what, err)
 				}
 			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -109,10 +109,10 @@ func TestFirstQuestion(t *testing.T) {
 }
 
 // hasty opens the bucket at an endpoint whose first answer has to come soon.
-func hasty(t *testing.T, endpoint string, waits func(error)) *Bucket {
+func hasty(t *testing.T, endpoint string, soon time.Duration, waits func(error)) *Bucket {
 	t.Helper()
 	b, err := New(Options{
-		Bucket: s3test.Bucket, Endpoint: endpoint, Soon: 300 * time.Millisecond, Waits: waits,
+		Bucket: s3test.Bucket, Endpoint: endpoint, Soon: soon, Waits: waits,
 		Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, ""),
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func TestWaits(t *testing.T) {
 	t.Parallel()
 	s := s3test.New(t)
 	var told atomic.Int32
-	b := hasty(t, s.URL, func(why error) {
+	b := hasty(t, s.URL, time.Second/4, func(why error) {
 		told.Add(1)
 		if !strings.Contains(why.Error(), "no answer from "+s.URL) {
 			t.Errorf("why = %v", why)

@@ -60,7 +60,7 @@ func TestProbeLiars(t *testing.T) {
 			s := s3test.New(t)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c(w, r, s) }))
 			defer front.Close()
-			err := hasty(t, front.URL, nil).Probe(t.Context())
+			err := hasty(t, front.URL, 2*time.Second, nil).Probe(t.Context())
 			if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), what) || strings.Count(err.Error(), "\n") != 1 {
 				t.Errorf("err = %v", err)
 			}
@@ -82,7 +82,7 @@ func TestProbeBroken(t *testing.T) {
 			return s3test.None
 		})
 		began := time.Now()
-		err := hasty(t, s.URL, nil).Probe(t.Context())
+		err := hasty(t, s.URL, 2*time.Second, nil).Probe(t.Context())
 		if err == nil || errors.Is(err, ErrUnfit) != lax || !lax && !strings.Contains(err.Error(), "busy or broken") {
 			t.Errorf("err = %v", err)
 		}
