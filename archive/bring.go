@@ -124,8 +124,14 @@ func (b *bringer) load(ctx context.Context, v *vault.Vault) error {
 	return relayout.Begin(v)
 }
 
-// work commits what comes until nothing does any more.
-func (b *bringer) work(ctx context.Context) error {
+// work commits what comes until nothing does any more. What was committed is told also
+// when that ends on the way.
+func (b *bringer) work(ctx context.Context) (err error) {
+	defer func() {
+		if !vault.Broken(err) {
+			err = errors.Join(err, b.tell())
+		}
+	}()
 	idle, lists := time.NewTimer(linger), time.NewTicker(listsEvery)
 	defer idle.Stop()
 	defer lists.Stop()
@@ -147,11 +153,9 @@ func (b *bringer) work(ctx context.Context) error {
 		case <-idle.C:
 		case <-ctx.Done():
 			b.attendant.halt()
-			if err := b.take(ctx); err != nil {
-				return err
-			}
+			return b.take(ctx)
 		}
-		return b.tell()
+		return nil
 	}
 }
 
