@@ -3,6 +3,7 @@ package bucket
 import (
 	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 // TestAsideLarge: what is too large to be copied in one request is set aside as well.
 func TestAsideLarge(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers() {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, err := New(Options{Bucket: s3test.Bucket, Endpoint: start(t), Single: 6 << 20, Part: 5 << 20, Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, "")})

@@ -15,18 +15,9 @@ import (
 
 var _ vault.Remote = (*Bucket)(nil)
 
-// servers are those of the tests, and the program that make test-s3 has built.
-func servers() map[string]func(t *testing.T) (url string) {
-	all := map[string]func(t *testing.T) string{"gofakes3": func(t *testing.T) string { return s3test.New(t).URL }}
-	if program := os.Getenv("DISTKEEP_TEST_VERSITYGW"); program != "" {
-		all["versitygw"] = func(t *testing.T) string { return s3test.Versity(t, program) }
-	}
-	return all
-}
-
 func TestDepot(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers() {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			depottest.Test(t, func(t *testing.T) *depottest.World {
@@ -55,7 +46,7 @@ func TestDepot(t *testing.T) {
 // TestProbeServers: servers that are in use are fit, and nothing is left there.
 func TestProbeServers(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers() {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, err := New(Options{Bucket: s3test.Bucket, Endpoint: start(t), Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, "")})

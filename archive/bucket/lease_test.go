@@ -112,11 +112,11 @@ func TestLeaseLost(t *testing.T) {
 // another has taken the lease over, removes nothing that is wanted again.
 func TestLeaseLostWithDelete(t *testing.T) {
 	t.Parallel()
-	program := os.Getenv("DISTKEEP_TEST_VERSITYGW")
-	if program == "" {
+	versity := s3test.Servers(os.Getenv(s3test.VersityVar))[s3test.Versity]
+	if versity == nil {
 		t.Skip("gofakes3 gives what was written in parts the ETag of its bytes: make test-s3 asks a server")
 	}
-	s := &s3test.Server{URL: s3test.Versity(t, program)}
+	s := &s3test.Server{URL: versity(t)}
 	for _, name := range []string{"restored", "fetched"} {
 		again := func() *store.Item {
 			it := item(t, name, name)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ import (
 // takes the place of something is there at once.
 func TestExpose(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers() {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, err := New(Options{

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // that writes, those of others are not.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers() {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, err := New(Options{Bucket: s3test.Bucket, Prefix: "some/where", Endpoint: start(t), Lease: time.Minute, Credentials: credentials.NewStaticCredentialsProvider(s3test.Key, s3test.Secret, "")})

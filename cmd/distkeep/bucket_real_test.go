@@ -19,9 +19,8 @@ import (
 	"distkeep/catalog/digest"
 )
 
-// The programs that make test-s3 gives to tests: versitygw, and one that ignores
-// conditions.
-const versityVar, s3rverVar = "DISTKEEP_TEST_VERSITYGW", "DISTKEEP_TEST_S3RVER"
+// s3rverVar is where make test-s3 says which program ignores conditions.
+const s3rverVar = "DISTKEEP_TEST_S3RVER"
 
 // A bucketSite is a site whose archive is in a bucket.
 type bucketSite struct {
@@ -87,11 +86,7 @@ func (s *bucketSite) noLocalCopy() {
 // every path and spelling, deleting, taking back, purging.
 func TestBucketServers(t *testing.T) {
 	t.Parallel()
-	servers := map[string]func(t *testing.T) string{"gofakes3": func(t *testing.T) string { return s3test.New(t).URL }}
-	if program := os.Getenv(versityVar); program != "" {
-		servers["versitygw"] = func(t *testing.T) string { return s3test.Versity(t, program) }
-	}
-	for name, start := range servers {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			mainJob(t, newBucketSite(t, start(t), smallFiles(40)))

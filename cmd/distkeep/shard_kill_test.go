@@ -217,11 +217,7 @@ func TestTakenOver(t *testing.T) {
 // storage.
 func TestShardServers(t *testing.T) {
 	t.Parallel()
-	servers := map[string]func(t *testing.T) string{"gofakes3": func(t *testing.T) string { return s3test.New(t).URL }}
-	if program := os.Getenv(versityVar); program != "" {
-		servers["versitygw"] = func(t *testing.T) string { return s3test.Versity(t, program) }
-	}
-	for name, start := range servers {
+	for name, start := range s3test.Servers(os.Getenv(s3test.VersityVar)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newBucketSite(t, start(t), smallFiles(20))

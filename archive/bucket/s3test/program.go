@@ -13,9 +13,22 @@ import (
 // Key and Secret are credentials of every server.
 const Key, Secret = "key", "hidden-secret"
 
-// Versity starts the program versitygw, which keeps objects in files of a directory. It
-// ends with the test.
-func Versity(t testing.TB, program string) (url string) {
+// VersityVar is the variable by which make test-s3 says which program is versitygw, and
+// Versity the name of that among the Servers.
+const VersityVar, Versity = "DISTKEEP_TEST_VERSITYGW", "versitygw"
+
+// Servers start a server that is fit for an archive, which ends with the test, by name: one
+// in the process, and versitygw where program is not empty.
+func Servers(program string) map[string]func(t *testing.T) (url string) {
+	all := map[string]func(t *testing.T) string{"gofakes3": func(t *testing.T) string { return New(t).URL }}
+	if program != "" {
+		all[Versity] = func(t *testing.T) string { return versity(t, program) }
+	}
+	return all
+}
+
+// versity starts versitygw, which keeps objects in files of a directory.
+func versity(t testing.TB, program string) (url string) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, Bucket), 0o755); err != nil {
